@@ -1,0 +1,1 @@
+//! Binds workspaces that wait for a Hetzner token.

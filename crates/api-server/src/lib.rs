@@ -1,0 +1,1 @@
+//! The HTTP face: SECA providers, admin API, health, errors.

@@ -1,0 +1,1 @@
+//! What the product does: kinds, admission, state machine, engine and the ports it needs.

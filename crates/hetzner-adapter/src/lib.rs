@@ -1,0 +1,1 @@
+//! SECA on Hetzner Cloud: one pure mapping per kind and the executor of steps.

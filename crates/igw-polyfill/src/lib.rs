@@ -1,0 +1,1 @@
+//! The internet gateway that Hetzner lacks, as pure decisions.

@@ -1,0 +1,1 @@
+//! Store for PostgreSQL and SQLite, with embedded migrations and one suite that every store passes.

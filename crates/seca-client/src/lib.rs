@@ -1,0 +1,1 @@
+//! A typed SECA client with waiters.
