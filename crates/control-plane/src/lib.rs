@@ -1,1 +1,14 @@
-//! What the product does: kinds, admission, state machine, engine and the ports it needs.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod catalog;
+pub mod engine;
+pub mod ports;
+pub mod reason;
+pub mod resource;
+pub mod service;
+pub mod state;
+
+pub use catalog::{Catalog, CatalogCache, CatalogEntry};
+pub use reason::Reason;
+pub use resource::{ActionKind, ActionState, ProjectId, Resource, Uid};

@@ -1,1 +1,44 @@
-//! Wire types of the SECA API: names, references, metadata, selectors, conditions, problems, limits. Pure.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod key;
+pub mod kind;
+pub mod metadata;
+pub mod names;
+pub mod problem;
+pub mod reference;
+pub mod resource;
+pub mod schema;
+pub mod selector;
+mod serial;
+pub mod specs;
+pub mod status;
+pub mod timestamp;
+pub mod violation;
+
+pub use key::ResourceKey;
+pub use kind::{Kind, Provider, Scope};
+pub use metadata::{ListMetadata, Metadata, Modification};
+pub use names::{NameError, NetworkName, RegionName, ResourceName, TenantName, WorkspaceName, name_violation};
+pub use problem::{ErrorSource, Problem, ProblemKind};
+pub use reference::{Reference, ReferenceError, Target};
+pub use resource::{Cidr, Conditions, Draft, List, NoStatus, Resource, Status, TextMap};
+pub use schema::{Field, Normalized, TextRule, Type, check, immutable_fields, normalize, spec_schema};
+pub use selector::{Selector, SelectorError};
+pub use specs::{
+    block_storage::{BlockStorage, BlockStorageSpec, BlockStorageStatus, VolumeReference, VolumeType},
+    image::{Boot, CpuArchitecture, Image, ImageSpec, ImageStatus, Initializer},
+    instance::{Instance, InstanceSpec, InstanceStatus, PowerState},
+    instance_sku::{InstanceSku, InstanceSkuSpec},
+    internet_gateway::{InternetGateway, InternetGatewaySpec},
+    network::{Network, NetworkSpec, NetworkStatus},
+    network_sku::{NetworkSku, NetworkSkuSpec},
+    region::{Region, RegionProvider, RegionSpec},
+    route_table::{RouteSpec, RouteStatus, RouteTable, RouteTableSpec, RouteTableStatus},
+    storage_sku::{StorageSku, StorageSkuSpec, StorageType},
+    subnet::{Subnet, SubnetSpec, SubnetStatus},
+    workspace::{Workspace, WorkspaceSpec, WorkspaceStatus},
+};
+pub use status::{ResourceState, StatusCondition};
+pub use timestamp::{Timestamp, TimestampError};
+pub use violation::Violation;

@@ -1,0 +1,117 @@
+# Thin aliases: what a target does stands in the commands and scripts that it calls.
+# `make help` lists them.
+
+CARGO ?= cargo
+SHELL := bash
+
+.DEFAULT_GOAL := help
+.PHONY: help all bootstrap fmt lint verify generate test test-unit test-integration test-contract build run dev demo \
+        migrate-up migrate-down sqlc-gen docker-build docker-run docker-push release phase1-smoke phase2-smoke \
+        conformance-bootstrap conformance-run conformance-smoke conformance-full conformance-region conformance-auth \
+        conformance-workspace conformance-compute conformance-storage conformance-network conformance-foundation \
+        conformance-foundation-core ci ci-verify ci-unit ci-integration ci-contract ci-conformance ci-package \
+        sim-clients
+
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 30
+
+# -- the main job ----------------------------------------------------------------------------------------------
+
+dev: ## Run everything in one process, with a simulated Hetzner Cloud: no other service needed
+	$(CARGO) run -q -p secapi-proxy -- dev $(ARGS)
+
+demo: ## Drive a running `make dev` as a user would; starts its own when nothing runs
+	$(CARGO) run -q -p secapi-proxy --example demo -- $(ARGS)
+
+run: ## Run the proxy with the settings of the environment (see README.md)
+	$(CARGO) run -q -p secapi-proxy -- serve $(ARGS)
+
+build: ## Build everything, optimised
+	$(CARGO) build --workspace --release --locked
+
+all: verify test build ## Check, test and build
+
+# -- checks ----------------------------------------------------------------------------------------------------
+
+bootstrap: ## Fetch the dependencies
+	$(CARGO) fetch --locked
+
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+lint: ## Clippy on everything, warnings are errors
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+verify: ## Formatting, lints, licences and advisories
+	$(CARGO) fmt --all -- --check
+	$(MAKE) --no-print-directory lint
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --locked check; \
+	else echo "verify: cargo-deny is not installed, licences and advisories were not checked (cargo install cargo-deny)"; fi
+
+test: ## All tests; nothing needs to be prepared but the PostgreSQL binaries
+	scripts/test.sh
+
+test-unit: ## The tests of the libraries alone
+	$(CARGO) test --workspace --lib --locked
+
+test-integration: ## The store suite on every database, and the real binary against the simulator
+	$(CARGO) test --locked -p persistence -p secapi-proxy
+
+test-contract: ## The API through its router, and the wire types against the specification
+	$(CARGO) test --locked -p api-server -p seca-api
+
+sim-clients: ## The hcloud CLI and hcloud-python against the simulator
+	scripts/check-sim-clients.sh
+
+ci: verify test demo ## What CI runs: each once
+
+ci-verify: verify ## As verify
+ci-unit: test-unit ## As test-unit
+ci-integration: test-integration ## As test-integration
+ci-contract: test-contract ## As test-contract
+
+# -- database --------------------------------------------------------------------------------------------------
+
+migrate-up: ## Migrate the database of SECA_DATABASE_URL to this release's schema
+	$(CARGO) run -q -p secapi-proxy -- migrate up
+
+migrate-down: ## Take the last migration of SECA_DATABASE_URL back
+	$(CARGO) run -q -p secapi-proxy -- migrate down
+
+sqlc-gen: ## Nothing to generate any more: says why
+	@echo "sqlc-gen: there is nothing to generate: queries are constant text in crates/persistence, and the store"
+	@echo "suite runs every one of them on both databases (make test-integration)."
+
+generate: ## Rewrite what is generated from the code: docs/reasons.md
+	UPDATE_DOCS=1 $(CARGO) test -q --locked -p control-plane reason
+
+# -- packaging (needs a container engine) ----------------------------------------------------------------------
+
+IMAGE ?= secapi-proxy-hetzner
+TAG ?= dev
+
+docker-build: ## Build the container image
+	docker build -f deploy/Dockerfile -t $(IMAGE):$(TAG) .
+
+docker-run: ## Run the container image with PostgreSQL (deploy/docker-compose.yml)
+	docker compose -f deploy/docker-compose.yml up
+
+docker-push: ## Push the container image
+	docker push $(IMAGE):$(TAG)
+
+# -- what later steps bring ------------------------------------------------------------------------------------
+
+define later
+	@echo "$@: not there yet: $(1)" >&2; exit 1
+endef
+
+release ci-package: ## (later) Release archives and signed images
+	$(call later,releases come with the packaging step; until then `make build` and deploy/Dockerfile)
+
+phase1-smoke phase2-smoke: ## (later) The predecessor's smoke scripts
+	$(call later,`make demo` is the smoke test; the predecessor's scripts come back with the conformance step)
+
+conformance-bootstrap conformance-run conformance-smoke conformance-full conformance-region conformance-auth \
+conformance-workspace conformance-compute conformance-storage conformance-network conformance-foundation \
+conformance-foundation-core ci-conformance: ## (later) The official conformance tool
+	$(call later,running secatest comes with the step that completes the foundation API)

@@ -1,0 +1,267 @@
+//! Settings of a process as text, and what is wrong with them in one sentence.
+//!
+//! Both binaries read their settings here, so that a duration, an address or a secret in a file means the same
+//! in both. An empty variable counts as unset, because compose files and shells leave such ones behind.
+
+use std::{
+    collections::BTreeMap,
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use secrecy::SecretString;
+use url::{Host, Url};
+
+/// What a setting must be. The texts complete a sentence: "it must be `rule`, for example `example`".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// The variable.
+    pub name: &'static str,
+    /// What its value must be.
+    pub rule: &'static str,
+    /// A value that would do.
+    pub example: &'static str,
+}
+
+/// What is wrong with a setting: one sentence with the variable, the rule and an example.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Problem(String);
+
+impl Problem {
+    /// A problem in words of its own.
+    pub fn new(sentence: impl Into<String>) -> Self {
+        Self(sentence.into())
+    }
+
+    /// It is not set.
+    pub fn missing(rule: Rule) -> Self {
+        Self(format!("{} is not set: it must be {}, for example {}", rule.name, rule.rule, rule.example))
+    }
+
+    /// Its value is not what it must be. `source` names the variable, flag or file entry that was read.
+    pub fn wrong(source: &str, rule: Rule, value: &str) -> Self {
+        Self(format!("{source} is {value:?}: it must be {}, for example {}", rule.rule, rule.example))
+    }
+
+    /// The same for a secret, whose value is not repeated; `what` says what is wrong with it.
+    pub fn wrong_secret(source: &str, rule: Rule, what: impl fmt::Display) -> Self {
+        Self(format!("{source} cannot be used ({what}): it must be {}, for example {}", rule.rule, rule.example))
+    }
+}
+
+/// The variables of a process: those of ours alone, so that nothing else is carried around.
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<String, String>);
+
+/// What the names of our variables begin with.
+const PREFIXES: [&str; 3] = ["SECA_", "HCLOUD_", "HETZNER_"];
+
+impl Environment {
+    /// The variables of this process.
+    pub fn of_process() -> Self {
+        let ours = |name: &String| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        let text = |os: std::ffi::OsString| os.to_string_lossy().into_owned();
+        Self(std::env::vars_os().map(|(name, value)| (text(name), text(value))).filter(|(name, _)| ours(name)).collect())
+    }
+
+    /// The value of a variable that is set and not empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.trim().is_empty())
+    }
+
+    /// A secret: from the variable itself, else from the file that `<name>_FILE` names (without its last line
+    /// end).
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn secret(&self, name: &str) -> Result<Option<SecretString>, Problem> {
+        if let Some(value) = self.get(name) {
+            return Ok(Some(SecretString::from(value)));
+        }
+        let file = format!("{name}_FILE");
+        let Some(path) = self.get(&file) else { return Ok(None) };
+        match read_secret(Path::new(path)) {
+            Ok(secret) => Ok(Some(secret)),
+            Err(error) => Err(Problem::new(format!(
+                "{file} names {path:?}, which cannot be read ({error}): it must be the path of a readable file that \
+                 holds the value of {name}, for example /run/secrets/{}",
+                name.to_ascii_lowercase()
+            ))),
+        }
+    }
+}
+
+impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// Reads a secret from a file, without its last line end.
+///
+/// # Errors
+/// When the file cannot be read, is not text, or is empty.
+pub fn read_secret(path: &Path) -> io::Result<SecretString> {
+    let text = fs::read_to_string(path)?;
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() { Err(io::Error::other("it is empty")) } else { Ok(SecretString::from(secret)) }
+}
+
+/// Reads a duration as its users write it: `60s`, `1m30s`, `0s`, `500ms`, `0.5s`; a plain number is seconds.
+/// None for anything else, for negative ones, and for those longer than a hundred years.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    const LONGEST: f64 = 100.0 * 365.0 * 86_400.0;
+    let text = text.trim();
+    let seconds = if let Ok(plain) = text.parse::<f64>() {
+        plain
+    } else {
+        let (mut rest, mut sum) = (text, 0.0);
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+            let (number, tail) = rest.split_at(digits);
+            let letters = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+            let (unit, tail) = tail.split_at(letters);
+            sum += number.parse::<f64>().ok()? * unit_seconds(unit)?;
+            rest = tail;
+        }
+        if text.is_empty() {
+            return None;
+        }
+        sum
+    };
+    (0.0..=LONGEST).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
+}
+
+fn unit_seconds(unit: &str) -> Option<f64> {
+    Some(match unit {
+        "us" | "µs" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return None,
+    })
+}
+
+/// Prints a duration as it is written: `1m30s`, `500ms`.
+pub fn show_duration(duration: Duration) -> String {
+    let (seconds, millis) = (duration.as_secs(), duration.subsec_millis());
+    match (seconds / 60, seconds % 60, millis) {
+        (0, 0, 0) => "0s".to_owned(),
+        (0, 0, ms) => format!("{ms}ms"),
+        (0, s, 0) => format!("{s}s"),
+        (0, s, ms) => format!("{s}.{ms:03}s"),
+        (m, 0, 0) => format!("{m}m"),
+        (m, s, _) => format!("{m}m{s}s"),
+    }
+}
+
+/// Reads the base URL of an HTTP API: `http` or `https`, with a host, without user, query and fragment. A
+/// trailing slash is cut.
+pub fn parse_base_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text.trim().trim_end_matches('/')).ok()?;
+    let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+    (matches!(url.scheme(), "http" | "https") && url.has_host() && plain).then_some(url)
+}
+
+/// Whether a URL's host is this machine.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
+/// The path in `<name>_FILE`, where one is set.
+pub fn file_of(environment: &Environment, name: &str) -> Option<PathBuf> {
+    environment.get(&format!("{name}_FILE")).map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[test]
+    fn durations_read_as_the_predecessors_users_write_them() {
+        let cases: &[(&str, Option<u64>)] = &[
+            ("60s", Some(60_000)),
+            ("1m30s", Some(90_000)),
+            ("0s", Some(0)),
+            ("0", Some(0)),
+            ("1", Some(1_000)),
+            ("0.5s", Some(500)),
+            (".5", Some(500)),
+            ("500ms", Some(500)),
+            (" 2h ", Some(7_200_000)),
+            ("1h0m1s", Some(3_601_000)),
+            ("", None),
+            ("-1s", None),
+            ("-1", None),
+            ("s", None),
+            ("1x", None),
+            ("1 m", None),
+            ("five", None),
+            ("NaN", None),
+            ("inf", None),
+            ("1s1", None),
+            ("99999999999h", None),
+        ];
+        for (text, millis) in cases {
+            assert_eq!(parse_duration(text), millis.map(Duration::from_millis), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_printed_duration_reads_back() {
+        for millis in [0, 1, 999, 1_000, 1_500, 60_000, 90_000, 3_600_000] {
+            let duration = Duration::from_millis(millis);
+            assert_eq!(parse_duration(&show_duration(duration)), Some(duration), "{}", show_duration(duration));
+        }
+    }
+
+    #[test]
+    fn base_urls_are_http_and_carry_nothing_but_a_host_and_a_path() {
+        let good = [("http://127.0.0.1:8081/", "http://127.0.0.1:8081/"), ("https://h/v1/", "https://h/v1")];
+        for (text, want) in good {
+            assert_eq!(parse_base_url(text).map(String::from).as_deref(), Some(want));
+        }
+        for text in ["", "127.0.0.1:8081", "ftp://h", "http://", "http://u:p@h", "http://h?x", "http://h#x", "nonsense"] {
+            assert_eq!(parse_base_url(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_variable_beats_its_file_and_an_empty_one_counts_as_unset() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        fs::write(&path, "from file\n").unwrap();
+        let path = path.to_str().unwrap();
+        let secret = |pairs: &[(&str, &str)]| {
+            let environment: Environment = pairs.iter().copied().collect();
+            environment.secret("SECA_X").map(|s| s.map(|s| s.expose_secret().to_owned()))
+        };
+        assert_eq!(secret(&[("SECA_X", "direct"), ("SECA_X_FILE", path)]), Ok(Some("direct".into())));
+        assert_eq!(secret(&[("SECA_X", ""), ("SECA_X_FILE", path)]), Ok(Some("from file".into())));
+        assert_eq!(secret(&[("SECA_X", "")]), Ok(None));
+        let sentence = secret(&[("SECA_X_FILE", "/nowhere")]).unwrap_err().to_string();
+        assert!(sentence.contains("SECA_X_FILE") && sentence.contains("for example /run/secrets/seca_x"), "{sentence}");
+    }
+
+    #[test]
+    fn debug_of_an_environment_shows_names_alone() {
+        let environment: Environment = [("SECA_ADMIN_TOKEN", "hidden")].into_iter().collect();
+        assert_eq!(format!("{environment:?}"), r#"{"SECA_ADMIN_TOKEN"}"#);
+    }
+}

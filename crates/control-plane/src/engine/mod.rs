@@ -1,0 +1,225 @@
+//! The engine: turns rows into resources and keeps them that way.
+//!
+//! One owner per project: a replica leases it, because rate budget, serial order and address plan need a single
+//! hand. Code is level-triggered: no hint carries data, so a restart and a wake-up run the same path.
+//!
+//! Per due resource: **observe** (the project's snapshot, refreshed by every answer) → **plan** (pure, the
+//! adapter's) → **record** the step → **act** once → **commit**, fenced by the lease's token and the generation.
+//! Fencing protects our rows only; what protects the cloud is that nothing is called before its intent is
+//! recorded, that an unknown outcome is looked up before anything else is decided, that a deleted resource keeps
+//! its row until no call of it can take effect any more, and that resync and sweep look at everything again.
+
+mod backoff;
+mod catalog;
+mod project;
+mod step;
+mod sweep;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::{sync::Notify, task::JoinSet, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use url::Url;
+
+use self::{catalog::CatalogKeeper, project::Project};
+use crate::{
+    catalog::CatalogCache,
+    ports::{Clock, CloudProvider, Lease, Rng, Store, Vault},
+    resource::ProjectId,
+};
+
+/// The engine's settings.
+#[derive(Clone, Debug)]
+pub struct EngineSettings {
+    /// Who holds the leases: unique per process.
+    pub owner: String,
+    /// How long a lease lasts without renewal; renewed at a third.
+    pub lease_ttl: Duration,
+    /// How often the queue is read without a wake-up: the delay of work that another replica accepted.
+    pub scan_interval: Duration,
+    /// How often a project is read anew from lists.
+    pub resync_interval: Duration,
+    /// How long after its intent a call of unknown outcome may still take effect: the request timeout and 60 s.
+    pub late_window: Duration,
+    /// How long a graceful stop may take before the power is cut.
+    pub stop_grace: Duration,
+    /// How often the catalogue is read; zero: at every resync.
+    pub catalog_refresh: Duration,
+    /// The region that is listed first.
+    pub default_region: String,
+    /// The provider's endpoint where a binding names none.
+    pub default_endpoint: Url,
+    /// How many calls of one project may be under way at once.
+    pub max_in_flight: usize,
+}
+
+impl EngineSettings {
+    /// The defaults, for an owner and an endpoint.
+    pub fn new(owner: impl Into<String>, default_endpoint: Url) -> Self {
+        Self {
+            owner: owner.into(),
+            lease_ttl: Duration::from_secs(15),
+            scan_interval: Duration::from_millis(200),
+            resync_interval: Duration::from_secs(300),
+            late_window: Duration::from_secs(90),
+            stop_grace: Duration::from_secs(90),
+            catalog_refresh: Duration::from_secs(60),
+            default_region: "fsn1".to_owned(),
+            default_endpoint,
+            max_in_flight: 64,
+        }
+    }
+}
+
+/// What an engine is made of.
+pub struct EngineParts<P> {
+    /// Storage.
+    pub store: Arc<dyn Store>,
+    /// The cloud.
+    pub provider: Arc<P>,
+    /// Opens tokens.
+    pub vault: Arc<dyn Vault>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Jitter.
+    pub rng: Arc<dyn Rng>,
+    /// The catalogue that handlers read.
+    pub catalog: CatalogCache,
+    /// Rung by handlers after a write.
+    pub wake: Arc<Notify>,
+    /// Settings.
+    pub settings: EngineSettings,
+}
+
+/// What all projects of one engine share.
+pub(crate) struct Shared<P> {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) provider: Arc<P>,
+    pub(crate) vault: Arc<dyn Vault>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rng: Arc<dyn Rng>,
+    pub(crate) catalog: CatalogCache,
+    pub(crate) keeper: CatalogKeeper,
+    pub(crate) settings: EngineSettings,
+    pub(crate) installation: String,
+}
+
+/// The reconciler of one process.
+pub struct Engine<P> {
+    parts: EngineParts<P>,
+}
+
+impl<P: CloudProvider> Engine<P> {
+    /// Puts the parts together.
+    pub fn new(parts: EngineParts<P>) -> Self {
+        Self { parts }
+    }
+
+    /// Works until cancelled; then finishes nothing new, gives the leases back and returns. Failures of the store
+    /// are logged and tried again: the engine outlives its database.
+    pub async fn run(self, cancel: CancellationToken) {
+        let wake = self.parts.wake.clone();
+        let Some(shared) = self.prepare(&cancel).await else { return };
+        let mut workers = Workers { shared, cancel: cancel.clone(), running: BTreeMap::new(), tasks: JoinSet::new() };
+        let mut scan = tokio::time::interval(workers.shared.settings.scan_interval);
+        scan.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => break,
+                Some(ended) = workers.tasks.join_next(), if !workers.tasks.is_empty() => workers.ended(ended),
+                () = wake.notified() => workers.wake().await,
+                _ = scan.tick() => workers.scan().await,
+            }
+        }
+        while workers.tasks.join_next().await.is_some() {}
+    }
+
+    async fn prepare(self, cancel: &CancellationToken) -> Option<Arc<Shared<P>>> {
+        let parts = self.parts;
+        let installation = loop {
+            match parts.store.installation().await {
+                Ok(id) => break id,
+                Err(error) => {
+                    warn!(%error, "the engine waits for the database");
+                    tokio::select! {
+                        biased;
+                        () = cancel.cancelled() => return None,
+                        () = tokio::time::sleep(parts.settings.scan_interval) => {}
+                    }
+                }
+            }
+        };
+        Some(Arc::new(Shared {
+            store: parts.store,
+            provider: parts.provider,
+            vault: parts.vault,
+            clock: parts.clock,
+            rng: parts.rng,
+            catalog: parts.catalog,
+            keeper: CatalogKeeper::default(),
+            settings: parts.settings,
+            installation,
+        }))
+    }
+}
+
+struct Workers<P> {
+    shared: Arc<Shared<P>>,
+    cancel: CancellationToken,
+    running: BTreeMap<ProjectId, Arc<Notify>>,
+    tasks: JoinSet<ProjectId>,
+}
+
+/// How many free projects one scan takes: few, so that replicas that start together share them.
+const LEASES_PER_SCAN: usize = 16;
+
+impl<P: CloudProvider> Workers<P> {
+    async fn wake(&mut self) {
+        for notify in self.running.values() {
+            notify.notify_one();
+        }
+        self.lease().await;
+    }
+
+    async fn scan(&mut self) {
+        self.lease().await;
+        let shared = &self.shared;
+        if let Err(error) = shared.keeper.follow(shared.store.as_ref(), &shared.catalog, &shared.settings).await {
+            warn!(%error, "the catalogue could not be followed");
+        }
+    }
+
+    async fn lease(&mut self) {
+        let settings = &self.shared.settings;
+        let taken = self.shared.store.lease(&settings.owner, settings.lease_ttl, LEASES_PER_SCAN).await;
+        match taken {
+            Ok(leases) => leases.into_iter().for_each(|lease| self.start(lease)),
+            Err(error) => warn!(%error, "leases could not be taken"),
+        }
+    }
+
+    fn start(&mut self, lease: Lease) {
+        let project = lease.project.clone();
+        info!(seca.project = %project, lease.token = lease.token, "project leased");
+        let wake = Arc::new(Notify::new());
+        self.running.insert(project.clone(), wake.clone());
+        let worker = Project::new(self.shared.clone(), lease, wake);
+        let cancel = self.cancel.clone();
+        self.tasks.spawn(async move {
+            worker.run(cancel).await;
+            project
+        });
+    }
+
+    fn ended(&mut self, ended: Result<ProjectId, tokio::task::JoinError>) {
+        match ended {
+            Ok(project) => {
+                self.running.remove(&project);
+            }
+            // The lease runs out by itself, and the project is taken again: by us, or by another.
+            Err(error) => warn!(%error, "a project's task died"),
+        }
+    }
+}

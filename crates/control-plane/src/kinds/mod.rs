@@ -1,0 +1,201 @@
+//! The kinds that clients write: one file each, all of it data and pure functions.
+//!
+//! Admission, storage, listing and deletion are written once and read what differs from here. The other half of
+//! a kind, its mapping to the provider, is a file of the same name in the provider's adapter. A kind is added by
+//! its own file and a line in [`ALL`].
+
+pub mod block_storage;
+pub mod catalog;
+pub mod instance;
+pub mod internet_gateway;
+mod judgement;
+pub mod network;
+mod reference;
+pub mod route_table;
+pub mod subnet;
+pub mod workspace;
+
+use seca_api::{Kind, Type, spec_schema, violation::Violation};
+use serde_json::{Map, Value};
+
+pub use judgement::{Found, Judgement, Resolved, Subject};
+pub use reference::{ReferenceField, Spelled, expand, is_catalog_tenant, spelled};
+
+use crate::ports::DeleteRules;
+
+/// The kinds that clients write.
+pub const ALL: &[&KindRules] = &[
+    &workspace::RULES,
+    &block_storage::RULES,
+    &instance::RULES,
+    &network::RULES,
+    &subnet::RULES,
+    &route_table::RULES,
+    &internet_gateway::RULES,
+];
+
+const SERVED: [Kind; ALL.len()] = {
+    let mut kinds = [Kind::Workspace; ALL.len()];
+    let mut index = 0;
+    while index < ALL.len() {
+        kinds[index] = ALL[index].kind;
+        index += 1;
+    }
+    kinds
+};
+
+/// The kinds that clients write, as words. Those that they only read are [`catalog::KINDS`].
+pub const fn served() -> &'static [Kind] {
+    &SERVED
+}
+
+/// What differs about a kind; none for kinds that clients do not write, or not yet.
+pub fn rules(kind: Kind) -> Option<&'static KindRules> {
+    ALL.iter().copied().find(|rules| rules.kind == kind)
+}
+
+/// What differs about a kind that clients write.
+#[derive(Clone, Copy, Debug)]
+pub struct KindRules {
+    /// The kind.
+    pub kind: Kind,
+    /// The fields that name other resources, but for those of [`Self::not_yet`].
+    pub references: &'static [ReferenceField],
+    /// Top-level members of the specification that this release refuses when they are set, each with what it
+    /// is in a sentence.
+    pub not_yet: &'static [(&'static str, &'static str)],
+    /// What stands in the way of a deletion, and what goes along.
+    pub delete: DeleteRules,
+    /// Whether it has a power switch: actions, and the extension [`START_EXTENSION`].
+    pub powered: bool,
+    /// Whether its status counts its children.
+    pub counts_children: bool,
+    /// The status members of a new resource, from its specification.
+    pub initial_status: fn(&Value) -> Map<String, Value>,
+    /// Which lists of related resources the judgement needs beside parents and targets.
+    pub relatives: fn(&Subject<'_>) -> Vec<Relatives>,
+    /// The rules that limits and references alone do not hold. It is called for documents that break limits,
+    /// too, so that all violations are told at once: what cannot be read is passed over.
+    pub judge: fn(&Judgement<'_>) -> Vec<Violation>,
+}
+
+impl KindRules {
+    /// A kind without references and rules of its own, that nothing keeps from being deleted.
+    pub const fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            references: &[],
+            not_yet: &[],
+            delete: FREELY,
+            powered: false,
+            counts_children: false,
+            initial_status: |_| Map::new(),
+            relatives: |_| Vec::new(),
+            judge: |_| Vec::new(),
+        }
+    }
+
+    /// The limits of its specification.
+    pub fn schema(&self) -> &'static Type {
+        // A kind without a schema would be a mistake in the table, which a test rules out.
+        spec_schema(self.kind).unwrap_or(&Type::OpenObject)
+    }
+}
+
+/// `"true"`: power on once it is made, also when a later PUT adds it.
+pub const START_EXTENSION: &str = "hetzner.cloud/start-after-create";
+
+/// Live resources that a judgement looks at beside parents and targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relatives {
+    /// Resources of the same kind in the same parent, without the one that is written.
+    Siblings,
+    /// Its children of a kind.
+    Children(Kind),
+}
+
+/// Nothing stands in the way.
+const FREELY: DeleteRules = DeleteRules { refused_by_children: &[], refused_by_referrers: &[], cascades: &[] };
+
+/// Whether a member of an object is set, in the sense of the API: neither absent, null nor empty.
+fn is_set(value: Option<&Value>) -> bool {
+    match value {
+        None | Some(Value::Null) => false,
+        Some(Value::String(text)) => !text.is_empty(),
+        Some(Value::Array(items)) => !items.is_empty(),
+        Some(Value::Object(members)) => match members.get("resource") {
+            Some(resource) => is_set(Some(resource)),
+            None => !members.is_empty(),
+        },
+        Some(_) => true,
+    }
+}
+
+/// The status member that repeats a member of the specification, if it is set.
+fn repeat(status: &mut Map<String, Value>, spec: &Value, member: &str) {
+    if let Some(value) = spec.get(member).filter(|value| is_set(Some(value))) {
+        status.insert(member.to_owned(), value.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use seca_api::schema::references;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_schema_and_is_registered_once() {
+        for rules in ALL {
+            assert!(spec_schema(rules.kind).is_some(), "{}", rules.kind);
+            assert_eq!(served().iter().filter(|kind| **kind == rules.kind).count(), 1);
+            assert!(!catalog::is_listed(rules.kind));
+        }
+    }
+
+    /// A document with every member set, made from the schema.
+    fn full(ty: &Type) -> Value {
+        match ty {
+            Type::Object(fields) | Type::AnyOf(fields) => {
+                Value::Object(fields.iter().map(|f| (f.name.to_owned(), full(&f.ty))).collect())
+            }
+            Type::List { items, .. } => json!([full(items), full(items)]),
+            Type::Reference => json!({"resource": "x"}),
+            Type::OpenObject | Type::TextMap { .. } => json!({}),
+            _ => json!("x"),
+        }
+    }
+
+    #[test]
+    fn every_reference_of_a_schema_is_followed_or_refused() {
+        for rules in ALL {
+            let spec = full(rules.schema());
+            let mut known: Vec<String> = rules
+                .references
+                .iter()
+                .flat_map(|field| expand(field.pointer, &spec))
+                .map(|(pointer, _)| pointer)
+                .collect();
+            for (pointer, _) in references(rules.schema(), &spec, "/spec") {
+                let member = pointer.split('/').nth(2).unwrap();
+                if rules.not_yet.iter().any(|(name, _)| *name == member) {
+                    continue;
+                }
+                let at = known.iter().position(|p| *p == pointer).unwrap_or_else(|| panic!("{pointer} is not followed"));
+                known.swap_remove(at);
+            }
+            assert!(known.is_empty(), "{}: {known:?} is no reference", rules.kind);
+        }
+    }
+
+    #[test]
+    fn unset_has_many_spellings() {
+        for unset in [json!(null), json!(""), json!([]), json!({}), json!({"resource": ""})] {
+            assert!(!is_set(Some(&unset)), "{unset}");
+        }
+        for set in [json!("x"), json!(["x"]), json!({"resource": "x"}), json!({"a": 1}), json!(0), json!(false)] {
+            assert!(is_set(Some(&set)), "{set}");
+        }
+    }
+}

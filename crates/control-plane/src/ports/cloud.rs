@@ -1,0 +1,287 @@
+//! The cloud: what a provider's adapter does for the engine.
+//!
+//! Planning is pure and lives behind this port, because only the adapter knows its objects; the engine knows
+//! when to plan, what to record before acting, and what to make of an outcome.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use seca_api::Timestamp;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::{
+    catalog::{Catalog, CatalogEntry},
+    ports::Bundle,
+    reason::Reason,
+    resource::{ProjectId, Uid},
+};
+
+/// The right to speak to one project.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// The project.
+    pub project: ProjectId,
+    /// The API's base URL, with its version: `https://api.hetzner.cloud/v1`.
+    pub endpoint: Url,
+    /// The project's token.
+    pub token: SecretString,
+}
+
+/// Everything that a decision about one resource may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Desired<'a> {
+    /// The resource, its parents, its targets, its referrers, and its unfinished steps.
+    pub bundle: &'a Bundle,
+    /// The catalogue of the moment.
+    pub catalog: &'a Catalog,
+    /// The id of this installation, which marks what is ours.
+    pub installation: &'a str,
+    /// How long a graceful stop may take before the power is cut.
+    pub stop_grace: Duration,
+}
+
+/// What to do next about one resource.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plan {
+    /// The observation agrees with what is desired; for a resource that is being deleted: nothing is left.
+    Nothing,
+    /// Something else must happen first. Looked at again when a related resource changes, and after `retry`.
+    Wait {
+        /// When to look again without being woken.
+        retry: Option<Duration>,
+    },
+    /// Make one call.
+    Act(Box<Step>),
+    /// Become the exclusive holder of another resource, in the store.
+    Claim(Uid),
+    /// What is desired cannot be had as it is; tried again slowly.
+    Fail,
+}
+
+/// A plan, and what a person and the row must know along with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Planned {
+    /// What to do.
+    pub plan: Plan,
+    /// Reason and sentence for the newest condition; none clears it.
+    pub note: Option<Note>,
+    /// The kind's status members as observed; none leaves them.
+    pub status: Option<Map<String, Value>>,
+    /// Facts to remember, merged into the row's; a null removes one.
+    pub facts: Map<String, Value>,
+    /// The last power action that is seen to be done, by its number.
+    pub action_done: Option<i64>,
+}
+
+impl Planned {
+    /// A plan without a word.
+    pub fn new(plan: Plan) -> Self {
+        Self { plan, note: None, status: None, facts: Map::new(), action_done: None }
+    }
+
+    /// The same plan with a note.
+    #[must_use]
+    pub fn note(mut self, reason: Reason, message: impl Into<String>) -> Self {
+        self.note = Some(Note::new(reason, message));
+        self
+    }
+}
+
+/// What the newest condition says beyond its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// A word of the closed vocabulary.
+    pub reason: Reason,
+    /// A sentence: what is so, and what helps.
+    pub message: String,
+}
+
+impl Note {
+    /// A note.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+}
+
+/// One provider call, as data: recorded before it is made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Step {
+    /// What is called: `create_server`.
+    pub operation: String,
+    /// The name of the provider's object.
+    pub target: String,
+    /// What this call must not share time with: `server:42`, `network:7`. Steps with a common key run one
+    /// after the other.
+    pub serial: Vec<String>,
+    /// The adapter's own description of the call.
+    pub payload: Value,
+    /// Facts that the call makes true, committed with the intent, because after a crash nobody could tell.
+    pub marks: Vec<Mark>,
+    /// The power action that is done when this step is done, by its number: the engine takes it as done then.
+    /// None where the observation tells (`running` after a start), and the plan reports it instead.
+    pub action_seq: Option<i64>,
+    /// What the call needs and no record may hold: an instance's user data. It dies with the process, which is
+    /// no loss, because a recorded step is looked up and never sent again.
+    #[serde(skip)]
+    pub secret: Option<SecretString>,
+}
+
+impl PartialEq for Step {
+    /// A step equals its record, which has no secret.
+    fn eq(&self, other: &Self) -> bool {
+        self.operation == other.operation
+            && self.target == other.target
+            && self.serial == other.serial
+            && self.payload == other.payload
+            && self.marks == other.marks
+            && self.action_seq == other.action_seq
+    }
+}
+
+impl Step {
+    /// A step without serial keys, marks and action.
+    pub fn new(operation: &str, target: &str, payload: Value) -> Self {
+        Self {
+            operation: operation.to_owned(),
+            target: target.to_owned(),
+            serial: Vec::new(),
+            payload,
+            marks: Vec::new(),
+            action_seq: None,
+            secret: None,
+        }
+    }
+}
+
+/// A fact to commit together with the intent of a step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The resource; not always the one that is planned.
+    pub uid: Uid,
+    /// Merged into its facts.
+    pub facts: Map<String, Value>,
+}
+
+/// What became of a call.
+#[derive(Clone, Debug)]
+pub enum Outcome<O> {
+    /// It took effect, as observed.
+    Done(O),
+    /// The provider works on it under this action id.
+    Running {
+        /// The id to wait for.
+        action: String,
+        /// What the answer showed already.
+        observation: O,
+    },
+    /// It may have taken effect, or may yet: the answer was lost.
+    Unknown(String),
+    /// It did not take effect, and may the next time.
+    Retry {
+        /// Not before; none for the engine's own backoff.
+        after: Option<Duration>,
+        /// What a person should know meanwhile.
+        note: Note,
+    },
+    /// It did not take effect and will not as it stands.
+    Terminal(Note),
+}
+
+/// Why a project could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", note.message)]
+pub struct CloudError {
+    /// What the resources of the project say meanwhile.
+    pub note: Note,
+    /// Not before; none for the engine's own backoff.
+    pub after: Option<Duration>,
+}
+
+/// An object of this installation in the provider's project, for the sweep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnedObject {
+    /// The provider's word for its type: `server`.
+    #[serde(rename = "type")]
+    pub object_type: String,
+    /// The provider's id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The `uid` that its label bears; none when it is unreadable.
+    pub uid: Option<Uid>,
+    /// When the provider made it.
+    pub created: Option<Timestamp>,
+}
+
+/// What the engine needs of a provider.
+#[async_trait]
+pub trait CloudProvider: Send + Sync + 'static {
+    /// All that is known of a project: belongs to the lease holder, lives in memory, is rebuilt on takeover.
+    type Snapshot: Send + Sync + 'static;
+    /// What one answer showed.
+    type Observation: Send + Sync + 'static;
+
+    /// Reads the whole project from lists.
+    async fn observe(&self, access: &Access) -> Result<Self::Snapshot, CloudError>;
+
+    /// Takes a later observation into the snapshot.
+    fn absorb(&self, snapshot: &mut Self::Snapshot, observation: Self::Observation);
+
+    /// Decides about one resource. Pure.
+    fn plan(&self, desired: &Desired<'_>, snapshot: &Self::Snapshot, now: Timestamp) -> Planned;
+
+    /// Makes one call, once.
+    async fn execute(&self, access: &Access, step: &Step) -> Outcome<Self::Observation>;
+
+    /// Waits for an action that a call started. An action that the provider no longer knows is looked through:
+    /// the object itself is read.
+    async fn wait(&self, access: &Access, step: &Step, action: &str) -> Outcome<Self::Observation>;
+
+    /// Reads what a call of unknown outcome was about, by name. `Done` when the effect is seen, `Retry` when it
+    /// is not (yet).
+    async fn verify(&self, access: &Access, step: &Step) -> Outcome<Self::Observation>;
+
+    /// The objects of an installation in a snapshot, but for its marker.
+    fn owned(&self, snapshot: &Self::Snapshot, installation: &str) -> Vec<OwnedObject>;
+
+    /// The call that removes an object whose resource is gone; none when it removes itself with another.
+    fn removal(&self, object: &OwnedObject) -> Option<Step>;
+
+    /// Reads regions, SKUs and system images.
+    async fn catalog(&self, access: &Access) -> Result<Vec<CatalogEntry>, CloudError>;
+
+    /// What the catalogue is until it was first read.
+    fn fallback_catalog(&self) -> Vec<CatalogEntry>;
+}
+
+/// Finds the project behind a token, when a workspace is bound to it. The one use of the provider by a handler.
+#[async_trait]
+pub trait ProjectFinder: Send + Sync {
+    /// Proves that the token is good and may write, and finds or makes the marker of this installation in its
+    /// project. `candidate` becomes the project's id when there is no marker yet. The `project` of the access is
+    /// not known yet and is ignored.
+    async fn find_project(
+        &self,
+        access: &Access,
+        installation: &str,
+        candidate: &ProjectId,
+    ) -> Result<ProjectId, BindError>;
+}
+
+/// Why a token could not be bound.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BindError {
+    /// The provider does not know the token.
+    #[error("Hetzner Cloud does not accept this token; create a read-write API token in the project and bind it again")]
+    Rejected,
+    /// The token may only read.
+    #[error("this token is read-only; create a read-write API token in the project and bind it again")]
+    ReadOnly,
+    /// The provider could not be asked.
+    #[error("Hetzner Cloud could not be asked about this token: {0}; try again")]
+    Unavailable(String),
+}

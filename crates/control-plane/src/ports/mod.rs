@@ -1,0 +1,11 @@
+//! What the control plane needs from outside, as traits: storage, cloud, secrets, keys, time and chance.
+
+mod cloud;
+mod environment;
+mod store;
+mod vault;
+
+pub use cloud::*;
+pub use environment::*;
+pub use store::*;
+pub use vault::*;

@@ -1,0 +1,114 @@
+//! The closed vocabulary of condition reasons: what a person reads instead of a stack trace.
+//!
+//! `docs/reasons.md` is generated from this table; a test keeps it current.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! reasons {
+    ($($name:ident: $meaning:literal, $remedy:literal;)*) => {
+        /// Why a resource is in its state, or what is not in effect although it is active.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum Reason {
+            $(#[doc = $meaning] $name,)*
+        }
+
+        impl Reason {
+            /// All reasons.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The word in `conditions[].reason`.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)* }
+            }
+
+            /// What it means.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $meaning,)* }
+            }
+
+            /// What helps.
+            pub const fn remedy(self) -> &'static str {
+                match self { $(Self::$name => $remedy,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    WaitingForWorkspace: "The workspace has no provider token yet, so nothing can be made.",
+        "Bind a token to the workspace (the token provisioner does it by itself).";
+    WaitingForCredential: "No provider token is bound to the workspace yet.",
+        "Bind a token to the workspace (the token provisioner does it by itself).";
+    CredentialMissing: "The workspace's token was removed; what exists stays as it is.",
+        "Bind a token of the same project again.";
+    CredentialRejected: "The provider no longer accepts the workspace's token.",
+        "Create a new read-write token in the same project and bind it.";
+    CredentialReadOnly: "The workspace's token may only read.",
+        "Create a read-write token in the same project and bind it.";
+    WaitingForDependency: "A resource that this one needs is not ready.",
+        "Nothing; look at the resource that the message names if it stays.";
+    WaitingForChildren: "Resources inside this one are still being deleted.",
+        "Nothing; look at the resources that the message names if it stays.";
+    DependencyMissing: "A resource that this one names does not exist any more.",
+        "Create it again, or change the reference.";
+    BootVolumeInUse: "Another instance boots from the same block storage.",
+        "Delete the other instance, or use another block storage.";
+    BootVolumeHeld: "The block storage holds the disk of an instance that was deleted; reusing it comes with a later release.",
+        "Use a new block storage.";
+    BootImageDefaulted: "The boot volume has no source image, so the default image boots.",
+        "Set sourceImageRef on the block storage before an instance uses it.";
+    PlaceholderInterface: "The instance names no NIC, so it has a closed IPv6 interface that Hetzner Cloud needs to power it on.",
+        "Nothing.";
+    NotInEffect: "The resource is as asked for, but nothing routes or filters by it yet.",
+        "The message says what is missing.";
+    BackingLost: "What backed the resource was deleted outside of this API; it is never made again empty.",
+        "Restore from a backup into a new resource.";
+    PartlySupported: "A part of the specification is kept as intent, because Hetzner Cloud has no such thing.",
+        "The message names the part.";
+    SizeAdjusted: "The real size differs from the one asked for.",
+        "The message says why; status shows the real size.";
+    AppliesOnRecreate: "A change was accepted that Hetzner Cloud cannot make to an existing server.",
+        "Create the instance again to apply it.";
+    AppliesWhenOff: "A change was accepted that needs the instance to be off.",
+        "Stop the instance.";
+    AddressConflict: "The address range overlaps one that is in use.",
+        "Delete the other one, or choose another range.";
+    RouteNotProgrammed: "A route is kept as intent, because its target has no address in the network.",
+        "Give the target an address in this network.";
+    CapacityUnavailable: "Hetzner Cloud has no capacity for this at the moment.",
+        "Nothing, or choose another SKU or region.";
+    QuotaExceeded: "A limit of the Hetzner Cloud project is reached.",
+        "Ask Hetzner for a higher limit, or delete something.";
+    Throttled: "The request budget of the Hetzner Cloud project is spent; work goes on as it refills.",
+        "Nothing.";
+    ProviderBusy: "The object is locked by another action at the provider.",
+        "Nothing.";
+    ProviderUnavailable: "Hetzner Cloud does not answer, or with an error of its own.",
+        "Nothing; see status.hetzner.com if it stays.";
+    ProviderRefused: "Hetzner Cloud refused what was asked for.",
+        "Change the resource as the message says.";
+    ProviderActionFailed: "An action at Hetzner Cloud failed; it is tried again.",
+        "Nothing; see the message if it stays.";
+    NameTaken: "An object that is not ours has the name that ours needs.",
+        "Rename or delete the object that the message names.";
+    OutcomeUnknown: "The answer to a call was lost, and the call may still take effect; the resource stays until that is certain.",
+        "Nothing.";
+    InternalError: "A defect of this control plane; nothing was changed at the provider.",
+        "Report it with the message; the resource is looked at again by itself.";
+    Unsupported: "This release does not support what was asked for.",
+        "The message says what.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_fit_the_specifications_pattern() {
+        for reason in Reason::ALL {
+            let word = reason.as_str();
+            assert!(word.len() <= 1024 && word.chars().all(|c| c.is_ascii_alphanumeric()), "{word}");
+            assert!(reason.meaning().ends_with('.') && reason.remedy().ends_with('.'), "{word}");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! What handlers call: reading and writing resources, in terms of no transport.
+//!
+//! A write is parsed, checked, resolved and authorized here (all violations at once), stored in one
+//! transaction, and the engine is woken. No provider is ever called.
+
+mod admit;
+mod bindings;
+mod read;
+mod write;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use seca_api::{Kind, ResourceKey, violation::Violation};
+use tokio::sync::Notify;
+
+pub use bindings::{BindRequest, BindingView, Bindings, EndpointPolicy};
+pub use read::{ListRequest, ListView};
+pub use write::{PutRequest, PutView};
+
+use crate::{
+    catalog::CatalogCache,
+    ports::{Clock, Ids, Store, StoreError},
+};
+
+/// Who asks, as authentication found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The subject.
+    pub subject: String,
+}
+
+/// What is asked for, in the terms of permissions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask<'a> {
+    /// `get`, `list`, `put`, `delete`, `post`.
+    pub verb: &'static str,
+    /// The resource; of a collection, with an empty name.
+    pub key: &'a ResourceKey,
+}
+
+/// Decides who may do what. Default deny.
+#[async_trait]
+pub trait Authorizer: Send + Sync {
+    /// Whether the caller may.
+    ///
+    /// # Errors
+    /// When the decision could not be made; never a pass.
+    async fn allows(&self, caller: &Caller, ask: &Ask<'_>) -> Result<bool, StoreError>;
+}
+
+/// Every authenticated caller may do everything: what holds until roles are evaluated.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AllowAll;
+
+#[async_trait]
+impl Authorizer for AllowAll {
+    async fn allows(&self, _caller: &Caller, _ask: &Ask<'_>) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+}
+
+/// How references to what does not exist are judged in the three fields where it matters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReferencePolicy {
+    /// Refused.
+    #[default]
+    Strict,
+    /// Accepted; the message names what is missing.
+    Late,
+}
+
+/// A tenant's settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tenant {
+    /// Whether errors are reported as the conformance tool expects (412 for violations and conflicts).
+    pub conformance: bool,
+    /// Its reference policy.
+    pub references: ReferencePolicy,
+}
+
+/// The tenants of this installation, by name.
+pub type Tenants = BTreeMap<String, Tenant>;
+
+/// Why a request is refused: one enum for all transports. The message names the thing, the rule and the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The request is not of a form that could be judged.
+    #[error("{0}")]
+    Malformed(String),
+    /// The caller may not.
+    #[error("{subject} may not {verb} {resource}; ask an administrator of the tenant for a role that allows it")]
+    Forbidden {
+        /// Who.
+        subject: String,
+        /// What.
+        verb: &'static str,
+        /// On what.
+        resource: String,
+    },
+    /// There is no such resource.
+    #[error("{0} does not exist")]
+    NotFound(ResourceKey),
+    /// A PUT into a parent that does not exist.
+    #[error("{0} does not exist; create it first")]
+    MissingParent(ResourceKey),
+    /// The document breaks rules: all of them are listed.
+    #[error("the {kind} breaks {} rule(s): {}", .violations.len(), .violations.first().map_or("", |v| v.rule.as_str()))]
+    Violations {
+        /// The kind.
+        kind: Kind,
+        /// The violations, at least one.
+        violations: Vec<Violation>,
+    },
+    /// The state of this or another resource does not allow it.
+    #[error("{0}")]
+    Conflict(String),
+    /// The client insisted on a version that is not the current one.
+    #[error("{key} is at version {current}, not {expected}; read it again and repeat the change on what you find")]
+    Stale {
+        /// The resource.
+        key: ResourceKey,
+        /// The version that the client insisted on.
+        expected: i64,
+        /// The version that it has.
+        current: i64,
+    },
+    /// The provider could not be asked, in the one handler that does ask it.
+    #[error("{0}")]
+    Provider(String),
+    /// The store failed.
+    #[error("the request could not be served")]
+    Store(#[from] StoreError),
+    /// A defect of ours.
+    #[error("the request could not be served: {0}")]
+    Internal(String),
+}
+
+/// A resource as a client sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// The JSON document.
+    pub body: String,
+    /// `<resource_version>.<revision>`, the content of its ETag; none for the catalogue.
+    pub tag: Option<String>,
+}
+
+/// A request's surroundings.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Who asks.
+    pub caller: &'a Caller,
+    /// The base URL under which the client reached us, without a trailing slash; regions advertise it.
+    pub base_url: &'a str,
+}
+
+/// The control plane, as handlers see it.
+#[derive(Clone)]
+pub struct ControlPlane {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) catalog: CatalogCache,
+    pub(crate) authorizer: Arc<dyn Authorizer>,
+    pub(crate) tenants: Arc<Tenants>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Ids,
+    pub(crate) wake: Arc<Notify>,
+}
+
+/// What a control plane is made of.
+pub struct Parts {
+    /// Storage.
+    pub store: Arc<dyn Store>,
+    /// The catalogue, kept current by the engine.
+    pub catalog: CatalogCache,
+    /// Who may do what.
+    pub authorizer: Arc<dyn Authorizer>,
+    /// The tenants.
+    pub tenants: Tenants,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Identities.
+    pub ids: Ids,
+    /// Wakes the engine of this process.
+    pub wake: Arc<Notify>,
+}
+
+impl ControlPlane {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            store: parts.store,
+            catalog: parts.catalog,
+            authorizer: parts.authorizer,
+            tenants: Arc::new(parts.tenants),
+            clock: parts.clock,
+            ids: parts.ids,
+            wake: parts.wake,
+        }
+    }
+
+    /// The settings of a tenant; none for an unknown one.
+    pub fn tenant(&self, name: &str) -> Option<&Tenant> {
+        self.tenants.get(name)
+    }
+
+    /// The catalogue.
+    pub fn catalog(&self) -> &CatalogCache {
+        &self.catalog
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+}

@@ -1,0 +1,360 @@
+//! A small cloud for tests of the engine: named things with a size and a power switch, requests that are
+//! detached from their sender, lost answers, late effects, locks.
+//!
+//! It is not Hetzner; mappings are tested against the simulator. Here only the engine's protocol counts: that
+//! there is never more than one thing per resource, and nothing without one in the end.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use seca_api::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::environment::SeededRng;
+use crate::{
+    catalog::CatalogEntry,
+    ports::{
+        Access, BindError, CloudError, CloudProvider, Desired, Note, Outcome, OwnedObject, Plan, Planned, ProjectFinder,
+        Step,
+    },
+    reason::Reason,
+    resource::{ProjectId, Uid},
+};
+
+/// A thing in the cloud.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thing {
+    /// Whose it is.
+    pub uid: Uid,
+    /// What it was made or changed to.
+    pub size: i64,
+    /// Whether it is on.
+    pub on: bool,
+    /// How often it was rebooted.
+    pub reboots: u32,
+}
+
+/// How a call goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It does not.
+    None,
+    /// An error, and nothing happens.
+    Error,
+    /// It takes effect, and the answer is lost.
+    LostReply,
+    /// The answer is lost, and it takes effect after this time.
+    Late(Duration),
+    /// A final refusal.
+    Terminal,
+}
+
+#[derive(Debug, Default)]
+struct World {
+    things: BTreeMap<String, Thing>,
+    created: BTreeMap<Uid, u32>,
+    calls: Vec<String>,
+    script: Vec<Fault>,
+}
+
+/// The cloud. Clones share the world, as replicas share a provider.
+#[derive(Clone)]
+pub struct FakeCloud {
+    world: Arc<Mutex<World>>,
+    rng: Arc<SeededRng>,
+    chaos: bool,
+    latency: Duration,
+}
+
+impl FakeCloud {
+    /// A cloud where everything takes `latency` and nothing fails unless scripted.
+    pub fn new(latency: Duration) -> Self {
+        Self { world: Arc::default(), rng: Arc::new(SeededRng::new(0)), chaos: false, latency }
+    }
+
+    /// A cloud where calls fail, lose their answers and come late, by the seed.
+    pub fn chaotic(seed: u64) -> Self {
+        let rng = Arc::new(SeededRng::new(seed));
+        Self { world: Arc::default(), rng, chaos: true, latency: Duration::from_millis(50) }
+    }
+
+    /// The next mutating calls go wrong like this, in this order.
+    pub fn script(&self, faults: &[Fault]) {
+        self.lock().script = faults.iter().rev().copied().collect();
+    }
+
+    /// What exists, by name.
+    pub fn things(&self) -> BTreeMap<String, Thing> {
+        self.lock().things.clone()
+    }
+
+    /// The mutating calls so far.
+    pub fn calls(&self) -> Vec<String> {
+        self.lock().calls.clone()
+    }
+
+    /// Changes the world as somebody at the provider's console would.
+    pub fn meddle(&self, change: impl FnOnce(&mut BTreeMap<String, Thing>)) {
+        change(&mut self.lock().things);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fault(&self) -> Fault {
+        if let Some(fault) = self.lock().script.pop() {
+            return fault;
+        }
+        if !self.chaos {
+            return Fault::None;
+        }
+        match self.rng.below(100) {
+            0..5 => Fault::Error,
+            5..13 => Fault::LostReply,
+            13..16 => Fault::Late(Duration::from_millis(5_000 + self.rng.below(15_000))),
+            _ => Fault::None,
+        }
+    }
+
+    fn effect(&self, name: &str, call: &Call) -> Outcome<Seen> {
+        let mut world = self.lock();
+        world.calls.push(format!("{} {name}", call.verb()));
+        let seen = match (call, world.things.get_mut(name)) {
+            (Call::Create { uid, .. }, Some(thing)) if thing.uid == *uid => Some(thing.clone()),
+            (Call::Create { .. }, Some(_)) => {
+                return Outcome::Terminal(Note::new(Reason::NameTaken, format!("{name} belongs to somebody else")));
+            }
+            (Call::Create { uid, size }, None) => {
+                let thing = Thing { uid: *uid, size: *size, on: false, reboots: 0 };
+                world.things.insert(name.to_owned(), thing.clone());
+                *world.created.entry(*uid).or_default() += 1;
+                Some(thing)
+            }
+            (Call::Delete, _) => {
+                world.things.remove(name);
+                None
+            }
+            (_, None) => return Outcome::Retry { after: None, note: busy("it does not exist") },
+            (Call::Resize { size }, Some(thing)) => {
+                thing.size = *size;
+                Some(thing.clone())
+            }
+            (Call::Power { on }, Some(thing)) => {
+                thing.on = *on;
+                Some(thing.clone())
+            }
+            (Call::Reboot, Some(thing)) => {
+                thing.reboots += 1;
+                Some(thing.clone())
+            }
+        };
+        Outcome::Done(Seen { name: name.to_owned(), thing: seen })
+    }
+}
+
+fn busy(what: &str) -> Note {
+    Note::new(Reason::ProviderBusy, what)
+}
+
+/// What an answer showed.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    name: String,
+    thing: Option<Thing>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Call {
+    Create { uid: Uid, size: i64 },
+    Delete,
+    Resize { size: i64 },
+    Power { on: bool },
+    Reboot,
+}
+
+impl Call {
+    const fn verb(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => "create",
+            Self::Delete => "delete",
+            Self::Resize { .. } => "resize",
+            Self::Power { .. } => "power",
+            Self::Reboot => "reboot",
+        }
+    }
+}
+
+fn step(name: &str, call: &Call, action_seq: Option<i64>) -> Plan {
+    Plan::Act(Box::new(Step {
+        serial: vec![name.to_owned()],
+        action_seq,
+        ..Step::new(call.verb(), name, serde_json::to_value(call).unwrap_or_default())
+    }))
+}
+
+#[async_trait]
+impl CloudProvider for FakeCloud {
+    type Snapshot = BTreeMap<String, Thing>;
+    type Observation = Seen;
+
+    async fn observe(&self, _access: &Access) -> Result<Self::Snapshot, CloudError> {
+        sleep(self.latency).await;
+        Ok(self.things())
+    }
+
+    fn absorb(&self, snapshot: &mut Self::Snapshot, seen: Seen) {
+        match seen.thing {
+            Some(thing) => snapshot.insert(seen.name, thing),
+            None => snapshot.remove(&seen.name),
+        };
+    }
+
+    fn plan(&self, desired: &Desired<'_>, snapshot: &Self::Snapshot, _now: Timestamp) -> Planned {
+        let resource = &desired.bundle.resource;
+        if resource.key.kind == seca_api::Kind::Workspace {
+            return Planned::new(if resource.is_deleting() && desired.bundle.child_count > 0 {
+                Plan::Wait { retry: None }
+            } else {
+                Plan::Nothing
+            });
+        }
+        let name = format!("thing-{}", resource.uid);
+        let size = serde_json::from_str::<Value>(&resource.spec)
+            .ok()
+            .and_then(|spec| spec.get("sizeGB").and_then(Value::as_i64))
+            .unwrap_or(0);
+        let thing = snapshot.get(&name);
+        let plan = match (resource.is_deleting(), thing) {
+            (true, None) => Plan::Nothing,
+            (true, Some(_)) => step(&name, &Call::Delete, None),
+            (false, None) => step(&name, &Call::Create { uid: resource.uid, size }, None),
+            (false, Some(thing)) if thing.size != size => step(&name, &Call::Resize { size }, None),
+            (false, Some(thing)) => match resource.action.pending() {
+                Some(crate::ActionKind::Restart) => step(&name, &Call::Reboot, Some(resource.action.seq)),
+                Some(kind) if kind.powers_on() != thing.on => step(&name, &Call::Power { on: kind.powers_on() }, None),
+                _ => Plan::Nothing,
+            },
+        };
+        let mut status = Map::new();
+        status.insert("on".to_owned(), json!(thing.is_some_and(|t| t.on)));
+        let done = plan == Plan::Nothing && resource.action.pending().is_some();
+        Planned {
+            status: Some(status),
+            action_done: done.then_some(resource.action.seq),
+            ..Planned::new(plan)
+        }
+    }
+
+    async fn execute(&self, _access: &Access, step: &Step) -> Outcome<Seen> {
+        let Ok(call) = serde_json::from_value::<Call>(step.payload.clone()) else {
+            return Outcome::Terminal(busy("an unreadable step"));
+        };
+        let fault = self.fault();
+        // Detached: the sender may die, the request goes on.
+        let (cloud, name, latency) = (self.clone(), step.target.clone(), self.latency);
+        let request = tokio::spawn(async move {
+            sleep(latency).await;
+            match fault {
+                Fault::None => cloud.effect(&name, &call),
+                Fault::Error => Outcome::Retry { after: None, note: busy("an injected error") },
+                Fault::Terminal => Outcome::Terminal(Note::new(Reason::ProviderRefused, "an injected refusal")),
+                Fault::LostReply => {
+                    cloud.effect(&name, &call);
+                    Outcome::Unknown("the answer was lost".to_owned())
+                }
+                Fault::Late(delay) => {
+                    tokio::spawn(async move {
+                        sleep(delay).await;
+                        cloud.effect(&name, &call);
+                    });
+                    Outcome::Unknown("the answer was lost".to_owned())
+                }
+            }
+        });
+        request.await.unwrap_or_else(|_| Outcome::Unknown("the request died".to_owned()))
+    }
+
+    async fn wait(&self, access: &Access, step: &Step, _action: &str) -> Outcome<Seen> {
+        self.verify(access, step).await
+    }
+
+    async fn verify(&self, _access: &Access, step: &Step) -> Outcome<Seen> {
+        sleep(self.latency).await;
+        let thing = self.things().get(&step.target).cloned();
+        let call = serde_json::from_value::<Call>(step.payload.clone()).ok();
+        let seen = match (&call, &thing) {
+            (Some(Call::Create { uid, .. }), Some(thing)) => thing.uid == *uid,
+            (Some(Call::Delete), None) => true,
+            (Some(Call::Resize { size }), Some(thing)) => thing.size == *size,
+            (Some(Call::Power { on }), Some(thing)) => thing.on == *on,
+            (Some(Call::Reboot), Some(thing)) => thing.reboots > 0,
+            _ => false,
+        };
+        if seen {
+            Outcome::Done(Seen { name: step.target.clone(), thing })
+        } else {
+            Outcome::Retry { after: None, note: busy("not seen") }
+        }
+    }
+
+    fn owned(&self, snapshot: &Self::Snapshot, _installation: &str) -> Vec<OwnedObject> {
+        let owned = |(name, thing): (&String, &Thing)| OwnedObject {
+            object_type: "thing".to_owned(),
+            id: name.clone(),
+            name: name.clone(),
+            uid: Some(thing.uid),
+            created: None,
+        };
+        snapshot.iter().map(owned).collect()
+    }
+
+    fn removal(&self, object: &OwnedObject) -> Option<Step> {
+        match step(&object.name, &Call::Delete, None) {
+            Plan::Act(step) => Some(*step),
+            _ => None,
+        }
+    }
+
+    async fn catalog(&self, _access: &Access) -> Result<Vec<CatalogEntry>, CloudError> {
+        Ok(Vec::new())
+    }
+
+    fn fallback_catalog(&self) -> Vec<CatalogEntry> {
+        Vec::new()
+    }
+}
+
+#[async_trait]
+impl ProjectFinder for FakeCloud {
+    async fn find_project(
+        &self,
+        _access: &Access,
+        _installation: &str,
+        candidate: &ProjectId,
+    ) -> Result<ProjectId, BindError> {
+        Ok(candidate.clone())
+    }
+}
+
+/// Waits until something holds, under paused time too. Fails after `limit` of tokio's time.
+///
+/// # Panics
+/// When it does not hold in time.
+#[expect(clippy::panic, reason = "a test's own deadline")]
+pub async fn eventually<F: AsyncFnMut() -> bool>(what: &str, limit: Duration, mut holds: F) {
+    let end = Instant::now() + limit;
+    while !holds().await {
+        if Instant::now() >= end {
+            panic!("not in time: {what}");
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}

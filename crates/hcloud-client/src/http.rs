@@ -1,0 +1,166 @@
+//! [`HcloudApi`] over HTTPS.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::HeaderValue;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, USER_AGENT};
+use secrecy::ExposeSecret;
+use thiserror::Error;
+
+use crate::api::{ApiRequest, ApiResponse, HcloudApi, TransportError, TransportErrorKind};
+
+/// Settings of the HTTP client.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    /// Time to connect, TLS included.
+    pub connect_timeout: Duration,
+    /// Time of a whole call. After it, a call may still commit at the provider: whoever waits out
+    /// late commits adds to this.
+    pub request_timeout: Duration,
+    /// How long an unused connection is kept.
+    pub pool_idle_timeout: Duration,
+    /// Unused connections kept per host.
+    pub pool_max_idle_per_host: usize,
+    /// `User-Agent`: name and version of the product.
+    pub user_agent: String,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(30),
+            pool_idle_timeout: Duration::from_secs(90),
+            pool_max_idle_per_host: 16,
+            user_agent: concat!("hcloud-client/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}
+
+/// The client could not be built.
+#[derive(Debug, Error)]
+#[error("the HTTP client cannot be built: {0}; check the HTTP settings")]
+pub struct BuildError(String);
+
+/// [`HcloudApi`] over `reqwest`. It holds connections and no credentials, so one serves all projects.
+#[derive(Clone)]
+pub struct HcloudClient {
+    client: reqwest::Client,
+    user_agent: HeaderValue,
+    request_timeout: Duration,
+}
+
+impl HcloudClient {
+    /// A client with its own connections: rustls with ring and the Mozilla roots (chosen over the
+    /// platform's store because a container image often has none), no redirects, because they would
+    /// carry the token elsewhere or turn a `POST` into a `GET`.
+    ///
+    /// # Errors
+    /// [`BuildError`] if the settings are not usable.
+    pub fn new(settings: &HttpSettings) -> Result<Self, BuildError> {
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls()?)
+            .connect_timeout(settings.connect_timeout)
+            .timeout(settings.request_timeout)
+            .pool_idle_timeout(settings.pool_idle_timeout)
+            .pool_max_idle_per_host(settings.pool_max_idle_per_host)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .build()
+            .map_err(|error| BuildError(describe(&error)))?;
+        Self::with_client(client, settings)
+    }
+
+    /// A client over a `reqwest::Client` of the caller's: its TLS, proxy and pool are the caller's
+    /// choice; only `request_timeout` and `user_agent` of the settings apply. It must not follow
+    /// redirects or retry by itself.
+    ///
+    /// # Errors
+    /// [`BuildError`] if the user agent is not a header value.
+    pub fn with_client(client: reqwest::Client, settings: &HttpSettings) -> Result<Self, BuildError> {
+        let user_agent = HeaderValue::from_str(&settings.user_agent)
+            .map_err(|_| BuildError("the user agent must be visible ASCII".to_owned()))?;
+        Ok(Self { client, user_agent, request_timeout: settings.request_timeout })
+    }
+}
+
+impl fmt::Debug for HcloudClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HcloudClient")
+            .field("user_agent", &self.user_agent)
+            .field("request_timeout", &self.request_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl HcloudApi for HcloudClient {
+    async fn send(&self, request: ApiRequest) -> Result<ApiResponse, TransportError> {
+        let not_sent = |message: &str| TransportError::new(TransportErrorKind::NotSent, message);
+        let url = request.url().map_err(|_| not_sent("endpoint and path do not make an address"))?;
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", request.token.expose_secret()))
+            .map_err(|_| not_sent("the token holds characters that no header can carry"))?;
+        bearer.set_sensitive(true);
+
+        let mut builder = self
+            .client
+            .request(request.method, url)
+            .timeout(self.request_timeout)
+            .header(AUTHORIZATION, bearer)
+            .header(USER_AGENT, self.user_agent.clone());
+        if let Some(body) = request.body {
+            builder = builder.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body);
+        }
+        let response = builder.send().await.map_err(transport_error)?;
+        let status = response.status();
+        let headers = response.headers().clone();
+        let body = response.bytes().await.map_err(transport_error)?.to_vec();
+        Ok(ApiResponse { status, headers, body })
+    }
+
+    fn request_timeout(&self) -> Duration {
+        self.request_timeout
+    }
+}
+
+/// Header that names a request in the provider's logs.
+pub(crate) const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+
+fn tls() -> Result<rustls::ClientConfig, BuildError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| BuildError(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn transport_error(error: reqwest::Error) -> TransportError {
+    let error = error.without_url();
+    let kind = if error.is_connect() || error.is_builder() {
+        TransportErrorKind::NotSent
+    } else if error.is_timeout() {
+        TransportErrorKind::Timeout
+    } else {
+        TransportErrorKind::Broken
+    };
+    TransportError::new(kind, describe(&error))
+}
+
+/// The error with its causes: reqwest's own text says only "error sending request".
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,261 @@
+//! One poller of actions per project.
+//!
+//! Waiters share it: ids that are due go out 25 a call, with whatever else is running filling the
+//! call up. It needs no task of its own: one of the waiters drives it and, when it leaves, another
+//! takes over; with nobody waiting nothing is sent. The first poll of an action comes when half of
+//! its kind used to be done; nothing is delayed to make calls fuller.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use crate::budget::Priority;
+use crate::error::Error;
+use crate::project::ProjectClient;
+use crate::types::{Action, Id};
+
+/// Ids per call: what the provider's own client uses; more is unproven.
+pub const IDS_PER_CALL: usize = 25;
+
+/// First poll of a command of which too little is known.
+const COLD: Duration = Duration::from_millis(250);
+/// No poll comes sooner after the action was accepted or after the last poll.
+const FASTEST: Duration = Duration::from_millis(20);
+/// No first poll comes later, however slow the command used to be.
+const SLOWEST_FIRST: Duration = Duration::from_secs(30);
+/// Latencies kept per command, and how many make an estimate.
+const SAMPLES_KEPT: usize = 7;
+const SAMPLES_NEEDED: usize = 3;
+
+type Outcome = Result<Action, Error>;
+
+/// The poller of one project. Use it through [`ProjectClient::wait`].
+#[derive(Debug, Default)]
+pub struct ActionPoller {
+    board: Mutex<Board>,
+    driver: tokio::sync::Mutex<()>,
+    registered: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Board {
+    running: BTreeMap<i64, Running>,
+    latencies: HashMap<String, VecDeque<Duration>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    /// Known if the action was just accepted; then its latency is worth learning.
+    command: Option<String>,
+    since: Instant,
+    last_poll: Option<Instant>,
+    next_poll: Instant,
+    waiters: Vec<oneshot::Sender<Outcome>>,
+}
+
+impl ActionPoller {
+    /// A poller that knows nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// When the first poll of a command just accepted is due: its learned median.
+    #[must_use]
+    pub fn first_poll(&self, command: &str) -> Duration {
+        self.lock().first_poll(command)
+    }
+
+    /// Actions that somebody waits for.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.lock().running.len()
+    }
+
+    /// Waits for an action: one just accepted (`command` given), or one found later.
+    pub(crate) async fn wait(&self, client: &ProjectClient, id: Id<Action>, command: Option<&str>) -> Outcome {
+        let mut outcome = self.register(id, command);
+        // Whoever drives, it drives for all: the priority of one waiter must not carry over.
+        let client = &client.at(Priority::ActionPoll);
+        tokio::select! {
+            biased;
+            outcome = &mut outcome => outcome.unwrap_or(Err(Error::ActionGone(id))),
+            _driving = self.driver.lock() => loop {
+                match outcome.try_recv() {
+                    Ok(outcome) => return outcome,
+                    Err(oneshot::error::TryRecvError::Closed) => return Err(Error::ActionGone(id)),
+                    Err(oneshot::error::TryRecvError::Empty) => self.round(client).await,
+                }
+            },
+        }
+    }
+
+    fn register(&self, id: Id<Action>, command: Option<&str>) -> oneshot::Receiver<Outcome> {
+        let (sender, receiver) = oneshot::channel();
+        let now = Instant::now();
+        let mut board = self.lock();
+        let delay = command.map_or(Duration::ZERO, |command| board.first_poll(command));
+        let running = board.running.entry(id.get()).or_insert_with(|| Running {
+            command: command.map(str::to_owned),
+            since: now,
+            last_poll: None,
+            next_poll: now + delay,
+            waiters: Vec::new(),
+        });
+        running.waiters.push(sender);
+        drop(board);
+        // One permit is enough: there is one driver, and it looks at the whole board.
+        self.registered.notify_one();
+        receiver
+    }
+
+    /// One round of the driver: sleep until something is due, poll it, tell the waiters.
+    async fn round(&self, client: &ProjectClient) {
+        let next = self.lock().next_poll();
+        let due = match next {
+            Some(at) => {
+                tokio::select! {
+                    biased;
+                    () = tokio::time::sleep_until(at) => self.lock().due(Instant::now()),
+                    () = self.registered.notified() => return,
+                }
+            }
+            None => return self.registered.notified().await,
+        };
+        let calls = due.chunks(IDS_PER_CALL).map(|ids| self.poll(client, ids));
+        futures::future::join_all(calls).await;
+    }
+
+    async fn poll(&self, client: &ProjectClient, ids: &[Id<Action>]) {
+        let answer = client.actions(ids).await;
+        let slow = client.budget().is_low();
+        let now = Instant::now();
+        let mut board = self.lock();
+        match answer {
+            Ok(actions) => {
+                let mut found: HashMap<i64, Action> =
+                    actions.into_iter().map(|action| (action.id.get(), action)).collect();
+                for id in ids {
+                    match found.remove(&id.get()) {
+                        None => board.finish(*id, &Err(Error::ActionGone(*id))),
+                        Some(action) if action.is_finished() => {
+                            board.learn(&action, now);
+                            board.finish(*id, &Ok(action));
+                        }
+                        Some(_) => board.postpone(*id, now, slow),
+                    }
+                }
+            }
+            Err(error) => {
+                for id in ids {
+                    board.finish(*id, &Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Board {
+    /// When the next poll is due; actions that nobody waits for any more are dropped.
+    fn next_poll(&mut self) -> Option<Instant> {
+        self.running.retain(|_, running| running.waiters.iter().any(|waiter| !waiter.is_closed()));
+        self.running.values().map(|running| running.next_poll).min()
+    }
+
+    /// The ids that are due, soonest first; the last call is filled up with others, which costs nothing.
+    fn due(&self, now: Instant) -> Vec<Id<Action>> {
+        let mut ids: Vec<(Instant, i64)> = self.running.iter().map(|(id, running)| (running.next_poll, *id)).collect();
+        ids.sort_unstable();
+        let due = ids.iter().filter(|(at, _)| *at <= now).count();
+        ids.truncate(due.next_multiple_of(IDS_PER_CALL));
+        ids.into_iter().map(|(_, id)| Id::new(id)).collect()
+    }
+
+    fn finish(&mut self, id: Id<Action>, outcome: &Outcome) {
+        if let Some(running) = self.running.remove(&id.get()) {
+            for waiter in running.waiters {
+                // A waiter that left no longer cares.
+                let _ = waiter.send(outcome.clone());
+            }
+        }
+    }
+
+    fn postpone(&mut self, id: Id<Action>, now: Instant, slow: bool) {
+        if let Some(running) = self.running.get_mut(&id.get()) {
+            running.last_poll = Some(now);
+            // Polled early to fill a call: its own time still stands.
+            if running.next_poll <= now {
+                running.next_poll = now + interval(now - running.since, slow);
+            }
+        }
+    }
+
+    fn first_poll(&self, command: &str) -> Duration {
+        let Some(samples) = self.latencies.get(command).filter(|samples| samples.len() >= SAMPLES_NEEDED) else {
+            return COLD;
+        };
+        let mut sorted: Vec<Duration> = samples.iter().copied().collect();
+        sorted.sort_unstable();
+        sorted[sorted.len() / 2].clamp(FASTEST, SLOWEST_FIRST)
+    }
+
+    /// Learns how long a command takes from when it was last seen running and first seen done.
+    fn learn(&mut self, action: &Action, now: Instant) {
+        let Some(running) = self.running.get(&action.id.get()) else {
+            return;
+        };
+        let Some(command) = running.command.clone() else {
+            return;
+        };
+        let waited = now - running.since;
+        let sample = match running.last_poll {
+            Some(last) => (last - running.since).midpoint(waited),
+            None => done_at_first_poll(action, waited),
+        };
+        let samples = self.latencies.entry(command).or_default();
+        samples.push_back(sample);
+        if samples.len() > SAMPLES_KEPT {
+            samples.pop_front();
+        }
+    }
+}
+
+/// An action that was done when first looked at took less than that. By how much, its own times
+/// tell if they are long enough to trust (they may be whole seconds); else guess, so that the
+/// estimate comes down to what a fast provider needs.
+fn done_at_first_poll(action: &Action, waited: Duration) -> Duration {
+    action
+        .finished
+        .zip(action.started)
+        .and_then(|(finished, started)| Duration::try_from(finished - started).ok())
+        .filter(|took| *took >= Duration::from_secs(2))
+        .map_or(waited.mul_f64(0.6), |took| took.min(waited))
+}
+
+/// How long to wait after a poll found an action of this age still running.
+fn interval(age: Duration, slow: bool) -> Duration {
+    let most = match age.as_secs() {
+        0..10 => Duration::from_secs(1),
+        10..60 => Duration::from_secs(2),
+        _ => Duration::from_secs(5),
+    };
+    let interval = (age / 2).clamp(FASTEST, most);
+    if slow { interval * 2 } else { interval }
+}
+
+trait Midpoint {
+    fn midpoint(self, other: Self) -> Self;
+}
+
+impl Midpoint for Duration {
+    fn midpoint(self, other: Self) -> Self {
+        (self + other) / 2
+    }
+}

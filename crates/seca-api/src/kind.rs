@@ -1,0 +1,269 @@
+//! The kinds of the foundation API, and the words by which each is known.
+//!
+//! Every name that depends on a kind (path segment, provider, `metadata.kind`) is decided in this one table,
+//! so that routing, references, metadata and authorization cannot disagree.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A provider of the SECA API; the id in metadata, references and permissions is `{name}/{version}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Provider {
+    /// `seca.region`
+    Region,
+    /// `seca.authorization`
+    Authorization,
+    /// `seca.workspace`
+    Workspace,
+    /// `seca.storage`
+    Storage,
+    /// `seca.compute`
+    Compute,
+    /// `seca.network`
+    Network,
+}
+
+impl Provider {
+    /// All foundation providers.
+    pub const ALL: [Self; 6] =
+        [Self::Region, Self::Authorization, Self::Workspace, Self::Storage, Self::Compute, Self::Network];
+
+    /// `seca.compute`: the name without its version, as `Region.spec.providers[].name` has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Region => "seca.region",
+            Self::Authorization => "seca.authorization",
+            Self::Workspace => "seca.workspace",
+            Self::Storage => "seca.storage",
+            Self::Compute => "seca.compute",
+            Self::Network => "seca.network",
+        }
+    }
+
+    /// `v1`, for every foundation provider.
+    pub const fn version(self) -> &'static str {
+        "v1"
+    }
+
+    /// `seca.compute/v1`, as `metadata.provider` has it.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Region => "seca.region/v1",
+            Self::Authorization => "seca.authorization/v1",
+            Self::Workspace => "seca.workspace/v1",
+            Self::Storage => "seca.storage/v1",
+            Self::Compute => "seca.compute/v1",
+            Self::Network => "seca.network/v1",
+        }
+    }
+
+    /// Whether its resources belong to no region (region and authorization).
+    pub const fn is_global(self) -> bool {
+        matches!(self, Self::Region | Self::Authorization)
+    }
+
+    /// Finds a provider by `seca.compute` or `seca.compute/v1`.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|p| p.name() == text || p.id() == text)
+    }
+}
+
+/// Where the resources of a kind live, which decides the parts of their path and of their key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// No tenant: regions.
+    Global,
+    /// A tenant, in every region alike: roles, role assignments.
+    GlobalTenant,
+    /// A tenant and a region: workspaces, images, SKUs.
+    Tenant,
+    /// A workspace: most kinds.
+    Workspace,
+    /// A network of a workspace: subnets and route tables.
+    Network,
+}
+
+/// A kind of resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names are the documentation: they are the specification's own")]
+pub enum Kind {
+    Region,
+    Role,
+    RoleAssignment,
+    Workspace,
+    StorageSku,
+    Image,
+    BlockStorage,
+    InstanceSku,
+    Instance,
+    NetworkSku,
+    Network,
+    Subnet,
+    #[serde(rename = "routing-table")]
+    RouteTable,
+    InternetGateway,
+    Nic,
+    PublicIp,
+    SecurityGroup,
+    SecurityGroupRule,
+}
+
+impl Kind {
+    /// All kinds of the foundation API.
+    pub const ALL: [Self; 18] = [
+        Self::Region,
+        Self::Role,
+        Self::RoleAssignment,
+        Self::Workspace,
+        Self::StorageSku,
+        Self::Image,
+        Self::BlockStorage,
+        Self::InstanceSku,
+        Self::Instance,
+        Self::NetworkSku,
+        Self::Network,
+        Self::Subnet,
+        Self::RouteTable,
+        Self::InternetGateway,
+        Self::Nic,
+        Self::PublicIp,
+        Self::SecurityGroup,
+        Self::SecurityGroupRule,
+    ];
+
+    /// The value of `metadata.kind`. A route table is a `routing-table` there, and nowhere else.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Region => "region",
+            Self::Role => "role",
+            Self::RoleAssignment => "role-assignment",
+            Self::Workspace => "workspace",
+            Self::StorageSku => "storage-sku",
+            Self::Image => "image",
+            Self::BlockStorage => "block-storage",
+            Self::InstanceSku => "instance-sku",
+            Self::Instance => "instance",
+            Self::NetworkSku => "network-sku",
+            Self::Network => "network",
+            Self::Subnet => "subnet",
+            Self::RouteTable => "routing-table",
+            Self::InternetGateway => "internet-gateway",
+            Self::Nic => "nic",
+            Self::PublicIp => "public-ip",
+            Self::SecurityGroup => "security-group",
+            Self::SecurityGroupRule => "security-group-rule",
+        }
+    }
+
+    /// The path segment of its collection, which is also the type in references and permissions.
+    pub const fn collection(self) -> &'static str {
+        match self {
+            Self::Region => "regions",
+            Self::Role => "roles",
+            Self::RoleAssignment => "role-assignments",
+            Self::Workspace => "workspaces",
+            Self::StorageSku | Self::InstanceSku | Self::NetworkSku => "skus",
+            Self::Image => "images",
+            Self::BlockStorage => "block-storages",
+            Self::Instance => "instances",
+            Self::Network => "networks",
+            Self::Subnet => "subnets",
+            Self::RouteTable => "route-tables",
+            Self::InternetGateway => "internet-gateways",
+            Self::Nic => "nics",
+            Self::PublicIp => "public-ips",
+            Self::SecurityGroup => "security-groups",
+            Self::SecurityGroupRule => "security-group-rules",
+        }
+    }
+
+    /// The provider that serves the kind.
+    pub const fn provider(self) -> Provider {
+        match self {
+            Self::Region => Provider::Region,
+            Self::Role | Self::RoleAssignment => Provider::Authorization,
+            Self::Workspace => Provider::Workspace,
+            Self::StorageSku | Self::Image | Self::BlockStorage => Provider::Storage,
+            Self::InstanceSku | Self::Instance => Provider::Compute,
+            Self::NetworkSku
+            | Self::Network
+            | Self::Subnet
+            | Self::RouteTable
+            | Self::InternetGateway
+            | Self::Nic
+            | Self::PublicIp
+            | Self::SecurityGroup
+            | Self::SecurityGroupRule => Provider::Network,
+        }
+    }
+
+    /// Where resources of the kind live.
+    pub const fn scope(self) -> Scope {
+        match self {
+            Self::Region => Scope::Global,
+            Self::Role | Self::RoleAssignment => Scope::GlobalTenant,
+            Self::Workspace | Self::StorageSku | Self::Image | Self::InstanceSku | Self::NetworkSku => Scope::Tenant,
+            Self::Subnet | Self::RouteTable => Scope::Network,
+            _ => Scope::Workspace,
+        }
+    }
+
+    /// Whether the kind belongs to the catalogue: read-only, kept by the provider, without a status.
+    pub const fn is_catalog(self) -> bool {
+        matches!(self, Self::Region | Self::StorageSku | Self::InstanceSku | Self::NetworkSku)
+    }
+
+    /// The kind that holds resources of this one: a network, a workspace, or none.
+    pub const fn parent(self) -> Option<Self> {
+        match self.scope() {
+            Scope::Network => Some(Self::Network),
+            Scope::Workspace => Some(Self::Workspace),
+            _ => None,
+        }
+    }
+
+    /// Finds the kind that a provider serves under a path segment (`skus` means another kind for each).
+    pub fn of_collection(provider: Provider, collection: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.provider() == provider && k.collection() == collection)
+    }
+
+    /// Finds a kind by the value of `metadata.kind`.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.as_str() == text)
+    }
+
+    /// The thing in a sentence: `block storage`, `route table`.
+    pub fn noun(self) -> String {
+        match self {
+            Self::RouteTable => "route table".to_owned(),
+            Self::StorageSku => "storage SKU".to_owned(),
+            Self::InstanceSku => "instance SKU".to_owned(),
+            Self::NetworkSku => "network SKU".to_owned(),
+            Self::Nic => "NIC".to_owned(),
+            Self::PublicIp => "public IP".to_owned(),
+            other => other.as_str().replace('-', " "),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_found_by_its_provider_and_collection() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::of_collection(kind.provider(), kind.collection()), Some(kind));
+            assert_eq!(Kind::parse(kind.as_str()), Some(kind));
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+    }
+}

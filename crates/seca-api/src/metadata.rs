@@ -1,0 +1,162 @@
+//! Metadata: what the server says of a resource beside its specification and status.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    key::ResourceKey,
+    kind::{Kind, Scope},
+    serial,
+    timestamp::Timestamp,
+};
+
+/// When a resource was made and changed. The catalogue's kinds have none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Modification {
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed by a request.
+    pub last_modified_at: Timestamp,
+    /// When its removal was asked for.
+    pub deleted_at: Option<Timestamp>,
+    /// How many requests have changed it, its creation included.
+    pub resource_version: i64,
+}
+
+/// The `metadata` of one resource. Which members are there depends on the scope of the kind.
+///
+/// It is read leniently: clients send back zero times, empty kinds and nulls.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Metadata {
+    /// The name.
+    #[serde(deserialize_with = "serial::lenient")]
+    pub name: String,
+    /// `seca.compute/v1`.
+    #[serde(deserialize_with = "serial::lenient")]
+    pub provider: String,
+    /// `instances/web-1`.
+    #[serde(deserialize_with = "serial::lenient")]
+    pub resource: String,
+    /// The HTTP method of the request, in upper case.
+    #[serde(deserialize_with = "serial::lenient")]
+    pub verb: String,
+    /// When it was made.
+    #[serde(deserialize_with = "serial::lenient", skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
+    /// When its removal was asked for.
+    #[serde(deserialize_with = "serial::lenient", skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<Timestamp>,
+    /// When it was last changed by a request.
+    #[serde(deserialize_with = "serial::lenient", skip_serializing_if = "Option::is_none")]
+    pub last_modified_at: Option<Timestamp>,
+    /// What `if-unmodified-since` compares.
+    #[serde(deserialize_with = "serial::lenient", skip_serializing_if = "Option::is_none")]
+    pub resource_version: Option<i64>,
+    /// `v1`.
+    #[serde(deserialize_with = "serial::lenient")]
+    pub api_version: String,
+    /// The kind's word; see [`Metadata::kind`].
+    #[serde(deserialize_with = "serial::lenient")]
+    pub kind: String,
+    /// The canonical URN.
+    #[serde(deserialize_with = "serial::lenient")]
+    pub r#ref: String,
+    /// The tenant.
+    #[serde(deserialize_with = "serial::lenient", skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// The workspace, of kinds that live in one.
+    #[serde(deserialize_with = "serial::lenient", skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
+    /// The network, of subnets and route tables.
+    #[serde(deserialize_with = "serial::lenient", skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
+    /// The region, of regional kinds.
+    #[serde(deserialize_with = "serial::lenient", skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+}
+
+impl Metadata {
+    /// The kind, where its word is known.
+    pub fn kind(&self) -> Option<Kind> {
+        Kind::parse(&self.kind)
+    }
+}
+
+/// Renders the metadata of a resource. `verb` is the HTTP method in upper case; `times` is none for SKUs.
+pub fn render(key: &ResourceKey, verb: &str, times: Option<Modification>) -> Metadata {
+    let scope = key.kind.scope();
+    let when = |there: bool, text: &str| there.then(|| text.to_owned());
+    Metadata {
+        name: key.name.clone(),
+        provider: key.kind.provider().id().to_owned(),
+        resource: key.resource(),
+        verb: verb.to_owned(),
+        created_at: times.map(|t| t.created_at),
+        deleted_at: times.and_then(|t| t.deleted_at),
+        last_modified_at: times.map(|t| t.last_modified_at),
+        resource_version: times.map(|t| t.resource_version),
+        api_version: key.kind.provider().version().to_owned(),
+        kind: key.kind.as_str().to_owned(),
+        r#ref: key.urn(),
+        tenant: when(scope != Scope::Global, &key.tenant),
+        workspace: when(matches!(scope, Scope::Workspace | Scope::Network), &key.workspace),
+        network: when(scope == Scope::Network, &key.network),
+        region: when(!matches!(scope, Scope::Global | Scope::GlobalTenant), &key.region),
+    }
+}
+
+/// The `metadata` of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ListMetadata {
+    /// `seca.compute/v1`.
+    #[serde(deserialize_with = "serial::lenient")]
+    pub provider: String,
+    /// The collection: `instances`, `networks/main/subnets`.
+    #[serde(deserialize_with = "serial::lenient")]
+    pub resource: String,
+    /// The HTTP method of the request, in upper case.
+    #[serde(deserialize_with = "serial::lenient")]
+    pub verb: String,
+    /// What asks for the next page; absent on the last one.
+    #[serde(deserialize_with = "serial::lenient", skip_serializing_if = "Option::is_none")]
+    pub skip_token: Option<String>,
+}
+
+impl ListMetadata {
+    /// The metadata of a page. `network` is empty for kinds that live in none.
+    pub fn new(kind: Kind, network: &str, skip_token: Option<String>) -> Self {
+        let collection = match kind.scope() {
+            Scope::Network => format!("networks/{network}/{}", kind.collection()),
+            _ => kind.collection().to_owned(),
+        };
+        Self { provider: kind.provider().id().to_owned(), resource: collection, verb: "GET".to_owned(), skip_token }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_metadata_is_read() {
+        let text = r#"{"name":"x","createdAt":"0001-01-01T00:00:00Z","deletedAt":null,"resourceVersion":0,"kind":"",
+            "tenant":"","verb":null,"strange":1}"#;
+        let metadata: Metadata = serde_json::from_str(text).unwrap();
+        assert_eq!(metadata.kind(), None);
+        assert_eq!(metadata.tenant, None);
+        assert_eq!(metadata.resource_version, Some(0));
+        assert!(metadata.created_at.unwrap() < Timestamp::from_millis(0));
+    }
+
+    #[test]
+    fn a_last_page_has_no_token_whatever_the_server_writes() {
+        let page = ListMetadata::new(Kind::Subnet, "main", None);
+        assert_eq!(
+            serde_json::to_string(&page).unwrap(),
+            r#"{"provider":"seca.network/v1","resource":"networks/main/subnets","verb":"GET"}"#
+        );
+        let empty: ListMetadata = serde_json::from_str(r#"{"skipToken":""}"#).unwrap();
+        assert_eq!(empty.skip_token, None);
+    }
+}

@@ -1,0 +1,29 @@
+//! Internet gateways: the way out of a network.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    resource::{Resource, Status},
+    schema::{Field, Type},
+    serial,
+};
+
+/// What the specification may hold.
+pub static SCHEMA: Type = Type::Object(&[Field::optional(
+    "egressOnly",
+    Type::Boolean,
+    "Whether connections can be opened from inside only.",
+)
+.default("false")]);
+
+/// An internet gateway.
+pub type InternetGateway = Resource<InternetGatewaySpec, Status>;
+
+/// What is wanted of an internet gateway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct InternetGatewaySpec {
+    /// Whether connections can be opened from inside only.
+    #[serde(deserialize_with = "serial::lenient", skip_serializing_if = "serial::is_default")]
+    pub egress_only: bool,
+}

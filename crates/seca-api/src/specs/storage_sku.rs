@@ -1,0 +1,32 @@
+//! Storage SKUs.
+
+use serde::{Deserialize, Serialize};
+
+use crate::resource::{NoStatus, Resource};
+
+/// A storage SKU.
+pub type StorageSku = Resource<StorageSkuSpec, NoStatus>;
+
+/// What a block storage of the SKU does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StorageSkuSpec {
+    /// Operations per second.
+    pub iops: u32,
+    /// Where the blocks live.
+    pub r#type: StorageType,
+    /// The size in GB from which the operations are promised; smaller ones may be made.
+    pub min_volume_size: u32,
+}
+
+/// Where blocks live, and whether they outlive the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StorageType {
+    /// On the machine, gone with it.
+    LocalEphemeral,
+    /// On the machine, kept.
+    LocalDurable,
+    /// On the network, kept.
+    RemoteDurable,
+}

@@ -1,0 +1,36 @@
+//! Workspaces: what holds most resources, and what a Hetzner project is bound to.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    resource::{Resource, status},
+    schema::Type,
+    serial,
+};
+
+/// What the specification may hold: anything.
+pub static SCHEMA: Type = Type::OpenObject;
+
+/// A workspace.
+pub type Workspace = Resource<WorkspaceSpec, WorkspaceStatus>;
+
+/// A free-form object; null is an empty one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct WorkspaceSpec(pub Map<String, Value>);
+
+impl<'de> Deserialize<'de> for WorkspaceSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(Option::deserialize(deserializer)?.unwrap_or_default()))
+    }
+}
+
+status! {
+    /// The status of a workspace.
+    WorkspaceStatus {
+        /// How many resources are in it.
+        #[serde(deserialize_with = "serial::lenient", skip_serializing_if = "Option::is_none")]
+        resource_count: Option<u64>,
+    }
+}
