@@ -1,1 +1,10 @@
-//! Binds workspaces that wait for a Hetzner token.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod admin;
+mod provisioner;
+pub mod setting;
+pub mod settings;
+
+pub use provisioner::{Jitter, Provisioner};
+pub use settings::{AdminSettings, Settings};

@@ -1,2 +1,96 @@
-//! Entry point.
-fn main() {}
+//! The provisioner as a process of its own: settings from the environment, work until a signal.
+#![allow(clippy::print_stderr, reason = "settings are judged before there is a log")]
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use seca_client::AdminClient;
+use token_provisioner::{AdminSettings, Jitter, Provisioner, Settings, setting::Environment, settings};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+use tracing_subscriber::EnvFilter;
+
+/// Binds workspaces that wait for a Hetzner Cloud token.
+///
+/// It asks the proxy's admin API for workspaces that were never bound and binds each to one project. A workspace
+/// whose token was removed on purpose is left alone.
+#[derive(Parser)]
+#[command(name = "token-provisioner", version, after_help = HELP)]
+struct Arguments {}
+
+const HELP: &str = "\
+Settings (environment; secrets also from the file that NAME_FILE names):
+  SECA_TOKEN_PROVISIONER_HETZNER_TOKEN  a read-write API token of the project; required, secret
+  SECA_ADMIN_TOKEN                      the proxy's admin token; required, secret
+  SECA_ADMIN_BASE_URL                   the proxy's admin listener [http://127.0.0.1:8081]
+  SECA_TENANTS                          only these tenants: dev,prod [all]
+  SECA_TOKEN_PROVISIONER_INTERVAL       pause between two looks: 1, 0.5s, 500ms [1]
+  HCLOUD_ENDPOINT                       the API that bindings insist on [the proxy's own]
+  HCLOUD_PROJECT_REF                    a note of which project it is
+  SECA_LOG_LEVEL                        error, warn, info, debug or trace [info]
+  SECA_PUBLIC_BASE_URL                  accepted and not used
+
+Example:
+  SECA_ADMIN_TOKEN_FILE=admin.token SECA_TOKEN_PROVISIONER_HETZNER_TOKEN_FILE=hetzner.token token-provisioner
+
+Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 2 a setting is missing or wrong.";
+
+fn main() -> ExitCode {
+    let Arguments {} = Arguments::parse();
+    let environment = Environment::of_process();
+    let filter = match EnvFilter::try_new(environment.get("SECA_LOG_LEVEL").unwrap_or("info")) {
+        Ok(filter) => filter,
+        Err(error) => {
+            eprintln!(
+                "SECA_LOG_LEVEL cannot be used ({error}): it must be error, warn, info, debug or trace, for example info"
+            );
+            return ExitCode::from(2);
+        }
+    };
+    let (settings, admin, notes) = match settings::from_environment(&environment) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            problems.iter().for_each(|problem| eprintln!("{problem}"));
+            return ExitCode::from(2);
+        }
+    };
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    notes.iter().for_each(|note| info!("{note}"));
+    match run(settings, admin) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("token-provisioner: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn run(settings: Settings, admin: AdminSettings) -> anyhow::Result<()> {
+    let client = AdminClient::new(admin.base_url.as_str(), admin.token)?;
+    let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let cancel = CancellationToken::new();
+    info!(admin = %admin.base_url, "looking for workspaces that wait for a token");
+    let work = tokio::spawn(Provisioner::new(client, settings, jitter()).run(cancel.clone()));
+    tokio::select! {
+        _ = terminated.recv() => {}
+        _ = interrupted.recv() => {}
+    }
+    info!("stopping");
+    cancel.cancel();
+    work.await?;
+    Ok(())
+}
+
+/// Where this process gets its chance from.
+#[expect(clippy::disallowed_methods, reason = "a binary's edge: the one place that opens the system's random source")]
+fn jitter() -> Jitter {
+    let random = SystemRandom::new();
+    Box::new(move || {
+        let mut bytes = [0; 4];
+        // Without chance the pauses are long ones, which does no harm.
+        random.fill(&mut bytes).map_or(1.0, |()| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
+    })
+}

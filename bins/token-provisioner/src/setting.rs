@@ -3,12 +3,7 @@
 //! Both binaries read their settings here, so that a duration, an address or a secret in a file means the same
 //! in both. An empty variable counts as unset, because compose files and shells leave such ones behind.
 
-use std::{
-    collections::BTreeMap,
-    fmt, fs, io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, fs, io, path::Path, time::Duration};
 
 use secrecy::SecretString;
 use url::{Host, Url};
@@ -63,7 +58,9 @@ impl Environment {
     pub fn of_process() -> Self {
         let ours = |name: &String| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
         let text = |os: std::ffi::OsString| os.to_string_lossy().into_owned();
-        Self(std::env::vars_os().map(|(name, value)| (text(name), text(value))).filter(|(name, _)| ours(name)).collect())
+        Self(
+            std::env::vars_os().map(|(name, value)| (text(name), text(value))).filter(|(name, _)| ours(name)).collect(),
+        )
     }
 
     /// The value of a variable that is set and not empty.
@@ -168,7 +165,8 @@ pub fn show_duration(duration: Duration) -> String {
 /// trailing slash is cut.
 pub fn parse_base_url(text: &str) -> Option<Url> {
     let url = Url::parse(text.trim().trim_end_matches('/')).ok()?;
-    let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+    let plain =
+        url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
     (matches!(url.scheme(), "http" | "https") && url.has_host() && plain).then_some(url)
 }
 
@@ -180,11 +178,6 @@ pub fn is_loopback(url: &Url) -> bool {
         Some(Host::Ipv6(ip)) => ip.is_loopback(),
         None => false,
     }
-}
-
-/// The path in `<name>_FILE`, where one is set.
-pub fn file_of(environment: &Environment, name: &str) -> Option<PathBuf> {
-    environment.get(&format!("{name}_FILE")).map(PathBuf::from)
 }
 
 #[cfg(test)]
@@ -237,7 +230,8 @@ mod tests {
         for (text, want) in good {
             assert_eq!(parse_base_url(text).map(String::from).as_deref(), Some(want));
         }
-        for text in ["", "127.0.0.1:8081", "ftp://h", "http://", "http://u:p@h", "http://h?x", "http://h#x", "nonsense"] {
+        for text in ["", "127.0.0.1:8081", "ftp://h", "http://", "http://u:p@h", "http://h?x", "http://h#x", "nonsense"]
+        {
             assert_eq!(parse_base_url(text), None, "{text:?}");
         }
     }

@@ -132,3 +132,72 @@ fn parse_tenants(text: &str) -> Option<BTreeSet<String>> {
     let names: BTreeSet<String> = names.map(str::to_owned).collect();
     names.iter().all(|name| seca_api::TenantName::parse(name).is_ok()).then_some(names)
 }
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    const REQUIRED: [(&str, &str); 2] = [("SECA_TOKEN_PROVISIONER_HETZNER_TOKEN", "h"), ("SECA_ADMIN_TOKEN", "a")];
+
+    fn read(more: &[(&str, &str)]) -> Result<(Settings, AdminSettings, Vec<String>), Vec<Problem>> {
+        from_environment(&REQUIRED.into_iter().chain(more.iter().copied()).collect())
+    }
+
+    #[test]
+    fn the_two_tokens_are_enough() {
+        let (settings, admin, notes) = read(&[]).unwrap();
+        assert_eq!(settings.token.expose_secret(), "h");
+        assert_eq!(admin.token.expose_secret(), "a");
+        assert_eq!(admin.base_url.as_str(), "http://127.0.0.1:8081/");
+        assert_eq!((settings.interval, settings.tenants, settings.endpoint), (Duration::from_secs(1), None, None));
+        assert!(notes.is_empty());
+    }
+
+    #[test]
+    fn tenants_are_read_in_the_proxys_spelling() {
+        let (settings, ..) = read(&[("SECA_TENANTS", "dev, prod:late:conformance,dev:strict")]).unwrap();
+        assert_eq!(settings.tenants, Some(["dev".to_owned(), "prod".to_owned()].into()));
+    }
+
+    #[test]
+    fn intervals_are_read_in_the_predecessors_spelling() {
+        for (text, millis) in [("1", 1_000), ("0.5s", 500), ("500ms", 500), ("2s", 2_000)] {
+            let (settings, ..) = read(&[("SECA_TOKEN_PROVISIONER_INTERVAL", text)]).unwrap();
+            assert_eq!(settings.interval, Duration::from_millis(millis), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_setting_is_one_sentence_with_the_variable_the_rule_and_an_example() {
+        let cases = [
+            ("SECA_TOKEN_PROVISIONER_HETZNER_TOKEN", ""),
+            ("SECA_TOKEN_PROVISIONER_HETZNER_TOKEN", "two words"),
+            ("SECA_ADMIN_TOKEN", " "),
+            ("SECA_ADMIN_TOKEN", "line\nend"),
+            ("SECA_ADMIN_BASE_URL", "127.0.0.1:8081"),
+            ("SECA_PUBLIC_BASE_URL", "nonsense"),
+            ("SECA_TENANTS", "dev,,prod"),
+            ("SECA_TENANTS", "No Name"),
+            ("SECA_TOKEN_PROVISIONER_INTERVAL", "soon"),
+            ("SECA_TOKEN_PROVISIONER_INTERVAL", "0s"),
+            ("HCLOUD_ENDPOINT", "ftp://hetzner"),
+        ];
+        for (name, value) in cases {
+            let problems = read(&[(name, value)]).unwrap_err();
+            let [problem] = problems.as_slice() else { panic!("{name}={value:?}: {problems:?}") };
+            let sentence = problem.to_string();
+            assert!(sentence.contains(name), "{sentence}");
+            assert!(sentence.contains("it must be") && sentence.contains("for example"), "{sentence}");
+            assert!(!sentence.contains('\n'), "{sentence}");
+            assert!(!sentence.contains("two words"), "a secret is repeated: {sentence}");
+        }
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let problems = from_environment(&[("SECA_TOKEN_PROVISIONER_INTERVAL", "x")].into_iter().collect()).unwrap_err();
+        assert_eq!(problems.len(), 3, "{problems:?}");
+    }
+}

@@ -1,1 +1,26 @@
-//! The HTTP face: SECA providers, admin API, health, errors.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod auth;
+pub mod listener;
+pub mod route;
+pub mod service;
+
+mod admin;
+mod answer;
+mod body;
+mod config;
+mod headers;
+mod health;
+mod json;
+mod observe;
+mod paging;
+mod public;
+
+pub use admin::{admin_router, admin_router_over};
+pub use auth::{AuthError, Authenticator, Off, StaticTokens};
+pub use config::{AdminConfig, ApiConfig, Limits};
+pub use health::Readiness;
+pub use listener::{Options, serve};
+pub use public::{public_router, public_router_over};
+pub use service::{BindingService, Service};

@@ -3,11 +3,14 @@
 
 pub mod catalog;
 pub mod engine;
+pub mod kinds;
 pub mod ports;
 pub mod reason;
 pub mod resource;
 pub mod service;
 pub mod state;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use catalog::{Catalog, CatalogCache, CatalogEntry};
 pub use reason::Reason;

@@ -117,14 +117,16 @@ impl Field {
     }
 }
 
-/// The members of a reference.
-pub static REFERENCE: Type = Type::Object(&[
+/// What a reference may hold, once a text has become an object.
+pub static REFERENCE: Type = Type::Object(REFERENCE_FIELDS);
+
+const REFERENCE_FIELDS: &[Field] = &[
     Field::optional("region", text(0, 64), "The region; the referrer's where it is not set."),
     Field::optional("provider", text(0, 64), "The provider, `seca.compute/v1`; inferred where it is not set."),
     Field::optional("tenant", text(0, 64), "The tenant; the referrer's where it is not set."),
     Field::optional("workspace", text(0, 64), "The workspace; the referrer's where it is not set."),
     Field::required("resource", text(1, 256), "`<type>/<name>`, a path, or a whole URN."),
-]);
+];
 
 /// What clients own beside the specification: labels, annotations and extensions.
 pub static USER_METADATA: Type = Type::Object(&[

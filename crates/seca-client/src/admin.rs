@@ -1,8 +1,8 @@
 //! The admin API: bindings of workspaces to provider projects.
 
 use reqwest::Method;
-use secrecy::{ExposeSecret, SecretString};
 use seca_api::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use url::Url;
 
@@ -180,7 +180,12 @@ impl AdminClient {
     ///
     /// # Errors
     /// No answer, or a token that does not count.
-    pub async fn get_binding(&self, tenant: &str, workspace: &str, region: Option<&str>) -> Result<Option<Binding>, Error> {
+    pub async fn get_binding(
+        &self,
+        tenant: &str,
+        workspace: &str,
+        region: Option<&str>,
+    ) -> Result<Option<Binding>, Error> {
         let url = self.binding_url(tenant, workspace, region)?;
         match self.http.send(Call::new(Method::GET, url)).await {
             Ok(answer) => answer.read().map(Some),

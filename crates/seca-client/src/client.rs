@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use reqwest::Method;
 use seca_api::{
-    BlockStorage, Image, Instance, InstanceSku, InternetGateway, Kind, Network, NetworkSku, Provider, Region, RouteTable, StorageSku,
-    Subnet, Workspace,
+    BlockStorage, Image, Instance, InstanceSku, InternetGateway, Kind, Network, NetworkSku, Provider, Region,
+    RouteTable, StorageSku, Subnet, Workspace,
 };
 use secrecy::SecretString;
 use url::Url;
@@ -36,7 +36,12 @@ impl SecaClient {
     ///
     /// # Errors
     /// What reading the region may fail with: no answer, no such region, a token that does not count.
-    pub async fn connect(base_url: &str, tenant: &str, region: &str, token: Option<SecretString>) -> Result<Self, Error> {
+    pub async fn connect(
+        base_url: &str,
+        tenant: &str,
+        region: &str,
+        token: Option<SecretString>,
+    ) -> Result<Self, Error> {
         let client = client_for(&parse_base(base_url)?)?;
         Self::with_client(client, base_url, tenant, region, token).await
     }
@@ -154,10 +159,10 @@ impl SecaClient {
         match self.inner.providers.get(&provider) {
             Some(base) => join(base, segments),
             // Global providers need not stand in a region's list: they answer beside the one that was asked for it.
-            None if provider.is_global() => join(&self.inner.base, ["providers", provider.name()].into_iter().chain(segments)),
-            None => {
-                Err(Error::Provider { provider: provider.id(), region: self.inner.region.metadata.name.clone() })
+            None if provider.is_global() => {
+                join(&self.inner.base, ["providers", provider.name()].into_iter().chain(segments))
             }
+            None => Err(Error::Provider { provider: provider.id(), region: self.inner.region.metadata.name.clone() }),
         }
     }
 }

@@ -73,7 +73,8 @@ impl<R: ApiResource> Collection<R> {
             let url = self.page_url(query, token.as_deref())?;
             let call = format!("GET {}", url.path());
             let page: List<R> = self.client.http().send(Call::new(Method::GET, url)).await?.read()?;
-            let is_stuck = page.metadata.skip_token.is_some() && (page.items.is_empty() || page.metadata.skip_token == token);
+            let is_stuck =
+                page.metadata.skip_token.is_some() && (page.items.is_empty() || page.metadata.skip_token == token);
             all.extend(page.items);
             token = page.metadata.skip_token;
             match token {

@@ -14,8 +14,8 @@ pub enum Error {
         url: String,
     },
     /// A name cannot stand in a path.
-    #[error("`{0}` cannot stand in a path; give the name of a {1}")]
-    Name(String, &'static str),
+    #[error("`{0}` cannot stand in a path; give a name of letters and digits")]
+    Name(String),
     /// A kind does not live where it was looked for.
     #[error("no {} lives in {place}; name {}", kind.noun(), wanted(*kind))]
     Place {

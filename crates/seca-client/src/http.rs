@@ -105,7 +105,8 @@ impl Http {
         let mut request = self.client.request(call.method, call.url).timeout(REQUEST_TIMEOUT);
         request = request.header(ACCEPT, HeaderValue::from_static("application/json"));
         if let Some(token) = &self.token {
-            let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())).map_err(|_| Error::Token)?;
+            let mut bearer =
+                HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())).map_err(|_| Error::Token)?;
             bearer.set_sensitive(true);
             request = request.header(AUTHORIZATION, bearer);
         }
@@ -181,7 +182,7 @@ pub(crate) fn join<'a>(base: &Url, segments: impl IntoIterator<Item = &'a str>) 
         for segment in segments {
             // `push` would drop these two, and the call would go to another place.
             if matches!(segment, "" | "." | "..") {
-                return Err(Error::Name(segment.to_owned(), "resource"));
+                return Err(Error::Name(segment.to_owned()));
             }
             path.push(segment);
         }

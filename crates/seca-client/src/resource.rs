@@ -1,11 +1,11 @@
 //! Which resources there are, and where they live.
 
 use seca_api::{
-    BlockStorage, BlockStorageSpec, BlockStorageStatus, Conditions, Image, ImageSpec, ImageStatus, Instance, InstanceSku,
-    InstanceSkuSpec, InstanceSpec, InstanceStatus, InternetGateway, InternetGatewaySpec, Kind, Metadata, Network, NetworkSku,
-    NetworkSkuSpec, NetworkSpec, NetworkStatus, NoStatus, Region, RegionSpec, RouteTable, RouteTableSpec, RouteTableStatus, Scope,
-    Status, StatusCondition, StorageSku, StorageSkuSpec, Subnet, SubnetSpec, SubnetStatus, Workspace, WorkspaceSpec,
-    WorkspaceStatus,
+    BlockStorage, BlockStorageSpec, BlockStorageStatus, Conditions, Image, ImageSpec, ImageStatus, Instance,
+    InstanceSku, InstanceSkuSpec, InstanceSpec, InstanceStatus, InternetGateway, InternetGatewaySpec, Kind, Metadata,
+    Network, NetworkSku, NetworkSkuSpec, NetworkSpec, NetworkStatus, NoStatus, Region, RegionSpec, RouteTable,
+    RouteTableSpec, RouteTableStatus, Scope, Status, StatusCondition, StorageSku, StorageSkuSpec, Subnet, SubnetSpec,
+    SubnetStatus, Workspace, WorkspaceSpec, WorkspaceStatus,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -150,7 +150,10 @@ mod tests {
         assert_eq!(path("w".into(), Kind::Instance).unwrap(), "v1/tenants/t/workspaces/w/instances");
         let nested = path(("w", "n").into(), Kind::RouteTable).unwrap();
         assert_eq!(nested, "v1/tenants/t/workspaces/w/networks/n/route-tables");
-        assert_eq!(path("w".into(), Kind::Image).unwrap_err(), "no image lives in a workspace; name neither workspace nor network");
+        assert_eq!(
+            path("w".into(), Kind::Image).unwrap_err(),
+            "no image lives in a workspace; name neither workspace nor network"
+        );
         assert!(path(().into(), Kind::Instance).is_err());
         assert!(path("w".into(), Kind::Subnet).is_err());
         assert!(path(("w", "n").into(), Kind::Network).is_err());

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use seca_api::{ResourceState, StatusCondition};
+use seca_api::{Conditions, ResourceState, StatusCondition};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{collection::Collection, error::Error, resource::ApiResource};
@@ -55,9 +55,9 @@ struct Watch<'a> {
 impl Watch<'_> {
     fn see(&mut self, conditions: &[StatusCondition]) {
         let is_known = |one: &StatusCondition| {
-            self.newest.as_ref().is_some_and(|known| {
-                known.state == one.state && known.last_transition_at == one.last_transition_at
-            })
+            self.newest
+                .as_ref()
+                .is_some_and(|known| known.state == one.state && known.last_transition_at == one.last_transition_at)
         };
         let new = conditions.iter().position(is_known).unwrap_or(conditions.len());
         let has_new_message = new == 0 && conditions.first() != self.newest.as_ref();
@@ -77,14 +77,17 @@ impl<R: ApiResource> Collection<R> {
     ///
     /// # Errors
     /// [`Error::Deadline`], and what a read fails with; failures that may pass are waited out.
-    pub async fn wait_until(&self, name: &str, wait: Wait<'_>, mut is_done: impl FnMut(&R) -> bool) -> Result<R, Error> {
-        let seen = self
-            .watch(name, "as wanted", wait, |answer| match answer {
-                Ok(resource) => Ok(is_done(&resource).then_some(resource)),
-                Err(error) => Err(error),
-            })
-            .await?;
-        Ok(seen)
+    pub async fn wait_until(
+        &self,
+        name: &str,
+        wait: Wait<'_>,
+        mut is_done: impl FnMut(&R) -> bool,
+    ) -> Result<R, Error> {
+        self.watch(name, "as wanted", wait, |answer| {
+            let resource = answer?;
+            Ok(is_done(&resource).then_some(resource))
+        })
+        .await
     }
 
     /// Waits until a resource is active.
@@ -95,7 +98,7 @@ impl<R: ApiResource> Collection<R> {
     pub async fn wait_active(&self, name: &str, wait: Wait<'_>) -> Result<R, Error> {
         self.watch(name, "active", wait, |answer| {
             let resource = answer?;
-            match resource.conditions().first().map(|newest| newest.state).or_else(|| state(&resource)) {
+            match resource.status().and_then(Conditions::state) {
                 Some(ResourceState::Active) => Ok(Some(resource)),
                 Some(ResourceState::Error) => {
                     let why = resource.conditions().first().map_or_else(|| "without a word".to_owned(), describe);
@@ -154,10 +157,6 @@ impl<R: ApiResource> Collection<R> {
             sleep_until(next).await;
         }
     }
-}
-
-fn state<R: ApiResource>(resource: &R) -> Option<ResourceState> {
-    resource.status().and_then(seca_api::Conditions::state)
 }
 
 fn describe(condition: &StatusCondition) -> String {

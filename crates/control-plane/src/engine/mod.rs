@@ -14,6 +14,8 @@ mod catalog;
 mod project;
 mod step;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -341,6 +341,7 @@ impl<P: CloudProvider> Project<P> {
             uid: resource.uid,
             generation: resource.generation,
             action_seq: resource.action.seq,
+            wake: bundle.wake,
             verdict,
             note: planned.note,
             status: planned.status,

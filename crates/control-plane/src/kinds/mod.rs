@@ -18,6 +18,7 @@ pub mod workspace;
 use seca_api::{Kind, Type, spec_schema, violation::Violation};
 use serde_json::{Map, Value};
 
+pub(crate) use judgement::clip;
 pub use judgement::{Found, Judgement, Resolved, Subject};
 pub use reference::{ReferenceField, Spelled, expand, is_catalog_tenant, spelled};
 
@@ -118,7 +119,7 @@ pub enum Relatives {
 const FREELY: DeleteRules = DeleteRules { refused_by_children: &[], refused_by_referrers: &[], cascades: &[] };
 
 /// Whether a member of an object is set, in the sense of the API: neither absent, null nor empty.
-fn is_set(value: Option<&Value>) -> bool {
+pub(crate) fn is_set(value: Option<&Value>) -> bool {
     match value {
         None | Some(Value::Null) => false,
         Some(Value::String(text)) => !text.is_empty(),

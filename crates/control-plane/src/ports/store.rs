@@ -315,6 +315,8 @@ pub struct Bundle {
     pub open_steps: Vec<StepRecord>,
     /// How often in a row it was retried.
     pub attempts: u32,
+    /// How often it was woken until now; a [`Commit`] hands it back, so that no later wake-up is lost.
+    pub wake: i64,
 }
 
 impl Bundle {
@@ -395,6 +397,8 @@ pub struct Commit {
     pub generation: i64,
     /// The action number that was looked at.
     pub action_seq: i64,
+    /// The [`Bundle::wake`] that was looked at: when it was woken since, it stays due whatever `next` says.
+    pub wake: i64,
     /// What it amounts to.
     pub verdict: Verdict,
     /// Reason and sentence for the newest condition; none clears it.

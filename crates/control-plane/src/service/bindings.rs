@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use seca_api::ResourceKey;
 use serde::Serialize;
-use url::Url;
+use url::{Host, Url};
 
-use super::Refusal;
-use crate::ports::{Binding, Ids, OwnedObject, ProjectFinder, Store, Vault};
-use crate::resource::ProjectId;
+use super::{Refusal, read::is_possible};
+use crate::{
+    ports::{
+        Access, BindError, BindOutcome, Binding, Credential, Ids, OwnedObject, ProjectFinder, SealContext, Store,
+        UnbindOutcome, Vault, WorkspaceBinding,
+    },
+    resource::{ProjectId, Resource},
+};
 
 /// Which provider endpoints a binding may name: a token is never sent anywhere else.
 #[derive(Clone, Debug)]
@@ -18,6 +23,86 @@ pub struct EndpointPolicy {
     pub default: Url,
     /// Others that may be named. Loopback may always.
     pub allowed: Vec<Url>,
+}
+
+/// Hetzner's own endpoint, which may always be named.
+const HETZNER: &str = "https://api.hetzner.cloud/v1";
+
+/// The word for the provider, here and in what tokens are sealed for.
+const PROVIDER: &str = "hetzner";
+
+impl EndpointPolicy {
+    /// The endpoint that a binding asks for, if it may.
+    ///
+    /// # Errors
+    /// [`Refusal::Malformed`] when it may not be named.
+    pub fn choose(&self, asked: Option<&str>) -> Result<Url, Refusal> {
+        let Some(text) = asked else { return Ok(self.default.clone()) };
+        let refused = |why: &str| {
+            Refusal::Malformed(format!(
+                "apiEndpoint {why}; leave it out, or use {HETZNER}, {} or a loopback address",
+                without_slash(&self.default)
+            ))
+        };
+        let url = Url::parse(text).map_err(|error| refused(&format!("is not a URL ({error})")))?;
+        let is_plain = url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && matches!(url.scheme(), "http" | "https");
+        if !is_plain {
+            return Err(refused("must be a plain http or https URL without a user, a query and a fragment"));
+        }
+        let plain = without_slash(&url);
+        let is_listed = plain == HETZNER
+            || std::iter::once(&self.default).chain(&self.allowed).any(|allowed| without_slash(allowed) == plain);
+        if is_listed || is_loopback(&url) {
+            Url::parse(&plain).map_err(|error| refused(&format!("is not a URL ({error})")))
+        } else {
+            Err(refused("is not on the list of endpoints that tokens may be sent to"))
+        }
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+fn without_slash(url: &Url) -> String {
+    url.as_str().trim_end_matches('/').to_owned()
+}
+
+/// A token that no header can carry is a mistake of copying, and is named as one.
+fn check_token(token: &SecretString) -> Result<(), Refusal> {
+    let text = token.expose_secret();
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Refusal::Malformed(
+            "apiToken must be a text of visible ASCII characters without blanks; copy the token again".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn refused_token(error: BindError) -> Refusal {
+    match error {
+        BindError::Rejected | BindError::ReadOnly => Refusal::Malformed(error.to_string()),
+        BindError::Unavailable(_) => Refusal::Provider(error.to_string()),
+    }
+}
+
+/// What the token of a workspace is sealed for; the engine opens it for the same.
+pub fn seal_context(workspace: &ResourceKey) -> SealContext {
+    SealContext {
+        tenant: workspace.tenant.clone(),
+        region: workspace.region.clone(),
+        workspace: workspace.name.clone(),
+        provider: PROVIDER.to_owned(),
+    }
 }
 
 /// A token to bind.
@@ -94,8 +179,41 @@ impl Bindings {
     /// [`Refusal::NotFound`], [`Refusal::Malformed`] (an endpoint that is not allowed, a token that is refused or
     /// read-only), [`Refusal::Conflict`] (another project), [`Refusal::Provider`].
     pub async fn bind(&self, workspace: &ResourceKey, request: BindRequest) -> Result<(), Refusal> {
-        let _ = (workspace, request);
-        Err(Refusal::Internal("binding is being built".to_owned()))
+        let chosen = request.endpoint.as_deref().filter(|text| !text.is_empty());
+        let endpoint = self.endpoints.choose(chosen)?;
+        check_token(&request.token)?;
+        let row = self.workspace(workspace).await?;
+        if row.is_deleting() {
+            return Err(Refusal::Conflict(format!("{workspace} is being deleted; bind another workspace")));
+        }
+        let installation = self.store.installation().await?;
+        // The id of the project if no workspace of this installation was ever bound to it.
+        let candidate = ProjectId(self.ids.uid().to_string());
+        let access = Access { project: candidate.clone(), endpoint: endpoint.clone(), token: request.token.clone() };
+        let project = self.finder.find_project(&access, &installation, &candidate).await.map_err(refused_token)?;
+        let sealed = self
+            .vault
+            .seal(&request.token, &seal_context(workspace))
+            .map_err(|error| Refusal::Internal(error.to_string()))?;
+        let credential = Credential {
+            workspace: workspace.clone(),
+            workspace_uid: row.uid,
+            project,
+            sealed,
+            endpoint: chosen.map(|_| without_slash(&endpoint)),
+            project_ref: request.project_ref.filter(|text| !text.is_empty()),
+        };
+        match self.store.bind(credential).await? {
+            BindOutcome::Done => {
+                self.wake.notify_one();
+                Ok(())
+            }
+            BindOutcome::NotFound => Err(Refusal::NotFound(workspace.clone())),
+            BindOutcome::OtherProject(other) => Err(Refusal::Conflict(format!(
+                "{workspace} has resources in project {other}, and this token opens another project, where they are not; \
+                 bind a token of project {other}, or delete the resources first"
+            ))),
+        }
     }
 
     /// The binding of a workspace.
@@ -103,7 +221,15 @@ impl Bindings {
     /// # Errors
     /// [`Refusal::NotFound`] when it is not bound.
     pub async fn get(&self, workspace: &ResourceKey) -> Result<BindingView, Refusal> {
-        Err(Refusal::NotFound(workspace.clone()))
+        let bound = if is_possible(workspace) { self.store.credential(workspace).await? } else { None };
+        let credential = bound.ok_or_else(|| Refusal::NotFound(workspace.clone()))?;
+        Ok(BindingView {
+            provider: PROVIDER,
+            project_ref: credential.project_ref,
+            api_endpoint: credential.endpoint.unwrap_or_else(|| without_slash(&self.endpoints.default)),
+            has_token: true,
+            project: credential.project.0,
+        })
     }
 
     /// Removes a binding.
@@ -111,8 +237,20 @@ impl Bindings {
     /// # Errors
     /// [`Refusal::NotFound`], [`Refusal::Conflict`] while provider objects may exist and `force` is not set.
     pub async fn unbind(&self, workspace: &ResourceKey, force: bool) -> Result<(), Refusal> {
-        let _ = force;
-        Err(Refusal::NotFound(workspace.clone()))
+        if !is_possible(workspace) {
+            return Err(Refusal::NotFound(workspace.clone()));
+        }
+        match self.store.unbind(workspace, force).await? {
+            UnbindOutcome::Done => {
+                self.wake.notify_one();
+                Ok(())
+            }
+            UnbindOutcome::NotFound => Err(Refusal::NotFound(workspace.clone())),
+            UnbindOutcome::InUse(count) => Err(Refusal::Conflict(format!(
+                "{workspace} has {count} resource(s) that may exist at the provider and would be out of reach without the \
+                 token; delete them first, or insist with force=true"
+            ))),
+        }
     }
 
     /// The workspaces, all or those of one binding.
@@ -120,8 +258,20 @@ impl Bindings {
     /// # Errors
     /// Failures of the store.
     pub async fn workspaces(&self, binding: Option<Binding>) -> Result<Vec<WorkspaceView>, Refusal> {
-        let _ = binding;
-        Ok(Vec::new())
+        let found = self.store.workspaces(binding).await?;
+        let view = |WorkspaceBinding { workspace, binding }: WorkspaceBinding| WorkspaceView {
+            state: workspace.state.as_str(),
+            tenant: workspace.key.tenant,
+            region: workspace.key.region,
+            name: workspace.key.name,
+            binding,
+        };
+        Ok(found.into_iter().map(view).collect())
+    }
+
+    async fn workspace(&self, key: &ResourceKey) -> Result<Resource, Refusal> {
+        let row = if is_possible(key) { self.store.get(key).await? } else { None };
+        row.ok_or_else(|| Refusal::NotFound(key.clone()))
     }
 
     /// What the sweeps found that no row claims.

@@ -5,21 +5,24 @@
 
 mod admit;
 mod bindings;
+mod draft;
 mod read;
+mod render;
 mod write;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
-use seca_api::{Kind, ResourceKey, violation::Violation};
+use seca_api::{Kind, ResourceKey, Scope, violation::Violation};
 use tokio::sync::Notify;
 
-pub use bindings::{BindRequest, BindingView, Bindings, EndpointPolicy};
+pub use bindings::{BindRequest, BindingView, Bindings, EndpointPolicy, WorkspaceView, seal_context};
 pub use read::{ListRequest, ListView};
 pub use write::{PutRequest, PutView};
 
 use crate::{
     catalog::CatalogCache,
+    kinds,
     ports::{Clock, Ids, Store, StoreError},
 };
 
@@ -208,8 +211,23 @@ impl ControlPlane {
         &self.catalog
     }
 
+    /// Whether the caller may, decided before anything is revealed. An unknown tenant is forbidden like any other
+    /// place where the caller has no role.
+    async fn authorize(&self, caller: &Caller, verb: &'static str, key: &ResourceKey) -> Result<(), Refusal> {
+        let shared = kinds::catalog::is_listed(key.kind)
+            && (key.kind.scope() == Scope::Global || kinds::is_catalog_tenant(&key.tenant));
+        let known = shared || self.tenants.contains_key(&key.tenant);
+        if known && self.authorizer.allows(caller, &Ask { verb, key }).await? {
+            return Ok(());
+        }
+        Err(Refusal::Forbidden { subject: caller.subject.clone(), verb, resource: key.to_string() })
+    }
+
     /// The store.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,18 @@
 //! Writing: PUT, DELETE and power actions.
 
 use seca_api::ResourceKey;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::{Context, ControlPlane, Refusal, View};
-use crate::resource::ActionKind;
+use super::{Context, ControlPlane, Refusal, View, admit::being_deleted, draft::Draft, read::is_possible, render};
+use crate::{
+    kinds::{self, KindRules},
+    ports::{Act, ActOutcome, Delete, DeleteOutcome, PutOutcome},
+    resource::{ActionKind, Resource},
+    state::ActionRefusal,
+};
+
+/// How often a write is judged again because something it depends on changed meanwhile.
+const ADMISSIONS: usize = 4;
 
 /// A PUT.
 #[derive(Clone, Debug)]
@@ -32,10 +40,30 @@ impl ControlPlane {
     /// Creates or updates.
     ///
     /// # Errors
-    /// Every refusal but [`Refusal::NotFound`] and [`Refusal::Provider`].
+    /// Every refusal but [`Refusal::Provider`]; [`Refusal::NotFound`] when a version of what does not exist is
+    /// insisted on.
     pub async fn put(&self, context: Context<'_>, request: PutRequest) -> Result<PutView, Refusal> {
-        let _ = (context, request);
-        Err(Refusal::Internal("writing is being built".to_owned()))
+        let PutRequest { key, body, if_version } = request;
+        self.authorize(context.caller, "put", &key).await?;
+        let rules = writable(&key)?;
+        let draft = Draft::read(rules, &key, body)?;
+        for _ in 0..ADMISSIONS {
+            let put = self.admit(context, rules, &key, &draft, if_version).await?;
+            match self.store.put(put).await? {
+                PutOutcome::Created(row) => {
+                    self.wake.notify_one();
+                    return Ok(PutView { created: true, view: self.view(&row, "PUT").await?, warnings: draft.warnings });
+                }
+                PutOutcome::Updated { before, after } => {
+                    self.wake.notify_one();
+                    return Ok(PutView { created: false, view: updated(before, &after), warnings: draft.warnings });
+                }
+                PutOutcome::Deleting => return Err(being_deleted(&key)),
+                // What changed is seen, and named, by the next admission.
+                PutOutcome::Stale | PutOutcome::Missing(_) => {}
+            }
+        }
+        Err(Refusal::Conflict(format!("{key} was changed by others at the same time again and again; repeat the request")))
     }
 
     /// Accepts a deletion.
@@ -43,8 +71,22 @@ impl ControlPlane {
     /// # Errors
     /// [`Refusal::NotFound`], [`Refusal::Conflict`], [`Refusal::Stale`], and failures of the store.
     pub async fn delete(&self, context: Context<'_>, key: &ResourceKey, if_version: Option<i64>) -> Result<(), Refusal> {
-        let _ = (context, key, if_version);
-        Err(Refusal::Internal("deleting is being built".to_owned()))
+        self.authorize(context.caller, "delete", key).await?;
+        if kinds::catalog::find(&self.catalog.load(), key).is_some() {
+            return Err(Refusal::Conflict(format!("{key} belongs to the catalogue, which nobody can change")));
+        }
+        let rules = kinds::rules(key.kind).filter(|_| is_possible(key)).ok_or_else(|| Refusal::NotFound(key.clone()))?;
+        let delete =
+            Delete { key: key.clone(), expected_version: if_version, rules: rules.delete, now: self.clock.now() };
+        match self.store.delete(delete).await? {
+            DeleteOutcome::Accepted(_) => {
+                self.wake.notify_one();
+                Ok(())
+            }
+            DeleteOutcome::NotFound => Err(Refusal::NotFound(key.clone())),
+            DeleteOutcome::Stale(current) => Err(stale(key, if_version, current)),
+            DeleteOutcome::Refused(users) => Err(in_use(key, &users)),
+        }
     }
 
     /// Accepts a power action.
@@ -58,7 +100,64 @@ impl ControlPlane {
         action: ActionKind,
         if_version: Option<i64>,
     ) -> Result<(), Refusal> {
-        let _ = (context, key, action, if_version);
-        Err(Refusal::Internal("acting is being built".to_owned()))
+        self.authorize(context.caller, "post", key).await?;
+        let powered = kinds::rules(key.kind).is_some_and(|rules| rules.powered);
+        if !powered || !is_possible(key) {
+            return Err(Refusal::NotFound(key.clone()));
+        }
+        let act = Act { key: key.clone(), action, expected_version: if_version, now: self.clock.now() };
+        match self.store.act(act).await? {
+            ActOutcome::Accepted(_) => {
+                self.wake.notify_one();
+                Ok(())
+            }
+            ActOutcome::NotFound => Err(Refusal::NotFound(key.clone())),
+            ActOutcome::Stale(current) => Err(stale(key, if_version, current)),
+            ActOutcome::Refused(ActionRefusal::Deleting) => Err(being_deleted(key)),
+            ActOutcome::Refused(ActionRefusal::Power { asked, desired_on }) => Err(wrong_power(key, asked, desired_on)),
+        }
     }
+}
+
+fn writable(key: &ResourceKey) -> Result<&'static KindRules, Refusal> {
+    kinds::rules(key.kind).ok_or_else(|| {
+        let noun = key.kind.noun();
+        Refusal::Conflict(if key.kind.is_catalog() {
+            format!("{key} belongs to the catalogue, which nobody can change")
+        } else {
+            format!("a {noun} cannot be written yet; that comes with a later release")
+        })
+    })
+}
+
+/// The answer to an update: what is now asked for, in the state that it met. The next GET shows the new state, so
+/// that this answer must not bear the tag of what that GET will show.
+fn updated(before: Resource, after: &Resource) -> View {
+    let tag = format!("{}.{}", after.resource_version, before.revision);
+    let shown = Resource {
+        status: before.status,
+        state: before.state,
+        conditions: before.conditions,
+        ..after.clone()
+    };
+    View { body: render::row(&shown, "PUT", &Map::new()), tag: Some(tag) }
+}
+
+fn stale(key: &ResourceKey, expected: Option<i64>, current: i64) -> Refusal {
+    Refusal::Stale { key: key.clone(), expected: expected.unwrap_or_default(), current }
+}
+
+fn in_use(key: &ResourceKey, users: &[ResourceKey]) -> Refusal {
+    let names: Vec<_> = users.iter().map(ResourceKey::resource).collect();
+    Refusal::Conflict(format!(
+        "{key} cannot be deleted while {} {} it; delete what uses it first",
+        names.join(", "),
+        if names.len() == 1 { "uses" } else { "use" }
+    ))
+}
+
+fn wrong_power(key: &ResourceKey, asked: ActionKind, desired_on: bool) -> Refusal {
+    let asked = asked.as_str();
+    let (is, remedy) = if desired_on { ("on", "stop it first, or leave it") } else { ("off", "start it first") };
+    Refusal::Conflict(format!("{key} cannot {asked}, because it is {is} already or is to be; {remedy}"))
 }

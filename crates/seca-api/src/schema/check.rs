@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::{Map, Number, Value};
 
-use super::{Field, REFERENCE, TextRule, Type, is_unset};
+use super::{Field, REFERENCE_FIELDS, TextRule, Type, is_unset};
 use crate::{
     names,
     violation::{Violation, clip, join},
@@ -45,9 +45,7 @@ fn check_value(ty: &Type, value: &Value, pointer: &str, found: &mut Vec<Violatio
             }
         }
         (Type::TextMap { max_value }, Value::Object(members)) => check_map(*max_value, members, pointer, found),
-        (Type::Reference, Value::Object(members)) => {
-            check_value(&REFERENCE, &Value::Object(members.clone()), pointer, found);
-        }
+        (Type::Reference, Value::Object(members)) => check_members(REFERENCE_FIELDS, members, pointer, found),
         (Type::Reference, Value::String(resource)) => check_length(resource, 1, 256, pointer, found),
         (_, other) => {
             report(found, pointer, format!("must be {}, but is {}; send that instead", describe(ty), json_type(other)));
@@ -74,7 +72,7 @@ fn check_members(fields: &[Field], members: &Map<String, Value>, pointer: &str, 
 /// A reference without a `resource` names nothing; what it says beside that still has its limits.
 fn check_unset_reference(members: &Map<String, Value>, pointer: &str, found: &mut Vec<Violation>) {
     let before = found.len();
-    check_value(&REFERENCE, &Value::Object(members.clone()), pointer, found);
+    check_members(REFERENCE_FIELDS, members, pointer, found);
     let missing = join(pointer, "resource");
     let kept: Vec<_> = found.drain(before..).filter(|violation| violation.pointer != missing).collect();
     found.extend(kept);

@@ -1,0 +1,382 @@
+//! The configuration: what the settings amount to, judged once and told all at once.
+//!
+//! Each command asks for the part that it needs, so that `migrate` runs without an admin token. A value that cannot
+//! be used is one sentence with the variable, the rule and an example, and ends the process with exit code 2.
+
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
+
+use control_plane::service::{EndpointPolicy, ReferencePolicy, Tenant, Tenants};
+use secrecy::{ExposeSecret, SecretString};
+use token_provisioner::setting::{Problem, is_loopback, parse_base_url, parse_duration};
+use tracing_subscriber::EnvFilter;
+use url::Url;
+
+use crate::{
+    address::Address,
+    keys::Keys,
+    settings::{Found, Setting, Settings},
+};
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LogConfig {
+    pub(crate) filter: String,
+    pub(crate) json: bool,
+}
+
+/// Who may use the public listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AuthConfig {
+    /// Everybody who reaches it, which only this machine can.
+    Off,
+    /// The bearers of the tokens in a file.
+    Static(PathBuf),
+}
+
+/// What `serve` needs.
+pub(crate) struct ServeConfig {
+    pub(crate) listen: Address,
+    pub(crate) admin_listen: Address,
+    pub(crate) public_base_url: Option<Url>,
+    pub(crate) database_url: SecretString,
+    pub(crate) admin_token: SecretString,
+    pub(crate) keys: Keys,
+    pub(crate) auth: AuthConfig,
+    pub(crate) tenants: Tenants,
+    pub(crate) default_region: String,
+    pub(crate) endpoints: EndpointPolicy,
+    pub(crate) request_timeout: Duration,
+    pub(crate) catalog_refresh: Duration,
+    pub(crate) lease_ttl: Duration,
+    pub(crate) stop_grace: Duration,
+    pub(crate) late_window: Duration,
+    /// What an operator should know about these settings.
+    pub(crate) notes: Vec<String>,
+}
+
+/// What `rotate-keys` needs.
+pub(crate) struct RotateConfig {
+    pub(crate) database_url: SecretString,
+    pub(crate) keys: Keys,
+}
+
+/// How this process logs.
+///
+/// # Errors
+/// All problems.
+pub(crate) fn log(settings: &Settings) -> Result<LogConfig, Vec<Problem>> {
+    let mut reader = Reader::new(settings);
+    let filter = reader.value(Setting::LogLevel, |text| EnvFilter::try_new(text).is_ok().then(|| text.to_owned()));
+    let json = reader.value(Setting::LogFormat, |text| one_of(text, &[("text", false), ("json", true)]));
+    reader.finish(LogConfig { filter: filter.unwrap_or_else(|| "info".to_owned()), json: json.unwrap_or(false) })
+}
+
+/// Which database.
+///
+/// # Errors
+/// All problems.
+pub(crate) fn database(settings: &Settings) -> Result<SecretString, Vec<Problem>> {
+    let mut reader = Reader::new(settings);
+    let url = reader.database_url();
+    reader.finish_with(url)
+}
+
+/// Database and keys.
+///
+/// # Errors
+/// All problems.
+pub(crate) fn rotate(settings: &Settings) -> Result<RotateConfig, Vec<Problem>> {
+    let mut reader = Reader::new(settings);
+    let (database_url, keys) = (reader.database_url(), reader.keys());
+    reader.finish_with(database_url.zip(keys).map(|(database_url, keys)| RotateConfig { database_url, keys }))
+}
+
+/// Everything that the server needs.
+///
+/// # Errors
+/// All problems.
+pub(crate) fn serve(settings: &Settings) -> Result<ServeConfig, Vec<Problem>> {
+    let mut reader = Reader::new(settings);
+    let listen = reader.value(Setting::ListenAddr, Address::parse).unwrap_or(DEFAULT_LISTEN);
+    let admin_listen = reader.value(Setting::AdminListenAddr, Address::parse).unwrap_or(DEFAULT_ADMIN_LISTEN);
+    let (database_url, admin_token, keys) = (reader.database_url(), reader.admin_token(), reader.keys());
+    let auth = reader.auth(listen);
+    let endpoints = reader.endpoints();
+    let request_timeout = reader.duration(Setting::RequestTimeout, 100, 600_000).unwrap_or(DEFAULT_REQUEST_TIMEOUT);
+    let late_window = reader.late_window(request_timeout);
+    reader.check_unused();
+    if !admin_listen.is_loopback() {
+        reader.notes.push(format!(
+            "SECA_ADMIN_LISTEN_ADDR={admin_listen} is not a loopback address: provider tokens cross that network in the clear unless something in between encrypts"
+        ));
+    }
+    let config = ServeConfig {
+        listen,
+        admin_listen,
+        public_base_url: reader.value(Setting::PublicBaseUrl, parse_base_url),
+        database_url: database_url.unwrap_or_default(),
+        admin_token: admin_token.unwrap_or_default(),
+        keys: keys.unwrap_or_default(),
+        auth: auth.unwrap_or(AuthConfig::Off),
+        tenants: reader.tenants(),
+        default_region: reader.value(Setting::DefaultRegion, region).unwrap_or_else(|| "fsn1".to_owned()),
+        endpoints: endpoints.unwrap_or_else(hetzner),
+        request_timeout,
+        catalog_refresh: reader.duration(Setting::AvailabilityCacheTtl, 0, u64::MAX).unwrap_or(Duration::from_secs(60)),
+        lease_ttl: reader.duration(Setting::LeaseTtl, 300, 600_000).unwrap_or(Duration::from_secs(15)),
+        stop_grace: reader.duration(Setting::StopGrace, 0, 3_600_000).unwrap_or(Duration::from_secs(90)),
+        late_window,
+        notes: std::mem::take(&mut reader.notes),
+    };
+    reader.finish(config)
+}
+
+const DEFAULT_LISTEN: Address = loopback(8080);
+const DEFAULT_ADMIN_LISTEN: Address = loopback(8081);
+const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A port of this machine alone.
+pub(crate) const fn loopback(port: u16) -> Address {
+    Address::One(std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port))
+}
+
+/// The least length of the admin token: short enough for a test's, too long for an empty hand.
+const ADMIN_TOKEN_LENGTH: usize = 8;
+
+/// Reads settings and collects what is wrong with them and what is worth saying.
+struct Reader<'a> {
+    settings: &'a Settings,
+    problems: Vec<Problem>,
+    notes: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    const fn new(settings: &'a Settings) -> Self {
+        Self { settings, problems: Vec::new(), notes: Vec::new() }
+    }
+
+    fn finish<T>(self, value: T) -> Result<T, Vec<Problem>> {
+        if self.problems.is_empty() { Ok(value) } else { Err(self.problems) }
+    }
+
+    /// For values that are missing only together with a problem.
+    fn finish_with<T>(self, value: Option<T>) -> Result<T, Vec<Problem>> {
+        match value {
+            Some(value) if self.problems.is_empty() => Ok(value),
+            _ => Err(self.problems),
+        }
+    }
+
+    /// A setting as `parse` reads it; none when it is not set, or wrong.
+    fn value<T>(&mut self, setting: Setting, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let found = self.settings.get(setting)?;
+        let text = found.text.expose_secret();
+        let value = parse(text);
+        if value.is_none() {
+            self.problems.push(Problem::wrong(&found.source, setting.rule(), text));
+        }
+        value
+    }
+
+    fn required(&mut self, setting: Setting) -> Option<&'a Found> {
+        let found = self.settings.get(setting);
+        if found.is_none() {
+            self.problems.push(Problem::missing(setting.rule()));
+        }
+        found
+    }
+
+    fn wrong_secret(&mut self, found: &Found, setting: Setting, what: impl std::fmt::Display) {
+        self.problems.push(Problem::wrong_secret(&found.source, setting.rule(), what));
+    }
+
+    fn duration(&mut self, setting: Setting, least_ms: u64, most_ms: u64) -> Option<Duration> {
+        let range = Duration::from_millis(least_ms)..=Duration::from_millis(most_ms);
+        self.value(setting, |text| parse_duration(text).filter(|duration| range.contains(duration)))
+    }
+
+    fn flag(&mut self, setting: Setting) -> bool {
+        self.value(setting, truth).unwrap_or(false)
+    }
+
+    fn database_url(&mut self) -> Option<SecretString> {
+        let found = self.required(Setting::DatabaseUrl)?;
+        let schemes = ["postgres://", "postgresql://", "sqlite:"];
+        let known = schemes.iter().any(|s| found.text.expose_secret().strip_prefix(s).is_some_and(|rest| !rest.is_empty()));
+        if !known {
+            self.wrong_secret(found, Setting::DatabaseUrl, "it begins with neither postgres:// nor sqlite:");
+        }
+        known.then(|| found.text.clone())
+    }
+
+    fn admin_token(&mut self) -> Option<SecretString> {
+        let found = self.required(Setting::AdminToken)?;
+        let token = found.text.expose_secret();
+        let good = token.len() >= ADMIN_TOKEN_LENGTH && token.bytes().all(|b| b.is_ascii_graphic());
+        if !good {
+            self.wrong_secret(found, Setting::AdminToken, "it is too short, or holds spaces or invisible characters");
+        }
+        good.then(|| found.text.clone())
+    }
+
+    fn keys(&mut self) -> Option<Keys> {
+        let found = self.required(Setting::CredentialsKey)?;
+        let mut keys = Keys::default();
+        if let Err(error) = keys.add(&found.text) {
+            self.wrong_secret(found, Setting::CredentialsKey, error);
+            return None;
+        }
+        if let Some(old) = self.settings.get(Setting::CredentialsKeysOld) {
+            for (at, text) in old.text.expose_secret().split(',').enumerate() {
+                if let Err(error) = keys.add(&text.into()) {
+                    self.wrong_secret(old, Setting::CredentialsKeysOld, format!("entry {}: {error}", at + 1));
+                }
+            }
+        }
+        Some(keys)
+    }
+
+    fn auth(&mut self, listen: Address) -> Option<AuthConfig> {
+        let file = self.settings.get(Setting::AuthTokensFile).map(|f| f.text.expose_secret().to_owned());
+        let mode = match self.settings.get(Setting::AuthMode) {
+            Some(found) => found.text.expose_secret().trim().to_owned(),
+            None if file.is_some() => "static".to_owned(),
+            None => String::new(),
+        };
+        match mode.as_str() {
+            "static" => self.tokens_file(file),
+            "off" | "" if listen.is_loopback() => {
+                self.notes.push(format!(
+                    "the public listener on {listen} asks for no authentication: whoever can use this machine may do everything; SECA_AUTH_MODE=static with SECA_AUTH_TOKENS_FILE changes that"
+                ));
+                Some(AuthConfig::Off)
+            }
+            "off" => {
+                self.problems.push(Problem::new(format!(
+                    "SECA_AUTH_MODE is off while the public listener is on {listen}: off is allowed on a loopback address only; set {CHOICES}"
+                )));
+                None
+            }
+            "" => {
+                self.problems.push(Problem::new(format!(
+                    "SECA_AUTH_MODE is not set while the public listener is on {listen}: beyond loopback it must be chosen; set {CHOICES}"
+                )));
+                None
+            }
+            "jwt" => {
+                self.problems.push(Problem::new(
+                    "SECA_AUTH_MODE is jwt, which comes with a later release: it must be static or (on loopback) off, for example static",
+                ));
+                None
+            }
+            other => {
+                self.problems.push(Problem::wrong("SECA_AUTH_MODE", Setting::AuthMode.rule(), other));
+                None
+            }
+        }
+    }
+
+    fn tokens_file(&mut self, file: Option<String>) -> Option<AuthConfig> {
+        let rule = Setting::AuthTokensFile.rule();
+        let Some(file) = file else {
+            self.problems.push(Problem::missing(rule));
+            return None;
+        };
+        let what = match std::fs::metadata(&file) {
+            Err(error) => format!("{error}"),
+            Ok(metadata) if !metadata.is_file() => "it is not a file".to_owned(),
+            Ok(metadata) if metadata.permissions().mode() & 0o077 != 0 => {
+                format!("others may read it: chmod 600 {file}")
+            }
+            Ok(_) => return Some(AuthConfig::Static(PathBuf::from(file))),
+        };
+        self.problems.push(Problem::wrong_secret(&format!("SECA_AUTH_TOKENS_FILE={file}"), rule, what));
+        None
+    }
+
+    fn endpoints(&mut self) -> Option<EndpointPolicy> {
+        let Some(url) = self.value(Setting::ProviderEndpoint, parse_base_url) else { return Some(hetzner()) };
+        if url.scheme() == "http" && !is_loopback(&url) {
+            self.notes.push(format!("HCLOUD_ENDPOINT={url} is http: provider tokens cross that network in the clear"));
+        }
+        Some(EndpointPolicy { default: url, allowed: hetzner().allowed })
+    }
+
+    fn late_window(&mut self, request_timeout: Duration) -> Duration {
+        let window = self.value(Setting::LateWindow, |text| parse_duration(text).filter(|w| *w >= request_timeout));
+        window.unwrap_or(request_timeout + Duration::from_secs(60))
+    }
+
+    fn tenants(&mut self) -> Tenants {
+        let policies = [("strict", ReferencePolicy::Strict), ("late", ReferencePolicy::Late)];
+        let references = self.value(Setting::ReferencePolicy, |text| one_of(text, &policies)).unwrap_or_default();
+        let default = Tenant { conformance: self.flag(Setting::ConformanceMode), references };
+        let tenants = self.value(Setting::Tenants, |text| tenants(text, &default));
+        tenants.unwrap_or_else(|| BTreeMap::from([("dev".to_owned(), default)]))
+    }
+
+    /// Settings that are accepted for the sake of those who have them set.
+    fn check_unused(&mut self) {
+        if self.value(Setting::PrimaryEndpoint, parse_base_url).is_some() {
+            let source = self.settings.get(Setting::PrimaryEndpoint).map_or("", |f| f.source.as_str());
+            self.notes.push(format!("{source} is not used: everything is asked of HCLOUD_ENDPOINT"));
+        }
+        if self.flag(Setting::InternetGatewayNatVm) {
+            self.notes.push(
+                "SECA_INTERNET_GATEWAY_NAT_VM is not used yet: internet gateways are accepted and say in their message that nothing routes; the NAT machine comes with a later release".to_owned(),
+            );
+        }
+    }
+}
+
+const CHOICES: &str = "SECA_AUTH_MODE=static and SECA_AUTH_TOKENS_FILE, or keep the listener to this machine, for example SECA_LISTEN_ADDR=127.0.0.1:8080";
+
+/// Hetzner's own endpoint, which a binding may always name.
+fn hetzner() -> EndpointPolicy {
+    #[expect(clippy::expect_used, reason = "a constant, which a test reads")]
+    let url = parse_base_url(Setting::ProviderEndpoint.spec().default).expect("the default endpoint is a URL");
+    EndpointPolicy { default: url.clone(), allowed: vec![url] }
+}
+
+fn truth(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Some(true),
+        "0" | "false" | "no" | "off" => Some(false),
+        _ => None,
+    }
+}
+
+fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Option<T> {
+    choices.iter().find(|(word, _)| *word == text.trim()).map(|(_, choice)| *choice)
+}
+
+fn region(text: &str) -> Option<String> {
+    seca_api::RegionName::parse(text.trim()).ok().map(|name| name.into_string())
+}
+
+/// `name[:strict|late][:conformance]`, comma-separated; the suffixes in any order, each once.
+fn tenants(text: &str, default: &Tenant) -> Option<Tenants> {
+    let mut tenants = Tenants::new();
+    for item in text.split(',') {
+        let mut words = item.trim().split(':');
+        let name = seca_api::TenantName::parse(words.next()?).ok()?.into_string();
+        let mut tenant = default.clone();
+        let (mut policy, mut conformance) = (0, 0);
+        for word in words {
+            match word {
+                "strict" => (tenant.references, policy) = (ReferencePolicy::Strict, policy + 1),
+                "late" => (tenant.references, policy) = (ReferencePolicy::Late, policy + 1),
+                "conformance" => (tenant.conformance, conformance) = (true, conformance + 1),
+                _ => return None,
+            }
+        }
+        if policy > 1 || conformance > 1 || tenants.insert(name, tenant).is_some() {
+            return None;
+        }
+    }
+    Some(tenants)
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

@@ -1,0 +1,248 @@
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+use token_provisioner::setting::Environment;
+
+use super::*;
+use crate::settings::Flag;
+
+const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+const OTHER_KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+
+/// What `serve` cannot do without.
+const REQUIRED: &[(&str, &str)] = &[
+    ("SECA_DATABASE_URL", "sqlite:test.db"),
+    ("SECA_ADMIN_TOKEN", "admin-token"),
+    ("SECA_CREDENTIALS_KEY", KEY),
+];
+
+fn read(flags: Vec<Flag>, more: &[(&str, &str)], config: Option<&Path>) -> Result<ServeConfig, Vec<String>> {
+    let environment: Environment = REQUIRED.iter().chain(more).copied().collect();
+    let settings = Settings::read(flags, &environment, config);
+    settings.and_then(|settings| log(&settings).and_then(|_| serve(&settings))).map_err(sentences)
+}
+
+fn sentences(problems: Vec<Problem>) -> Vec<String> {
+    problems.iter().map(ToString::to_string).collect()
+}
+
+fn environment(more: &[(&str, &str)]) -> Result<ServeConfig, Vec<String>> {
+    read(Vec::new(), more, None)
+}
+
+#[track_caller]
+fn check_refused(more: &[(&str, &str)], name: &str) {
+    let problems = environment(more).err().unwrap_or_default();
+    let [sentence] = problems.as_slice() else { panic!("{more:?}: {problems:?}") };
+    assert!(sentence.contains(name), "{sentence}");
+    assert!(sentence.contains("must be") || sentence.contains("set "), "no rule: {sentence}");
+    assert!(sentence.contains("for example"), "no example: {sentence}");
+    assert!(!sentence.contains('\n'), "more than a sentence: {sentence}");
+}
+
+#[test]
+fn the_defaults_are_those_of_the_documentation() {
+    let config = environment(&[]).unwrap_or_else(|problems| panic!("{problems:?}"));
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.admin_listen.to_string(), "127.0.0.1:8081");
+    assert_eq!(config.endpoints.default.as_str(), "https://api.hetzner.cloud/v1");
+    assert_eq!(config.auth, AuthConfig::Off);
+    assert_eq!(config.tenants, Tenants::from([("dev".to_owned(), Tenant::default())]));
+    assert_eq!(config.default_region, "fsn1");
+    assert_eq!(config.public_base_url, None);
+    let seconds = [config.request_timeout, config.catalog_refresh, config.lease_ttl, config.stop_grace, config.late_window];
+    assert_eq!(seconds.map(|d| d.as_secs()), [30, 60, 15, 90, 90]);
+    assert_eq!(config.notes.len(), 1, "that there is no authentication: {:?}", config.notes);
+}
+
+#[test]
+fn what_is_required_is_asked_for_all_at_once() {
+    let problems = sentences(serve(&Settings::default()).err().unwrap_or_default());
+    let names: Vec<_> = problems.iter().filter_map(|p| p.split_once(" is not set: it must be ").map(|(n, _)| n)).collect();
+    assert_eq!(names, ["SECA_DATABASE_URL", "SECA_ADMIN_TOKEN", "SECA_CREDENTIALS_KEY"], "{problems:?}");
+    assert!(problems.iter().all(|p| p.contains("for example")), "{problems:?}");
+}
+
+#[test]
+fn a_wrong_setting_is_one_sentence_with_the_variable_the_rule_and_an_example() {
+    let cases = [
+        ("SECA_LISTEN_ADDR", "8080"),
+        ("SECA_LISTEN_ADDR", "example.org:8080"),
+        ("SECA_ADMIN_LISTEN_ADDR", ":port"),
+        ("SECA_PUBLIC_BASE_URL", "seca.example.org"),
+        ("SECA_DATABASE_URL", "mysql://localhost/secapi"),
+        ("SECA_DATABASE_URL", "postgres://"),
+        ("SECA_ADMIN_TOKEN", "short"),
+        ("SECA_ADMIN_TOKEN", "with some spaces"),
+        ("SECA_CREDENTIALS_KEY", "not base64!"),
+        ("SECA_CREDENTIALS_KEY", "c2hvcnQ="),
+        ("SECA_CREDENTIALS_KEYS_OLD", "c2hvcnQ="),
+        ("SECA_CREDENTIALS_KEYS_OLD", KEY),
+        ("SECA_AUTH_MODE", "basic"),
+        ("SECA_AUTH_MODE", "jwt"),
+        ("SECA_AUTH_TOKENS_FILE", "/nowhere/tokens.json"),
+        ("SECA_AUTH_TOKENS_FILE", "/tmp"),
+        ("SECA_TENANTS", "dev,"),
+        ("SECA_TENANTS", "dev,dev"),
+        ("SECA_TENANTS", "Dev"),
+        ("SECA_TENANTS", "dev:lax"),
+        ("SECA_TENANTS", "dev:strict:late"),
+        ("SECA_REFERENCE_POLICY", "lax"),
+        ("SECA_CONFORMANCE_MODE", "maybe"),
+        ("SECA_DEFAULT_REGION", "Falkenstein 1"),
+        ("HCLOUD_ENDPOINT", "api.hetzner.cloud"),
+        ("HETZNER_CLOUD_API_URL", "ftp://api.hetzner.cloud"),
+        ("HCLOUD_HETZNER_ENDPOINT", "nonsense"),
+        ("HETZNER_PRIMARY_API_URL", "nonsense"),
+        ("SECA_REQUEST_TIMEOUT", "0s"),
+        ("SECA_HETZNER_AVAILABILITY_CACHE_TTL", "soon"),
+        ("SECA_HETZNER_AVAILABILITY_CACHE_TTL", "-1s"),
+        ("SECA_INTERNET_GATEWAY_NAT_VM", "si"),
+        ("SECA_LEASE_TTL", "1ms"),
+        ("SECA_LEASE_TTL", "fifteen"),
+        ("SECA_STOP_GRACE", "2h"),
+        ("SECA_LATE_WINDOW", "10s"),
+        ("SECA_LOG_LEVEL", "info=what=ever"),
+        ("SECA_LOG_FORMAT", "xml"),
+        ("SECA_CONFIG", "/nowhere/secapi-proxy.toml"),
+        ("SECA_TENANTS_FILE", "/nowhere/tenants"),
+    ];
+    for (name, value) in cases {
+        check_refused(&[(name, value)], name);
+    }
+}
+
+#[test]
+fn no_sentence_repeats_a_secret() {
+    let secret = "v3ry secret";
+    for name in ["SECA_DATABASE_URL", "SECA_ADMIN_TOKEN", "SECA_CREDENTIALS_KEY", "SECA_CREDENTIALS_KEYS_OLD"] {
+        let problems = environment(&[(name, secret)]).err().unwrap_or_default();
+        assert!(!problems.is_empty() && problems.iter().all(|p| !p.contains(secret)), "{problems:?}");
+    }
+}
+
+#[test]
+fn two_names_of_one_setting_may_not_differ() {
+    let pair = |a, b| [("HCLOUD_ENDPOINT", a), ("HETZNER_CLOUD_API_URL", b)];
+    check_refused(&pair("https://a/v1", "https://b/v1"), "HCLOUD_ENDPOINT and HETZNER_CLOUD_API_URL");
+    let config = environment(&pair("https://a/v1", "https://a/v1")).unwrap_or_else(|problems| panic!("{problems:?}"));
+    assert_eq!(config.endpoints.default.as_str(), "https://a/v1");
+    let alias = environment(&[("HETZNER_CLOUD_API_URL", "https://b/v1/")]).unwrap_or_else(|problems| panic!("{problems:?}"));
+    assert_eq!(alias.endpoints.default.as_str(), "https://b/v1");
+    check_refused(&[("HCLOUD_HETZNER_ENDPOINT", "https://a"), ("HETZNER_PRIMARY_API_URL", "https://b")], "HETZNER_PRIMARY_API_URL");
+}
+
+#[test]
+fn beyond_loopback_authentication_must_be_chosen() {
+    for address in [":8080", "0.0.0.0:8080", "[::]:8080", "192.0.2.1:8080"] {
+        check_refused(&[("SECA_LISTEN_ADDR", address)], "SECA_AUTH_MODE");
+        check_refused(&[("SECA_LISTEN_ADDR", address), ("SECA_AUTH_MODE", "off")], "SECA_AUTH_MODE");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.json");
+    fs::write(&path, "{}").unwrap();
+    let file = path.to_str().unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    check_refused(&[("SECA_AUTH_TOKENS_FILE", file)], "SECA_AUTH_TOKENS_FILE");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    for mode in [&[][..], &[("SECA_AUTH_MODE", "static")]] {
+        let settings = [&[("SECA_LISTEN_ADDR", ":8080"), ("SECA_AUTH_TOKENS_FILE", file)], mode].concat();
+        let config = environment(&settings).unwrap_or_else(|problems| panic!("{problems:?}"));
+        assert_eq!(config.auth, AuthConfig::Static(path.clone()));
+    }
+    check_refused(&[("SECA_AUTH_MODE", "static")], "SECA_AUTH_TOKENS_FILE");
+}
+
+#[test]
+fn a_flag_beats_a_variable_beats_its_file_beats_the_configuration_beats_the_default() {
+    let folder = tempfile::tempdir().unwrap();
+    let toml = folder.path().join("proxy.toml");
+    fs::write(&toml, "default_region = \"sin\"\nstop_grace = 5\nconformance_mode = true\nlease_ttl_file = \"ttl\"\n").unwrap();
+    fs::write(folder.path().join("ttl"), "2s\n").unwrap();
+    let named = folder.path().join("region");
+    fs::write(&named, "hel1\n").unwrap();
+    let named = named.to_str().unwrap();
+    let region = |flags: Vec<Flag>, more: &[(&str, &str)]| {
+        let config = read(flags, more, Some(&toml)).unwrap_or_else(|problems| panic!("{problems:?}"));
+        assert_eq!((config.stop_grace.as_secs(), config.lease_ttl.as_secs()), (5, 2));
+        assert!(config.tenants["dev"].conformance);
+        config.default_region
+    };
+    let flag = || vec![(Setting::DefaultRegion, "--region", Some("ash".to_owned()))];
+    let (file, variable) = (("SECA_DEFAULT_REGION_FILE", named), ("SECA_DEFAULT_REGION", "nbg1"));
+    assert_eq!(region(Vec::new(), &[]), "sin");
+    assert_eq!(region(Vec::new(), &[file]), "hel1");
+    assert_eq!(region(Vec::new(), &[file, variable]), "nbg1");
+    assert_eq!(region(flag(), &[file, variable]), "ash");
+    assert_eq!(environment(&[]).map(|c| c.default_region).ok().as_deref(), Some("fsn1"));
+}
+
+#[test]
+fn the_configuration_file_takes_known_names_and_no_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("proxy.toml");
+    let cases = [
+        ("listen = \":1\"", "listen in"),
+        ("admin_token = \"admin-token\"", "admin_token in"),
+        ("credentials_key_file = \"missing\"", "credentials_key_file in"),
+        ("tenants = [\"dev\"]", "tenants in"),
+        ("listen_addr = ", "cannot be read"),
+    ];
+    for (text, name) in cases {
+        fs::write(&path, text).unwrap();
+        let problems = read(Vec::new(), &[], Some(&path)).err().unwrap_or_default();
+        let [sentence] = problems.as_slice() else { panic!("{text}: {problems:?}") };
+        assert!(sentence.contains(name) && sentence.contains("for example"), "{sentence}");
+    }
+}
+
+#[test]
+fn tenants_carry_their_policy_and_inherit_the_rest() {
+    let check = |text: &str, more: &[(&str, &str)], want: &[(&str, ReferencePolicy, bool)]| {
+        let settings = [&[("SECA_TENANTS", text)], more].concat();
+        let config = environment(&settings).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let want = want.iter().map(|(name, references, conformance)| {
+            ((*name).to_owned(), Tenant { conformance: *conformance, references: *references })
+        });
+        assert_eq!(config.tenants, want.collect(), "{text}");
+    };
+    use ReferencePolicy::{Late, Strict};
+    check("a", &[], &[("a", Strict, false)]);
+    check("a, b:late:conformance ,c:conformance:strict", &[], &[("a", Strict, false), ("b", Late, true), ("c", Strict, true)]);
+    check("a,b:strict", &[("SECA_REFERENCE_POLICY", "late"), ("SECA_CONFORMANCE_MODE", "yes")], &[("a", Late, true), ("b", Strict, true)]);
+}
+
+#[test]
+fn what_is_accepted_and_not_used_is_said() {
+    let notes = |more: &[(&str, &str)]| environment(more).map(|c| c.notes.join("\n")).unwrap_or_default();
+    assert!(notes(&[("HCLOUD_HETZNER_ENDPOINT", "https://api.hetzner.com/v1")]).contains("HCLOUD_HETZNER_ENDPOINT is not used"));
+    assert!(notes(&[("HETZNER_PRIMARY_API_URL", "https://api.hetzner.com/v1")]).contains("HETZNER_PRIMARY_API_URL is not used"));
+    assert!(notes(&[("SECA_INTERNET_GATEWAY_NAT_VM", "true")]).contains("is not used yet"));
+    assert!(notes(&[("SECA_ADMIN_LISTEN_ADDR", ":8081")]).contains("in the clear"));
+    assert!(notes(&[("HCLOUD_ENDPOINT", "http://192.0.2.1/v1")]).contains("in the clear"));
+    assert!(!notes(&[("HCLOUD_ENDPOINT", "http://127.0.0.1:8082/v1")]).contains("in the clear"));
+}
+
+#[test]
+fn keys_are_listed_the_current_one_first() {
+    let config = environment(&[("SECA_CREDENTIALS_KEYS_OLD", OTHER_KEY)]).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let alone = environment(&[("SECA_CREDENTIALS_KEY", OTHER_KEY)]).unwrap_or_else(|problems| panic!("{problems:?}"));
+    assert_eq!(config.keys.ids().len(), 2);
+    assert_eq!(config.keys.ids()[1], alone.keys.ids()[0]);
+}
+
+#[test]
+fn the_late_window_follows_the_request_timeout() {
+    let config = environment(&[("SECA_REQUEST_TIMEOUT", "5s")]).unwrap_or_else(|problems| panic!("{problems:?}"));
+    assert_eq!(config.late_window.as_secs(), 65);
+}
+
+#[test]
+fn every_setting_has_a_distinct_name_and_key() {
+    let mut names: Vec<_> = Setting::ALL.iter().flat_map(|s| s.spec().names).collect();
+    let mut keys: Vec<_> = Setting::ALL.iter().map(|s| s.spec().key).collect();
+    let counts = (names.len(), keys.len());
+    (names.sort_unstable(), keys.sort_unstable());
+    (names.dedup(), keys.dedup());
+    assert_eq!((names.len(), keys.len()), counts);
+    assert!(parse_base_url(Setting::ProviderEndpoint.spec().default).is_some());
+}

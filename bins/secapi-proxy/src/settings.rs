@@ -1,0 +1,280 @@
+//! Settings as text: where each comes from, before anything is made of it.
+//!
+//! A flag beats a variable, a variable its `_FILE` form, that one the configuration file, and the file the default.
+//! [`crate::config`] judges the values; here it is only decided which text counts, and where it was found.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use figment::{
+    Figment,
+    providers::{Format as _, Toml},
+    value::Value,
+};
+use secrecy::{ExposeSecret, SecretString};
+use token_provisioner::setting::{Environment, Problem, Rule, read_secret};
+
+/// A setting of the proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Setting {
+    ListenAddr,
+    AdminListenAddr,
+    PublicBaseUrl,
+    DatabaseUrl,
+    AdminToken,
+    CredentialsKey,
+    CredentialsKeysOld,
+    AuthMode,
+    AuthTokensFile,
+    Tenants,
+    ReferencePolicy,
+    ConformanceMode,
+    DefaultRegion,
+    ProviderEndpoint,
+    PrimaryEndpoint,
+    RequestTimeout,
+    AvailabilityCacheTtl,
+    InternetGatewayNatVm,
+    LeaseTtl,
+    StopGrace,
+    LateWindow,
+    LogLevel,
+    LogFormat,
+}
+
+/// What there is to know about a setting.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spec {
+    /// Its variables: the first is its name, the others mean the same.
+    pub(crate) names: &'static [&'static str],
+    /// Its name in the configuration file.
+    pub(crate) key: &'static str,
+    /// Whether its value is kept out of messages and of the configuration file.
+    pub(crate) secret: bool,
+    /// What its value must be; completes "it must be".
+    pub(crate) rule: &'static str,
+    /// A value that would do.
+    pub(crate) example: &'static str,
+    /// What holds when it is not set, in words.
+    pub(crate) default: &'static str,
+}
+
+/// Declares the table: one line of facts per setting, and the list of all.
+macro_rules! settings {
+    ($($setting:ident { $names:expr, $key:literal, $secret:literal, $default:literal, $rule:literal, $example:literal })*) => {
+        impl Setting {
+            /// All settings, as the help lists them.
+            pub(crate) const ALL: &[Self] = &[$(Self::$setting),*];
+
+            /// What there is to know about it.
+            pub(crate) const fn spec(self) -> Spec {
+                match self {
+                    $(Self::$setting => Spec {
+                        names: &$names, key: $key, secret: $secret, rule: $rule, example: $example, default: $default,
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+settings! {
+    ListenAddr { ["SECA_LISTEN_ADDR"], "listen_addr", false, "127.0.0.1:8080",
+        "ADDRESS:PORT, or :PORT for all interfaces; port 0 takes a free one", "127.0.0.1:8080" }
+    AdminListenAddr { ["SECA_ADMIN_LISTEN_ADDR"], "admin_listen_addr", false, "127.0.0.1:8081",
+        "ADDRESS:PORT, or :PORT for all interfaces; port 0 takes a free one", "127.0.0.1:8081" }
+    PublicBaseUrl { ["SECA_PUBLIC_BASE_URL"], "public_base_url", false, "scheme and Host of the request",
+        "the http or https URL under which clients reach the public listener", "https://seca.example.org" }
+    DatabaseUrl { ["SECA_DATABASE_URL"], "database_url", true, "none: required",
+        "a postgres:// URL, or sqlite: and the path of a file", "postgres://user:password@localhost:5432/secapi_proxy or sqlite:secapi.db" }
+    AdminToken { ["SECA_ADMIN_TOKEN"], "admin_token", true, "none: required",
+        "at least 8 visible characters without spaces, the bearer token of the admin API, here or in the file that SECA_ADMIN_TOKEN_FILE names",
+        "the output of `openssl rand -hex 32`" }
+    CredentialsKey { ["SECA_CREDENTIALS_KEY"], "credentials_key", true, "none: required",
+        "32 random bytes in base64, which seal the provider tokens, here or in the file that SECA_CREDENTIALS_KEY_FILE names",
+        "the output of `openssl rand -base64 32`" }
+    CredentialsKeysOld { ["SECA_CREDENTIALS_KEYS_OLD"], "credentials_keys_old", true, "none",
+        "a comma-separated list of former values of SECA_CREDENTIALS_KEY, each once and without the current one", "<former key>,<the one before>" }
+    AuthMode { ["SECA_AUTH_MODE"], "auth_mode", false, "off on a loopback listener, else required",
+        "static (bearer tokens in the file that SECA_AUTH_TOKENS_FILE names) or off (on a loopback listener only)", "static" }
+    AuthTokensFile { ["SECA_AUTH_TOKENS_FILE"], "auth_tokens_file", false, "none",
+        "the path of the file of bearer tokens, which only its owner may read (mode 0600)", "/etc/secapi-proxy/tokens.json" }
+    Tenants { ["SECA_TENANTS"], "tenants", false, "dev",
+        "a comma-separated list of NAME[:strict|late][:conformance], each name once", "dev,prod:strict,test:late:conformance" }
+    ReferencePolicy { ["SECA_REFERENCE_POLICY"], "reference_policy", false, "strict",
+        "strict or late: what holds for a tenant that says nothing of it", "strict" }
+    ConformanceMode { ["SECA_CONFORMANCE_MODE"], "conformance_mode", false, "false",
+        "true or false (also 1, yes, on, 0, no, off): what holds for a tenant that says nothing of it", "false" }
+    DefaultRegion { ["SECA_DEFAULT_REGION"], "default_region", false, "fsn1",
+        "the name of a region: lower-case letters, digits and hyphens", "fsn1" }
+    ProviderEndpoint { ["HCLOUD_ENDPOINT", "HETZNER_CLOUD_API_URL"], "hcloud_endpoint", false, "https://api.hetzner.cloud/v1",
+        "the http or https base URL of the Hetzner Cloud API, version included", "https://api.hetzner.cloud/v1" }
+    PrimaryEndpoint { ["HCLOUD_HETZNER_ENDPOINT", "HETZNER_PRIMARY_API_URL"], "hcloud_hetzner_endpoint", false, "not used",
+        "an http or https URL, or unset, since nothing uses it", "https://api.hetzner.com/v1" }
+    RequestTimeout { ["SECA_REQUEST_TIMEOUT"], "request_timeout", false, "30s",
+        "a duration from 100ms to 10m: how long one call of the provider may take", "30s" }
+    AvailabilityCacheTtl { ["SECA_HETZNER_AVAILABILITY_CACHE_TTL"], "hetzner_availability_cache_ttl", false, "60s",
+        "a duration: how often the catalogue is read from the provider; 0s: at every resync", "60s" }
+    InternetGatewayNatVm { ["SECA_INTERNET_GATEWAY_NAT_VM"], "internet_gateway_nat_vm", false, "false",
+        "true or false (also 1, yes, on, 0, no, off)", "false" }
+    LeaseTtl { ["SECA_LEASE_TTL"], "lease_ttl", false, "15s",
+        "a duration from 300ms to 10m: how soon another process takes over after a crash", "15s" }
+    StopGrace { ["SECA_STOP_GRACE"], "stop_grace", false, "90s",
+        "a duration up to 1h: how long a guest may take to shut down before its power is cut", "90s" }
+    LateWindow { ["SECA_LATE_WINDOW"], "late_window", false, "SECA_REQUEST_TIMEOUT and 60s",
+        "a duration not shorter than SECA_REQUEST_TIMEOUT: how long a call whose answer was lost may still take effect", "90s" }
+    LogLevel { ["SECA_LOG_LEVEL"], "log_level", false, "info",
+        "error, warn, info, debug or trace, also per module", "info,hcloud_client=debug" }
+    LogFormat { ["SECA_LOG_FORMAT"], "log_format", false, "text",
+        "text or json", "text" }
+}
+
+impl Setting {
+    /// The variable that users know it by.
+    pub(crate) const fn name(self) -> &'static str {
+        self.spec().names[0]
+    }
+
+    /// Name, rule and example, for messages.
+    pub(crate) const fn rule(self) -> Rule {
+        let spec = self.spec();
+        Rule { name: spec.names[0], rule: spec.rule, example: spec.example }
+    }
+}
+
+/// A value, and where it was found: `SECA_LISTEN_ADDR`, `--listen`, `listen_addr in proxy.toml`.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) source: String,
+    pub(crate) text: SecretString,
+}
+
+/// A flag's setting, its name and its value, where it was given.
+pub(crate) type Flag = (Setting, &'static str, Option<String>);
+
+/// The settings that are set.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings(BTreeMap<Setting, Found>);
+
+impl Settings {
+    /// Reads every source. `config` is the configuration file; `SECA_CONFIG` names it where the flag does not.
+    ///
+    /// # Errors
+    /// All problems: unreadable files, unknown names, two names of one setting with different values.
+    pub(crate) fn read(flags: Vec<Flag>, environment: &Environment, config: Option<&Path>) -> Result<Self, Vec<Problem>> {
+        let mut settings = Self::default();
+        let mut problems = Vec::new();
+        let config = config.map(Path::to_path_buf).or_else(|| environment.get("SECA_CONFIG").map(PathBuf::from));
+        if let Some(path) = config {
+            settings.read_file(&path, &mut problems);
+        }
+        for setting in Setting::ALL {
+            match from_environment(*setting, environment) {
+                Ok(Some(found)) => drop(settings.0.insert(*setting, found)),
+                Ok(None) => {}
+                Err(problem) => problems.push(problem),
+            }
+        }
+        for (setting, flag, value) in flags {
+            if let Some(value) = value {
+                settings.0.insert(setting, Found { source: flag.to_owned(), text: value.into() });
+            }
+        }
+        if problems.is_empty() { Ok(settings) } else { Err(problems) }
+    }
+
+    /// The settings that are given, and nothing else; for `dev`, which reads no shell.
+    pub(crate) fn of(values: impl IntoIterator<Item = (Setting, String)>) -> Self {
+        let found = |setting: Setting, text: String| Found { source: setting.name().to_owned(), text: text.into() };
+        Self(values.into_iter().map(|(setting, text)| (setting, found(setting, text))).collect())
+    }
+
+    /// A setting, where it is set.
+    pub(crate) fn get(&self, setting: Setting) -> Option<&Found> {
+        self.0.get(&setting)
+    }
+
+    fn read_file(&mut self, path: &Path, problems: &mut Vec<Problem>) {
+        let shown = path.display();
+        if !path.is_file() {
+            problems.push(Problem::new(format!(
+                "the configuration file {shown} does not exist: --config and SECA_CONFIG must name a TOML file, for example secapi-proxy.toml"
+            )));
+            return;
+        }
+        let entries: BTreeMap<String, Value> = match Figment::from(Toml::file_exact(path)).extract() {
+            Ok(entries) => entries,
+            Err(error) => {
+                let error = error.to_string().replace('\n', " ");
+                problems.push(Problem::new(format!(
+                    "the configuration file {shown} cannot be read ({error}): it must be TOML, for example listen_addr = \"127.0.0.1:8080\""
+                )));
+                return;
+            }
+        };
+        for (key, value) in entries {
+            match entry(path, &key, &value) {
+                Ok((setting, found)) => drop(self.0.insert(setting, found)),
+                Err(problem) => problems.push(problem),
+            }
+        }
+    }
+}
+
+/// A setting's variables: each may also come from the file that `<name>_FILE` names.
+fn from_environment(setting: Setting, environment: &Environment) -> Result<Option<Found>, Problem> {
+    let mut first: Option<Found> = None;
+    for name in setting.spec().names {
+        let Some(text) = environment.secret(name)? else { continue };
+        match &first {
+            Some(other) if other.text.expose_secret() != text.expose_secret() => {
+                return Err(Problem::new(format!(
+                    "{} and {name} are two names of one setting and differ: set one of them, or both alike, for example {}={}",
+                    other.source,
+                    setting.name(),
+                    setting.spec().example
+                )));
+            }
+            Some(_) => {}
+            None => first = Some(Found { source: (*name).to_owned(), text }),
+        }
+    }
+    Ok(first)
+}
+
+/// One entry of the configuration file: `name = value`, or `name_file = "path"`, beside the file if relative.
+fn entry(path: &Path, key: &str, value: &Value) -> Result<(Setting, Found), Problem> {
+    let shown = path.display();
+    let source = format!("{key} in {shown}");
+    let text = match value {
+        Value::String(_, text) => text.clone(),
+        Value::Bool(_, value) => value.to_string(),
+        Value::Num(_, number) => number.to_i128().map(|n| n.to_string()).or_else(|| number.to_f64().map(|n| n.to_string())).unwrap_or_default(),
+        _ => return Err(Problem::new(format!("{source} is a table or a list: it must be text, a number or a truth value, for example {key} = \"…\""))),
+    };
+    if let Some(setting) = Setting::ALL.iter().find(|s| s.spec().key == key) {
+        // A database URL may be a mere path, so it may stand here.
+        if setting.spec().secret && *setting != Setting::DatabaseUrl {
+            return Err(Problem::new(format!(
+                "{source} is a secret, and the configuration file is no place for one: name a file that only its owner may read, for example {key}_file = \"/run/secrets/{key}\""
+            )));
+        }
+        return Ok((*setting, Found { source, text: text.into() }));
+    }
+    let in_file = key.strip_suffix("_file").and_then(|key| Setting::ALL.iter().find(|s| s.spec().key == key));
+    let Some(setting) = in_file else {
+        return Err(Problem::new(format!(
+            "{source} is no setting: it must be the name of a variable without SECA_ and in lower case, for example listen_addr or log_level"
+        )));
+    };
+    let named = path.parent().map_or_else(|| PathBuf::from(&text), |folder| folder.join(&text));
+    match read_secret(&named) {
+        Ok(text) => Ok((*setting, Found { source, text })),
+        Err(error) => Err(Problem::new(format!(
+            "{source} names {named:?}, which cannot be read ({error}): it must be the path of a readable file, for example /run/secrets/{}",
+            setting.spec().key
+        ))),
+    }
+}

@@ -1,0 +1,167 @@
+//! Answers: problem documents, and the status that a refusal has under a tenant's error profile.
+
+use std::fmt::Display;
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header},
+};
+use control_plane::{ports::StoreError, service::Refusal};
+use seca_api::{Problem, ProblemKind, Violation};
+use serde_json::json;
+
+use crate::{observe::Trace, route::RouteError};
+
+/// Which status codes a tenant's refusals have. It changes the code and with it `type` and `title`, never the
+/// decision, the detail or the sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// As the specification says.
+    Specification,
+    /// As the conformance tool asserts: 412 for violations and conflicts, and for a PUT into a missing parent.
+    Conformance,
+}
+
+impl Profile {
+    pub(crate) const fn of(conformance: bool) -> Self {
+        if conformance { Self::Conformance } else { Self::Specification }
+    }
+
+    const fn pick(self, specification: ProblemKind) -> ProblemKind {
+        match self {
+            Self::Specification => specification,
+            Self::Conformance => ProblemKind::PreconditionFailed,
+        }
+    }
+}
+
+/// A request that is not served, on its way to become a problem document.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    problem: Problem,
+    headers: HeaderMap,
+    /// For the log, where the client is told less.
+    cause: Option<String>,
+}
+
+const TRY_AGAIN: &str = "the server cannot serve this request now; nothing was changed or a repetition finds what was; try again";
+const OURS: &str = "the request could not be served because of a defect of the server; its log says more under this request id";
+
+impl Failure {
+    pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+        Self { problem: Problem::new(kind, detail, "/"), headers: HeaderMap::new(), cause: None }
+    }
+
+    pub(crate) fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(ProblemKind::InvalidRequest, detail)
+    }
+
+    /// A parameter of query or header that cannot be read.
+    pub(crate) fn parameter(name: &str, rule: impl Into<String>) -> Self {
+        Self::violations(ProblemKind::InvalidRequest, &[Violation::parameter(name, rule)])
+    }
+
+    pub(crate) fn violations(kind: ProblemKind, violations: &[Violation]) -> Self {
+        Self { problem: Problem::violations(kind, violations, "/"), headers: HeaderMap::new(), cause: None }
+    }
+
+    /// A status that the specification has no type for.
+    pub(crate) fn other(status: StatusCode, word: &str, detail: impl Into<String>) -> Self {
+        let mut problem = Problem::new(ProblemKind::Internal, detail, "/");
+        problem.status = status.as_u16();
+        problem.r#type = format!("http://secapi.cloud/errors/{word}");
+        status.canonical_reason().unwrap_or("Error").clone_into(&mut problem.title);
+        Self { problem, headers: HeaderMap::new(), cause: None }
+    }
+
+    pub(crate) fn internal(cause: impl Display) -> Self {
+        Self::new(ProblemKind::Internal, OURS).because(cause)
+    }
+
+    pub(crate) fn unavailable(cause: impl Display) -> Self {
+        Self::new(ProblemKind::Unavailable, TRY_AGAIN)
+            .header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+            .because(cause)
+    }
+
+    pub(crate) fn method(allowed: &[Method], method: &Method) -> Self {
+        let list = allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+        let detail = format!("{method} is not a method of this resource; use {list}");
+        let failure = Self::new(ProblemKind::MethodNotAllowed, detail);
+        match HeaderValue::from_str(&list) {
+            Ok(value) => failure.header(header::ALLOW, value),
+            Err(_) => failure,
+        }
+    }
+
+    pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// Records for the log what the client is not told.
+    pub(crate) fn because(mut self, cause: impl Display) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+
+    /// The status of a service's refusal, for a request of this method under this profile.
+    pub(crate) fn of(refusal: &Refusal, profile: Profile, method: &Method) -> Self {
+        let detail = refusal.to_string();
+        match refusal {
+            Refusal::Malformed(_) => Self::malformed(detail),
+            Refusal::Forbidden { .. } => Self::new(ProblemKind::Forbidden, detail),
+            Refusal::NotFound(_) => Self::new(ProblemKind::NotFound, detail),
+            Refusal::MissingParent(_) if *method == Method::PUT => Self::new(profile.pick(ProblemKind::NotFound), detail),
+            Refusal::MissingParent(_) => Self::new(ProblemKind::NotFound, detail),
+            Refusal::Violations { violations, .. } => Self::violations(profile.pick(ProblemKind::Validation), violations),
+            Refusal::Conflict(_) => Self::new(profile.pick(ProblemKind::Conflict), detail),
+            Refusal::Stale { .. } => Self::new(ProblemKind::PreconditionFailed, detail),
+            Refusal::Provider(_) => Self::other(StatusCode::BAD_GATEWAY, "bad-gateway", detail),
+            Refusal::Store(StoreError::Unavailable(cause)) => Self::unavailable(cause),
+            Refusal::Store(error) => Self::internal(error),
+            Refusal::Internal(cause) => Self::internal(cause),
+        }
+    }
+
+    /// The status of a path that names nothing.
+    pub(crate) fn of_route(error: &RouteError, profile: Profile, method: &Method) -> Self {
+        match error {
+            RouteError::Unknown | RouteError::NotServed(_) => Self::new(ProblemKind::NotFound, error.to_string()),
+            RouteError::Segment { violation, .. } => {
+                let kind = match profile {
+                    Profile::Conformance if *method == Method::PUT => ProblemKind::PreconditionFailed,
+                    _ => ProblemKind::InvalidRequest,
+                };
+                Self::violations(kind, std::slice::from_ref(violation))
+            }
+        }
+    }
+
+    /// The answer. The trace learns what the log must say.
+    pub(crate) fn respond(self, path: &str, trace: &Trace) -> Response<Body> {
+        const INSTANCE_MAX: usize = 256;
+        trace.reason(self.cause.as_deref().unwrap_or(&self.problem.detail));
+        let mut problem = self.problem.with_meta("requestId", trace.id());
+        problem.instance = path.chars().take(INSTANCE_MAX).collect();
+        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = json_text(status, json!(problem).to_string());
+        response.headers_mut().extend(self.headers);
+        response
+    }
+}
+
+/// A JSON answer.
+pub(crate) fn json_text(status: StatusCode, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// An answer without a body.
+pub(crate) fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,60 @@
+//! What the routers must be told.
+
+use std::time::Duration;
+
+use control_plane::ports::Ids;
+use seca_api::Kind;
+use secrecy::SecretString;
+use url::Url;
+
+/// Bounds on one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most bytes of a body; above it the answer is 413.
+    pub body_bytes: usize,
+    /// How long a client may take to send a body; above it the answer is 408.
+    pub body_timeout: Duration,
+    /// How long an answer may take altogether; above it the answer is 503.
+    pub request_timeout: Duration,
+}
+
+impl Default for Limits {
+    /// 1 MiB, 30 s and 60 s.
+    fn default() -> Self {
+        Self {
+            body_bytes: 1024 * 1024,
+            body_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// The settings of the public router.
+#[derive(Clone)]
+pub struct ApiConfig {
+    /// The region that paths without one mean.
+    pub default_region: String,
+    /// The URL under which clients reach us; none: scheme and Host of each request.
+    pub public_base_url: Option<Url>,
+    /// Signs skip tokens. Replicas share it, or a page asked for elsewhere is refused.
+    pub signing_key: [u8; 32],
+    /// The kinds that this release serves; the collections of all others answer 404 and say so.
+    pub served: Vec<Kind>,
+    /// Makes request ids.
+    pub ids: Ids,
+    /// Bounds on one request.
+    pub limits: Limits,
+}
+
+/// The settings of the admin router.
+#[derive(Clone)]
+pub struct AdminConfig {
+    /// The operator's bearer token.
+    pub token: SecretString,
+    /// The region that requests without `?region=` mean.
+    pub default_region: String,
+    /// Makes request ids.
+    pub ids: Ids,
+    /// Bounds on one request.
+    pub limits: Limits,
+}

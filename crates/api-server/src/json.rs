@@ -1,0 +1,159 @@
+//! JSON as clients must send it: what `serde_json` reads, without members that stand twice and without U+0000.
+//!
+//! Of two members of one name a parser keeps the last, silently: the client would never learn which of its
+//! intents counted. U+0000 is JSON, but no text that a database stores.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+/// Why a body is not JSON that can be judged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum JsonError {
+    #[error("the body is empty; send a JSON object")]
+    Empty,
+    #[error("the body is not UTF-8, which JSON must be")]
+    NotUtf8,
+    #[error("the body is not JSON: {what} at line {line}, column {column}")]
+    Syntax { what: &'static str, line: usize, column: usize },
+    #[error("the member `{0}` stands twice in one object; send it once")]
+    Duplicate(String),
+    #[error("the body contains the character U+0000, which cannot be stored; remove it")]
+    Nul,
+    #[error("the body must be a JSON object, but is {0}")]
+    NotAnObject(&'static str),
+}
+
+/// Reads an object.
+pub(crate) fn object(bytes: &[u8]) -> Result<Value, JsonError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| JsonError::NotUtf8)?;
+    if text.trim().is_empty() {
+        return Err(JsonError::Empty);
+    }
+    let value: Value = serde_json::from_str(text).map_err(|error| syntax(&error))?;
+    scan(text)?;
+    match value {
+        Value::Object(_) => Ok(value),
+        Value::Null => Err(JsonError::NotAnObject("null")),
+        Value::Bool(_) => Err(JsonError::NotAnObject("a boolean")),
+        Value::Number(_) => Err(JsonError::NotAnObject("a number")),
+        Value::String(_) => Err(JsonError::NotAnObject("a string")),
+        Value::Array(_) => Err(JsonError::NotAnObject("an array")),
+    }
+}
+
+/// The place of an error, never the text around it: a body may hold secrets.
+pub(crate) fn syntax(error: &serde_json::Error) -> JsonError {
+    let what = match error.classify() {
+        serde_json::error::Category::Eof => "it ends too early",
+        serde_json::error::Category::Data => "a value is not of the expected type",
+        _ => "there is a syntax error",
+    };
+    JsonError::Syntax { what, line: error.line(), column: error.column() }
+}
+
+/// One pass over text that is known to be JSON.
+fn scan(text: &str) -> Result<(), JsonError> {
+    let bytes = text.as_bytes();
+    // The names seen in each open object; none for an open array.
+    let mut open: Vec<Option<HashSet<String>>> = Vec::new();
+    let mut expects_name = false;
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'{' => {
+                open.push(Some(HashSet::new()));
+                expects_name = true;
+            }
+            b'[' => {
+                open.push(None);
+                expects_name = false;
+            }
+            b'}' | b']' => {
+                open.pop();
+                expects_name = false;
+            }
+            b',' => expects_name = matches!(open.last(), Some(Some(_))),
+            b'"' => {
+                let end = string_end(bytes, at);
+                let literal = &text[at..end];
+                let decoded: String = serde_json::from_str(literal).map_err(|error| syntax(&error))?;
+                if decoded.contains('\0') {
+                    return Err(JsonError::Nul);
+                }
+                if expects_name && let Some(Some(names)) = open.last_mut() {
+                    expects_name = false;
+                    if !names.insert(decoded.clone()) {
+                        return Err(JsonError::Duplicate(decoded.chars().take(64).collect()));
+                    }
+                }
+                at = end;
+                continue;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    Ok(())
+}
+
+/// The position behind the closing quote of the string that opens at `start`.
+fn string_end(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' => at += 2,
+            b'"' => return at + 1,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_body_is_one_json_object_and_says_each_thing_once() {
+        let duplicate = |name: &str| JsonError::Duplicate(name.to_owned());
+        let cases: [(&[u8], JsonError); 12] = [
+            (b"", JsonError::Empty),
+            (b" \n", JsonError::Empty),
+            (b"\xff{}", JsonError::NotUtf8),
+            (b"{", JsonError::Syntax { what: "it ends too early", line: 1, column: 1 }),
+            (b"{\n x}", JsonError::Syntax { what: "there is a syntax error", line: 2, column: 2 }),
+            (b"[]", JsonError::NotAnObject("an array")),
+            (b"null", JsonError::NotAnObject("null")),
+            (br#""x""#, JsonError::NotAnObject("a string")),
+            (br#"{"a":1,"a":2}"#, duplicate("a")),
+            (br#"{"a":[{"b":{},"\u0062":[]}]}"#, duplicate("b")),
+            (br#"{"a":"x\u0000y"}"#, JsonError::Nul),
+            (br#"{"a\u0000":1}"#, JsonError::Nul),
+        ];
+        for (body, expected) in cases {
+            assert_eq!(object(body), Err(expected), "{}", String::from_utf8_lossy(body));
+        }
+        let fine = r#" {"a":{"a":1},"b":["a","a",{"a":"}\",\"a\":"}],"c":1e400,"\\":"a"} "#;
+        assert_eq!(object(fine.as_bytes()).unwrap()["c"].to_string(), "1e400");
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_not_a_crash() {
+        let body = "[".repeat(100_000);
+        assert!(matches!(object(body.as_bytes()), Err(JsonError::Syntax { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn what_serde_prints_is_read_unless_it_holds_nul(names in proptest::collection::hash_set(".{0,6}", 0..8), text in ".*") {
+            let map: serde_json::Map<String, Value> = names.iter().map(|n| (n.clone(), Value::from(text.clone()))).collect();
+            let value = Value::Object(map);
+            let read = object(value.to_string().as_bytes());
+            let nul = names.iter().any(|n| n.contains('\0')) || (!names.is_empty() && text.contains('\0'));
+            prop_assert_eq!(read, if nul { Err(JsonError::Nul) } else { Ok(value) });
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Around every request: an id, a deadline, a net for panics, and one log line that says all of it.
+
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, Response},
+    middleware::Next,
+};
+use control_plane::ports::Ids;
+use futures::FutureExt as _;
+use tokio::time::{Instant, timeout};
+
+use crate::answer::Failure;
+
+/// The header that every answer carries and every log line repeats.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What is known of a request beyond its head; filled on the way, logged at the end.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    id: String,
+    subject: OnceLock<String>,
+    reason: OnceLock<String>,
+}
+
+impl Trace {
+    fn new(id: String) -> Arc<Self> {
+        Arc::new(Self { id, subject: OnceLock::new(), reason: OnceLock::new() })
+    }
+
+    /// The trace of a request; one of its own where the request never passed [`observe`].
+    pub(crate) fn of(request: &http::Extensions) -> Arc<Self> {
+        request.get::<Arc<Self>>().cloned().unwrap_or_else(|| Self::new("none".to_owned()))
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(crate) fn subject(&self, subject: &str) {
+        let _ = self.subject.set(subject.to_owned());
+    }
+
+    pub(crate) fn reason(&self, reason: &str) {
+        let _ = self.reason.set(reason.to_owned());
+    }
+}
+
+/// What the layer needs.
+#[derive(Clone)]
+pub(crate) struct Observer {
+    pub(crate) ids: Ids,
+    pub(crate) timeout: Duration,
+    pub(crate) listener: &'static str,
+}
+
+/// The layer.
+pub(crate) async fn observe(State(observer): State<Observer>, mut request: Request, next: Next) -> Response<Body> {
+    let started = Instant::now();
+    let trace = Trace::new(observer.ids.uid().to_string());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    request.extensions_mut().insert(Arc::clone(&trace));
+
+    let answered = timeout(observer.timeout, AssertUnwindSafe(next.run(request)).catch_unwind()).await;
+    let mut response = match answered {
+        Ok(Ok(response)) => response,
+        Ok(Err(panic)) => Failure::internal(format!("panic: {}", panic_text(panic.as_ref()))).respond(&path, &trace),
+        Err(_) => Failure::unavailable("the request deadline passed").respond(&path, &trace),
+    };
+    if let Ok(value) = HeaderValue::from_str(trace.id()) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    log(&observer, &trace, (method.as_str(), &path), response.status().as_u16(), started.elapsed());
+    response
+}
+
+fn log(observer: &Observer, trace: &Trace, (method, path): (&str, &str), status: u16, duration: Duration) {
+    let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let listener = observer.listener;
+    let request_id = trace.id.as_str();
+    let subject = trace.subject.get().map_or("-", String::as_str);
+    let reason = trace.reason.get().map_or("", String::as_str);
+    match status {
+        500.. => tracing::error!(listener, method, path, status, duration_ms, request_id, subject, reason, "request"),
+        _ if path == "/healthz" || path == "/readyz" => {
+            tracing::debug!(listener, method, path, status, duration_ms, request_id, "request");
+        }
+        _ => tracing::info!(listener, method, path, status, duration_ms, request_id, subject, reason, "request"),
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}

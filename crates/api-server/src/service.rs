@@ -1,0 +1,110 @@
+//! What the routers stand in front of: the control plane's services, as traits, so that the HTTP rules can be
+//! tested (and used) without a store behind them.
+
+use async_trait::async_trait;
+use control_plane::{
+    ActionKind, ProjectId,
+    ports::{Binding, OwnedObject, StoreError},
+    service::{
+        BindRequest, BindingView, Bindings, Context, ControlPlane, ListRequest, ListView, PutRequest, PutView, Refusal,
+        Tenant, View, WorkspaceView,
+    },
+};
+use seca_api::ResourceKey;
+
+/// The public API's service. Each method is [`ControlPlane`]'s of the same name.
+#[async_trait]
+#[expect(missing_docs, reason = "documented on ControlPlane, whose shape this is")]
+pub trait Service: Send + Sync + 'static {
+    fn tenant(&self, name: &str) -> Option<Tenant>;
+    /// The regions, the default one first.
+    fn regions(&self) -> Vec<String>;
+    async fn get(&self, context: Context<'_>, key: &ResourceKey) -> Result<View, Refusal>;
+    async fn list(&self, context: Context<'_>, request: &ListRequest) -> Result<ListView, Refusal>;
+    async fn put(&self, context: Context<'_>, request: PutRequest) -> Result<PutView, Refusal>;
+    async fn delete(&self, context: Context<'_>, key: &ResourceKey, if_version: Option<i64>) -> Result<(), Refusal>;
+    async fn act(
+        &self,
+        context: Context<'_>,
+        key: &ResourceKey,
+        action: ActionKind,
+        if_version: Option<i64>,
+    ) -> Result<(), Refusal>;
+    /// Whether the store answers.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
+
+#[async_trait]
+impl Service for ControlPlane {
+    fn tenant(&self, name: &str) -> Option<Tenant> {
+        Self::tenant(self, name).cloned()
+    }
+
+    fn regions(&self) -> Vec<String> {
+        self.catalog().load().regions().to_vec()
+    }
+
+    async fn get(&self, context: Context<'_>, key: &ResourceKey) -> Result<View, Refusal> {
+        Self::get(self, context, key).await
+    }
+
+    async fn list(&self, context: Context<'_>, request: &ListRequest) -> Result<ListView, Refusal> {
+        Self::list(self, context, request).await
+    }
+
+    async fn put(&self, context: Context<'_>, request: PutRequest) -> Result<PutView, Refusal> {
+        Self::put(self, context, request).await
+    }
+
+    async fn delete(&self, context: Context<'_>, key: &ResourceKey, if_version: Option<i64>) -> Result<(), Refusal> {
+        Self::delete(self, context, key, if_version).await
+    }
+
+    async fn act(
+        &self,
+        context: Context<'_>,
+        key: &ResourceKey,
+        action: ActionKind,
+        if_version: Option<i64>,
+    ) -> Result<(), Refusal> {
+        Self::act(self, context, key, action, if_version).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.store().ping().await
+    }
+}
+
+/// The admin API's service. Each method is [`Bindings`]' of the same name.
+#[async_trait]
+#[expect(missing_docs, reason = "documented on Bindings, whose shape this is")]
+pub trait BindingService: Send + Sync + 'static {
+    async fn bind(&self, workspace: &ResourceKey, request: BindRequest) -> Result<(), Refusal>;
+    async fn get(&self, workspace: &ResourceKey) -> Result<BindingView, Refusal>;
+    async fn unbind(&self, workspace: &ResourceKey, force: bool) -> Result<(), Refusal>;
+    async fn workspaces(&self, binding: Option<Binding>) -> Result<Vec<WorkspaceView>, Refusal>;
+    async fn orphans(&self) -> Result<Vec<(ProjectId, OwnedObject)>, Refusal>;
+}
+
+#[async_trait]
+impl BindingService for Bindings {
+    async fn bind(&self, workspace: &ResourceKey, request: BindRequest) -> Result<(), Refusal> {
+        Self::bind(self, workspace, request).await
+    }
+
+    async fn get(&self, workspace: &ResourceKey) -> Result<BindingView, Refusal> {
+        Self::get(self, workspace).await
+    }
+
+    async fn unbind(&self, workspace: &ResourceKey, force: bool) -> Result<(), Refusal> {
+        Self::unbind(self, workspace, force).await
+    }
+
+    async fn workspaces(&self, binding: Option<Binding>) -> Result<Vec<WorkspaceView>, Refusal> {
+        Self::workspaces(self, binding).await
+    }
+
+    async fn orphans(&self) -> Result<Vec<(ProjectId, OwnedObject)>, Refusal> {
+        Self::orphans(self).await
+    }
+}

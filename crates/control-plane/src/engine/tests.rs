@@ -1,0 +1,392 @@
+//! The engine against the in-memory store and the fake cloud, under paused time.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use seca_api::{Kind, ResourceKey, ResourceState};
+use tokio::{sync::Notify, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::{Engine, EngineParts, EngineSettings};
+use crate::{
+    catalog::CatalogCache,
+    ports::{
+        Act, BindOutcome, Clock, Credential, Delete, DeleteOutcome, DeleteRules, Expected, Ids, Put, PutOutcome, Rng,
+        Store,
+    },
+    resource::{ActionKind, ProjectId, Resource},
+    testing::{
+        environment::{PlainVault, SeededRng, TokioClock},
+        fake_cloud::{FakeCloud, Fault, eventually},
+        memory_store::MemoryStore,
+    },
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+struct World {
+    store: Arc<dyn Store>,
+    cloud: FakeCloud,
+    clock: Arc<dyn Clock>,
+    rng: Arc<SeededRng>,
+    ids: Ids,
+    wake: Arc<Notify>,
+}
+
+impl World {
+    fn new(cloud: FakeCloud, seed: u64) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(TokioClock::default());
+        let rng = Arc::new(SeededRng::new(seed ^ 0x5eca));
+        let ids = Ids::new(clock.clone(), rng.clone());
+        Self { store: Arc::new(MemoryStore::new()), cloud, clock, rng, ids, wake: Arc::new(Notify::new()) }
+    }
+
+    fn start(&self, owner: &str) -> (JoinHandle<()>, CancellationToken) {
+        let mut settings = EngineSettings::new(owner, "http://127.0.0.1:1/v1".parse().unwrap());
+        settings.late_window = Duration::from_secs(30);
+        settings.resync_interval = 2 * MINUTE;
+        let engine = Engine::new(EngineParts {
+            store: self.store.clone(),
+            provider: Arc::new(self.cloud.clone()),
+            vault: Arc::new(PlainVault),
+            clock: self.clock.clone(),
+            rng: self.rng.clone() as Arc<dyn Rng>,
+            catalog: CatalogCache::default(),
+            wake: self.wake.clone(),
+            settings,
+        });
+        let cancel = CancellationToken::new();
+        (tokio::spawn(engine.run(cancel.clone())), cancel)
+    }
+
+    fn workspace(&self) -> ResourceKey {
+        ResourceKey::tenant(Kind::Workspace, "fsn1", "t", "w")
+    }
+
+    fn instance(&self, name: &str) -> ResourceKey {
+        ResourceKey { workspace: "w".into(), ..ResourceKey::tenant(Kind::Instance, "fsn1", "t", name) }
+    }
+
+    async fn get(&self, key: &ResourceKey) -> Option<Resource> {
+        self.store.get(key).await.unwrap()
+    }
+
+    async fn put(&self, key: &ResourceKey, size: i64) -> PutOutcome {
+        let expected =
+            self.get(key).await.map(|r| Expected { uid: r.uid, resource_version: r.resource_version });
+        let put = Put {
+            key: key.clone(),
+            expected,
+            uid: self.ids.uid(),
+            labels: None,
+            annotations: None,
+            extensions: None,
+            spec: format!("{{\"sizeGB\":{size}}}"),
+            label_pairs: BTreeMap::new(),
+            edges: Vec::new(),
+            initial_status: "{}".into(),
+            start: false,
+            now: self.clock.now(),
+        };
+        let outcome = self.store.put(put).await.unwrap();
+        self.wake.notify_one();
+        outcome
+    }
+
+    async fn bind(&self) {
+        let workspace = self.get(&self.workspace()).await.unwrap();
+        let credential = Credential {
+            workspace: workspace.key.clone(),
+            workspace_uid: workspace.uid,
+            project: ProjectId("project-1".into()),
+            sealed: "w/token".into(),
+            endpoint: None,
+            project_ref: None,
+        };
+        assert_eq!(self.store.bind(credential).await.unwrap(), BindOutcome::Done);
+        self.wake.notify_one();
+    }
+
+    async fn delete(&self, key: &ResourceKey) -> DeleteOutcome {
+        let rules = DeleteRules::default();
+        let delete = Delete { key: key.clone(), expected_version: None, rules, now: self.clock.now() };
+        let outcome = self.store.delete(delete).await.unwrap();
+        self.wake.notify_one();
+        outcome
+    }
+
+    async fn act(&self, key: &ResourceKey, action: ActionKind) {
+        let act = Act { key: key.clone(), action, expected_version: None, now: self.clock.now() };
+        let outcome = self.store.act(act).await.unwrap();
+        assert!(matches!(outcome, crate::ports::ActOutcome::Accepted(_)), "{outcome:?}");
+        self.wake.notify_one();
+    }
+
+    async fn is(&self, key: &ResourceKey, state: ResourceState) {
+        eventually(&format!("{key} {state}"), 20 * MINUTE, async || {
+            self.get(key).await.is_some_and(|r| r.state == state)
+        })
+        .await;
+    }
+
+    async fn gone(&self, key: &ResourceKey) {
+        eventually(&format!("{key} gone"), 20 * MINUTE, async || self.get(key).await.is_none()).await;
+    }
+
+    async fn states(&self, key: &ResourceKey) -> Vec<&'static str> {
+        self.get(key).await.unwrap().conditions.iter().map(|c| c.state.as_str()).collect()
+    }
+
+    async fn reason(&self, key: &ResourceKey) -> Option<String> {
+        self.get(key).await.and_then(|r| r.conditions.first().and_then(|c| c.reason.clone()))
+    }
+
+    async fn ready(&self) {
+        self.put(&self.workspace(), 0).await;
+        self.bind().await;
+        self.is(&self.workspace(), ResourceState::Active).await;
+    }
+}
+
+fn calm() -> World {
+    World::new(FakeCloud::new(Duration::from_millis(20)), 1)
+}
+
+#[tokio::test(start_paused = true)]
+async fn children_wait_for_the_workspace_and_become_active_with_three_conditions() {
+    let world = calm();
+    let _engine = world.start("a");
+    let (workspace, instance) = (world.workspace(), world.instance("i"));
+    world.put(&workspace, 0).await;
+    world.put(&instance, 1).await;
+    world.is(&workspace, ResourceState::Creating).await;
+    eventually("a reason", MINUTE, async || {
+        world.reason(&instance).await.as_deref() == Some("WaitingForWorkspace")
+    })
+    .await;
+    assert_eq!(world.states(&instance).await, ["pending"]);
+    world.bind().await;
+    world.is(&instance, ResourceState::Active).await;
+    assert_eq!(world.states(&instance).await, ["active", "creating", "pending"]);
+    assert_eq!(world.states(&workspace).await, ["active", "creating", "pending"]);
+    assert_eq!(world.cloud.things().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_accepted_write_adds_updating_and_active_and_nothing_else_does() {
+    let world = calm();
+    let _engine = world.start("a");
+    world.ready().await;
+    let instance = world.instance("i");
+    world.put(&instance, 1).await;
+    world.is(&instance, ResourceState::Active).await;
+    let steps: [(&str, Option<ActionKind>); 5] = [
+        ("a change", None),
+        ("start", Some(ActionKind::Start)),
+        ("restart", Some(ActionKind::Restart)),
+        ("stop", Some(ActionKind::Stop)),
+        ("the same again", None),
+    ];
+    for (index, (what, action)) in steps.into_iter().enumerate() {
+        match action {
+            Some(action) => world.act(&instance, action).await,
+            None => drop(world.put(&instance, 2).await),
+        }
+        assert_eq!(world.get(&instance).await.unwrap().state, ResourceState::Updating, "{what}");
+        world.is(&instance, ResourceState::Active).await;
+        let states = world.states(&instance).await;
+        assert_eq!(states.len(), 3 + 2 * (index + 1), "{what}: {states:?}");
+        assert_eq!(states[..2], ["active", "updating"], "{what}");
+    }
+    let thing = world.cloud.things().into_values().next().unwrap();
+    assert_eq!((thing.size, thing.on, thing.reboots), (2, false, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_is_looked_up_and_never_sent_twice() {
+    let world = calm();
+    let _engine = world.start("a");
+    world.ready().await;
+    let instance = world.instance("i");
+    world.cloud.script(&[Fault::LostReply]);
+    world.put(&instance, 1).await;
+    world.is(&instance, ResourceState::Active).await;
+    world.act(&instance, ActionKind::Start).await;
+    world.is(&instance, ResourceState::Active).await;
+    world.cloud.script(&[Fault::LostReply]);
+    world.act(&instance, ActionKind::Restart).await;
+    world.is(&instance, ResourceState::Active).await;
+    let calls = world.cloud.calls();
+    assert_eq!(calls.iter().filter(|c| c.starts_with("create")).count(), 1, "{calls:?}");
+    assert_eq!(calls.iter().filter(|c| c.starts_with("reboot")).count(), 1, "{calls:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_resource_stays_until_no_lost_call_can_make_anything() {
+    let world = calm();
+    let _engine = world.start("a");
+    world.ready().await;
+    let instance = world.instance("i");
+    world.cloud.script(&[Fault::Late(Duration::from_secs(20)), Fault::Error, Fault::Error, Fault::Error]);
+    world.put(&instance, 1).await;
+    eventually("the call is lost", MINUTE, async || world.reason(&instance).await.is_some()).await;
+    world.delete(&instance).await;
+    world.gone(&instance).await;
+    assert_eq!(world.cloud.things(), BTreeMap::new());
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(world.cloud.things(), BTreeMap::new(), "nothing appears afterwards");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_never_had_a_call_leaves_at_once() {
+    let world = calm();
+    let _engine = world.start("a");
+    world.put(&world.workspace(), 0).await;
+    let instance = world.instance("i");
+    world.put(&instance, 1).await;
+    let before = tokio::time::Instant::now();
+    world.delete(&instance).await;
+    world.gone(&instance).await;
+    assert!(before.elapsed() < Duration::from_secs(1));
+    assert_eq!(world.cloud.calls(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_final_refusal_is_an_error_once_and_heals() {
+    let world = calm();
+    let _engine = world.start("a");
+    world.ready().await;
+    let instance = world.instance("i");
+    world.cloud.script(&[Fault::Terminal, Fault::Terminal]);
+    world.put(&instance, 1).await;
+    world.is(&instance, ResourceState::Error).await;
+    assert_eq!(world.reason(&instance).await.as_deref(), Some("ProviderRefused"));
+    world.is(&instance, ResourceState::Active).await;
+    assert_eq!(world.states(&instance).await, ["active", "error", "creating", "pending"]);
+    assert_eq!(world.reason(&instance).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_vanishes_is_made_again_and_what_a_deleted_resource_left_is_swept() {
+    let world = calm();
+    let _engine = world.start("a");
+    world.ready().await;
+    let (kept, dropped) = (world.instance("kept"), world.instance("dropped"));
+    for key in [&kept, &dropped] {
+        world.put(key, 1).await;
+        world.is(key, ResourceState::Active).await;
+    }
+    let left = world.get(&dropped).await.unwrap();
+    world.delete(&dropped).await;
+    world.gone(&dropped).await;
+    let stranger = world.ids.uid();
+    world.cloud.meddle(|things| {
+        let thing = things.values().next().unwrap().clone();
+        things.clear();
+        things.insert("left".into(), crate::testing::fake_cloud::Thing { uid: left.uid, ..thing.clone() });
+        things.insert("strange".into(), crate::testing::fake_cloud::Thing { uid: stranger, ..thing });
+    });
+    eventually("resync and sweep", 10 * MINUTE, async || {
+        let things = world.cloud.things();
+        !things.contains_key("left") && things.len() == 2
+    })
+    .await;
+    eventually("a report", 10 * MINUTE, async || {
+        world.store.orphans().await.unwrap().iter().any(|(_, o)| o.name == "strange")
+    })
+    .await;
+    assert_eq!(world.store.orphans().await.unwrap().len(), 1);
+    assert_eq!(world.states(&kept).await, ["active", "creating", "pending"], "drift is no transition");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_engine_goes_on_where_a_killed_one_stopped() {
+    let world = calm();
+    let (engine, _cancel) = world.start("a");
+    world.ready().await;
+    let instance = world.instance("i");
+    world.put(&instance, 1).await;
+    // Killed somewhere in the middle of the creation.
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    engine.abort();
+    let _next = world.start("b");
+    world.is(&instance, ResourceState::Active).await;
+    assert_eq!(world.cloud.things().len(), 1);
+    assert_eq!(world.states(&instance).await, ["active", "creating", "pending"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_engine_gives_its_leases_back() {
+    let world = calm();
+    let (engine, cancel) = world.start("a");
+    world.ready().await;
+    cancel.cancel();
+    engine.await.unwrap();
+    let taken = world.store.lease("b", MINUTE, 10).await.unwrap();
+    assert_eq!(taken.len(), 2, "the local project and the bound one: {taken:?}");
+}
+
+/// Engines that die and come back, clients that write and delete, a cloud that fails, loses answers and is late:
+/// in the end there is exactly one thing for each resource, of the right size and power, and nothing else.
+#[tokio::test(start_paused = true)]
+async fn in_the_end_the_cloud_is_what_was_asked_for() {
+    for seed in 0..seeds() {
+        converges(seed).await;
+    }
+}
+
+fn seeds() -> u64 {
+    std::env::var("SIMULATION_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(60)
+}
+
+async fn converges(seed: u64) {
+    let world = World::new(FakeCloud::chaotic(seed), seed);
+    let dice = SeededRng::new(seed.wrapping_mul(31) + 7);
+    let mut engines = vec![world.start("e0"), world.start("e1")];
+    world.ready().await;
+    let keys: Vec<_> = (0..6).map(|n| world.instance(&format!("i{n}"))).collect();
+    for round in 0..40 {
+        tokio::time::sleep(Duration::from_millis(dice.below(4_000))).await;
+        let key = &keys[usize::try_from(dice.below(6)).unwrap()];
+        match dice.below(10) {
+            0..5 => drop(world.put(key, i64::try_from(dice.below(5)).unwrap()).await),
+            5..7 => drop(world.delete(key).await),
+            7..9 => {
+                if let Some(row) = world.get(key).await
+                    && !row.is_deleting()
+                {
+                    let action = if row.action.desired_on() { ActionKind::Stop } else { ActionKind::Start };
+                    world.act(key, action).await;
+                }
+            }
+            _ => {
+                let index = usize::try_from(dice.below(2)).unwrap();
+                engines[index].0.abort();
+                engines[index] = world.start(&format!("e{index}-{round}"));
+            }
+        }
+    }
+    eventually(&format!("seed {seed}: all settled"), 60 * MINUTE, async || {
+        for key in &keys {
+            if world.get(key).await.is_some_and(|r| r.state != ResourceState::Active) {
+                return false;
+            }
+        }
+        true
+    })
+    .await;
+    // Past every late effect, a resync and the sweep.
+    tokio::time::sleep(10 * MINUTE).await;
+    let things = world.cloud.things();
+    let mut expected = BTreeMap::new();
+    for key in &keys {
+        if let Some(row) = world.get(key).await {
+            expected.insert(format!("thing-{}", row.uid), (row.spec.clone(), row.action.desired_on()));
+        }
+    }
+    let found: BTreeMap<_, _> =
+        things.iter().map(|(name, t)| (name.clone(), (format!("{{\"sizeGB\":{}}}", t.size), t.on))).collect();
+    assert_eq!(found, expected, "seed {seed}");
+    for (engine, _) in engines {
+        engine.abort();
+    }
+}

@@ -1,0 +1,261 @@
+//! The provider calls that steps describe, as data.
+
+use std::time::Duration;
+
+use control_plane::ports::{Mark, OwnedObject, Step};
+use hcloud_client::types::{
+    AddSubnet, CreateFirewall, CreateNetwork, CreateServer, CreateVolume, Firewall, Id, Labels, Network, Server, Volume,
+};
+use ipnet::Ipv4Net;
+use seca_api::Timestamp;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use control_plane::Uid;
+
+use crate::snapshot::ObjectId;
+
+/// One provider call. User data is not part of it: a step carries that beside its record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names are the provider's own")]
+pub enum Call {
+    CreateServer(Box<CreateServer>),
+    UpdateServer {
+        server: Id<Server>,
+        name: String,
+        labels: Labels,
+    },
+    DeleteServer {
+        server: Id<Server>,
+    },
+    Poweron {
+        server: Id<Server>,
+    },
+    Poweroff {
+        server: Id<Server>,
+    },
+    Shutdown {
+        server: Id<Server>,
+        /// The number of the power action that it serves.
+        seq: i64,
+        issued_at: i64,
+    },
+    Reboot {
+        server: Id<Server>,
+        issued_at: i64,
+        /// The last reboot known before; a later one is this one.
+        after_action: Option<i64>,
+    },
+    Reset {
+        server: Id<Server>,
+        issued_at: i64,
+        /// See `Reboot`.
+        after_action: Option<i64>,
+    },
+    CreateVolume(Box<CreateVolume>),
+    ResizeVolume {
+        volume: Id<Volume>,
+        size: u64,
+    },
+    DeleteVolume {
+        volume: Id<Volume>,
+    },
+    CreateNetwork(Box<CreateNetwork>),
+    ChangeIpRange {
+        network: Id<Network>,
+        ip_range: Ipv4Net,
+    },
+    DeleteNetwork {
+        network: Id<Network>,
+    },
+    AddSubnet {
+        network: Id<Network>,
+        subnet: AddSubnet,
+        /// The resource that it is for.
+        owner: Uid,
+    },
+    DeleteSubnet {
+        network: Id<Network>,
+        ip_range: Ipv4Net,
+    },
+    CreateFirewall(Box<CreateFirewall>),
+    DeleteFirewall {
+        firewall: Id<Firewall>,
+    },
+    /// Reads an object that is on its way to another state.
+    Read {
+        object: ObjectId,
+        until: Until,
+        /// When to look again if it is not there yet.
+        retry_ms: u64,
+    },
+}
+
+/// What an object is watched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Until {
+    /// Nothing is under way.
+    Settled,
+    /// A server is off.
+    Off,
+}
+
+impl Call {
+    /// The provider's word for it.
+    pub fn operation(&self) -> &'static str {
+        match self {
+            Self::CreateServer(_) => "create_server",
+            Self::UpdateServer { .. } => "update_server",
+            Self::DeleteServer { .. } => "delete_server",
+            Self::Poweron { .. } => "poweron",
+            Self::Poweroff { .. } => "poweroff",
+            Self::Shutdown { .. } => "shutdown",
+            Self::Reboot { .. } => "reboot",
+            Self::Reset { .. } => "reset",
+            Self::CreateVolume(_) => "create_volume",
+            Self::ResizeVolume { .. } => "resize_volume",
+            Self::DeleteVolume { .. } => "delete_volume",
+            Self::CreateNetwork(_) => "create_network",
+            Self::ChangeIpRange { .. } => "change_ip_range",
+            Self::DeleteNetwork { .. } => "delete_network",
+            Self::AddSubnet { .. } => "add_subnet",
+            Self::DeleteSubnet { .. } => "delete_subnet",
+            Self::CreateFirewall(_) => "create_firewall",
+            Self::DeleteFirewall { .. } => "delete_firewall",
+            Self::Read { .. } => "read",
+        }
+    }
+
+    /// The object that it is about; none for one that is to be made.
+    pub fn object(&self) -> Option<ObjectId> {
+        match self {
+            Self::CreateServer(_) | Self::CreateVolume(_) | Self::CreateNetwork(_) | Self::CreateFirewall(_) => None,
+            Self::UpdateServer { server, .. }
+            | Self::DeleteServer { server }
+            | Self::Poweron { server }
+            | Self::Poweroff { server }
+            | Self::Shutdown { server, .. }
+            | Self::Reboot { server, .. }
+            | Self::Reset { server, .. } => Some(ObjectId::Server(*server)),
+            Self::ResizeVolume { volume, .. } | Self::DeleteVolume { volume } => Some(ObjectId::Volume(*volume)),
+            Self::ChangeIpRange { network, .. }
+            | Self::DeleteNetwork { network }
+            | Self::AddSubnet { network, .. }
+            | Self::DeleteSubnet { network, .. } => Some(ObjectId::Network(*network)),
+            Self::DeleteFirewall { firewall } => Some(ObjectId::Firewall(*firewall)),
+            Self::Read { object, .. } => Some(*object),
+        }
+    }
+
+    /// Name and labels of what it makes.
+    pub fn creates(&self) -> Option<(&str, &Labels)> {
+        match self {
+            Self::CreateServer(body) => Some((&body.name, &body.labels)),
+            Self::CreateVolume(body) => Some((&body.name, &body.labels)),
+            Self::CreateNetwork(body) => Some((&body.name, &body.labels)),
+            Self::CreateFirewall(body) => Some((&body.name, &body.labels)),
+            _ => None,
+        }
+    }
+
+    /// Whether it removes its object.
+    pub fn is_removal(&self) -> bool {
+        matches!(
+            self,
+            Self::DeleteServer { .. }
+                | Self::DeleteVolume { .. }
+                | Self::DeleteNetwork { .. }
+                | Self::DeleteFirewall { .. }
+        )
+    }
+
+    fn serial(&self) -> Vec<String> {
+        match (self, self.object()) {
+            (Self::Read { .. }, _) => Vec::new(),
+            (_, Some(ObjectId::Server(id))) => vec![format!("server:{id}")],
+            (_, Some(ObjectId::Volume(id))) => vec![format!("volume:{id}")],
+            (_, Some(ObjectId::Network(id))) => vec![format!("network:{id}")],
+            (_, Some(ObjectId::Firewall(id))) => vec![format!("firewall:{id}")],
+            (_, None) => self.creates().map(|(name, _)| format!("name:{name}")).into_iter().collect(),
+        }
+    }
+
+    /// The call as a step. `target` names the object for people.
+    pub fn step(&self, target: impl Into<String>) -> Step {
+        Step {
+            operation: self.operation().to_owned(),
+            target: target.into(),
+            serial: self.serial(),
+            // Writing a call cannot fail: its types have no maps with other keys than texts.
+            payload: serde_json::to_value(self).unwrap_or_default(),
+            marks: Vec::new(),
+            action_seq: None,
+            secret: None,
+        }
+    }
+
+    /// The call of a step.
+    ///
+    /// # Errors
+    /// When another release wrote the step.
+    pub fn of(step: &Step) -> Result<Self, serde_json::Error> {
+        serde_json::from_value(step.payload.clone())
+    }
+
+    /// The call that removes an object; none for a type that is never removed alone.
+    pub fn removing(object: &OwnedObject) -> Option<Self> {
+        Some(match object.object_type.as_str() {
+            "server" => Self::DeleteServer { server: object.id.parse().ok()? },
+            "volume" => Self::DeleteVolume { volume: object.id.parse().ok()? },
+            "network" => Self::DeleteNetwork { network: object.id.parse().ok()? },
+            "firewall" => Self::DeleteFirewall { firewall: object.id.parse().ok()? },
+            _ => return None,
+        })
+    }
+}
+
+/// What a step may have beside its call.
+pub(crate) trait StepExt: Sized {
+    /// With a fact to commit before the call.
+    fn mark(self, mark: Mark) -> Self;
+    /// With the power action that it completes.
+    fn completes(self, seq: i64) -> Self;
+    /// With what must not be recorded.
+    fn secret(self, secret: Option<SecretString>) -> Self;
+}
+
+impl StepExt for Step {
+    fn mark(mut self, mark: Mark) -> Self {
+        self.marks.push(mark);
+        self
+    }
+
+    fn completes(mut self, seq: i64) -> Self {
+        self.action_seq = Some(seq);
+        self
+    }
+
+    fn secret(mut self, secret: Option<SecretString>) -> Self {
+        self.secret = secret;
+        self
+    }
+}
+
+/// When a watched object is looked at again: soon at first, every two seconds in the end.
+pub(crate) fn watch_interval(attempts: u32) -> u64 {
+    const FIRST_MS: u64 = 100;
+    const LAST_MS: u64 = 2_000;
+    FIRST_MS.saturating_mul(1 << attempts.min(10)).min(LAST_MS)
+}
+
+/// Milliseconds since the epoch, as steps carry them.
+pub(crate) fn millis(at: Timestamp) -> i64 {
+    at.as_millis()
+}
+
+/// A watch interval as a duration.
+pub(crate) fn from_millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}

@@ -1,0 +1,491 @@
+//! Makes the calls that steps describe, waits for their actions, and finds out what became of lost ones.
+//!
+//! A change is sent once. Whether it took effect is never guessed: after a good answer the object is read, after
+//! a lost one it is looked up by name or id, and a name that is taken is adopted only if its labels are ours.
+
+use control_plane::{
+    Reason,
+    ports::{Note, Outcome, Step},
+};
+use hcloud_client::{
+    Error, ErrorClass, ListFilter, Priority, ProjectClient,
+    types::{
+        Action, CreateServer, Firewall, Id, Labels, Network, Server, ServerStatus, UpdateServer, UserData, Volume,
+        VolumeStatus,
+    },
+};
+use ipnet::Ipv4Net;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::{
+    call::{Call, Until, from_millis},
+    memory::Memory,
+    naming,
+    outcome::{Verdict, failed, judge},
+    snapshot::{Change, Labelled, Object, ObjectId, Observation},
+};
+
+type Made = Outcome<Observation>;
+
+/// One step's calls.
+pub(crate) struct Executor<'a> {
+    pub(crate) client: ProjectClient,
+    pub(crate) memory: &'a Memory,
+}
+
+impl Executor<'_> {
+    /// Makes the call of a step, once.
+    pub(crate) async fn execute(&self, step: &Step) -> Made {
+        let call = match read_call(step) {
+            Ok(call) => call,
+            Err(outcome) => return outcome,
+        };
+        if let Call::CreateFirewall(body) = &call {
+            // Many instances may want it at once; the calls come one after the other, and the first is enough.
+            if let Some(firewall) = self.memory.shared_firewall(&body.name) {
+                return Outcome::Done(Observation::seen(firewall));
+            }
+        }
+        match self.send(&call, step.secret.as_ref()).await {
+            Ok(sent) => self.sent(&call, sent).await,
+            Err(error) => self.refused(&call, &error).await,
+        }
+    }
+
+    async fn send(&self, call: &Call, secret: Option<&SecretString>) -> Result<Sent, Error> {
+        let client = &self.client;
+        Ok(match call {
+            Call::CreateServer(body) => {
+                let made = client.create_server(&with_user_data(body, secret)).await?;
+                Sent::new(made.resource.clone(), made.actions().cloned().collect())
+            }
+            Call::CreateVolume(body) => {
+                let made = client.create_volume(body).await?;
+                Sent::new(made.resource.clone(), made.actions().cloned().collect())
+            }
+            Call::CreateNetwork(body) => {
+                let made = client.create_network(body).await?;
+                Sent::new(made.resource.clone(), made.actions().cloned().collect())
+            }
+            Call::CreateFirewall(body) => {
+                let made = client.create_firewall(body).await?;
+                self.memory.remember_firewall(made.resource.clone());
+                Sent::new(made.resource.clone(), made.actions().cloned().collect())
+            }
+            Call::UpdateServer { server, name, labels } => {
+                let body = UpdateServer { name: Some(name.clone()), labels: Some(labels.clone()) };
+                Sent::new(client.update_server(*server, &body).await?, Vec::new())
+            }
+            Call::DeleteServer { server } => Sent::action(client.delete_server(*server).await?),
+            Call::Poweron { server } => Sent::action(client.power_on(*server).await?),
+            Call::Poweroff { server } => Sent::action(client.power_off(*server).await?),
+            Call::Shutdown { server, .. } => Sent::action(client.shutdown(*server).await?),
+            Call::Reboot { server, .. } => Sent::action(client.reboot(*server).await?),
+            Call::Reset { server, .. } => Sent::action(client.reset(*server).await?),
+            Call::ResizeVolume { volume, size } => Sent::action(client.resize_volume(*volume, *size).await?),
+            Call::DeleteVolume { volume } => {
+                client.delete_volume(*volume).await?;
+                Sent::gone(ObjectId::Volume(*volume))
+            }
+            Call::ChangeIpRange { network, ip_range } => {
+                Sent::action(client.change_ip_range(*network, *ip_range).await?)
+            }
+            Call::DeleteNetwork { network } => {
+                client.delete_network(*network).await?;
+                Sent::gone(ObjectId::Network(*network))
+            }
+            Call::AddSubnet { network, subnet, .. } => Sent::action(client.add_subnet(*network, subnet).await?),
+            Call::DeleteSubnet { network, ip_range } => Sent::action(client.delete_subnet(*network, *ip_range).await?),
+            Call::DeleteFirewall { firewall } => {
+                self.memory.forget_firewall(*firewall);
+                client.delete_firewall(*firewall).await?;
+                Sent::gone(ObjectId::Firewall(*firewall))
+            }
+            Call::Read { .. } => Sent::action_free(),
+        })
+    }
+
+    /// The call was accepted.
+    async fn sent(&self, call: &Call, sent: Sent) -> Made {
+        if let Some(failure) = sent.actions.iter().find(|action| action.is_finished() && !action.succeeded()) {
+            return failed(failure);
+        }
+        let open: Vec<Action> = sent.actions.iter().filter(|action| !action.is_finished()).cloned().collect();
+        if !open.is_empty() {
+            let action = open.iter().map(|action| action.id.to_string()).collect::<Vec<_>>().join(",");
+            let observation = rebooted(call, &open, sent.observation.unwrap_or_default());
+            self.memory.remember_actions(open);
+            return Outcome::Running { action, observation };
+        }
+        match sent.observation {
+            Some(observation) => Outcome::Done(observation),
+            None => self.look(call, &sent.actions).await,
+        }
+    }
+
+    /// Waits for the actions of a call, then reads what it was about.
+    pub(crate) async fn wait(&self, step: &Step, ids: &str) -> Made {
+        let call = match read_call(step) {
+            Ok(call) => call,
+            Err(outcome) => return outcome,
+        };
+        let mut ended = Vec::new();
+        for id in ids.split(',').filter_map(|id| id.parse::<Id<Action>>().ok()) {
+            // An action that this process saw begin is first asked about when it used to be done.
+            let waited = match self.memory.take_action(id) {
+                Some(action) => self.client.wait(&action).await,
+                None => self.client.wait_for_id(id).await,
+            };
+            match waited {
+                Ok(action) if action.succeeded() => ended.push(action),
+                Ok(action) => return failed(&action),
+                Err(Error::ActionGone(_)) => {}
+                Err(error) => return Outcome::Unknown(error.to_string()),
+            }
+        }
+        self.look(&call, &ended).await
+    }
+
+    /// Finds out what became of a call whose answer was lost.
+    pub(crate) async fn verify(&self, step: &Step) -> Made {
+        let call = match read_call(step) {
+            Ok(call) => call,
+            Err(outcome) => return outcome,
+        };
+        match &call {
+            Call::Reboot { server, issued_at, after_action } | Call::Reset { server, issued_at, after_action } => {
+                self.find_reboot(&call, *server, *issued_at, *after_action).await
+            }
+            _ => match call.creates() {
+                Some((name, labels)) => {
+                    let absent = || Outcome::Retry {
+                        after: None,
+                        note: Note::new(
+                            Reason::OutcomeUnknown,
+                            format!("The answer to `{}` was lost; `{name}` does not exist (yet).", call.operation()),
+                        ),
+                    };
+                    self.find_created(&call, name, labels, absent).await
+                }
+                None => self.look(&call, &[]).await,
+            },
+        }
+    }
+
+    /// A reboot leaves no trace but its action.
+    async fn find_reboot(&self, call: &Call, server: Id<Server>, issued_at: i64, after_action: Option<i64>) -> Made {
+        const SKEW_MS: i128 = 60_000;
+        let actions = match self.client.list_server_actions(server).await {
+            Ok(actions) => actions,
+            Err(error) if error.class() == ErrorClass::NotFound => {
+                return Outcome::Done(Observation::gone(ObjectId::Server(server)));
+            }
+            Err(error) => return Outcome::Unknown(error.to_string()),
+        };
+        let earliest = i128::from(issued_at) - SKEW_MS;
+        let found = actions.into_iter().rev().find(|action| {
+            matches!(action.command.as_str(), "reboot_server" | "reset_server")
+                && after_action.is_none_or(|last| action.id.get() > last)
+                && action.started.is_none_or(|started| started.unix_timestamp_nanos() / 1_000_000 >= earliest)
+        });
+        match found {
+            Some(action) if action.succeeded() => self.look(call, &[action]).await,
+            Some(action) if action.is_finished() => failed(&action),
+            Some(action) => Outcome::Running {
+                observation: rebooted(call, std::slice::from_ref(&action), Observation::default()),
+                action: action.id.to_string(),
+            },
+            None => retry(Reason::OutcomeUnknown, "The server's action list knows no such reboot (yet)."),
+        }
+    }
+
+    /// Reads what a call was about: `Done` if its effect is seen, `Retry` if it is not (yet).
+    async fn look(&self, call: &Call, actions: &[Action]) -> Made {
+        let looked = match call.object() {
+            None => return self.look_at_created(call, actions).await,
+            Some(ObjectId::Server(id)) => self.client.get_server(id).await.map(Object::from),
+            Some(ObjectId::Volume(id)) => self.client.get_volume(id).await.map(Object::from),
+            Some(ObjectId::Network(id)) => self.client.get_network(id).await.map(Object::from),
+            Some(ObjectId::Firewall(id)) => self.client.get_firewall(id).await.map(Object::from),
+        };
+        match (looked, call.object()) {
+            (Ok(object), _) => judge_effect(call, object, actions),
+            (Err(error), Some(id)) if error.class() == ErrorClass::NotFound => Outcome::Done(Observation::gone(id)),
+            (Err(error), _) if matches!(call, Call::Read { .. }) => match judge(&error) {
+                Verdict::Retry(after, note) => Outcome::Retry { after, note },
+                _ => retry(Reason::ProviderUnavailable, format!("Hetzner Cloud could not be asked: {error}.")),
+            },
+            (Err(error), _) => Outcome::Unknown(error.to_string()),
+        }
+    }
+
+    /// After a creation the actions know the object's id.
+    async fn look_at_created(&self, call: &Call, actions: &[Action]) -> Made {
+        let id_of = |kind: &str| {
+            actions.iter().flat_map(|action| &action.resources).find(|resource| resource.kind == kind).map(|r| r.id)
+        };
+        let looked = match call {
+            Call::CreateServer(_) => match id_of(Server::TYPE) {
+                Some(id) => Some(self.client.get_server(Id::new(id)).await.map(Object::from)),
+                None => None,
+            },
+            Call::CreateVolume(_) => match id_of(Volume::TYPE) {
+                Some(id) => Some(self.client.get_volume(Id::new(id)).await.map(Object::from)),
+                None => None,
+            },
+            _ => None,
+        };
+        match looked {
+            Some(Ok(object)) => Outcome::Done(Observation::seen(object)),
+            Some(Err(error)) if error.class() == ErrorClass::NotFound => {
+                retry(Reason::ProviderActionFailed, "It was made and is gone again; it is made anew.")
+            }
+            Some(Err(error)) => Outcome::Unknown(error.to_string()),
+            None => match call.creates() {
+                Some((name, labels)) => {
+                    let absent = || retry(Reason::ProviderActionFailed, "It was accepted, but does not exist.");
+                    self.find_created(call, name, labels, absent).await
+                }
+                None => Outcome::Done(Observation::default()),
+            },
+        }
+    }
+
+    /// Looks for what a call was to make, by name, and takes it only if it is ours.
+    async fn find_created(&self, call: &Call, name: &str, labels: &Labels, absent: impl Fn() -> Made) -> Made {
+        let filter = ListFilter::named(name);
+        let client = self.client.at(Priority::Mutation);
+        let found = match call {
+            Call::CreateServer(_) => adopt(client.list_servers(&filter).await, name, labels),
+            Call::CreateVolume(_) => adopt(client.list_volumes(&filter).await, name, labels),
+            Call::CreateNetwork(_) => adopt(client.list_networks(&filter).await, name, labels),
+            _ => adopt::<Firewall>(client.list_firewalls(&filter).await, name, labels),
+        };
+        found.unwrap_or_else(absent)
+    }
+
+    /// The call was refused, or its answer was lost.
+    async fn refused(&self, call: &Call, error: &Error) -> Made {
+        match (judge(error), call) {
+            (Verdict::Unknown(message), _) => Outcome::Unknown(message),
+            (Verdict::Look, _) => self.look(call, &[]).await,
+            (Verdict::Taken(note), _) => match call.creates() {
+                Some((name, labels)) => {
+                    let absent = || Outcome::Retry { after: None, note: note.clone() };
+                    self.find_created(call, name, labels, absent).await
+                }
+                None => Outcome::Retry { after: None, note },
+            },
+            (Verdict::NotFound(note) | Verdict::Terminal(note), Call::CreateServer(body)) => {
+                self.check_firewalls(body, note).await
+            }
+            (Verdict::NotFound(_), Call::DeleteSubnet { .. }) => self.look(call, &[]).await,
+            (Verdict::NotFound(note), _) => match call.object() {
+                Some(id) => Outcome::Done(Observation::gone(id)),
+                None => Outcome::Terminal(note),
+            },
+            (Verdict::Terminal(note) | Verdict::Retry(_, note), Call::AddSubnet { network, subnet, .. })
+                if matches!(error.class(), ErrorClass::InvalidInput | ErrorClass::Precondition) =>
+            {
+                self.check_overlap(*network, subnet.ip_range, note, error).await
+            }
+            (Verdict::Terminal(note), _) => Outcome::Terminal(note),
+            (Verdict::Retry(after, note), _) => Outcome::Retry { after, note },
+        }
+    }
+
+    /// A server may be refused because its firewall was removed with the last server that used it, a moment ago.
+    async fn check_firewalls(&self, body: &CreateServer, note: Note) -> Made {
+        for firewall in body.firewalls.iter().map(|f| f.firewall) {
+            match self.client.get_firewall(firewall).await {
+                Ok(_) => {}
+                Err(error) if error.class() == ErrorClass::NotFound => {
+                    self.memory.forget_firewall(firewall);
+                    // Not the effect that was wished for, but what is true now: the plan begins with it.
+                    return Outcome::Done(Observation::gone(ObjectId::Firewall(firewall)));
+                }
+                Err(error) => return Outcome::Unknown(error.to_string()),
+            }
+        }
+        Outcome::Terminal(note)
+    }
+
+    /// A subnet may be refused because another has its addresses: that can pass.
+    async fn check_overlap(&self, network: Id<Network>, range: Option<Ipv4Net>, note: Note, error: &Error) -> Made {
+        let Ok(network) = self.client.get_network(network).await else {
+            return Outcome::Retry { after: None, note };
+        };
+        let taken = network.subnets.iter().filter_map(|subnet| subnet.ip_range);
+        match taken.into_iter().find(|other| range.is_some_and(|range| overlap(*other, range))) {
+            Some(other) => retry(
+                Reason::AddressConflict,
+                format!("The addresses overlap the subnet {other} of the same network; delete it, or choose others."),
+            ),
+            None if error.class() == ErrorClass::InvalidInput => Outcome::Terminal(note),
+            None => Outcome::Retry { after: None, note },
+        }
+    }
+}
+
+/// What an accepted call answered with.
+struct Sent {
+    observation: Option<Observation>,
+    actions: Vec<Action>,
+}
+
+impl Sent {
+    fn new(object: impl Into<Object>, actions: Vec<Action>) -> Self {
+        Self { observation: Some(Observation::seen(object)), actions }
+    }
+
+    fn action(action: Action) -> Self {
+        Self { observation: None, actions: vec![action] }
+    }
+
+    fn action_free() -> Self {
+        Self { observation: None, actions: Vec::new() }
+    }
+
+    fn gone(object: ObjectId) -> Self {
+        Self { observation: Some(Observation::gone(object)), actions: Vec::new() }
+    }
+}
+
+pub(crate) fn overlap(a: Ipv4Net, b: Ipv4Net) -> bool {
+    a.contains(&b) || b.contains(&a)
+}
+
+fn read_call(step: &Step) -> Result<Call, Made> {
+    Call::of(step).map_err(|error| {
+        Outcome::Terminal(Note::new(
+            Reason::Unsupported,
+            format!("The recorded step `{}` was written by another release and cannot be read: {error}.", step.operation),
+        ))
+    })
+}
+
+fn with_user_data(body: &CreateServer, secret: Option<&SecretString>) -> CreateServer {
+    CreateServer { user_data: secret.map(|text| UserData::new(text.expose_secret())), ..body.clone() }
+}
+
+fn retry(reason: Reason, message: impl Into<String>) -> Made {
+    Outcome::Retry { after: None, note: Note::new(reason, message) }
+}
+
+/// Remembers which action a reboot was.
+fn rebooted(call: &Call, actions: &[Action], observation: Observation) -> Observation {
+    match (call, actions.first()) {
+        (Call::Reboot { server, .. } | Call::Reset { server, .. }, Some(action)) => {
+            observation.and(Change::Rebooted { server: *server, action: action.id.get() })
+        }
+        _ => observation,
+    }
+}
+
+/// Takes the object of a name if its labels say that it is what the call was to make.
+fn adopt<T: Labelled + Into<Object>>(found: Result<Vec<T>, Error>, name: &str, wanted: &Labels) -> Option<Made> {
+    let object = match found {
+        Ok(all) => all.into_iter().find(|object| object.name() == name)?,
+        Err(error) => return Some(Outcome::Unknown(error.to_string())),
+    };
+    let same = |label: &str| object.labels().get(label) == wanted.get(label);
+    if [naming::INSTALLATION, naming::UID, naming::PURPOSE].into_iter().all(same) {
+        return Some(Outcome::Done(Observation::seen(object)));
+    }
+    let owner = object.labels().get(naming::UID).map_or_else(
+        || "has no label `seca.uid`".to_owned(),
+        |uid| format!("belongs to the resource {uid}"),
+    );
+    Some(Outcome::Terminal(Note::new(
+        Reason::NameTaken,
+        format!("The {} {} has the name `{name}` and {owner}; rename or delete it.", T::TYPE, object.id()),
+    )))
+}
+
+/// Whether an object shows the effect of a call.
+fn judge_effect(call: &Call, object: Object, actions: &[Action]) -> Made {
+    let not_yet = |after_ms: u64, message: &str| Outcome::Retry {
+        after: Some(from_millis(after_ms)),
+        note: Note::new(Reason::ProviderBusy, message),
+    };
+    let acted = !actions.is_empty();
+    match (call, &object) {
+        (Call::Read { until, retry_ms, .. }, _) => {
+            if is_there(*until, &object) {
+                Outcome::Done(Observation::seen(object))
+            } else {
+                not_yet(*retry_ms, waiting_for(*until))
+            }
+        }
+        (call, _) if call.is_removal() => not_yet(1_000, "The provider is still removing it."),
+        (Call::UpdateServer { labels, .. }, Object::Server(server)) if server.labels != *labels => {
+            not_yet(0, "The server does not bear its new labels yet.")
+        }
+        (Call::Poweron { .. }, Object::Server(server)) if !acted && !is_on(server) => {
+            not_yet(500, "The server is not running yet.")
+        }
+        (Call::Poweroff { .. }, Object::Server(server)) if server.status != ServerStatus::Off => {
+            not_yet(500, "The server is not off yet.")
+        }
+        (Call::Shutdown { server: id, seq, .. }, Object::Server(server)) => {
+            if acted || server.status == ServerStatus::Off {
+                let sent = Change::ShutdownSent { server: *id, seq: *seq };
+                Outcome::Done(Observation::seen(object).and(sent))
+            } else {
+                not_yet(0, "The guest may not have been asked to shut down; it is asked again.")
+            }
+        }
+        (Call::Reboot { .. } | Call::Reset { .. }, _) => {
+            Outcome::Done(rebooted(call, actions, Observation::seen(object)))
+        }
+        (Call::ResizeVolume { size, .. }, Object::Volume(volume)) if volume.size < *size => {
+            not_yet(500, "The volume does not have its new size yet.")
+        }
+        (Call::ChangeIpRange { ip_range, .. }, Object::Network(network)) if network.ip_range != *ip_range => {
+            not_yet(500, "The network does not have its new range yet.")
+        }
+        (Call::AddSubnet { network: id, subnet, owner }, Object::Network(network)) => {
+            match subnet.ip_range.filter(|range| has_subnet(network, *range)) {
+                Some(range) => {
+                    let added = Change::SubnetAdded { network: *id, range, owner: *owner };
+                    Outcome::Done(Observation::seen(object).and(added))
+                }
+                None => not_yet(500, "The subnet does not exist yet."),
+            }
+        }
+        (Call::DeleteSubnet { ip_range, .. }, Object::Network(network)) if has_subnet(network, *ip_range) => {
+            not_yet(500, "The subnet still exists.")
+        }
+        _ => Outcome::Done(Observation::seen(object)),
+    }
+}
+
+pub(crate) fn has_subnet(network: &Network, range: Ipv4Net) -> bool {
+    network.subnets.iter().any(|subnet| subnet.ip_range == Some(range))
+}
+
+/// Whether a server is on, or will be without anybody's doing.
+fn is_on(server: &Server) -> bool {
+    matches!(server.status, ServerStatus::Running | ServerStatus::Starting)
+}
+
+/// Whether nothing is under way with a server: only then it can be changed.
+pub(crate) fn is_settled(server: &Server) -> bool {
+    !server.locked && matches!(server.status, ServerStatus::Running | ServerStatus::Off)
+}
+
+fn is_there(until: Until, object: &Object) -> bool {
+    match (until, object) {
+        (Until::Settled, Object::Server(server)) => is_settled(server),
+        (Until::Off, Object::Server(server)) => server.status == ServerStatus::Off,
+        (_, Object::Volume(volume)) => volume.status != VolumeStatus::Creating,
+        _ => true,
+    }
+}
+
+fn waiting_for(until: Until) -> &'static str {
+    match until {
+        Until::Settled => "Another action on the object is under way at Hetzner Cloud.",
+        Until::Off => "The guest was asked to shut down; its power is cut when the grace period is over.",
+    }
+}

@@ -1,0 +1,41 @@
+//! The facts that mappings remember in rows. Ids are caches; marks are committed before the call that makes them
+//! true, because after a crash nobody could tell.
+
+/// What a block storage's blocks live on: one of the four below.
+pub(crate) const BACKING: &str = "backing";
+/// Nothing yet, or the disk of the holder's server.
+pub(crate) const NONE: &str = "none";
+/// A Hetzner volume.
+pub(crate) const VOLUME: &str = "volume";
+/// The disk of a server that it keeps for itself, after its instance was deleted.
+pub(crate) const SERVER: &str = "server";
+/// A Hetzner volume that is being removed.
+pub(crate) const RELEASING: &str = "releasing";
+
+/// A mark: the volume may have been attached to a server, so that it may hold data.
+pub(crate) const EVER_ATTACHED: &str = "everAttached";
+/// A mark of an instance and of its boot volume: the server may have run, so that its disk may hold data.
+pub(crate) const EVER_STARTED: &str = "everStarted";
+
+/// The provider's id of the server.
+pub(crate) const SERVER_ID: &str = "serverId";
+/// The provider's id of the volume.
+pub(crate) const VOLUME_ID: &str = "volumeId";
+/// The provider's id of the network.
+pub(crate) const NETWORK_ID: &str = "networkId";
+/// The range of the subnet that was added for this resource.
+pub(crate) const IP_RANGE: &str = "ipRange";
+
+/// A hash of the user data that the server was made with.
+pub(crate) const USER_DATA: &str = "userDataHash";
+/// A hash of the SSH keys that the server was made with.
+pub(crate) const SSH_KEYS: &str = "sshKeysHash";
+/// The server was made from the default image, by this name.
+pub(crate) const DEFAULT_IMAGE: &str = "defaultImage";
+
+/// The power action that the guest was asked to shut down for.
+pub(crate) const SHUTDOWN_SEQ: &str = "shutdownSeq";
+/// When it was first asked, in milliseconds.
+pub(crate) const SHUTDOWN_AT: &str = "shutdownAt";
+/// The power action that a reboot was sent for.
+pub(crate) const REBOOT_SEQ: &str = "rebootSeq";

@@ -1,0 +1,36 @@
+//! An internet gateway is kept as intent: what it does not do yet, `igw-polyfill` says.
+
+use control_plane::{
+    Reason,
+    ports::Planned,
+};
+use igw_polyfill::Gateway;
+use seca_api::{InternetGatewaySpec, Kind};
+
+use super::{Context, Mapping, Step1, settled};
+
+/// See the module.
+pub(super) struct InternetGatewayMapping;
+
+impl Mapping for InternetGatewayMapping {
+    fn kind(&self) -> Kind {
+        Kind::InternetGateway
+    }
+
+    fn plan(&self, context: &Context<'_>) -> Planned {
+        if context.resource().is_deleting() {
+            return settled();
+        }
+        alive(context).unwrap_or_else(|plan| *plan)
+    }
+}
+
+fn alive(context: &Context<'_>) -> Step1<Planned> {
+    let spec: InternetGatewaySpec = context.spec()?;
+    let mut tables: Vec<_> =
+        context.bundle().referrers.iter().map(|r| &r.key).filter(|key| key.kind == Kind::RouteTable).collect();
+    tables.sort();
+    tables.dedup();
+    let effect = igw_polyfill::gateway(Gateway { egress_only: spec.egress_only, route_tables: tables.len() });
+    Ok(if effect.routed { settled() } else { settled().note(Reason::NotInEffect, effect.message) })
+}

@@ -1,0 +1,130 @@
+//! A network is a Hetzner network of its IPv4 block. It holds no data: a vanished one is made again, and one whose
+//! block cannot be extended to the new one is replaced while it is empty.
+
+use control_plane::{Reason, ports::Planned};
+use hcloud_client::types::{self as hcloud, CreateNetwork};
+use ipnet::Ipv4Net;
+use seca_api::{Kind, NetworkSpec};
+use serde_json::{Value, json};
+
+use super::{Context, Mapping, PlannedExt, Step1, act, facts, fail, map, settled, wait};
+use crate::{call::Call, executor::overlap};
+
+/// See the module.
+pub(super) struct NetworkMapping;
+
+impl Mapping for NetworkMapping {
+    fn kind(&self) -> Kind {
+        Kind::Network
+    }
+
+    fn plan(&self, context: &Context<'_>) -> Planned {
+        let network = context.snapshot.network_of(context.installation(), context.resource());
+        if context.resource().is_deleting() {
+            return delete(context, network);
+        }
+        alive(context, network).unwrap_or_else(|plan| *plan)
+    }
+}
+
+fn delete(context: &Context<'_>, network: Option<&hcloud::Network>) -> Planned {
+    let children = context.bundle().child_count;
+    match network {
+        _ if children > 0 => wait(
+            Reason::WaitingForChildren,
+            format!("{children} subnets or route tables of the network are still being deleted."),
+        ),
+        Some(network) => act(Call::DeleteNetwork { network: network.id }.step(&network.name)),
+        None => settled(),
+    }
+}
+
+fn alive(context: &Context<'_>, network: Option<&hcloud::Network>) -> Step1<Planned> {
+    let spec: NetworkSpec = context.spec()?;
+    let Some(asked) = spec.cidr.ipv4_net() else {
+        return Ok(settled()
+            .status(status(&spec, None))
+            .note(Reason::PartlySupported, "Hetzner Cloud has no IPv6 networks, so nothing stands behind this one."));
+    };
+    let is_any = asked.addr().is_unspecified();
+    let Some(network) = network else {
+        return Ok(create(context, asked, is_any));
+    };
+    let real = network.ip_range;
+    let fits = if is_any { real.prefix_len() == asked.prefix_len() } else { real == asked.trunc() };
+    if !fits {
+        return Ok(change(context, network, &spec, asked.trunc()));
+    }
+    let planned = settled().fact(facts::NETWORK_ID, network.id.to_string());
+    Ok(with_intent(planned.status(status(&spec, is_any.then_some(real))), &spec))
+}
+
+fn create(context: &Context<'_>, asked: Ipv4Net, is_any: bool) -> Planned {
+    let range = if is_any { free_block(context, asked.prefix_len()) } else { Some(asked.trunc()) };
+    let Some(ip_range) = range else {
+        return fail(Reason::AddressConflict, "No private block of this size is free; choose one yourself.");
+    };
+    let body = CreateNetwork {
+        name: context.object_name(),
+        ip_range,
+        labels: context.labels("create_network"),
+        subnets: Vec::new(),
+        routes: Vec::new(),
+        expose_routes_to_vswitch: None,
+    };
+    act(Call::CreateNetwork(Box::new(body)).step(context.object_name()))
+}
+
+/// The first block of a size in 10.0.0.0/8 that overlaps no network of the project.
+fn free_block(context: &Context<'_>, prefix: u8) -> Option<Ipv4Net> {
+    let private: Ipv4Net = Ipv4Net::new_assert([10, 0, 0, 0].into(), 8);
+    let taken: Vec<Ipv4Net> = context.snapshot.networks.values().map(|network| network.ip_range).collect();
+    private.subnets(prefix.max(8)).ok()?.find(|block| !taken.iter().any(|other| overlap(*other, *block)))
+}
+
+/// The block was changed: extended where the provider can, replaced while nothing is in it.
+fn change(context: &Context<'_>, network: &hcloud::Network, spec: &NetworkSpec, wanted: Ipv4Net) -> Planned {
+    let real = network.ip_range;
+    if wanted.addr() == real.addr() && wanted.prefix_len() < real.prefix_len() {
+        return act(Call::ChangeIpRange { network: network.id, ip_range: wanted }.step(&network.name));
+    }
+    let is_empty = network.subnets.is_empty() && network.servers.is_empty() && network.load_balancers.is_empty();
+    if is_empty && context.is_converging() {
+        return act(Call::DeleteNetwork { network: network.id }.step(&network.name));
+    }
+    settled().fact(facts::NETWORK_ID, network.id.to_string()).status(status(spec, Some(real))).note(
+        Reason::AppliesOnRecreate,
+        format!("The network keeps the block {real}: it can be replaced by {wanted} only while it is empty."),
+    )
+}
+
+/// What Hetzner Cloud has no place for is kept and named.
+fn with_intent(planned: Planned, spec: &NetworkSpec) -> Planned {
+    let mut kept = Vec::new();
+    if spec.cidr.ipv6.is_some() {
+        kept.push("the IPv6 block");
+    }
+    if !spec.additional_cidrs.is_empty() {
+        kept.push("the additional blocks");
+    }
+    if kept.is_empty() {
+        return planned;
+    }
+    planned.note(
+        Reason::PartlySupported,
+        format!("Hetzner networks have one IPv4 block; {} are kept as intent and carry nothing.", kept.join(" and ")),
+    )
+}
+
+/// Repeats the specification; where that left the block open, with the block that was chosen.
+fn status(spec: &NetworkSpec, real: Option<Ipv4Net>) -> serde_json::Map<String, Value> {
+    let mut cidr = json!(spec.cidr);
+    if let Some(real) = real {
+        cidr["ipv4"] = Value::String(real.to_string());
+    }
+    let mut members = map(&[("cidr", cidr)]);
+    if !spec.additional_cidrs.is_empty() {
+        members.insert("additionalCidrs".to_owned(), json!(spec.additional_cidrs));
+    }
+    members
+}

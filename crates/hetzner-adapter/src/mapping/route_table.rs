@@ -1,0 +1,83 @@
+//! A route table is the network's set of routes. Routes by gateways and by instances without an address, which are
+//! all that there are today, are kept as intent; each says so in its own status.
+
+use control_plane::{Reason, ports::Planned};
+use igw_polyfill::{Effect, NextHop};
+use seca_api::{
+    Kind, ResourceState, RouteSpec, RouteStatus, RouteTableSpec, RouteTableStatus, StatusCondition, reference::Target,
+};
+use serde_json::json;
+
+use super::{Context, Mapping, PlannedExt, Step1, map, next_hop, settled};
+
+/// What a route may name.
+const TARGETS: &[Kind] = &[Kind::InternetGateway, Kind::Instance, Kind::Nic];
+
+/// See the module.
+pub(super) struct RouteTableMapping;
+
+impl Mapping for RouteTableMapping {
+    fn kind(&self) -> Kind {
+        Kind::RouteTable
+    }
+
+    fn plan(&self, context: &Context<'_>) -> Planned {
+        if context.resource().is_deleting() {
+            return settled();
+        }
+        alive(context).unwrap_or_else(|plan| *plan)
+    }
+}
+
+fn alive(context: &Context<'_>) -> Step1<Planned> {
+    let spec: RouteTableSpec = context.spec()?;
+    let before: RouteTableStatus = context.resource().status().unwrap_or_default();
+    let effects: Vec<Effect> = spec.routes.iter().map(|route| effect(context, route)).collect();
+    let statuses: Vec<RouteStatus> = effects
+        .iter()
+        .enumerate()
+        .map(|(index, effect)| route_status(context, effect, before.routes.get(index)))
+        .collect();
+    let planned = settled().status(map(&[("routes", json!(statuses))]));
+    let idle: Vec<&Effect> = effects.iter().filter(|effect| !effect.routed).collect();
+    Ok(match idle.first() {
+        None => planned,
+        Some(first) => planned.note(
+            Reason::NotInEffect,
+            format!("{} of {} routes are not in effect. {}", idle.len(), effects.len(), first.message),
+        ),
+    })
+}
+
+fn effect(context: &Context<'_>, route: &RouteSpec) -> Effect {
+    let target = &route.target_ref;
+    let hop = match target.resolve_or_address(&context.resource().key, TARGETS) {
+        Ok(Target::Address(text)) => next_hop(&text).unwrap_or(NextHop::Missing),
+        Ok(Target::Resource(key)) => {
+            let row = context.bundle().targets.iter().find(|t| t.key == key).and_then(|t| t.resource.as_ref());
+            match (row.filter(|row| !row.is_deleting()), key.kind) {
+                (None, _) => NextHop::Missing,
+                (Some(_), Kind::InternetGateway) => NextHop::Gateway,
+                (Some(_), Kind::Instance) => NextHop::Instance,
+                (Some(_), kind) => NextHop::Other(kind),
+            }
+        }
+        Ok(Target::Unset) | Err(_) => NextHop::Missing,
+    };
+    igw_polyfill::route(&route.destination_cidr_block, &target.resource, &hop)
+}
+
+/// A route's own state and its transitions; a new message changes neither.
+fn route_status(context: &Context<'_>, effect: &Effect, before: Option<&RouteStatus>) -> RouteStatus {
+    let state = if effect.routed { ResourceState::Active } else { ResourceState::Pending };
+    let mut conditions = before.map(|b| b.conditions.clone()).unwrap_or_default();
+    if conditions.first().is_none_or(|newest| newest.state != state) {
+        conditions.insert(0, StatusCondition::new(state, context.now));
+        conditions.truncate(StatusCondition::MAX);
+    }
+    if let Some(newest) = conditions.first_mut() {
+        newest.reason = (!effect.routed).then(|| Reason::RouteNotProgrammed.as_str().to_owned());
+        newest.message = (!effect.routed).then(|| effect.message.clone());
+    }
+    RouteStatus { state: Some(state), conditions }
+}

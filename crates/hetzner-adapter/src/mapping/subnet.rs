@@ -1,0 +1,126 @@
+//! A subnet is a cloud subnet of the network. It has no id and no label at the provider, only its range: whose it
+//! is, the row remembers. Of two subnets with overlapping ranges the second one waits.
+
+use control_plane::{
+    Reason, Uid,
+    ports::{Plan, Planned},
+};
+use hcloud_client::types::{self as hcloud, AddSubnet};
+use ipnet::Ipv4Net;
+use seca_api::{Kind, SubnetSpec};
+use serde_json::{Map, Value, json};
+
+use super::{Context, Mapping, PlannedExt, Step1, act, facts, fail, map, settled, wait};
+use crate::{
+    call::Call,
+    executor::{has_subnet, overlap},
+};
+
+/// See the module.
+pub(super) struct SubnetMapping;
+
+impl Mapping for SubnetMapping {
+    fn kind(&self) -> Kind {
+        Kind::Subnet
+    }
+
+    fn plan(&self, context: &Context<'_>) -> Planned {
+        let parent = context.bundle().parent(Kind::Network);
+        let network = parent.and_then(|row| context.snapshot.network_of(context.installation(), row));
+        if context.resource().is_deleting() {
+            // The whole network goes: its subnets go with it.
+            let goes_along = parent.is_none_or(|row| row.is_deleting());
+            return match network.filter(|_| !goes_along) {
+                Some(network) => delete(context, network),
+                None => settled(),
+            };
+        }
+        alive(context, network).unwrap_or_else(|plan| *plan)
+    }
+}
+
+/// The range that was added for this resource.
+fn own_range(context: &Context<'_>, network: &hcloud::Network) -> Option<Ipv4Net> {
+    let remembered = context.resource().fact(facts::IP_RANGE).and_then(|text| text.parse().ok());
+    let seen = network
+        .subnets
+        .iter()
+        .filter_map(|subnet| subnet.ip_range)
+        .find(|range| owner(context, network, *range) == Some(context.resource().uid));
+    seen.or(remembered).filter(|range| {
+        has_subnet(network, *range)
+            && owner(context, network, *range).is_none_or(|owner| owner == context.resource().uid)
+    })
+}
+
+fn owner(context: &Context<'_>, network: &hcloud::Network, range: Ipv4Net) -> Option<Uid> {
+    context.snapshot.subnet_owner(network.id, range)
+}
+
+fn delete(context: &Context<'_>, network: &hcloud::Network) -> Planned {
+    match own_range(context, network) {
+        Some(ip_range) => {
+            act(Call::DeleteSubnet { network: network.id, ip_range }.step(format!("{} {ip_range}", network.name)))
+        }
+        None => settled(),
+    }
+}
+
+fn alive(context: &Context<'_>, network: Option<&hcloud::Network>) -> Step1<Planned> {
+    let spec: SubnetSpec = context.spec()?;
+    let Some(range) = spec.cidr.ipv4_net().map(|range| range.trunc()) else {
+        return Ok(settled()
+            .status(status(&spec))
+            .note(Reason::PartlySupported, "Hetzner Cloud has no IPv6 subnets, so nothing stands behind this one."));
+    };
+    let Some(network) = network else {
+        return Ok(wait(
+            Reason::WaitingForDependency,
+            format!("The network `{}` is not ready.", context.resource().key.network),
+        ));
+    };
+    match own_range(context, network) {
+        Some(own) if own == range => {
+            let planned = settled().fact(facts::IP_RANGE, own.to_string()).status(status(&spec));
+            Ok(if spec.cidr.ipv6.is_some() {
+                planned.note(
+                    Reason::PartlySupported,
+                    "Hetzner networks carry no IPv6; the IPv6 block is kept as intent and carries nothing.",
+                )
+            } else {
+                planned
+            })
+        }
+        Some(_) => Ok(delete(context, network)),
+        None => Ok(add(context, network, range)),
+    }
+}
+
+fn add(context: &Context<'_>, network: &hcloud::Network, range: Ipv4Net) -> Planned {
+    let taken = network.subnets.iter().filter_map(|subnet| subnet.ip_range);
+    if let Some(other) = taken.into_iter().find(|other| overlap(*other, range)) {
+        return wait(
+            Reason::AddressConflict,
+            format!("{range} overlaps the subnet {other} of the same network; delete that, or choose another block."),
+        );
+    }
+    let Some(zone) = context.region_fact("networkZone") else {
+        return fail(Reason::Unsupported, format!("The region `{}` has no network zone.", context.region()));
+    };
+    let call = Call::AddSubnet {
+        network: network.id,
+        subnet: AddSubnet::cloud(range, zone),
+        owner: context.resource().uid,
+    };
+    let planned = act(call.step(format!("{} {range}", network.name)));
+    // A range that was ours and vanished is nobody's until it is added again.
+    planned.fact(facts::IP_RANGE, Value::Null)
+}
+
+fn status(spec: &SubnetSpec) -> Map<String, Value> {
+    let mut members = map(&[("cidr", json!(spec.cidr))]);
+    if let Some(table) = &spec.route_table_ref {
+        members.insert("routeTableRef".to_owned(), json!(table));
+    }
+    members
+}

@@ -1,0 +1,103 @@
+//! What the provider remembers of a project in this process, none of it needed for correctness.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use hcloud_client::types::{Action, Firewall, Id};
+
+use crate::snapshot::{Observation, Snapshot};
+
+/// Actions under way, the firewall that many instances want at once, and what was seen during an observation.
+#[derive(Debug, Default)]
+pub(crate) struct Memory(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    actions: HashMap<i64, Action>,
+    firewalls: HashMap<String, Firewall>,
+    /// Observations that are running, and what was seen since the first of them began.
+    observing: usize,
+    seen: Vec<Observation>,
+}
+
+impl Memory {
+    /// Keeps actions that were just accepted.
+    pub(crate) fn remember_actions(&self, actions: Vec<Action>) {
+        /// Actions that nobody came to wait for must not pile up.
+        const MOST: usize = 10_000;
+        let mut state = self.lock();
+        if state.actions.len() > MOST {
+            state.actions.clear();
+        }
+        state.actions.extend(actions.into_iter().map(|action| (action.id.get(), action)));
+    }
+
+    /// The action, if this process saw it begin.
+    pub(crate) fn take_action(&self, id: Id<Action>) -> Option<Action> {
+        self.lock().actions.remove(&id.get())
+    }
+
+    /// A firewall that this process made.
+    pub(crate) fn shared_firewall(&self, name: &str) -> Option<Firewall> {
+        self.lock().firewalls.get(name).cloned()
+    }
+
+    pub(crate) fn remember_firewall(&self, firewall: Firewall) {
+        self.lock().firewalls.insert(firewall.name.clone(), firewall);
+    }
+
+    pub(crate) fn forget_firewall(&self, id: Id<Firewall>) {
+        self.lock().firewalls.retain(|_, firewall| firewall.id != id);
+    }
+
+    /// Notes what an answer showed while lists are being read.
+    pub(crate) fn note(&self, observation: &Observation) {
+        let mut state = self.lock();
+        if state.observing > 0 {
+            state.seen.push(observation.clone());
+        }
+    }
+
+    /// Begins an observation.
+    pub(crate) fn observe(&self) -> Observing<'_> {
+        let mut state = self.lock();
+        state.observing += 1;
+        Observing { memory: self, since: state.seen.len() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An observation under way. Lists are read one after the other, while calls go on: what their answers showed
+/// since is newer than a list that was read before.
+pub(crate) struct Observing<'a> {
+    memory: &'a Memory,
+    since: usize,
+}
+
+impl Observing<'_> {
+    /// Completes lists by what was seen while they were read.
+    pub(crate) fn complete(self, mut snapshot: Snapshot) -> Snapshot {
+        let mut state = self.memory.lock();
+        for observation in state.seen.iter().skip(self.since) {
+            snapshot.absorb(observation.clone());
+        }
+        state.firewalls.retain(|_, firewall| snapshot.firewalls.contains_key(&firewall.id.get()));
+        drop(state);
+        snapshot
+    }
+}
+
+impl Drop for Observing<'_> {
+    fn drop(&mut self) {
+        let mut state = self.memory.lock();
+        state.observing -= 1;
+        if state.observing == 0 {
+            state.seen.clear();
+        }
+    }
+}

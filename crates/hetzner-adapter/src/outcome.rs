@@ -1,0 +1,104 @@
+//! What an error of the provider amounts to.
+
+use std::time::Duration;
+
+use control_plane::{
+    Reason,
+    ports::{CloudError, Note, Outcome},
+};
+use hcloud_client::{Error, ErrorClass, ErrorCode, types::Action};
+
+use crate::snapshot::Observation;
+
+/// A person must act first: asking often does not help.
+const SLOW: Duration = Duration::from_secs(60);
+/// Limits are raised by people, at the earliest within minutes.
+const QUOTA: Duration = Duration::from_secs(300);
+/// Capacity comes and goes.
+const CAPACITY: Duration = Duration::from_secs(30);
+/// Locks are held for seconds.
+const LOCKED: Duration = Duration::from_secs(1);
+
+/// What to do about an error.
+#[derive(Clone, Debug)]
+pub(crate) enum Verdict {
+    /// The call may have taken effect.
+    Unknown(String),
+    /// It did not, and may the next time.
+    Retry(Option<Duration>, Note),
+    /// It did not and will not.
+    Terminal(Note),
+    /// A name is taken: perhaps by us.
+    Taken(Note),
+    /// The object does not exist.
+    NotFound(Note),
+    /// What was asked for may hold already.
+    Look,
+}
+
+/// Judges the error of a change.
+pub(crate) fn judge(error: &Error) -> Verdict {
+    let (reason, after) = match error.class() {
+        ErrorClass::Ambiguous | ErrorClass::Retry => return Verdict::Unknown(error.to_string()),
+        ErrorClass::AlreadyDone => return Verdict::Look,
+        ErrorClass::Uniqueness => return Verdict::Taken(Note::new(Reason::NameTaken, sentence(error))),
+        ErrorClass::NotFound => return Verdict::NotFound(Note::new(Reason::ProviderRefused, sentence(error))),
+        ErrorClass::InvalidInput | ErrorClass::Deprecated | ErrorClass::Bug => {
+            return Verdict::Terminal(Note::new(Reason::ProviderRefused, sentence(error)));
+        }
+        ErrorClass::Locked => (Reason::ProviderBusy, Some(LOCKED)),
+        ErrorClass::Conflict => (Reason::ProviderBusy, None),
+        ErrorClass::RateLimited { retry_after } => (Reason::Throttled, Some(retry_after)),
+        ErrorClass::Quota => (Reason::QuotaExceeded, Some(QUOTA)),
+        ErrorClass::Capacity => (Reason::CapacityUnavailable, Some(CAPACITY)),
+        // `forbidden` says nothing of the token: the provider uses it for what it has closed for a while.
+        ErrorClass::Unauthorized if error.code() == Some(&ErrorCode::Forbidden) => {
+            (Reason::ProviderUnavailable, Some(SLOW))
+        }
+        ErrorClass::Unauthorized => (Reason::CredentialRejected, Some(SLOW)),
+        ErrorClass::ReadOnly => (Reason::CredentialReadOnly, Some(SLOW)),
+        ErrorClass::ProviderDown if error.api().is_some() => (Reason::ProviderUnavailable, Some(SLOW)),
+        ErrorClass::ProviderDown => (Reason::ProviderUnavailable, None),
+        // Something else must happen first: it does, or a person sees the sentence.
+        ErrorClass::Precondition => (Reason::ProviderBusy, None),
+        ErrorClass::Protected => (Reason::ProviderRefused, Some(QUOTA)),
+    };
+    Verdict::Retry(after, Note::new(reason, sentence(error)))
+}
+
+/// Judges the error of a read that is not part of a change.
+pub(crate) fn unreadable(error: &Error) -> CloudError {
+    match judge(error) {
+        Verdict::Retry(after, note) => CloudError { note, after },
+        _ => CloudError { note: Note::new(Reason::ProviderUnavailable, sentence(error)), after: None },
+    }
+}
+
+/// What an action that failed amounts to.
+pub(crate) fn failed(action: &Action) -> Outcome<Observation> {
+    let error = action.error.as_ref();
+    let code = error.map_or("without a word", |e| e.code.as_str());
+    let message = error.map_or("", |e| e.message.as_str());
+    let note = |reason| {
+        Note::new(reason, format!("Hetzner Cloud accepted `{}`, which failed: {message} ({code}).", action.command))
+    };
+    match code {
+        "resource_unavailable" | "placement_error" | "no_space_left_in_location" => {
+            Outcome::Retry { after: Some(CAPACITY), note: note(Reason::CapacityUnavailable) }
+        }
+        "resource_limit_exceeded" => Outcome::Retry { after: Some(QUOTA), note: note(Reason::QuotaExceeded) },
+        _ => Outcome::Retry { after: None, note: note(Reason::ProviderActionFailed) },
+    }
+}
+
+/// The sentence for the person whose resource it is: the provider's own words and code, and nothing of ours.
+fn sentence(error: &Error) -> String {
+    match error.api() {
+        Some(api) => {
+            let named = [api.fields(), api.limits()].concat().join(", ");
+            let named = if named.is_empty() { String::new() } else { format!(", about {named}") };
+            format!("Hetzner Cloud says: {} ({}{named}).", api.message.trim_end_matches('.'), api.code)
+        }
+        None => format!("Hetzner Cloud could not be asked: {error}."),
+    }
+}

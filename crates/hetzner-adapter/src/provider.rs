@@ -1,0 +1,184 @@
+//! The `CloudProvider` over Hetzner Cloud: reads, plans, acts.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use control_plane::{
+    CatalogEntry, ProjectId,
+    ports::{Access, Clock, CloudError, CloudProvider, Desired, Outcome, OwnedObject, Planned, Rng, Step},
+};
+use hcloud_client::{Hcloud, HcloudApi, ImageFilter, ListFilter, ProjectClient, RetryPolicy, environment};
+use seca_api::Timestamp;
+use time::OffsetDateTime;
+
+use crate::{
+    call::Call,
+    catalog,
+    executor::Executor,
+    mapping,
+    memory::Memory,
+    outcome::unreadable,
+    snapshot::{Observation, Snapshot},
+};
+
+/// What an operator may choose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdapterSettings {
+    /// The system image of boot volumes that name none.
+    pub default_image: String,
+}
+
+impl Default for AdapterSettings {
+    fn default() -> Self {
+        Self { default_image: "ubuntu-24.04".to_owned() }
+    }
+}
+
+/// SECA on Hetzner Cloud. One serves all projects; what the calls of a project share (budget, poller, learned
+/// latencies) is kept by project, whatever token an access brings.
+pub struct HetznerProvider {
+    hcloud: Hcloud,
+    pub(crate) finder: Hcloud,
+    clock: Arc<dyn Clock>,
+    settings: AdapterSettings,
+    memories: Mutex<HashMap<ProjectId, Arc<Memory>>>,
+}
+
+impl HetznerProvider {
+    /// Over a door to the provider.
+    pub fn new(api: Arc<dyn HcloudApi>, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>, settings: AdapterSettings) -> Self {
+        let wall = Arc::clone(&clock);
+        let environment = environment(move || wall_time(wall.now()), move || rng.fraction());
+        // A person waits for the finder's answer: it gives up sooner.
+        let hasty = RetryPolicy { tries: 2, base: Duration::from_millis(300), cap: Duration::from_secs(1) };
+        Self {
+            hcloud: Hcloud::new(Arc::clone(&api), Arc::clone(&environment)),
+            finder: Hcloud::new(api, environment).with_retry(hasty),
+            clock,
+            settings,
+            memories: Mutex::default(),
+        }
+    }
+
+    /// How long a call takes at most: after that and the provider's own delay, a lost one cannot commit any more.
+    pub fn request_timeout(&self) -> Duration {
+        self.hcloud.request_timeout()
+    }
+
+    /// The client of a project, for figures about its budget and its actions.
+    pub fn client(&self, access: &Access) -> ProjectClient {
+        self.hcloud.project(client_access(access, access.project.0.clone()))
+    }
+
+    fn memory(&self, project: &ProjectId) -> Arc<Memory> {
+        let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(memories.entry(project.clone()).or_default())
+    }
+
+    fn executor<'a>(&self, access: &Access, memory: &'a Memory) -> Executor<'a> {
+        Executor { client: self.client(access), memory }
+    }
+}
+
+/// The access of the client's crate.
+pub(crate) fn client_access(access: &Access, project: String) -> hcloud_client::Access {
+    hcloud_client::Access { endpoint: access.endpoint.clone(), token: access.token.clone(), project }
+}
+
+fn wall_time(at: Timestamp) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.as_millis()) * 1_000_000)
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+fn noted(memory: &Memory, step: &Step, outcome: Outcome<Observation>) -> Outcome<Observation> {
+    let word = match &outcome {
+        Outcome::Done(observation) | Outcome::Running { observation, .. } => {
+            memory.note(observation);
+            if matches!(outcome, Outcome::Done(_)) { "done" } else { "running" }
+        }
+        Outcome::Unknown(_) => "unknown",
+        Outcome::Retry { note, .. } => note.reason.as_str(),
+        Outcome::Terminal(_) => "refused",
+    };
+    tracing::debug!(hcloud.step = %step.operation, hcloud.target = %step.target, outcome = word, "step");
+    outcome
+}
+
+#[async_trait]
+impl CloudProvider for HetznerProvider {
+    type Snapshot = Snapshot;
+    type Observation = Observation;
+
+    async fn observe(&self, access: &Access) -> Result<Snapshot, CloudError> {
+        let memory = self.memory(&access.project);
+        let observing = memory.observe();
+        let client = self.client(access);
+        let all = ListFilter::all();
+        let read = async {
+            Ok(Snapshot::from_lists(
+                client.list_servers(&all).await?,
+                client.list_volumes(&all).await?,
+                client.list_networks(&all).await?,
+                client.list_firewalls(&all).await?,
+                client.list_placement_groups(&all).await?,
+            ))
+        };
+        let snapshot = read.await.map_err(|error| unreadable(&error))?;
+        Ok(observing.complete(snapshot))
+    }
+
+    fn absorb(&self, snapshot: &mut Snapshot, observation: Observation) {
+        snapshot.absorb(observation);
+    }
+
+    fn plan(&self, desired: &Desired<'_>, snapshot: &Snapshot, now: Timestamp) -> Planned {
+        mapping::plan(&mapping::Context { desired, snapshot, now, settings: &self.settings })
+    }
+
+    async fn execute(&self, access: &Access, step: &Step) -> Outcome<Observation> {
+        let memory = self.memory(&access.project);
+        let outcome = self.executor(access, &memory).execute(step).await;
+        noted(&memory, step, outcome)
+    }
+
+    async fn wait(&self, access: &Access, step: &Step, action: &str) -> Outcome<Observation> {
+        let memory = self.memory(&access.project);
+        let outcome = self.executor(access, &memory).wait(step, action).await;
+        noted(&memory, step, outcome)
+    }
+
+    async fn verify(&self, access: &Access, step: &Step) -> Outcome<Observation> {
+        let memory = self.memory(&access.project);
+        let outcome = self.executor(access, &memory).verify(step).await;
+        noted(&memory, step, outcome)
+    }
+
+    fn owned(&self, snapshot: &Snapshot, installation: &str) -> Vec<OwnedObject> {
+        snapshot.owned(installation)
+    }
+
+    fn removal(&self, object: &OwnedObject) -> Option<Step> {
+        Call::removing(object).map(|call| call.step(&object.name))
+    }
+
+    async fn catalog(&self, access: &Access) -> Result<Vec<CatalogEntry>, CloudError> {
+        let client = self.client(access);
+        let read = async {
+            Ok((
+                client.list_locations().await?,
+                client.list_server_types().await?,
+                client.list_images(&ImageFilter::system()).await?,
+            ))
+        };
+        let (locations, types, images) = read.await.map_err(|error| unreadable(&error))?;
+        Ok(catalog::entries(&locations, &types, &images, wall_time(self.clock.now())))
+    }
+
+    fn fallback_catalog(&self) -> Vec<CatalogEntry> {
+        catalog::fallback()
+    }
+}

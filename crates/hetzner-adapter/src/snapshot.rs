@@ -1,0 +1,329 @@
+//! What is known of a project: every object of the types in use, ours or not, because a foreign one may have the
+//! name that ours needs.
+
+use std::collections::BTreeMap;
+
+use control_plane::{Resource, Uid, ports::OwnedObject};
+use hcloud_client::types::{Firewall, Id, Labels, Network, PlacementGroup, Server, ServerStatus, Volume};
+use ipnet::Ipv4Net;
+use seca_api::Timestamp;
+use time::OffsetDateTime;
+
+use crate::naming;
+
+/// A project's objects, by id, and what only the calls of this process could tell.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub(crate) servers: BTreeMap<i64, Server>,
+    pub(crate) volumes: BTreeMap<i64, Volume>,
+    pub(crate) networks: BTreeMap<i64, Network>,
+    pub(crate) firewalls: BTreeMap<i64, Firewall>,
+    pub(crate) placement_groups: BTreeMap<i64, PlacementGroup>,
+    /// Servers whose guest was asked to shut down, with the number of the power action.
+    shutdowns: BTreeMap<i64, i64>,
+    /// The last reboot of a server that is known, by its action.
+    reboots: BTreeMap<i64, i64>,
+    /// Who added a subnet: it bears no label.
+    subnet_owners: BTreeMap<(i64, Ipv4Net), Uid>,
+}
+
+/// An object as an answer showed it.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the types are the documentation")]
+pub enum Object {
+    Server(Box<Server>),
+    Volume(Box<Volume>),
+    Network(Box<Network>),
+    Firewall(Box<Firewall>),
+    PlacementGroup(Box<PlacementGroup>),
+}
+
+/// An object by its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the types are the documentation")]
+pub enum ObjectId {
+    Server(Id<Server>),
+    Volume(Id<Volume>),
+    Network(Id<Network>),
+    Firewall(Id<Firewall>),
+}
+
+/// One thing that is known better now.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// An object is so.
+    Seen(Object),
+    /// There is no such object any more.
+    Gone(ObjectId),
+    /// A guest was asked to shut down by a power action of this number.
+    ShutdownSent {
+        /// The server.
+        server: Id<Server>,
+        /// The power action's number.
+        seq: i64,
+    },
+    /// A server was rebooted by this action.
+    Rebooted {
+        /// The server.
+        server: Id<Server>,
+        /// The provider's action.
+        action: i64,
+    },
+    /// A subnet was added for this resource.
+    SubnetAdded {
+        /// The network.
+        network: Id<Network>,
+        /// The subnet's range.
+        range: Ipv4Net,
+        /// The resource.
+        owner: Uid,
+    },
+}
+
+/// What one answer showed, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Observation(pub(crate) Vec<Change>);
+
+impl Observation {
+    pub(crate) fn seen(object: impl Into<Object>) -> Self {
+        Self(vec![Change::Seen(object.into())])
+    }
+
+    pub(crate) fn gone(object: ObjectId) -> Self {
+        Self(vec![Change::Gone(object)])
+    }
+
+    pub(crate) fn and(mut self, change: Change) -> Self {
+        self.0.push(change);
+        self
+    }
+
+    /// The changes, in order.
+    pub fn changes(&self) -> &[Change] {
+        &self.0
+    }
+}
+
+/// What all objects have.
+pub(crate) trait Labelled {
+    const TYPE: &'static str;
+    fn id(&self) -> i64;
+    fn name(&self) -> &str;
+    fn labels(&self) -> &Labels;
+    fn created(&self) -> OffsetDateTime;
+}
+
+macro_rules! labelled {
+    ($($type:ident $word:literal),+) => {$(
+        impl Labelled for $type {
+            const TYPE: &'static str = $word;
+
+            fn id(&self) -> i64 {
+                self.id.get()
+            }
+
+            fn name(&self) -> &str {
+                &self.name
+            }
+
+            fn labels(&self) -> &Labels {
+                &self.labels
+            }
+
+            fn created(&self) -> OffsetDateTime {
+                self.created
+            }
+        }
+
+        impl From<$type> for Object {
+            fn from(object: $type) -> Self {
+                Self::$type(Box::new(object))
+            }
+        }
+    )+};
+}
+
+labelled!(Server "server", Volume "volume", Network "network", Firewall "firewall", PlacementGroup "placement_group");
+
+impl Snapshot {
+    /// From complete lists.
+    pub(crate) fn from_lists(
+        servers: Vec<Server>,
+        volumes: Vec<Volume>,
+        networks: Vec<Network>,
+        firewalls: Vec<Firewall>,
+        placement_groups: Vec<PlacementGroup>,
+    ) -> Self {
+        Self {
+            servers: by_id(servers),
+            volumes: by_id(volumes),
+            networks: by_id(networks),
+            firewalls: by_id(firewalls),
+            placement_groups: by_id(placement_groups),
+            ..Self::default()
+        }
+    }
+
+    /// Takes a later observation in.
+    pub fn absorb(&mut self, observation: Observation) {
+        for change in observation.0 {
+            self.apply(change);
+        }
+    }
+
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::Seen(Object::Server(server)) => {
+                if server.status == ServerStatus::Off {
+                    self.shutdowns.remove(&server.id.get());
+                }
+                self.servers.insert(server.id.get(), *server);
+            }
+            Change::Seen(Object::Volume(volume)) => drop(self.volumes.insert(volume.id.get(), *volume)),
+            Change::Seen(Object::Network(network)) => drop(self.networks.insert(network.id.get(), *network)),
+            Change::Seen(Object::Firewall(firewall)) => drop(self.firewalls.insert(firewall.id.get(), *firewall)),
+            Change::Seen(Object::PlacementGroup(group)) => {
+                self.placement_groups.insert(group.id.get(), *group);
+            }
+            Change::Gone(ObjectId::Server(id)) => self.forget_server(id),
+            Change::Gone(ObjectId::Volume(id)) => drop(self.volumes.remove(&id.get())),
+            Change::Gone(ObjectId::Network(id)) => drop(self.networks.remove(&id.get())),
+            Change::Gone(ObjectId::Firewall(id)) => drop(self.firewalls.remove(&id.get())),
+            Change::ShutdownSent { server, seq } => {
+                let is_off = self.servers.get(&server.get()).is_some_and(|s| s.status == ServerStatus::Off);
+                if !is_off {
+                    self.shutdowns.insert(server.get(), seq);
+                }
+            }
+            Change::Rebooted { server, action } => {
+                let last = self.reboots.entry(server.get()).or_insert(action);
+                *last = action.max(*last);
+            }
+            // The first one known stays: a second crash victim must not take a subnet over.
+            Change::SubnetAdded { network, range, owner } => {
+                self.subnet_owners.entry((network.get(), range)).or_insert(owner);
+            }
+        }
+    }
+
+    /// The provider detaches everything from a server that is deleted.
+    fn forget_server(&mut self, id: Id<Server>) {
+        self.servers.remove(&id.get());
+        self.shutdowns.remove(&id.get());
+        self.reboots.remove(&id.get());
+        for volume in self.volumes.values_mut() {
+            volume.server = volume.server.filter(|server| *server != id);
+        }
+        for network in self.networks.values_mut() {
+            network.servers.retain(|server| *server != id);
+        }
+        for firewall in self.firewalls.values_mut() {
+            firewall.applied_to.retain(|target| target.server.is_none_or(|server| server.id != id));
+        }
+        for group in self.placement_groups.values_mut() {
+            group.servers.retain(|server| *server != id);
+        }
+    }
+
+    /// The server of a resource.
+    pub(crate) fn server_of(&self, installation: &str, resource: &Resource) -> Option<&Server> {
+        find(&self.servers, installation, resource, "serverId")
+    }
+
+    /// The server whose label names a resource.
+    pub(crate) fn server_labelled(&self, installation: &str, uid: Uid) -> Option<&Server> {
+        labelled_with(&self.servers, installation, uid)
+    }
+
+    /// The volume of a resource.
+    pub(crate) fn volume_of(&self, installation: &str, resource: &Resource) -> Option<&Volume> {
+        find(&self.volumes, installation, resource, "volumeId")
+    }
+
+    /// The network of a resource.
+    pub(crate) fn network_of(&self, installation: &str, resource: &Resource) -> Option<&Network> {
+        find(&self.networks, installation, resource, "networkId")
+    }
+
+    /// The firewall of an installation that serves a purpose.
+    pub(crate) fn shared_firewall(&self, installation: &str, purpose: &str) -> Option<&Firewall> {
+        self.firewalls.values().find(|firewall| {
+            naming::is_of(&firewall.labels, installation)
+                && firewall.labels.get(naming::PURPOSE).is_some_and(|p| p == purpose)
+        })
+    }
+
+    /// Whether anything is behind a firewall.
+    pub(crate) fn is_firewall_used(&self, firewall: &Firewall) -> bool {
+        let on_server = |server: &Server| server.public_net.firewalls.iter().any(|f| f.id == firewall.id);
+        self.servers.values().any(on_server) || !firewall.applied_to.is_empty()
+    }
+
+    /// Whether a server's guest was asked to shut down for a power action.
+    pub(crate) fn was_asked_to_shut_down(&self, server: Id<Server>, seq: i64) -> bool {
+        self.shutdowns.get(&server.get()) == Some(&seq)
+    }
+
+    /// The last reboot of a server that is known.
+    pub(crate) fn last_reboot(&self, server: Id<Server>) -> Option<i64> {
+        self.reboots.get(&server.get()).copied()
+    }
+
+    /// Who added a subnet, as far as this process saw it.
+    pub(crate) fn subnet_owner(&self, network: Id<Network>, range: Ipv4Net) -> Option<Uid> {
+        self.subnet_owners.get(&(network.get(), range)).copied()
+    }
+
+    /// The objects of an installation but for its marker, and for what serves all while it is used.
+    pub(crate) fn owned(&self, installation: &str) -> Vec<OwnedObject> {
+        let firewalls = self.firewalls.values().filter(|firewall| {
+            !(firewall.labels.contains_key(naming::PURPOSE) && self.is_firewall_used(firewall))
+        });
+        let groups =
+            self.placement_groups.values().filter(|group| !group.labels.contains_key(naming::PROJECT));
+        let mut owned = Vec::new();
+        collect(&mut owned, installation, self.servers.values());
+        collect(&mut owned, installation, self.volumes.values());
+        collect(&mut owned, installation, self.networks.values());
+        collect(&mut owned, installation, firewalls);
+        collect(&mut owned, installation, groups);
+        owned
+    }
+}
+
+fn by_id<T: Labelled>(all: Vec<T>) -> BTreeMap<i64, T> {
+    all.into_iter().map(|object| (object.id(), object)).collect()
+}
+
+fn labelled_with<'a, T: Labelled>(all: &'a BTreeMap<i64, T>, installation: &str, uid: Uid) -> Option<&'a T> {
+    all.values()
+        .find(|object| naming::is_of(object.labels(), installation) && naming::uid_of(object.labels()) == Some(uid))
+}
+
+/// By label; else by the id that the row remembers, if somebody only took the labels away.
+fn find<'a, T: Labelled>(
+    all: &'a BTreeMap<i64, T>,
+    installation: &str,
+    resource: &Resource,
+    fact: &str,
+) -> Option<&'a T> {
+    labelled_with(all, installation, resource.uid).or_else(|| {
+        let id = resource.fact(fact)?.parse().ok()?;
+        all.get(&id).filter(|object| !object.labels().contains_key(naming::UID))
+    })
+}
+
+fn collect<'a, T: Labelled + 'a>(
+    owned: &mut Vec<OwnedObject>,
+    installation: &str,
+    objects: impl Iterator<Item = &'a T>,
+) {
+    owned.extend(objects.filter(|object| naming::is_of(object.labels(), installation)).map(|object| OwnedObject {
+        object_type: T::TYPE.to_owned(),
+        id: object.id().to_string(),
+        name: object.name().to_owned(),
+        uid: naming::uid_of(object.labels()),
+        created: i64::try_from(object.created().unix_timestamp_nanos() / 1_000_000).ok().map(Timestamp::from_millis),
+    }));
+}
