@@ -90,7 +90,7 @@ settings! {
     DatabaseUrl { ["SECA_DATABASE_URL"], "database_url", true, "none: required",
         "a postgres:// URL, or sqlite: and the path of a file", "postgres://user:password@localhost:5432/secapi_proxy or sqlite:secapi.db" }
     AdminToken { ["SECA_ADMIN_TOKEN"], "admin_token", true, "none: required",
-        "at least 8 visible characters without spaces, the bearer token of the admin API, here or in the file that SECA_ADMIN_TOKEN_FILE names",
+        "visible characters without spaces, the bearer token of the admin API, here or in the file that SECA_ADMIN_TOKEN_FILE names",
         "the output of `openssl rand -hex 32`" }
     CredentialsKey { ["SECA_CREDENTIALS_KEY"], "credentials_key", true, "none: required",
         "32 random bytes in base64, which seal the provider tokens, here or in the file that SECA_CREDENTIALS_KEY_FILE names",
@@ -200,7 +200,7 @@ impl Settings {
         let shown = path.display();
         if !path.is_file() {
             problems.push(Problem::new(format!(
-                "the configuration file {shown} does not exist: --config and SECA_CONFIG must name a TOML file, for example secapi-proxy.toml"
+                "the configuration file {shown} does not exist: what --config or SECA_CONFIG names must be a TOML file, for example secapi-proxy.toml"
             )));
             return;
         }

@@ -1,10 +1,12 @@
 //! The provisioner as a process of its own: settings from the environment, work until a signal.
 #![allow(clippy::print_stderr, reason = "settings are judged before there is a log")]
 
-use std::process::ExitCode;
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    process::ExitCode,
+};
 
 use clap::Parser;
-use ring::rand::{SecureRandom as _, SystemRandom};
 use seca_client::AdminClient;
 use token_provisioner::{AdminSettings, Jitter, Provisioner, Settings, setting::Environment, settings};
 use tokio::signal::unix::{SignalKind, signal};
@@ -84,13 +86,10 @@ async fn run(settings: Settings, admin: AdminSettings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where this process gets its chance from.
-#[expect(clippy::disallowed_methods, reason = "a binary's edge: the one place that opens the system's random source")]
+/// Chance for pauses: what the standard library seeds its hash maps with. Nothing secret hangs on it.
 fn jitter() -> Jitter {
-    let random = SystemRandom::new();
-    Box::new(move || {
-        let mut bytes = [0; 4];
-        // Without chance the pauses are long ones, which does no harm.
-        random.fill(&mut bytes).map_or(1.0, |()| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
+    Box::new(|| {
+        let drawn = RandomState::new().hash_one(());
+        f64::from((drawn >> 32) as u32) / f64::from(u32::MAX)
     })
 }

@@ -65,6 +65,8 @@ reasons! {
         "Restore from a backup into a new resource.";
     PartlySupported: "A part of the specification is kept as intent, because Hetzner Cloud has no such thing.",
         "The message names the part.";
+    IPv6Unsupported: "Hetzner Cloud networks carry no IPv6; the IPv6 block is kept as intent.",
+        "Nothing, or leave the IPv6 block out.";
     SizeAdjusted: "The real size differs from the one asked for.",
         "The message says why; status shows the real size.";
     AppliesOnRecreate: "A change was accepted that Hetzner Cloud cannot make to an existing server.",

@@ -347,7 +347,12 @@ mod tests {
     fn withdrawn_and_unavailable_types_are_not_listed() {
         let (locations, mut types) = serde_json::from_str::<Known>(FALLBACK).unwrap().into_api();
         let now = OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000);
-        let gone = |days| Some(Deprecation { announced: OffsetDateTime::UNIX_EPOCH, unavailable_after: now + time::Duration::days(days) });
+        let gone = |days| {
+            Some(Deprecation {
+                announced: OffsetDateTime::UNIX_EPOCH,
+                unavailable_after: now + time::Duration::days(days),
+            })
+        };
         let place = |types: &mut Vec<ServerType>, name: &str| {
             let t = types.iter_mut().find(|t| t.name == name).unwrap();
             t.locations.iter().position(|l| l.name == "fsn1").map(|i| (t.id, i)).unwrap()

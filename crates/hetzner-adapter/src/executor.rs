@@ -310,19 +310,19 @@ impl Executor<'_> {
         Outcome::Terminal(note)
     }
 
-    /// A subnet may be refused because another has its addresses: that can pass.
+    /// A subnet may be refused because its addresses are taken: by another, or by itself, when an earlier call
+    /// came through late. The plan knows which, once it sees the network as it is.
     async fn check_overlap(&self, network: Id<Network>, range: Option<Ipv4Net>, note: Note, error: &Error) -> Made {
         let Ok(network) = self.client.get_network(network).await else {
             return Outcome::Retry { after: None, note };
         };
-        let taken = network.subnets.iter().filter_map(|subnet| subnet.ip_range);
-        match taken.into_iter().find(|other| range.is_some_and(|range| overlap(*other, range))) {
-            Some(other) => retry(
-                Reason::AddressConflict,
-                format!("The addresses overlap the subnet {other} of the same network; delete it, or choose others."),
-            ),
-            None if error.class() == ErrorClass::InvalidInput => Outcome::Terminal(note),
-            None => Outcome::Retry { after: None, note },
+        let mut taken = network.subnets.iter().filter_map(|subnet| subnet.ip_range);
+        if taken.any(|other| range.is_some_and(|range| overlap(other, range))) {
+            return Outcome::Done(Observation::seen(network));
+        }
+        match error.class() {
+            ErrorClass::InvalidInput => Outcome::Terminal(note),
+            _ => Outcome::Retry { after: None, note },
         }
     }
 }
@@ -359,7 +359,10 @@ fn read_call(step: &Step) -> Result<Call, Made> {
     Call::of(step).map_err(|error| {
         Outcome::Terminal(Note::new(
             Reason::Unsupported,
-            format!("The recorded step `{}` was written by another release and cannot be read: {error}.", step.operation),
+            format!(
+                "The recorded step `{}` was written by another release and cannot be read: {error}.",
+                step.operation
+            ),
         ))
     })
 }
@@ -392,10 +395,10 @@ fn adopt<T: Labelled + Into<Object>>(found: Result<Vec<T>, Error>, name: &str, w
     if [naming::INSTALLATION, naming::UID, naming::PURPOSE].into_iter().all(same) {
         return Some(Outcome::Done(Observation::seen(object)));
     }
-    let owner = object.labels().get(naming::UID).map_or_else(
-        || "has no label `seca.uid`".to_owned(),
-        |uid| format!("belongs to the resource {uid}"),
-    );
+    let owner = object
+        .labels()
+        .get(naming::UID)
+        .map_or_else(|| "has no label `seca.uid`".to_owned(), |uid| format!("belongs to the resource {uid}"));
     Some(Outcome::Terminal(Note::new(
         Reason::NameTaken,
         format!("The {} {} has the name `{name}` and {owner}; rename or delete it.", T::TYPE, object.id()),

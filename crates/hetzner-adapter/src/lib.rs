@@ -1,1 +1,17 @@
-//! SECA on Hetzner Cloud: one pure mapping per kind and the executor of steps.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod call;
+pub mod catalog;
+mod executor;
+pub mod mapping;
+mod marker;
+mod memory;
+pub mod naming;
+mod outcome;
+mod provider;
+pub mod snapshot;
+
+pub use mapping::{MAPPINGS, Mapping, kinds};
+pub use provider::{AdapterSettings, HetznerProvider};
+pub use snapshot::{Observation, Snapshot};

@@ -69,12 +69,8 @@ async fn find(client: &ProjectClient, installation: &str, candidate: &ProjectId)
 
 /// The marker; the oldest one, should a person have copied it.
 async fn look(client: &ProjectClient, installation: &str) -> Result<Option<PlacementGroup>, Error> {
-    let selector = format!(
-        "{}={},{}={PURPOSE}",
-        naming::INSTALLATION,
-        naming::label_value(installation),
-        naming::PURPOSE
-    );
+    let selector =
+        format!("{}={},{}={PURPOSE}", naming::INSTALLATION, naming::label_value(installation), naming::PURPOSE);
     let mut found = client.list_placement_groups(&ListFilter::labelled(selector)).await?;
     found.retain(|group| project_of(group).is_some());
     Ok(found.into_iter().min_by_key(|group| group.id))

@@ -83,9 +83,14 @@ pub enum Change {
 
 /// What one answer showed, in order.
 #[derive(Clone, Debug, Default)]
-pub struct Observation(pub(crate) Vec<Change>);
+pub struct Observation(Vec<Change>);
 
 impl Observation {
+    /// From changes, in order.
+    pub fn new(changes: Vec<Change>) -> Self {
+        Self(changes)
+    }
+
     pub(crate) fn seen(object: impl Into<Object>) -> Self {
         Self(vec![Change::Seen(object.into())])
     }
@@ -277,11 +282,11 @@ impl Snapshot {
 
     /// The objects of an installation but for its marker, and for what serves all while it is used.
     pub(crate) fn owned(&self, installation: &str) -> Vec<OwnedObject> {
-        let firewalls = self.firewalls.values().filter(|firewall| {
-            !(firewall.labels.contains_key(naming::PURPOSE) && self.is_firewall_used(firewall))
-        });
-        let groups =
-            self.placement_groups.values().filter(|group| !group.labels.contains_key(naming::PROJECT));
+        let firewalls = self
+            .firewalls
+            .values()
+            .filter(|firewall| !(firewall.labels.contains_key(naming::PURPOSE) && self.is_firewall_used(firewall)));
+        let groups = self.placement_groups.values().filter(|group| !group.labels.contains_key(naming::PROJECT));
         let mut owned = Vec::new();
         collect(&mut owned, installation, self.servers.values());
         collect(&mut owned, installation, self.volumes.values());

@@ -37,7 +37,7 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::default());
         let rng = Arc::new(SeededRng::new(seed ^ 0x5eca));
         let ids = Ids::new(clock.clone(), rng.clone());
-        Self { store: Arc::new(MemoryStore::new()), cloud, clock, rng, ids, wake: Arc::new(Notify::new()) }
+        Self { store: Arc::new(MemoryStore::new("installation")), cloud, clock, rng, ids, wake: Arc::new(Notify::new()) }
     }
 
     fn start(&self, owner: &str) -> (JoinHandle<()>, CancellationToken) {

@@ -162,6 +162,11 @@ pub struct DeleteRules {
     pub cascades: &'static [(Kind, &'static [Kind])],
 }
 
+impl DeleteRules {
+    /// How many of those that stand in the way a refusal names.
+    pub const SHOWN: usize = 8;
+}
+
 /// A DELETE.
 #[derive(Clone, Debug)]
 pub struct Delete {

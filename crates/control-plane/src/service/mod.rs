@@ -2,6 +2,7 @@
 //!
 //! A write is parsed, checked, resolved and authorized here (all violations at once), stored in one
 //! transaction, and the engine is woken. No provider is ever called.
+#![allow(clippy::result_large_err, reason = "a refusal ends a request, it is in no hot path")]
 
 mod admit;
 mod bindings;

@@ -1,13 +1,10 @@
 //! An internet gateway is kept as intent: what it does not do yet, `igw-polyfill` says.
 
-use control_plane::{
-    Reason,
-    ports::Planned,
-};
+use control_plane::{Reason, ports::Planned};
 use igw_polyfill::Gateway;
 use seca_api::{InternetGatewaySpec, Kind};
 
-use super::{Context, Mapping, Step1, settled};
+use super::{Checked, Context, Mapping, settled};
 
 /// See the module.
 pub(super) struct InternetGatewayMapping;
@@ -25,7 +22,7 @@ impl Mapping for InternetGatewayMapping {
     }
 }
 
-fn alive(context: &Context<'_>) -> Step1<Planned> {
+fn alive(context: &Context<'_>) -> Checked<Planned> {
     let spec: InternetGatewaySpec = context.spec()?;
     let mut tables: Vec<_> =
         context.bundle().referrers.iter().map(|r| &r.key).filter(|key| key.kind == Kind::RouteTable).collect();

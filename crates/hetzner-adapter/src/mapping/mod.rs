@@ -16,7 +16,7 @@ use std::{net::IpAddr, time::Duration};
 
 use control_plane::{
     Reason, Resource,
-    ports::{Bundle, Desired, Mark, Plan, Planned, Step},
+    ports::{Bundle, Desired, Mark, Note, Plan, Planned, Step},
 };
 use hcloud_client::types::{Labels, Server};
 use seca_api::{Kind, Timestamp};
@@ -58,15 +58,26 @@ pub fn kinds() -> Vec<Kind> {
 /// What to do next about a resource.
 pub fn plan(context: &Context<'_>) -> Planned {
     let kind = context.resource().key.kind;
-    match MAPPINGS.iter().find(|mapping| mapping.kind() == kind) {
-        Some(mapping) => mapping.plan(context),
-        None => Planned::new(Plan::Fail)
-            .note(Reason::Unsupported, format!("This release makes no {} at Hetzner Cloud.", kind.noun())),
+    let Some(mapping) = MAPPINGS.iter().find(|mapping| mapping.kind() == kind) else {
+        return fail(Reason::Unsupported, format!("This release makes no {} at Hetzner Cloud.", kind.noun()));
+    };
+    let mut planned = mapping.plan(context);
+    if matches!(planned.plan, Plan::Act(_)) && planned.note.is_none() {
+        planned.note = standing_note(context);
     }
+    planned
+}
+
+/// While something is tried again, the reason why it had to be stays to be seen.
+fn standing_note(context: &Context<'_>) -> Option<Note> {
+    let newest = context.resource().conditions.first().filter(|_| context.bundle().attempts > 0)?;
+    let word = newest.reason.as_deref()?;
+    let reason = Reason::ALL.iter().find(|reason| reason.as_str() == word)?;
+    Some(Note::new(*reason, newest.message.clone().unwrap_or_default()))
 }
 
 /// A step on the way to a plan: what stops it is the plan.
-type Step1<T> = Result<T, Box<Planned>>;
+type Checked<T> = Result<T, Box<Planned>>;
 
 /// All that a mapping may look at.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +113,7 @@ impl<'a> Context<'a> {
         self.desired.catalog.get(Kind::Region, self.region(), self.region())?.fact(name)
     }
 
-    fn spec<T: DeserializeOwned>(&self) -> Step1<T> {
+    fn spec<T: DeserializeOwned>(&self) -> Checked<T> {
         self.resource().spec().map_err(|error| {
             let message = format!("The stored specification cannot be read by this release: {error}.");
             Box::new(Planned::new(Plan::Fail).note(Reason::Unsupported, message))

@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 use seca_api::{Kind, NetworkSpec};
 use serde_json::{Value, json};
 
-use super::{Context, Mapping, PlannedExt, Step1, act, facts, fail, map, settled, wait};
+use super::{Checked, Context, Mapping, PlannedExt, act, facts, fail, map, settled, wait};
 use crate::{call::Call, executor::overlap};
 
 /// See the module.
@@ -39,12 +39,12 @@ fn delete(context: &Context<'_>, network: Option<&hcloud::Network>) -> Planned {
     }
 }
 
-fn alive(context: &Context<'_>, network: Option<&hcloud::Network>) -> Step1<Planned> {
+fn alive(context: &Context<'_>, network: Option<&hcloud::Network>) -> Checked<Planned> {
     let spec: NetworkSpec = context.spec()?;
     let Some(asked) = spec.cidr.ipv4_net() else {
         return Ok(settled()
             .status(status(&spec, None))
-            .note(Reason::PartlySupported, "Hetzner Cloud has no IPv6 networks, so nothing stands behind this one."));
+            .note(Reason::IPv6Unsupported, "Hetzner Cloud has no IPv6 networks, so nothing stands behind this one."));
     };
     let is_any = asked.addr().is_unspecified();
     let Some(network) = network else {
@@ -100,20 +100,13 @@ fn change(context: &Context<'_>, network: &hcloud::Network, spec: &NetworkSpec, 
 
 /// What Hetzner Cloud has no place for is kept and named.
 fn with_intent(planned: Planned, spec: &NetworkSpec) -> Planned {
-    let mut kept = Vec::new();
-    if spec.cidr.ipv6.is_some() {
-        kept.push("the IPv6 block");
-    }
-    if !spec.additional_cidrs.is_empty() {
-        kept.push("the additional blocks");
-    }
-    if kept.is_empty() {
-        return planned;
-    }
-    planned.note(
-        Reason::PartlySupported,
-        format!("Hetzner networks have one IPv4 block; {} are kept as intent and carry nothing.", kept.join(" and ")),
-    )
+    let (reason, kept) = match (spec.cidr.ipv6.is_some(), spec.additional_cidrs.is_empty()) {
+        (false, true) => return planned,
+        (true, true) => (Reason::IPv6Unsupported, "the IPv6 block is kept as intent and carries"),
+        (true, false) => (Reason::PartlySupported, "the IPv6 and the additional blocks are kept as intent and carry"),
+        (false, false) => (Reason::PartlySupported, "the additional blocks are kept as intent and carry"),
+    };
+    planned.note(reason, format!("A Hetzner network has one IPv4 block; {kept} nothing."))
 }
 
 /// Repeats the specification; where that left the block open, with the block that was chosen.

@@ -8,7 +8,7 @@ use seca_api::{
 };
 use serde_json::json;
 
-use super::{Context, Mapping, PlannedExt, Step1, map, next_hop, settled};
+use super::{Checked, Context, Mapping, PlannedExt, map, next_hop, settled};
 
 /// What a route may name.
 const TARGETS: &[Kind] = &[Kind::InternetGateway, Kind::Instance, Kind::Nic];
@@ -29,7 +29,7 @@ impl Mapping for RouteTableMapping {
     }
 }
 
-fn alive(context: &Context<'_>) -> Step1<Planned> {
+fn alive(context: &Context<'_>) -> Checked<Planned> {
     let spec: RouteTableSpec = context.spec()?;
     let before: RouteTableStatus = context.resource().status().unwrap_or_default();
     let effects: Vec<Effect> = spec.routes.iter().map(|route| effect(context, route)).collect();

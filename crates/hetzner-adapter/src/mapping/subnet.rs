@@ -1,18 +1,15 @@
 //! A subnet is a cloud subnet of the network. It has no id and no label at the provider, only its range: whose it
 //! is, the row remembers. Of two subnets with overlapping ranges the second one waits.
 
-use control_plane::{
-    Reason, Uid,
-    ports::{Plan, Planned},
-};
+use control_plane::{Reason, Uid, ports::Planned};
 use hcloud_client::types::{self as hcloud, AddSubnet};
 use ipnet::Ipv4Net;
 use seca_api::{Kind, SubnetSpec};
 use serde_json::{Map, Value, json};
 
-use super::{Context, Mapping, PlannedExt, Step1, act, facts, fail, map, settled, wait};
+use super::{Checked, Context, Mapping, PlannedExt, act, facts, fail, map, mark, settled, wait};
 use crate::{
-    call::Call,
+    call::{Call, StepExt},
     executor::{has_subnet, overlap},
 };
 
@@ -39,18 +36,12 @@ impl Mapping for SubnetMapping {
     }
 }
 
-/// The range that was added for this resource.
+/// The range that was added for this resource: the mark says that it was tried, the snapshot whether another of the
+/// same range was first.
 fn own_range(context: &Context<'_>, network: &hcloud::Network) -> Option<Ipv4Net> {
-    let remembered = context.resource().fact(facts::IP_RANGE).and_then(|text| text.parse().ok());
-    let seen = network
-        .subnets
-        .iter()
-        .filter_map(|subnet| subnet.ip_range)
-        .find(|range| owner(context, network, *range) == Some(context.resource().uid));
-    seen.or(remembered).filter(|range| {
-        has_subnet(network, *range)
-            && owner(context, network, *range).is_none_or(|owner| owner == context.resource().uid)
-    })
+    let remembered = context.resource().fact(facts::IP_RANGE)?.parse().ok()?;
+    let first = owner(context, network, remembered);
+    (has_subnet(network, remembered) && first.is_none_or(|uid| uid == context.resource().uid)).then_some(remembered)
 }
 
 fn owner(context: &Context<'_>, network: &hcloud::Network, range: Ipv4Net) -> Option<Uid> {
@@ -66,12 +57,12 @@ fn delete(context: &Context<'_>, network: &hcloud::Network) -> Planned {
     }
 }
 
-fn alive(context: &Context<'_>, network: Option<&hcloud::Network>) -> Step1<Planned> {
+fn alive(context: &Context<'_>, network: Option<&hcloud::Network>) -> Checked<Planned> {
     let spec: SubnetSpec = context.spec()?;
     let Some(range) = spec.cidr.ipv4_net().map(|range| range.trunc()) else {
         return Ok(settled()
             .status(status(&spec))
-            .note(Reason::PartlySupported, "Hetzner Cloud has no IPv6 subnets, so nothing stands behind this one."));
+            .note(Reason::IPv6Unsupported, "Hetzner Cloud has no IPv6 subnets, so nothing stands behind this one."));
     };
     let Some(network) = network else {
         return Ok(wait(
@@ -84,7 +75,7 @@ fn alive(context: &Context<'_>, network: Option<&hcloud::Network>) -> Step1<Plan
             let planned = settled().fact(facts::IP_RANGE, own.to_string()).status(status(&spec));
             Ok(if spec.cidr.ipv6.is_some() {
                 planned.note(
-                    Reason::PartlySupported,
+                    Reason::IPv6Unsupported,
                     "Hetzner networks carry no IPv6; the IPv6 block is kept as intent and carries nothing.",
                 )
             } else {
@@ -102,19 +93,16 @@ fn add(context: &Context<'_>, network: &hcloud::Network, range: Ipv4Net) -> Plan
         return wait(
             Reason::AddressConflict,
             format!("{range} overlaps the subnet {other} of the same network; delete that, or choose another block."),
-        );
+        )
+        .fact(facts::IP_RANGE, Value::Null);
     }
     let Some(zone) = context.region_fact("networkZone") else {
         return fail(Reason::Unsupported, format!("The region `{}` has no network zone.", context.region()));
     };
-    let call = Call::AddSubnet {
-        network: network.id,
-        subnet: AddSubnet::cloud(range, zone),
-        owner: context.resource().uid,
-    };
-    let planned = act(call.step(format!("{} {range}", network.name)));
-    // A range that was ours and vanished is nobody's until it is added again.
-    planned.fact(facts::IP_RANGE, Value::Null)
+    let call =
+        Call::AddSubnet { network: network.id, subnet: AddSubnet::cloud(range, zone), owner: context.resource().uid };
+    let tried = mark(context.resource(), &[(facts::IP_RANGE, range.to_string().into())]);
+    act(call.step(format!("{} {range}", network.name)).mark(tried))
 }
 
 fn status(spec: &SubnetSpec) -> Map<String, Value> {

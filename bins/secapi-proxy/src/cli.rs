@@ -1,0 +1,240 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::{
+    address::Address,
+    settings::{Flag, Setting},
+};
+
+/// SECA in, Hetzner Cloud out: a control plane that speaks the Sovereign European Cloud API and makes real Hetzner
+/// Cloud resources of it.
+///
+/// Without a command it serves, with settings from flags, the environment and a configuration file. To try it
+/// without anything prepared, run `secapi-proxy dev`.
+#[derive(Debug, Parser)]
+#[command(name = "secapi-proxy", version, args_conflicts_with_subcommands = true, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve (what happens without a command, too)
+    Serve(ServeArgs),
+    /// Run everything in one process: simulator, proxy, database, provisioner
+    ///
+    /// Needs nothing but a folder for its state. The provider is a simulator of its own; settings of the shell
+    /// (HCLOUD_*, HETZNER_*, SECA_*) are not read, so nothing real is ever touched.
+    Dev(DevArgs),
+    /// Bring the database to the schema of this release, or back
+    #[command(subcommand)]
+    Migrate(Migrate),
+    /// Seal all stored provider tokens under the current key
+    ///
+    /// Set SECA_CREDENTIALS_KEY to the new key and put the former one into SECA_CREDENTIALS_KEYS_OLD, restart the
+    /// servers so that they read both, run this, then drop the former key.
+    RotateKeys(CommonArgs),
+    /// Check settings, database and provider endpoint, and say what is wrong
+    ///
+    /// Sends no token anywhere and changes nothing.
+    Doctor(ServeArgs),
+}
+
+/// What `migrate` does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Migrate {
+    /// Bring the database to the schema of this release
+    Up(CommonArgs),
+    /// Take back the newest migration; the first one takes all data along
+    Down(DownArgs),
+    /// Say which migrations are applied
+    Status(CommonArgs),
+}
+
+/// Flags of every command that reads settings.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct CommonArgs {
+    /// The configuration file, TOML [also SECA_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// error, warn, info, debug or trace, also per module [also SECA_LOG_LEVEL]
+    #[arg(long, value_name = "FILTER")]
+    log_level: Option<String>,
+    /// text or json [also SECA_LOG_FORMAT]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+/// Flags of `migrate down`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DownArgs {
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+    /// Do it even though it takes data along
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// Flags of `serve`.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+    /// Where clients connect: 127.0.0.1:8080, :8080 for all interfaces, port 0 for a free one [also SECA_LISTEN_ADDR]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Where operators connect [also SECA_ADMIN_LISTEN_ADDR]
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<String>,
+    /// The URL under which clients reach the public listener [also SECA_PUBLIC_BASE_URL]
+    #[arg(long, value_name = "URL")]
+    public_base_url: Option<String>,
+    /// Once ready, write the real addresses to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ready_file: Option<PathBuf>,
+}
+
+/// Flags of `dev`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DevArgs {
+    /// The folder for database, simulator state, keys and tokens; made if it is not there
+    #[arg(long, value_name = "FOLDER", default_value = ".dev")]
+    pub(crate) dir: PathBuf,
+    /// The public listener; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
+    pub(crate) listen: Address,
+    /// The admin listener
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081", value_parser = address)]
+    pub(crate) admin_listen: Address,
+    /// The simulator
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8082", value_parser = address)]
+    pub(crate) sim_listen: Address,
+    /// How long simulated actions take: 0 none, 1 as long as real ones
+    #[arg(long, value_name = "FACTOR", default_value_t = 0.05, value_parser = speed)]
+    pub(crate) sim_speed: f64,
+    /// The URL under which clients reach the public listener [default: scheme and Host of the request]
+    #[arg(long, value_name = "URL")]
+    pub(crate) public_base_url: Option<String>,
+    /// The tenants, as in SECA_TENANTS
+    #[arg(long, value_name = "LIST", default_value = "dev")]
+    pub(crate) tenants: String,
+    /// Once ready, write addresses and token files to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ready_file: Option<PathBuf>,
+    /// error, warn, info, debug or trace, also per module
+    #[arg(long, value_name = "FILTER", default_value = "warn")]
+    pub(crate) log_level: String,
+    /// text or json
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: String,
+}
+
+impl CommonArgs {
+    /// The settings that are given as flags.
+    pub(crate) fn flags(&self) -> Vec<Flag> {
+        vec![
+            (Setting::LogLevel, "--log-level", self.log_level.clone()),
+            (Setting::LogFormat, "--log-format", self.log_format.clone()),
+        ]
+    }
+}
+
+impl ServeArgs {
+    /// The settings that are given as flags.
+    pub(crate) fn flags(&self) -> Vec<Flag> {
+        let mut flags = self.common.flags();
+        flags.extend([
+            (Setting::ListenAddr, "--listen", self.listen.clone()),
+            (Setting::AdminListenAddr, "--admin-listen", self.admin_listen.clone()),
+            (Setting::PublicBaseUrl, "--public-base-url", self.public_base_url.clone()),
+        ]);
+        flags
+    }
+}
+
+/// Reads the command line; ends the process with 2 and a sentence, or with 0 after `--help`.
+pub(crate) fn parse() -> Cli {
+    let settings = settings_help();
+    let command = Cli::command()
+        .after_help(format!("{EXAMPLES}\n\n`secapi-proxy serve --help` lists the settings."))
+        .mut_subcommand("serve", |serve| serve.after_long_help(settings.clone()).after_help(SEE_LONG))
+        .mut_subcommand("doctor", |doctor| doctor.after_long_help(settings.clone()).after_help(SEE_LONG))
+        .mut_subcommand("dev", |dev| dev.after_help(DEV_EXAMPLES));
+    Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+}
+
+const SEE_LONG: &str = "`--help` lists the settings.";
+
+const EXAMPLES: &str = "\
+Examples:
+  secapi-proxy dev                              everything in one process, nothing prepared
+  secapi-proxy doctor                           are my settings good?
+  secapi-proxy migrate up                       bring the database to this release
+  secapi-proxy serve --config proxy.toml        serve
+  SECA_LISTEN_ADDR=:8080 secapi-proxy           serve beyond this machine (needs SECA_AUTH_MODE)
+
+Exit codes: 0 done or stopped by a signal, 1 failed, 2 a setting or flag is missing or wrong.";
+
+const DEV_EXAMPLES: &str = "\
+Examples:
+  secapi-proxy dev                              on 127.0.0.1:8080, 8081 (admin) and 8082 (simulator), state in .dev
+  secapi-proxy dev --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --sim-listen 127.0.0.1:0 --dir /tmp/other
+                                                a second one, beside the first
+  secapi-proxy dev --sim-speed 1                as slow as the real cloud";
+
+/// The table of settings, for `serve --help`.
+fn settings_help() -> String {
+    let mut text = String::from(
+        "Settings. A flag beats the environment, that beats NAME_FILE (the path of a file that holds the value), that \
+         beats the configuration file (the same names without SECA_, in lower case; secrets only as name_file), that \
+         beats the default.\n\n",
+    );
+    for setting in Setting::ALL {
+        let spec = setting.spec();
+        text.push_str(&format!("  {}\n      {}\n      default: {}\n", spec.names.join(", "), spec.rule, spec.default));
+    }
+    text.push_str("\nExample:\n  SECA_DATABASE_URL=sqlite:secapi.db SECA_ADMIN_TOKEN_FILE=admin.token SECA_CREDENTIALS_KEY_FILE=credentials.key secapi-proxy serve");
+    text
+}
+
+fn address(text: &str) -> Result<Address, String> {
+    Address::parse(text).ok_or_else(|| {
+        "it must be ADDRESS:PORT, or :PORT for all interfaces; port 0 takes a free one, for example 127.0.0.1:8080".to_owned()
+    })
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed = text.parse::<f64>().ok().filter(|speed| (0.0..=10.0).contains(speed));
+    speed.ok_or_else(|| "it must be a number from 0 (instant) to 10, where 1 is lifelike, for example 0.05".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_knows_every_setting() {
+        let help = settings_help();
+        for setting in Setting::ALL {
+            assert!(help.contains(setting.name()), "{}", setting.name());
+        }
+    }
+
+    #[test]
+    fn serving_needs_no_command() {
+        let cli = Cli::try_parse_from(["secapi-proxy", "--listen", ":0"]).unwrap();
+        assert!(cli.command.is_none());
+        assert_eq!(cli.serve.listen.as_deref(), Some(":0"));
+    }
+}

@@ -1,0 +1,17 @@
+//! Logging of this process: to the standard error, so that the standard output stays for answers.
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::LogConfig;
+
+/// Starts it. A second call changes nothing.
+pub(crate) fn start(config: &LogConfig) {
+    let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = if config.json {
+        logs.json().flatten_event(true).with_current_span(false).try_init()
+    } else {
+        logs.try_init()
+    };
+    drop(started);
+}

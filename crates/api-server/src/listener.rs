@@ -1,0 +1,159 @@
+//! The accept loop: hyper's connections under our own clock.
+//!
+//! `axum::serve` sets no timer, so that a client which sends its head byte by byte holds a connection for ever.
+//! hyper's own `header_read_timeout` also runs while a kept-alive connection is idle, and does not run while the
+//! protocol is being detected; so each connection is watched here instead: a head must be complete within
+//! seconds of its first byte, an idle connection may stay for minutes (Go's clients drop theirs at 90 s and
+//! repeat no PUT that met a closed one).
+
+mod activity;
+
+use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::Service as _;
+
+use activity::{Activity, Watched};
+
+/// Bounds on connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The most connections at a time; further ones wait to be accepted.
+    pub connections: usize,
+    /// How long a request's head may take from its first byte.
+    pub header_timeout: Duration,
+    /// How long a connection may do nothing: no request under way, no byte taken of an answer.
+    pub idle_timeout: Duration,
+    /// How long requests may go on after draining begins; then their connections are cut.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Options {
+    /// 4,096 connections, 10 s, 150 s, 10 s.
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(150),
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The most bytes of a head (HTTP/1: of the read buffer).
+const HEAD_BYTES: u32 = 64 * 1024;
+
+/// Serves until `cancel` is cancelled: then nothing is accepted any more, idle connections are closed, requests
+/// under way are finished, and after [`Options::drain_timeout`] what is left is cut. Returns how many were cut.
+pub async fn serve(listener: TcpListener, router: Router, options: Options, cancel: CancellationToken) -> usize {
+    let slots = Arc::new(Semaphore::new(options.connections));
+    let connections = TaskTracker::new();
+    let cut = CancellationToken::new();
+    while let Some((stream, slot)) = accept(&listener, &slots, &cancel).await {
+        let (router, cancel, cut) = (router.clone(), cancel.clone(), cut.clone());
+        connections.spawn(async move {
+            tokio::select! {
+                () = connection(stream, router, options, &cancel) => {}
+                () = cut.cancelled() => {}
+            }
+            drop(slot);
+        });
+    }
+    // Closes the socket: clients are told at once that nobody listens.
+    drop(listener);
+    connections.close();
+    if timeout(options.drain_timeout, connections.wait()).await.is_ok() {
+        return 0;
+    }
+    let left = connections.len();
+    tracing::warn!(connections = left, "cutting connections whose requests did not end in time");
+    cut.cancel();
+    connections.wait().await;
+    left
+}
+
+/// The next connection and its slot; none when draining begins.
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+    cancel: &CancellationToken,
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    const OUT_OF_FILES: Duration = Duration::from_millis(200);
+    let next = async {
+        let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => return Some((stream, slot)),
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    // Out of file descriptors, most likely: others must end first.
+                    tracing::warn!(%error, "cannot accept connections; trying again");
+                    sleep(OUT_OF_FILES).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => None,
+        accepted = next => accepted,
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}
+
+async fn connection(stream: TcpStream, router: Router, options: Options, cancel: &CancellationToken) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    let activity = Activity::new();
+    let service = service_fn(|request: http::Request<Incoming>| {
+        let busy = activity.begin(request.version());
+        let mut router = router.clone();
+        async move {
+            let response = router.call(request.map(Body::new)).await;
+            drop(busy);
+            response.or_else(|never: Infallible| match never {})
+        }
+    });
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(HEAD_BYTES as usize);
+    builder.http2().timer(TokioTimer::new()).max_header_list_size(HEAD_BYTES);
+    let io = TokioIo::new(Watched::new(stream, activity.clone()));
+    let mut served = pin!(builder.serve_connection(io, service));
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            ended = served.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(error, "a connection broke");
+                }
+                return;
+            }
+            () = cancel.cancelled(), if !draining => {
+                draining = true;
+                served.as_mut().graceful_shutdown();
+            }
+            phase = activity.expired(options.header_timeout, options.idle_timeout) => {
+                tracing::debug!(phase, "a connection took too long");
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! The public API: one handler for all kinds.
+//!
+//! The order in which a request is judged: path, credential, tenant, method, region, headers, body, and then
+//! the service. Nothing about a tenant is said to a caller before the credential is good.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header, request::Parts},
+    middleware::from_fn_with_state,
+};
+use control_plane::{
+    ActionKind,
+    service::{Caller, Context, ControlPlane, ListView, PutRequest, Refusal, View},
+};
+use seca_api::{Kind, ListMetadata, ProblemKind, Provider, ResourceKey};
+use serde_json::{json, value::RawValue};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    answer::{Failure, Profile, empty, json_text},
+    auth::{AuthError, Authenticator},
+    body,
+    config::ApiConfig,
+    headers,
+    health::Readiness,
+    json,
+    observe::{Observer, Trace, observe},
+    paging::Pager,
+    route::{self, Route, RouteError, Routing, Target},
+    service::Service,
+};
+
+/// The tenants whose SKUs and images every tenant may read: `seca` (standard SKUs) and `public` (shared images).
+const SHARED_TENANTS: [&str; 2] = ["seca", "public"];
+
+struct Api {
+    service: Arc<dyn Service>,
+    authenticator: Arc<dyn Authenticator>,
+    readiness: Readiness,
+    pager: Pager,
+    config: ApiConfig,
+}
+
+/// The router of the public listener. `drain` is cancelled when the process begins to drain.
+pub fn public_router(
+    control_plane: ControlPlane,
+    authenticator: Arc<dyn Authenticator>,
+    config: ApiConfig,
+    drain: CancellationToken,
+) -> Router {
+    public_router_over(Arc::new(control_plane), authenticator, config, drain)
+}
+
+/// The same over any service.
+pub fn public_router_over(
+    service: Arc<dyn Service>,
+    authenticator: Arc<dyn Authenticator>,
+    config: ApiConfig,
+    drain: CancellationToken,
+) -> Router {
+    let observer =
+        Observer { ids: config.ids.clone(), timeout: config.limits.request_timeout, listener: "public" };
+    let readiness = Readiness::of_service(Arc::clone(&service), drain);
+    let api = Api { pager: Pager::new(&config.signing_key), service, authenticator, readiness, config };
+    Router::new().fallback(handle).with_state(Arc::new(api)).layer(from_fn_with_state(observer, observe))
+}
+
+async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let trace = Trace::of(&parts.extensions);
+    match api.answer(&parts, body, &trace).await {
+        Ok(response) => response,
+        Err(failure) => failure.respond(parts.uri.path(), &trace),
+    }
+}
+
+/// A request whose path, caller and tenant are known.
+struct Call<'a> {
+    route: Route,
+    profile: Profile,
+    context: Context<'a>,
+    headers: &'a HeaderMap,
+    method: &'a Method,
+}
+
+impl Call<'_> {
+    fn refused(&self, refusal: &Refusal) -> Failure {
+        Failure::of(refusal, self.profile, self.method)
+    }
+}
+
+impl Api {
+    async fn answer(&self, parts: &Parts, body: Body, trace: &Trace) -> Result<Response<Body>, Failure> {
+        let (method, path) = (&parts.method, parts.uri.path());
+        if let Some(answer) = self.readiness.answer(method, path).await {
+            return answer;
+        }
+        if path == "/.wellknown/secapi" || path == "/.well-known/secapi" {
+            return self.well_known(method, &parts.uri, &parts.headers);
+        }
+        let routing = Routing { default_region: &self.config.default_region, served: &self.config.served };
+        let route = route::parse(path, routing);
+        if matches!(route, Err(RouteError::Unknown)) {
+            return Err(Failure::of_route(&RouteError::Unknown, Profile::Specification, method));
+        }
+        let caller = self.authenticator.authenticate(&parts.headers).await.map_err(|error| unauthorized(&error))?;
+        trace.subject(&caller.subject);
+        let route = route.map_err(|error| self.misrouted(&error, &caller, method))?;
+        let profile = self.admit_tenant(route.target.key(), &caller, method)?;
+        let allowed = route.target.methods();
+        if !allowed.contains(method) {
+            return Err(Failure::method(allowed, method));
+        }
+        self.check_region(&route)?;
+        let base_url = headers::base_url(self.config.public_base_url.as_ref(), &parts.uri, &parts.headers)?;
+        let context = Context { caller: &caller, base_url: &base_url };
+        let call = Call { route, profile, context, headers: &parts.headers, method };
+        self.dispatch(call, parts.uri.query().unwrap_or_default(), body).await
+    }
+
+    async fn dispatch(&self, call: Call<'_>, query: &str, body: Body) -> Result<Response<Body>, Failure> {
+        match (&call.route.target, call.method.as_str()) {
+            (Target::Collection(key), _) => self.list(&call, key, query).await,
+            (Target::Item(key), "PUT") => self.put(&call, key, body).await,
+            (Target::Item(key), "DELETE") => self.delete(&call, key, body).await,
+            (Target::Item(key), _) => self.get(&call, key).await,
+            (Target::Action(key, action), _) => self.act(&call, key, *action, body).await,
+        }
+    }
+
+    async fn get(&self, call: &Call<'_>, key: &ResourceKey) -> Result<Response<Body>, Failure> {
+        headers::accept(call.headers)?;
+        let view = self.service.get(call.context, key).await.map_err(|refusal| call.refused(&refusal))?;
+        if view.tag.as_deref().is_some_and(|tag| headers::has_already(call.headers, tag)) {
+            return Ok(tagged(empty(StatusCode::NOT_MODIFIED), view.tag.as_deref()));
+        }
+        Ok(shown(StatusCode::OK, view))
+    }
+
+    async fn list(&self, call: &Call<'_>, key: &ResourceKey, query: &str) -> Result<Response<Body>, Failure> {
+        let deleted = headers::accept(call.headers)?;
+        let request = self.pager.request(key, query, deleted)?;
+        let page = self.service.list(call.context, &request).await.map_err(|refusal| call.refused(&refusal))?;
+        let token = page.next.as_deref().map(|after| self.pager.token(&request, after)).transpose()?;
+        render(key, &page, token)
+    }
+
+    async fn put(&self, call: &Call<'_>, key: &ResourceKey, body: Body) -> Result<Response<Body>, Failure> {
+        headers::accept(call.headers)?;
+        let if_version = headers::version(call.headers)?;
+        let bytes = body::read_json(call.headers, body, self.config.limits).await?;
+        let document = json::object(&bytes).map_err(|error| Failure::malformed(error.to_string()))?;
+        let request = PutRequest { key: key.clone(), body: document, if_version };
+        let put = self.service.put(call.context, request).await.map_err(|refusal| call.refused(&refusal))?;
+        let status = if put.created { StatusCode::CREATED } else { StatusCode::OK };
+        let mut response = shown(status, put.view);
+        if put.created
+            && let Ok(location) = HeaderValue::from_str(&format!("{}{}", call.context.base_url, call.route))
+        {
+            response.headers_mut().insert(header::LOCATION, location);
+        }
+        for value in put.warnings.iter().filter_map(|sentence| headers::warning(sentence)) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+        Ok(response)
+    }
+
+    async fn delete(&self, call: &Call<'_>, key: &ResourceKey, body: Body) -> Result<Response<Body>, Failure> {
+        let if_version = headers::version(call.headers)?;
+        body::discard(call.headers, body, self.config.limits).await?;
+        self.service.delete(call.context, key, if_version).await.map_err(|refusal| call.refused(&refusal))?;
+        Ok(empty(StatusCode::ACCEPTED))
+    }
+
+    async fn act(
+        &self,
+        call: &Call<'_>,
+        key: &ResourceKey,
+        action: ActionKind,
+        body: Body,
+    ) -> Result<Response<Body>, Failure> {
+        let if_version = headers::version(call.headers)?;
+        body::discard(call.headers, body, self.config.limits).await?;
+        self.service.act(call.context, key, action, if_version).await.map_err(|refusal| call.refused(&refusal))?;
+        Ok(empty(StatusCode::ACCEPTED))
+    }
+
+    /// The error profile of the key's tenant. A tenant that does not exist is refused like one that the caller
+    /// may not use, so that nobody can list tenants by guessing.
+    fn admit_tenant(&self, key: &ResourceKey, caller: &Caller, method: &Method) -> Result<Profile, Failure> {
+        if let Some(tenant) = self.service.tenant(&key.tenant) {
+            return Ok(Profile::of(tenant.conformance));
+        }
+        let shared = (key.kind.is_catalog() || key.kind == Kind::Image) && *method == Method::GET;
+        if key.kind == Kind::Region || shared && SHARED_TENANTS.contains(&key.tenant.as_str()) {
+            return Ok(Profile::Specification);
+        }
+        let verb = match *method {
+            Method::GET if key.name.is_empty() => "list",
+            Method::PUT => "put",
+            Method::DELETE => "delete",
+            Method::POST => "post",
+            _ => "get",
+        };
+        let refusal = Refusal::Forbidden { subject: caller.subject.clone(), verb, resource: key.to_string() };
+        Err(Failure::of(&refusal, Profile::Specification, method))
+    }
+
+    fn misrouted(&self, error: &RouteError, caller: &Caller, method: &Method) -> Failure {
+        let mut profile = Profile::Specification;
+        if let RouteError::Segment { tenant, .. } = error
+            && !tenant.is_empty()
+        {
+            let key = ResourceKey::tenant(Kind::Workspace, "", tenant, "");
+            match self.admit_tenant(&key, caller, method) {
+                Ok(of_tenant) => profile = of_tenant,
+                Err(failure) => return failure,
+            }
+        }
+        Failure::of_route(error, profile, method)
+    }
+
+    fn check_region(&self, route: &Route) -> Result<(), Failure> {
+        let regions = self.service.regions();
+        if route.region == self.config.default_region || regions.contains(&route.region) {
+            return Ok(());
+        }
+        let detail = format!("there is no region `{}`; the regions are {}", route.region, regions.join(", "));
+        Err(Failure::new(ProblemKind::NotFound, detail))
+    }
+
+    /// Where the providers answer; for the regional ones, in the default region.
+    fn well_known(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Response<Body>, Failure> {
+        if *method != Method::GET {
+            return Err(Failure::method(&[Method::GET], method));
+        }
+        let base = headers::base_url(self.config.public_base_url.as_ref(), uri, headers)?;
+        let endpoints: Vec<_> = Provider::ALL
+            .into_iter()
+            .map(|provider| {
+                let region = match provider.is_global() {
+                    true => String::new(),
+                    false => format!("/regions/{}", self.config.default_region),
+                };
+                json!({ "provider": provider.id(), "url": format!("{base}{region}/providers/{}", provider.name()) })
+            })
+            .collect();
+        Ok(json_text(StatusCode::OK, json!({ "version": "v1", "endpoints": endpoints }).to_string()))
+    }
+}
+
+fn unauthorized(error: &AuthError) -> Failure {
+    let challenge = match error {
+        AuthError::Unavailable(cause) => return Failure::internal(cause),
+        AuthError::Missing => HeaderValue::from_static("Bearer"),
+        AuthError::Malformed => HeaderValue::from_static(r#"Bearer error="invalid_request""#),
+        AuthError::Rejected => HeaderValue::from_static(r#"Bearer error="invalid_token""#),
+    };
+    Failure::new(ProblemKind::Unauthorized, error.to_string()).header(header::WWW_AUTHENTICATE, challenge)
+}
+
+fn shown(status: StatusCode, view: View) -> Response<Body> {
+    tagged(json_text(status, view.body), view.tag.as_deref())
+}
+
+fn tagged(mut response: Response<Body>, tag: Option<&str>) -> Response<Body> {
+    if let Some(value) = tag.and_then(|tag| HeaderValue::from_str(&format!("\"{tag}\"")).ok()) {
+        response.headers_mut().insert(header::ETAG, value);
+    }
+    response
+}
+
+/// A page. Items are copied as the service rendered them.
+fn render(key: &ResourceKey, page: &ListView, token: Option<String>) -> Result<Response<Body>, Failure> {
+    #[derive(serde::Serialize)]
+    struct Page<'a> {
+        items: Vec<&'a RawValue>,
+        metadata: ListMetadata,
+    }
+    let items: Result<_, _> = page.items.iter().map(|item| serde_json::from_str(item)).collect();
+    let page = Page {
+        items: items.map_err(Failure::internal)?,
+        metadata: ListMetadata::new(key.kind, &key.network, token),
+    };
+    Ok(json_text(StatusCode::OK, serde_json::to_string(&page).map_err(Failure::internal)?))
+}

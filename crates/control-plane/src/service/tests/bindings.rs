@@ -1,0 +1,130 @@
+//! Bindings: which endpoints and tokens are taken, and what a workspace's project is afterwards.
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::*;
+use crate::{
+    ports::{Access, BindError, Binding, ProjectFinder},
+    resource::ProjectId,
+    testing::environment::PlainVault,
+};
+
+/// Finds one project per token: its own text. Some tokens are bad.
+struct ByToken;
+
+#[async_trait]
+impl ProjectFinder for ByToken {
+    async fn find_project(&self, access: &Access, _: &str, _: &ProjectId) -> Result<ProjectId, BindError> {
+        match access.token.expose_secret() {
+            "rejected" => Err(BindError::Rejected),
+            "read-only" => Err(BindError::ReadOnly),
+            "unavailable" => Err(BindError::Unavailable("it is down".into())),
+            project => Ok(ProjectId(project.to_owned())),
+        }
+    }
+}
+
+fn bindings(world: &World) -> Bindings {
+    let endpoints = EndpointPolicy {
+        default: "https://cloud.example.com/v1/".parse().unwrap(),
+        allowed: vec!["https://eu.example.com/v1".parse().unwrap()],
+    };
+    let vault = Arc::new(PlainVault);
+    Bindings::new(world.store.clone(), vault, Arc::new(ByToken), world.ids.clone(), endpoints, world.plane.wake.clone())
+}
+
+fn request(token: &str, endpoint: Option<&str>) -> BindRequest {
+    let endpoint = endpoint.map(str::to_owned);
+    BindRequest { token: SecretString::from(token), endpoint, project_ref: Some("shop".into()) }
+}
+
+#[tokio::test]
+async fn tokens_are_sent_to_listed_endpoints_only() {
+    let world = world().await;
+    let bindings = bindings(&world);
+    let workspace = key(Kind::Workspace, "w");
+    for (endpoint, shown) in [
+        (None, Some("https://cloud.example.com/v1")),
+        (Some(""), Some("https://cloud.example.com/v1")),
+        (Some("https://cloud.example.com/v1"), Some("https://cloud.example.com/v1")),
+        (Some("https://eu.example.com/v1/"), Some("https://eu.example.com/v1")),
+        (Some("https://api.hetzner.cloud/v1"), Some("https://api.hetzner.cloud/v1")),
+        (Some("http://127.0.0.1:8082/v1"), Some("http://127.0.0.1:8082/v1")),
+        (Some("http://[::1]:8082/v1"), Some("http://[::1]:8082/v1")),
+        (Some("http://localhost:8082/v1"), Some("http://localhost:8082/v1")),
+        (Some("http://api.hetzner.cloud/v1"), None),
+        (Some("https://api.hetzner.cloud.evil.example/v1"), None),
+        (Some("https://api.hetzner.cloud@evil.example/v1"), None),
+        (Some("https://localhost.evil.example/v1"), None),
+        (Some("http://127.0.0.1:8082/v1?x=1"), None),
+        (Some("ftp://127.0.0.1/v1"), None),
+        (Some("nonsense"), None),
+    ] {
+        let answer = bindings.bind(&workspace, request("p1", endpoint)).await;
+        match (answer, shown) {
+            (Ok(()), Some(shown)) => {
+                let view = bindings.get(&workspace).await.unwrap();
+                assert_eq!(view.api_endpoint, shown);
+                assert_eq!((view.project.as_str(), view.project_ref.as_deref()), ("p1", Some("shop")));
+            }
+            (Err(Refusal::Malformed(why)), None) => assert!(why.starts_with("apiEndpoint "), "{why}"),
+            other => panic!("{endpoint:?}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn refused_tokens_say_why_and_leave_nothing() {
+    let world = world().await;
+    let bindings = bindings(&world);
+    let workspace = key(Kind::Workspace, "w");
+    for (token, words) in [
+        ("", "visible ASCII"),
+        ("a b", "visible ASCII"),
+        ("a\n", "visible ASCII"),
+        ("rejected", "does not accept this token"),
+        ("read-only", "is read-only"),
+    ] {
+        match bindings.bind(&workspace, request(token, None)).await {
+            Err(Refusal::Malformed(why)) => assert!(why.contains(words), "{why}"),
+            other => panic!("{token}: {other:?}"),
+        }
+    }
+    let unavailable = bindings.bind(&workspace, request("unavailable", None)).await;
+    assert!(matches!(unavailable, Err(Refusal::Provider(why)) if why.contains("it is down")));
+    assert!(matches!(bindings.get(&workspace).await, Err(Refusal::NotFound(_))));
+    let none = key(Kind::Workspace, "none");
+    assert!(matches!(bindings.bind(&none, request("p1", None)).await, Err(Refusal::NotFound(_))));
+}
+
+#[tokio::test]
+async fn a_binding_moves_the_workspace_and_is_listed() {
+    let world = world().await;
+    let bindings = bindings(&world);
+    let workspace = key(Kind::Workspace, "w");
+    let list = async |binding| bindings.workspaces(binding).await.unwrap();
+    assert_eq!(list(Some(Binding::None)).await[0].name, "w");
+    bindings.bind(&workspace, request("p1", None)).await.unwrap();
+    assert_eq!(world.row(&workspace).await.project.0, "p1");
+    assert_eq!(world.row(&key(Kind::BlockStorage, "disk")).await.project.0, "p1");
+    assert!(list(Some(Binding::None)).await.is_empty());
+    let all = list(None).await;
+    assert_eq!((all[0].binding, all[0].tenant.as_str(), all[0].region.as_str()), (Binding::Bound, "t", "fsn1"));
+
+    // The same project again: a new token.
+    bindings.bind(&workspace, request("p1", None)).await.unwrap();
+    bindings.unbind(&workspace, true).await.unwrap();
+    assert!(matches!(bindings.unbind(&workspace, true).await, Err(Refusal::NotFound(_))));
+    assert_eq!(list(Some(Binding::Unbound)).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_workspace_that_is_being_deleted_is_not_bound() {
+    let world = empty_world();
+    let bindings = bindings(&world);
+    let workspace = key(Kind::Workspace, "w");
+    world.create(Kind::Workspace, "w", json!({})).await;
+    world.delete(&workspace).await.unwrap();
+    let refused = bindings.bind(&workspace, request("p1", None)).await;
+    assert!(matches!(refused, Err(Refusal::Conflict(why)) if why.contains("being deleted")));
+}

@@ -1,0 +1,188 @@
+//! Reading: the catalogue under every tenant, lists in pages, and who may look.
+
+use super::*;
+use crate::{ports::Deleted, service::ListRequest};
+
+fn request(collection: ResourceKey) -> ListRequest {
+    ListRequest { collection, labels: None, limit: None, after: String::new(), deleted: Deleted::Exclude }
+}
+
+async fn names(world: &World, request: &ListRequest) -> (Vec<String>, Option<String>) {
+    let page = world.plane.list(world.context(), request).await.unwrap();
+    let name = |item: &String| {
+        let item: Value = serde_json::from_str(item).unwrap();
+        assert_eq!(item["metadata"]["verb"], "GET");
+        item["metadata"]["name"].as_str().unwrap().to_owned()
+    };
+    (page.items.iter().map(name).collect(), page.next)
+}
+
+/// All pages of one item each.
+async fn walk(world: &World, mut request: ListRequest) -> Vec<String> {
+    request.limit = Some(1);
+    let mut all = Vec::new();
+    loop {
+        let (page, next) = names(world, &request).await;
+        assert!(page.len() == 1 || all.is_empty(), "an empty page follows {all:?}");
+        all.extend(page);
+        match next {
+            Some(next) => request.after = next,
+            None => return all,
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_catalogue_is_there_under_every_tenant() {
+    let world = world().await;
+    for tenant in ["t", "seca", "public"] {
+        for (kind, name) in [
+            (Kind::InstanceSku, "cx23"),
+            (Kind::StorageSku, "hcloud-volume"),
+            (Kind::NetworkSku, "hcloud-network"),
+            (Kind::Image, "ubuntu-24.04"),
+        ] {
+            let key = ResourceKey { tenant: tenant.into(), ..key(kind, name) };
+            let document = world.get(&key).await;
+            assert_eq!(document["metadata"]["tenant"], tenant);
+            assert_eq!(document["metadata"]["region"], "fsn1");
+            assert_eq!(document["metadata"]["ref"], key.urn());
+            assert!(document["spec"].is_object());
+            assert_eq!(document["status"]["state"] == "active", kind == Kind::Image);
+        }
+        let skus = request(ResourceKey { tenant: tenant.into(), ..key(Kind::InstanceSku, "") });
+        assert_eq!(walk(&world, skus).await, ["cx23", "cx33", "seca.d2xs"]);
+    }
+    let none = world.plane.get(world.context(), &key(Kind::InstanceSku, "none")).await;
+    assert!(matches!(none, Err(Refusal::NotFound(_))));
+}
+
+#[tokio::test]
+async fn selectors_apply_to_the_catalogue() {
+    let world = world().await;
+    let mut skus = request(key(Kind::InstanceSku, ""));
+    skus.labels = Some("Tier=D2XS".into());
+    assert_eq!(walk(&world, skus.clone()).await, ["cx23", "seca.d2xs"]);
+    skus.labels = Some("Tier=D2XS,(".into());
+    let refused = world.plane.list(world.context(), &skus).await;
+    assert!(matches!(refused, Err(Refusal::Malformed(why)) if why.contains("label selector")));
+}
+
+#[tokio::test]
+async fn the_default_region_is_first_on_every_page_size() {
+    let world = world().await;
+    let regions = request(key(Kind::Region, ""));
+    assert_eq!(names(&world, &regions).await, (vec!["nbg1".into(), "fsn1".into(), "hel1".into()], None));
+    assert_eq!(walk(&world, regions).await, ["nbg1", "fsn1", "hel1"]);
+}
+
+#[tokio::test]
+async fn a_region_names_the_url_of_every_provider() {
+    let world = world().await;
+    let region = world.get(&key(Kind::Region, "hel1")).await;
+    let providers = region["spec"]["providers"].as_array().unwrap();
+    let urls: Vec<_> = providers.iter().map(|p| (p["name"].as_str().unwrap(), p["url"].as_str().unwrap())).collect();
+    assert_eq!(
+        urls,
+        [
+            ("seca.region", "https://api.example.com/providers/seca.region"),
+            ("seca.authorization", "https://api.example.com/providers/seca.authorization"),
+            ("seca.workspace", "https://api.example.com/regions/hel1/providers/seca.workspace"),
+            ("seca.storage", "https://api.example.com/regions/hel1/providers/seca.storage"),
+            ("seca.compute", "https://api.example.com/regions/hel1/providers/seca.compute"),
+            ("seca.network", "https://api.example.com/regions/hel1/providers/seca.network"),
+        ]
+    );
+    assert!(providers.iter().all(|p| p["version"] == "v1"));
+    assert_eq!(region["spec"]["availableZones"], json!(["hel1"]));
+    assert_eq!(region["metadata"]["resourceVersion"], 3);
+    assert_eq!(region["metadata"].get("tenant"), None);
+    assert_eq!(region.get("labels"), None);
+}
+
+#[tokio::test]
+async fn rows_are_listed_by_name_label_and_deletion() {
+    let world = world().await;
+    for (name, env) in [("b", "prod"), ("a", "test"), ("c", "prod")] {
+        world.create(Kind::InternetGateway, name, json!({"labels": {"env": env}, "spec": {}})).await;
+    }
+    world.delete(&key(Kind::InternetGateway, "c")).await.unwrap();
+    let all = request(key(Kind::InternetGateway, ""));
+    assert_eq!(walk(&world, all.clone()).await, ["a", "b"]);
+    assert_eq!(walk(&world, ListRequest { labels: Some("env=prod".into()), ..all.clone() }).await, ["b"]);
+    assert_eq!(walk(&world, ListRequest { deleted: Deleted::Include, ..all.clone() }).await, ["a", "b", "c"]);
+    assert_eq!(walk(&world, ListRequest { deleted: Deleted::Only, ..all.clone() }).await, ["c"]);
+    for limit in [-5, 0] {
+        assert_eq!(names(&world, &ListRequest { limit: Some(limit), ..all.clone() }).await, (vec!["a".into()], Some("a".into())));
+    }
+    let refused = world.plane.list(world.context(), &ListRequest { after: "\u{0}".into(), ..all }).await;
+    assert!(matches!(refused, Err(Refusal::Malformed(why)) if why.contains("skipToken")));
+}
+
+#[tokio::test]
+async fn the_list_of_an_unknown_workspace_is_empty() {
+    let world = world().await;
+    for workspace in ["none", "Bad\u{0}"] {
+        let collection = ResourceKey { workspace: workspace.into(), ..key(Kind::Instance, "") };
+        assert_eq!(names(&world, &request(collection)).await, (Vec::new(), None));
+    }
+}
+
+#[tokio::test]
+async fn a_workspace_counts_its_resources_and_its_tag_follows() {
+    let world = world().await;
+    let workspace = key(Kind::Workspace, "w");
+    let before = world.plane.get(world.context(), &workspace).await.unwrap();
+    let document: Value = serde_json::from_str(&before.body).unwrap();
+    let count = document["status"]["resourceCount"].as_i64().unwrap();
+    world.create(Kind::InternetGateway, "g", json!({})).await;
+    let after = world.plane.get(world.context(), &workspace).await.unwrap();
+    let document: Value = serde_json::from_str(&after.body).unwrap();
+    assert_eq!(document["status"]["resourceCount"], count + 1);
+    assert_ne!(before.tag, after.tag);
+}
+
+#[tokio::test]
+async fn names_that_nothing_can_have_are_not_found() {
+    let world = world().await;
+    for name in ["", "A", "a\u{0}", "a/b"] {
+        let key = key(Kind::Instance, name);
+        assert!(matches!(world.plane.get(world.context(), &key).await, Err(Refusal::NotFound(_))));
+        assert!(matches!(world.delete(&key).await, Err(Refusal::NotFound(_))));
+    }
+}
+
+struct OnlyGet;
+
+#[async_trait]
+impl Authorizer for OnlyGet {
+    async fn allows(&self, _caller: &Caller, ask: &Ask<'_>) -> Result<bool, StoreError> {
+        Ok(ask.verb == "get")
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_revealed_to_those_who_may_not_see_it() {
+    let mut world = world().await;
+    let elsewhere = ResourceKey { tenant: "nobody".into(), ..key(Kind::Workspace, "w") };
+    for refused in [
+        world.plane.get(world.context(), &elsewhere).await.map(drop),
+        world.plane.list(world.context(), &request(elsewhere.clone())).await.map(drop),
+        world.put(&elsewhere, json!([])).await.map(drop),
+        world.delete(&elsewhere).await,
+    ] {
+        assert!(matches!(refused, Err(Refusal::Forbidden { .. })), "{refused:?}");
+    }
+    world.plane.authorizer = Arc::new(OnlyGet);
+    let there = key(Kind::Network, "net");
+    world.plane.get(world.context(), &there).await.unwrap();
+    for refused in [
+        world.put(&there, json!([])).await.map(drop),
+        world.put(&key(Kind::Network, "none"), json!([])).await.map(drop),
+        world.delete(&there).await,
+        world.plane.act(world.context(), &key(Kind::Instance, "none"), ActionKind::Start, None).await,
+        world.plane.list(world.context(), &request(key(Kind::Network, ""))).await.map(drop),
+    ] {
+        assert!(matches!(refused, Err(Refusal::Forbidden { .. })), "{refused:?}");
+    }
+}

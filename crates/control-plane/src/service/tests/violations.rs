@@ -1,0 +1,288 @@
+//! The rules, one line each: where a document breaks one, and what the answer says.
+
+use super::*;
+
+/// Every violation of one document.
+async fn check(world: &World, kind: Kind, body: Value, expect: &[(&str, &str)]) {
+    let found = world.violations(kind, "x", body.clone()).await;
+    let told: Vec<_> = found.iter().map(|v| format!("{}: {}", v.pointer, v.rule)).collect();
+    assert_eq!(found.len(), expect.len(), "{kind} {body}: {told:#?}");
+    for (pointer, words) in expect {
+        let hit = found.iter().any(|v| v.pointer == *pointer && v.rule.contains(words));
+        assert!(hit, "{kind} {body}: `{words}` at {pointer} is not among {told:#?}");
+    }
+}
+
+#[tokio::test]
+async fn what_all_kinds_have_in_common() {
+    let world = world().await;
+    let gateway = json!({"spec": {}});
+    let cases = [
+        (with(gateway.clone(), "/labels", json!({"a/b": "x".repeat(64)})), "/labels/a~1b", "at most 63"),
+        (with(gateway.clone(), "/annotations", json!({"a": "x".repeat(1025)})), "/annotations/a", "at most 1024"),
+        (with(gateway.clone(), "/labels", json!({"a": "\u{0}"})), "/labels/a", "U+0000"),
+        (with(gateway.clone(), "/labels", json!(["a"])), "/labels", "must be an object"),
+        (with(gateway.clone(), "/metadata", json!({"region": "nowhere"})), "/metadata/region", "use one of nbg1, fsn1, hel1"),
+        (
+            with(gateway.clone(), "/metadata", json!({"region": "hel1"})),
+            "/metadata/region",
+            "send the request to https://api.example.com/regions/hel1/providers/seca.network",
+        ),
+        (json!({"spec": "none"}), "/spec", "must be an object"),
+    ];
+    for (body, pointer, words) in cases {
+        check(&world, Kind::InternetGateway, body, &[(pointer, words)]).await;
+    }
+    for (kind, name) in [
+        (Kind::InternetGateway, "a".repeat(129)),
+        (Kind::InternetGateway, "Upper".to_owned()),
+        (Kind::InternetGateway, "a\u{0}b".to_owned()),
+        (Kind::InternetGateway, "a/b".to_owned()),
+        (Kind::Workspace, "a".repeat(65)),
+        (Kind::Network, "a".repeat(65)),
+    ] {
+        let body = if kind == Kind::Network { network("10.1.0.0/16") } else { gateway.clone() };
+        let found = world.violations(kind, &name, body).await;
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].pointer, "/metadata/name");
+    }
+}
+
+#[tokio::test]
+async fn block_storages() {
+    let world = world().await;
+    let set = |member: &str, value: Value| with(volume(20), &format!("/spec/{member}"), value);
+    let cases = [
+        (set("sizeGB", json!(0)), "/spec/sizeGB", "from 1 to 1000000"),
+        (set("sizeGB", json!(-1)), "/spec/sizeGB", "from 1 to 1000000"),
+        (set("sizeGB", json!(10_241)), "/spec/sizeGB", "at most 10240 without a source image"),
+        (set("sizeGB", json!(null)), "/spec/sizeGB", "is missing"),
+        (set("skuRef", json!(null)), "/spec/skuRef", "is missing"),
+        (set("skuRef", json!({"resource": ""})), "/spec/skuRef", "is missing"),
+        (set("skuRef", json!("skus/none")), "/spec/skuRef", "region fsn1 has no such storage sku"),
+        (set("skuRef", json!("images/none")), "/spec/skuRef", "must name a storage sku"),
+        (
+            set("skuRef", json!({"tenant": "other", "resource": "skus/hcloud-volume"})),
+            "/spec/skuRef",
+            "in tenant `other`, but it must be in tenant `t`",
+        ),
+        (
+            set("skuRef", json!({"region": "hel1", "resource": "skus/hcloud-volume"})),
+            "/spec/skuRef",
+            "in region `hel1`, but it must be in region `fsn1`",
+        ),
+        (set("sourceImageRef", json!("images/none")), "/spec/sourceImageRef", "region fsn1 has no such image"),
+    ];
+    for (body, pointer, words) in cases {
+        check(&world, Kind::BlockStorage, body, &[(pointer, words)]).await;
+    }
+}
+
+#[tokio::test]
+async fn instances() {
+    let world = world().await;
+    world.create(Kind::BlockStorage, "big", volume(41)).await;
+    let set = |member: &str, value: Value| with(instance(), &format!("/spec/{member}"), value);
+    let boot = |resource: &str| json!({"deviceRef": {"resource": resource}});
+    let cases = [
+        (set("zone", json!("")), "/spec/zone", "is missing"),
+        (set("zone", json!("z")), "/spec/zone", "must be a zone of region fsn1, but is `z`; use fsn1"),
+        (set("skuRef", json!("skus/none")), "/spec/skuRef", "no such instance sku"),
+        (set("bootVolume", json!(null)), "/spec/bootVolume", "is missing"),
+        (set("bootVolume", boot("block-storages/none")), "/spec/bootVolume/deviceRef", "create it first"),
+        (set("bootVolume", boot("workspaces/v/block-storages/disk")), "/spec/bootVolume/deviceRef", "in workspace `v`"),
+        (set("bootVolume", boot("block-storages/big")), "/spec/bootVolume/deviceRef", "the disk of SKU cx23 has 40 GB"),
+        (set("userData", json!("x".repeat(32_769))), "/spec/userData", "at most 32768 bytes"),
+        (set("primaryNicRef", json!("nics/a")), "/spec/primaryNicRef", "not supported yet"),
+        (set("additionalNicRefs", json!(["nics/a", "nics/b"])), "/spec/additionalNicRefs", "not supported yet"),
+        (set("securityGroupRef", json!("security-groups/a")), "/spec/securityGroupRef", "not supported yet"),
+        (set("sshKeys", json!(["ssh-ed25519 AAAA"])), "/spec/sshKeys", "not supported yet"),
+        (set("dataVolumes", json!([boot("block-storages/big")])), "/spec/dataVolumes", "not supported yet"),
+        (set("antiAffinityGroup", json!("a")), "/spec/antiAffinityGroup", "not supported yet"),
+        (
+            with(instance(), "/extensions", json!({"hetzner.cloud/start-after-create": "yes"})),
+            "/extensions/hetzner.cloud~1start-after-create",
+            "\"true\" or \"false\"",
+        ),
+    ];
+    for (body, pointer, words) in cases {
+        check(&world, Kind::Instance, body, &[(pointer, words)]).await;
+    }
+    let unset = json!({"primaryNicRef": {"resource": ""}, "additionalNicRefs": [], "sshKeys": null, "dataVolumes": [],
+        "antiAffinityGroup": "", "securityGroupRef": {}});
+    let mut body = instance();
+    body["spec"].as_object_mut().unwrap().extend(members(&unset));
+    world.create(Kind::Instance, "unset", body).await;
+}
+
+#[tokio::test]
+async fn networks() {
+    let world = world().await;
+    let set = |cidr: Value| with(network("10.1.0.0/16"), "/spec/cidr", cidr);
+    let cases = [
+        (set(json!({})), "/spec/cidr", "set at least one of ipv4, ipv6"),
+        (set(json!({"ipv6": "fd00::/56"})), "/spec/cidr/ipv4", "IPv6 alone cannot be had"),
+        (network("8.8.0.0/16"), "/spec/cidr/ipv4", "RFC 1918"),
+        (network("10.0.0.0/7"), "/spec/cidr/ipv4", "RFC 1918"),
+        (network("172.0.0.0/12"), "/spec/cidr/ipv4", "RFC 1918"),
+        (network("10.1.0.0/25"), "/spec/cidr/ipv4", "must be a /24 or larger"),
+        (network("10.1.0.5/16"), "/spec/cidr/ipv4", "the block is 10.1.0.0/16"),
+        (network("0.0.0.0/16"), "/spec/cidr/ipv4", "not supported yet"),
+        (network("1.0/8"), "/spec/cidr/ipv4", "9 to 18"),
+        (network("not-a-cidr"), "/spec/cidr/ipv4", "an IPv4 block"),
+        (with(network("10.1.0.0/16"), "/spec/skuRef", json!("x")), "/spec/skuRef", "no such network sku"),
+    ];
+    for (body, pointer, words) in cases {
+        let found = world.violations(Kind::Network, "x", body.clone()).await;
+        let hit = found.iter().any(|v| v.pointer == pointer && v.rule.contains(words));
+        assert!(hit, "{body}: {found:?}");
+    }
+    world.create(Kind::Network, "same-block-again", network("10.0.0.0/16")).await;
+    let body = with(network("192.168.0.0/24"), "/spec/additionalCidrs", json!([{"ipv4": "10.9.0.0/16"}]));
+    let answer = world.create(Kind::Network, "more", body.clone()).await;
+    assert_eq!(answer["status"]["additionalCidrs"], body["spec"]["additionalCidrs"]);
+    assert_eq!(answer["status"]["cidr"], body["spec"]["cidr"]);
+}
+
+#[tokio::test]
+async fn a_network_in_use_can_only_grow() {
+    let world = world().await;
+    let key = key(Kind::Network, "net");
+    world.put(&key, network("10.4.0.0/16")).await.unwrap();
+    world.put(&key, network("10.0.0.0/20")).await.unwrap();
+    world.create(Kind::Subnet, "a", subnet("10.0.1.0/24")).await;
+    for block in ["10.4.0.0/16", "10.0.0.0/21"] {
+        let found = world.violations(Kind::Network, "net", network(block)).await;
+        assert!(found[0].rule.contains("in use (by networks/net/subnets/a)"), "{found:?}");
+    }
+    world.put(&key, network("10.0.0.0/16")).await.unwrap();
+}
+
+#[tokio::test]
+async fn subnets() {
+    let world = world().await;
+    world.create(Kind::Network, "net2", network("10.2.0.0/16")).await;
+    let set = |member: &str, value: Value| with(subnet("10.0.1.0/24"), &format!("/spec/{member}"), value);
+    let cases = [
+        (subnet("192.168.99.0/24"), "/spec/cidr/ipv4", "must lie within 10.0.0.0/16, the block of network net"),
+        (subnet("10.0.0.0/15"), "/spec/cidr/ipv4", "must lie within"),
+        (subnet("10.0.1.0/31"), "/spec/cidr/ipv4", "/30 or larger"),
+        (subnet("10.0.1.1/24"), "/spec/cidr/ipv4", "the block is 10.0.1.0/24"),
+        (set("cidr", json!(null)), "/spec/cidr", "is missing"),
+        (set("cidr", json!({"ipv6": "fd00::/64"})), "/spec/cidr/ipv4", "IPv6 alone"),
+        (set("zone", json!("z".repeat(32))), "/spec/zone", "must be a zone"),
+        (set("routeTableRef", json!("route-tables/none")), "/spec/routeTableRef", "create it first"),
+        (
+            set("routeTableRef", json!("networks/net2/route-tables/none")),
+            "/spec/routeTableRef",
+            "in network `net2`, but it must be in network `net`",
+        ),
+        (set("skuRef", json!("none")), "/spec/skuRef", "no such network sku"),
+    ];
+    for (body, pointer, words) in cases {
+        check(&world, Kind::Subnet, body, &[(pointer, words)]).await;
+    }
+    for name in ["a", "same-block-again"] {
+        let unset = with(with(subnet("10.0.1.0/24"), "/spec/zone", json!("")), "/spec/routeTableRef", json!(null));
+        let answer = world.create(Kind::Subnet, name, unset.clone()).await;
+        assert_eq!(answer["spec"], unset["spec"]);
+        assert_eq!(answer["status"].get("routeTableRef"), None);
+    }
+}
+
+#[tokio::test]
+async fn route_tables() {
+    let world = world().await;
+    world.create(Kind::InternetGateway, "gw", json!({"spec": {}})).await;
+    world.create(Kind::InternetGateway, "gw2", json!({})).await;
+    let gw = "internet-gateways/gw";
+    let cases = [
+        (json!({"spec": {}}), "/spec/routes", "is missing"),
+        (table(&[]), "/spec/routes", "1 to 1000"),
+        (table(&[("not-a-cidr", gw)]), "/spec/routes/0/destinationCidrBlock", "a block like"),
+        (table(&[("0.0.0.0/0", "internet-gateways/none")]), "/spec/routes/0/targetRef", "create it first"),
+        (table(&[("0.0.0.0/0", "nics/none")]), "/spec/routes/0/targetRef", "must name an internet gateway or an instance"),
+        (table(&[("0.0.0.0/0", "gw")]), "/spec/routes/0/targetRef", "is a bare name"),
+        (table(&[("0.0.0.0/0", "")]), "/spec/routes/0/targetRef", "is missing"),
+        (table(&[("0.0.0.0/0", "10.0.0.0/24")]), "/spec/routes/0/targetRef", "is a block"),
+        (
+            table(&[("10.9.0.0/16", "10.0.0.1"), ("10.9.1.2/16", "10.0.0.2")]),
+            "/spec/routes/1/targetRef",
+            "route 0 of this table already sends 10.9.0.0/16 to another target",
+        ),
+    ];
+    for (body, pointer, words) in cases {
+        check(&world, Kind::RouteTable, body, &[(pointer, words)]).await;
+    }
+    let all = [("0.0.0.0/0", gw), ("10.9.0.0/16", "instances/later"), ("10.8.0.0/16", "10.0.0.2"), ("::/0", gw)];
+    world.create(Kind::RouteTable, "all", table(&all)).await;
+    let urn = "seca.network/v1/tenants/t/workspaces/w/internet-gateways/gw";
+    world.create(Kind::RouteTable, "agrees", table(&[("0.0.0.0/0", urn), ("0.0.0.0/0", gw)])).await;
+    check(
+        &world,
+        Kind::RouteTable,
+        table(&[("0.0.0.0/0", "internet-gateways/gw2")]),
+        &[("/spec/routes/0/targetRef", "route table ")],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn everything_that_is_wrong_is_told_at_once() {
+    let world = world().await;
+    let body = json!({
+        "labels": {"a": 1},
+        "metadata": {"region": "nowhere"},
+        "spec": {"skuRef": "none", "zone": "z", "sshKeys": ["k"], "bootVolume": {"deviceRef": "none", "type": "scsi"}},
+    });
+    let expect = [
+        ("/labels/a", "must be a text"),
+        ("/metadata/region", "does not exist"),
+        ("/spec/skuRef", "no such"),
+        ("/spec/zone", "must be a zone"),
+        ("/spec/sshKeys", "not supported yet"),
+        ("/spec/bootVolume/deviceRef", "create it first"),
+        ("/spec/bootVolume/type", "virtio"),
+    ];
+    check(&world, Kind::Instance, body, &expect).await;
+    assert!(world.store.get(&key(Kind::Instance, "x")).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_is_immutable_stays_but_its_spelling_may_change() {
+    let world = world().await;
+    world.create(Kind::Instance, "i", instance()).await;
+    for resource in ["skus/cx23", "cx23", "tenants/seca/skus/cx23", "seca.compute/v1/tenants/public/skus/cx23"] {
+        let body = with(instance(), "/spec/skuRef", json!({"resource": resource}));
+        world.put(&key(Kind::Instance, "i"), body).await.unwrap_or_else(|refusal| panic!("{resource}: {refusal:?}"));
+    }
+    let body = with(with(instance(), "/spec/skuRef", json!("cx33")), "/spec/zone", json!("other"));
+    let found = world.violations(Kind::Instance, "i", body).await;
+    let rules: Vec<_> = found.iter().map(|v| v.rule.as_str()).collect();
+    assert!(rules.iter().any(|r| r.starts_with("skuRef is immutable and is \"seca.compute/v1/tenants/public/skus/cx23\"")), "{rules:?}");
+    assert!(rules.iter().any(|r| r.starts_with("zone is immutable and is \"fsn1\"")), "{rules:?}");
+
+    let shrunk = world.violations(Kind::BlockStorage, "disk", volume(19)).await;
+    assert!(shrunk[0].rule.contains("cannot be decreased, but would go from 20 to 19"), "{shrunk:?}");
+    world.put(&key(Kind::BlockStorage, "disk"), volume(50)).await.unwrap();
+    // The volume outgrew the SKU's disk, which is no reason to refuse a change of labels.
+    world.put(&key(Kind::Instance, "i"), with(instance(), "/labels", json!({"a": "b"}))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_volume_that_keeps_the_server_of_a_deleted_instance_boots_no_other_yet() {
+    let world = world().await;
+    let (disk, first) = (key(Kind::BlockStorage, "disk"), key(Kind::Instance, "first"));
+    world.create(Kind::Instance, "first", instance()).await;
+    world.claim(&disk, &first).await;
+    world.commit(&disk, Verdict::Working, json!({"backing": "server"})).await;
+    world.create(Kind::Instance, "waits-for-the-first", instance()).await;
+    world.put(&first, instance()).await.unwrap();
+
+    world.commit(&first, Verdict::Working, json!({"everStarted": true})).await;
+    world.delete(&first).await.unwrap();
+    let found = world.violations(Kind::Instance, "third", instance()).await;
+    assert_eq!(found[0].pointer, "/spec/bootVolume/deviceRef");
+    assert!(found[0].rule.contains("comes with a later release"), "{found:?}");
+    world.put(&key(Kind::Instance, "waits-for-the-first"), instance()).await.unwrap();
+}

@@ -1,0 +1,230 @@
+//! The store in memory: the same rules as the databases, under tokio's time, which tests can pause.
+//!
+//! It passes the suite that the databases pass; without that, a simulation on top of it would prove nothing.
+//! One lock stands for the transaction: every method takes it once and awaits nothing while it has it.
+
+mod state;
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use seca_api::ResourceKey;
+use state::State;
+
+use crate::{
+    catalog::CatalogEntry,
+    ports::{
+        Act, ActOutcome, BindOutcome, Binding, Bundle, Commit, CommitOutcome, Credential, Delete, DeleteOutcome, Lease,
+        ListQuery, OwnedObject, Page, Put, PutOutcome, Step, StepState, Store, StoreResult, UnbindOutcome,
+        WorkspaceBinding,
+    },
+    resource::{ProjectId, Resource, Uid},
+};
+
+/// A store that lives as long as its process.
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new("memory")
+    }
+}
+
+impl MemoryStore {
+    /// An empty store of an installation.
+    pub fn new(installation: &str) -> Self {
+        Self { state: Mutex::new(State::new(installation)) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn get(&self, key: &ResourceKey) -> StoreResult<Option<Resource>> {
+        Ok(self.state().find(key).cloned())
+    }
+
+    async fn get_many(&self, keys: &[ResourceKey]) -> StoreResult<Vec<Resource>> {
+        let state = self.state();
+        Ok(keys.iter().filter_map(|key| state.find(key).cloned()).collect())
+    }
+
+    async fn list(&self, query: &ListQuery) -> StoreResult<Page> {
+        Ok(self.state().list(query))
+    }
+
+    async fn count_children(&self, parent: &ResourceKey) -> StoreResult<i64> {
+        let state = self.state();
+        let live = state.children(parent).filter(|child| !child.is_deleting()).count();
+        Ok(i64::try_from(live).unwrap_or(i64::MAX))
+    }
+
+    async fn ping(&self) -> StoreResult<()> {
+        Ok(())
+    }
+
+    async fn installation(&self) -> StoreResult<String> {
+        Ok(self.state().installation.clone())
+    }
+
+    async fn put(&self, put: Put) -> StoreResult<PutOutcome> {
+        Ok(self.state().put(put))
+    }
+
+    async fn delete(&self, delete: Delete) -> StoreResult<DeleteOutcome> {
+        Ok(self.state().delete(&delete))
+    }
+
+    async fn act(&self, act: Act) -> StoreResult<ActOutcome> {
+        Ok(self.state().act(&act))
+    }
+
+    async fn bind(&self, credential: Credential) -> StoreResult<BindOutcome> {
+        Ok(self.state().bind(credential))
+    }
+
+    async fn credential(&self, workspace: &ResourceKey) -> StoreResult<Option<Credential>> {
+        let state = self.state();
+        Ok(state.find(workspace).and_then(|row| state.credential(row.uid)).cloned())
+    }
+
+    async fn unbind(&self, workspace: &ResourceKey, force: bool) -> StoreResult<UnbindOutcome> {
+        Ok(self.state().unbind(workspace, force))
+    }
+
+    async fn project_credentials(&self, project: &ProjectId) -> StoreResult<Vec<Credential>> {
+        Ok(self.state().credentials().into_iter().filter(|c| c.project == *project).collect())
+    }
+
+    async fn credentials(&self) -> StoreResult<Vec<Credential>> {
+        Ok(self.state().credentials())
+    }
+
+    async fn reseal(&self, credential: &Credential, sealed: &str) -> StoreResult<bool> {
+        Ok(self.state().reseal(credential, sealed))
+    }
+
+    async fn workspaces(&self, binding: Option<Binding>) -> StoreResult<Vec<WorkspaceBinding>> {
+        Ok(self.state().workspaces(binding))
+    }
+
+    async fn lease(&self, _owner: &str, ttl: Duration, limit: usize) -> StoreResult<Vec<Lease>> {
+        Ok(self.state().lease(ttl, limit))
+    }
+
+    async fn renew(&self, lease: &Lease, ttl: Duration) -> StoreResult<bool> {
+        Ok(self.state().renew(lease, ttl))
+    }
+
+    async fn release(&self, lease: &Lease) -> StoreResult<()> {
+        self.state().release(lease);
+        Ok(())
+    }
+
+    async fn due(&self, lease: &Lease, limit: usize) -> StoreResult<Vec<Uid>> {
+        Ok(self.state().due(&lease.project, limit))
+    }
+
+    async fn next_due(&self, lease: &Lease) -> StoreResult<Option<Duration>> {
+        Ok(self.state().next_due(&lease.project))
+    }
+
+    async fn project_uids(&self, project: &ProjectId) -> StoreResult<Vec<Uid>> {
+        Ok(self.state().project_uids(project))
+    }
+
+    async fn existing(&self, uids: &[Uid]) -> StoreResult<Vec<Uid>> {
+        let state = self.state();
+        Ok(uids.iter().copied().filter(|uid| state.exists(*uid)).collect())
+    }
+
+    async fn removed(&self, uids: &[Uid]) -> StoreResult<Vec<Uid>> {
+        let state = self.state();
+        Ok(uids.iter().copied().filter(|uid| state.was_removed(*uid)).collect())
+    }
+
+    async fn bundle(&self, uid: Uid) -> StoreResult<Option<Bundle>> {
+        Ok(self.state().bundle(uid))
+    }
+
+    async fn record_step(
+        &self,
+        lease: &Lease,
+        resource: Uid,
+        generation: i64,
+        step: &Step,
+    ) -> StoreResult<Option<i64>> {
+        Ok(self.state().record_step(lease, resource, generation, step))
+    }
+
+    async fn finish_step(
+        &self,
+        lease: &Lease,
+        id: i64,
+        state: StepState,
+        action: Option<&str>,
+        _error: Option<&str>,
+    ) -> StoreResult<bool> {
+        Ok(self.state().finish_step(lease, id, state, action))
+    }
+
+    async fn claim(&self, lease: &Lease, resource: Uid, holder: Uid) -> StoreResult<Option<bool>> {
+        Ok(self.state().claim(lease, resource, holder))
+    }
+
+    async fn commit(&self, lease: &Lease, commit: Commit) -> StoreResult<CommitOutcome> {
+        Ok(self.state().commit(lease, &commit))
+    }
+
+    async fn remove(&self, lease: &Lease, uid: Uid) -> StoreResult<CommitOutcome> {
+        Ok(self.state().remove(lease, uid))
+    }
+
+    async fn requeue(&self, lease: &Lease, uid: Uid, after: Duration) -> StoreResult<()> {
+        self.state().requeue(lease, uid, after);
+        Ok(())
+    }
+
+    async fn requeue_project(&self, project: &ProjectId) -> StoreResult<()> {
+        self.state().requeue_project(project);
+        Ok(())
+    }
+
+    async fn save_orphans(&self, lease: &Lease, orphans: &[OwnedObject]) -> StoreResult<bool> {
+        Ok(self.state().save_orphans(lease, orphans))
+    }
+
+    async fn orphans(&self) -> StoreResult<Vec<(ProjectId, OwnedObject)>> {
+        Ok(self.state().orphans())
+    }
+
+    async fn prune(&self, older: Duration) -> StoreResult<()> {
+        self.state().prune(older);
+        Ok(())
+    }
+
+    async fn catalog(&self) -> StoreResult<(i64, Vec<CatalogEntry>)> {
+        Ok(self.state().catalog.clone())
+    }
+
+    async fn catalog_version(&self) -> StoreResult<i64> {
+        Ok(self.state().catalog.0)
+    }
+
+    async fn save_catalog(&self, expected: i64, entries: &[CatalogEntry]) -> StoreResult<Option<i64>> {
+        let catalog = &mut self.state().catalog;
+        if catalog.0 != expected {
+            return Ok(None);
+        }
+        *catalog = (expected + 1, entries.to_vec());
+        Ok(Some(catalog.0))
+    }
+}

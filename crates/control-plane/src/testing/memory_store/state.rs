@@ -1,0 +1,379 @@
+//! What the store holds, and what requests do to it.
+
+mod engine;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use seca_api::{Kind, ResourceKey};
+use tokio::time::Instant;
+
+use crate::{
+    catalog::CatalogEntry,
+    ports::{
+        Act, ActOutcome, BindOutcome, Binding, Credential, Delete, DeleteOutcome, DeleteRules, Deleted, Edge,
+        ListQuery, OwnedObject, Page, Put, PutOutcome, StepRecord, UnbindOutcome, WorkspaceBinding,
+    },
+    resource::{ProjectId, Resource, Uid},
+    state,
+};
+
+/// All tables.
+pub(super) struct State {
+    pub(super) installation: String,
+    pub(super) catalog: (i64, Vec<CatalogEntry>),
+    start: Instant,
+    rows: BTreeMap<Uid, Row>,
+    keys: BTreeMap<ResourceKey, Uid>,
+    work: BTreeMap<Uid, Work>,
+    credentials: BTreeMap<Uid, Bound>,
+    bindings: i64,
+    projects: BTreeMap<ProjectId, Project>,
+    steps: Vec<Recorded>,
+    tombstones: BTreeMap<Uid, Duration>,
+    orphans: BTreeMap<ProjectId, Vec<OwnedObject>>,
+}
+
+struct Row {
+    resource: Resource,
+    label_pairs: BTreeMap<String, String>,
+    edges: Vec<Edge>,
+}
+
+struct Work {
+    project: ProjectId,
+    next: Option<Duration>,
+    attempts: u32,
+    wakes: i64,
+}
+
+/// A credential, or none after it was removed on purpose.
+struct Bound {
+    order: i64,
+    credential: Option<Credential>,
+}
+
+#[derive(Default)]
+struct Project {
+    token: i64,
+    until: Option<Duration>,
+}
+
+struct Recorded {
+    step: StepRecord,
+    at: Duration,
+}
+
+impl State {
+    pub(super) fn new(installation: &str) -> Self {
+        Self {
+            installation: installation.to_owned(),
+            catalog: (0, Vec::new()),
+            start: Instant::now(),
+            rows: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            work: BTreeMap::new(),
+            credentials: BTreeMap::new(),
+            bindings: 0,
+            projects: BTreeMap::from([(ProjectId::local(), Project::default())]),
+            steps: Vec::new(),
+            tombstones: BTreeMap::new(),
+            orphans: BTreeMap::new(),
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    pub(super) fn find(&self, key: &ResourceKey) -> Option<&Resource> {
+        self.keys.get(key).and_then(|uid| self.resource(*uid))
+    }
+
+    fn resource(&self, uid: Uid) -> Option<&Resource> {
+        self.rows.get(&uid).map(|row| &row.resource)
+    }
+
+    fn is_live(&self, key: &ResourceKey) -> bool {
+        self.find(key).is_some_and(|row| !row.is_deleting())
+    }
+
+    /// Everything in a workspace or in a network, those being deleted included.
+    pub(super) fn children<'a>(&'a self, parent: &'a ResourceKey) -> impl Iterator<Item = &'a Resource> {
+        self.rows.values().map(|row| &row.resource).filter(move |row| {
+            let key = &row.key;
+            key.tenant == parent.tenant
+                && key.region == parent.region
+                && match parent.kind {
+                    Kind::Workspace => key.workspace == parent.name,
+                    Kind::Network => key.workspace == parent.workspace && key.network == parent.name,
+                    _ => false,
+                }
+        })
+    }
+
+    /// What refers to a key, by age.
+    fn referrers<'a>(&'a self, key: &'a ResourceKey) -> impl Iterator<Item = (&'a Edge, &'a Resource)> {
+        self.rows
+            .values()
+            .flat_map(|row| row.edges.iter().map(move |edge| (edge, &row.resource)))
+            .filter(move |(edge, _)| edge.target == *key)
+    }
+
+    pub(super) fn list(&self, query: &ListQuery) -> Page {
+        let wanted = |row: &&Row| {
+            let Resource { key, .. } = &row.resource;
+            let deleting = row.resource.is_deleting();
+            (key.kind, &key.tenant, &key.region) == (query.kind, &query.tenant, &query.region)
+                && (&key.workspace, &key.network) == (&query.workspace, &query.network)
+                && match query.deleted {
+                    Deleted::Exclude => !deleting,
+                    Deleted::Include => true,
+                    Deleted::Only => deleting,
+                }
+                && key.name > query.after
+                && query.selector.as_ref().is_none_or(|s| s.matches(&row.label_pairs))
+        };
+        let mut items: Vec<Resource> = self.rows.values().filter(wanted).map(|row| row.resource.clone()).collect();
+        items.sort_by(|a, b| a.key.name.cmp(&b.key.name));
+        let more = items.len() > query.limit;
+        items.truncate(query.limit);
+        Page { items, more }
+    }
+
+    pub(super) fn put(&mut self, put: Put) -> PutOutcome {
+        let current = self.find(&put.key);
+        match (current, put.expected) {
+            (None, None) => {}
+            (Some(row), None) if !row.is_deleting() => return PutOutcome::Stale,
+            (None, Some(_)) => return PutOutcome::Stale,
+            (Some(row), Some(expected)) if row.uid != expected.uid => return PutOutcome::Stale,
+            (Some(row), _) if row.is_deleting() => return PutOutcome::Deleting,
+            (Some(row), expected) => {
+                if expected.is_some_and(|e| e.resource_version != row.resource_version) {
+                    return PutOutcome::Stale;
+                }
+            }
+        }
+        let before = current.cloned();
+        let parents = outer_first(&put.key);
+        let strict = put.edges.iter().filter(|edge| edge.strict).map(|edge| &edge.target);
+        if let Some(missing) = parents.iter().chain(strict).find(|key| !self.is_live(key)) {
+            return PutOutcome::Missing(missing.clone());
+        }
+        match before {
+            None => PutOutcome::Created(self.create(put, parents.first())),
+            Some(before) => self.update(before, put),
+        }
+    }
+
+    fn create(&mut self, put: Put, workspace: Option<&ResourceKey>) -> Resource {
+        let project = workspace.and_then(|key| self.find(key)).map_or_else(ProjectId::local, |w| w.project.clone());
+        let (label_pairs, edges) = (put.label_pairs.clone(), put.edges.clone());
+        let resource = state::create(put, project);
+        self.keys.insert(resource.key.clone(), resource.uid);
+        self.rows.insert(resource.uid, Row { resource: resource.clone(), label_pairs, edges });
+        let work = Work { project: resource.project.clone(), next: Some(self.now()), attempts: 0, wakes: 1 };
+        self.work.insert(resource.uid, work);
+        let referrers: BTreeSet<Uid> = self.referrers(&resource.key).map(|(_, row)| row.uid).collect();
+        self.wake(referrers);
+        resource
+    }
+
+    fn update(&mut self, before: Resource, put: Put) -> PutOutcome {
+        let uid = before.uid;
+        let mut after = before.clone();
+        let (label_pairs, edges) = (put.label_pairs.clone(), put.edges.clone());
+        state::update(&mut after, put);
+        let former: Vec<ResourceKey> =
+            self.rows.get(&uid).map(|row| row.edges.iter().map(|e| e.target.clone()).collect()).unwrap_or_default();
+        if edges.iter().map(|edge| &edge.target).ne(former.iter()) {
+            let targets: BTreeSet<Uid> = former.iter().filter_map(|key| self.keys.get(key).copied()).collect();
+            self.wake(targets);
+        }
+        self.rows.insert(uid, Row { resource: after.clone(), label_pairs, edges });
+        self.accept(uid);
+        PutOutcome::Updated { before, after }
+    }
+
+    pub(super) fn delete(&mut self, delete: &Delete) -> DeleteOutcome {
+        let Some(row) = self.find(&delete.key) else { return DeleteOutcome::NotFound };
+        if row.is_deleting() {
+            return DeleteOutcome::Accepted(row.clone());
+        }
+        if delete.expected_version.is_some_and(|version| version != row.resource_version) {
+            return DeleteOutcome::Stale(row.resource_version);
+        }
+        let uid = row.uid;
+        let cascade = self.cascade(&delete.key, &delete.rules);
+        let blockers = self.blockers(&delete.key, &delete.rules, &cascade);
+        if !blockers.is_empty() {
+            return DeleteOutcome::Refused(blockers);
+        }
+        for (uid, _) in cascade.iter().chain([&(uid, &[][..])]) {
+            let related = self.related(*uid);
+            if let Some(row) = self.rows.get_mut(uid) {
+                state::delete(&mut row.resource, delete.now);
+            }
+            self.wake(related);
+            self.accept(*uid);
+        }
+        self.resource(uid).map_or(DeleteOutcome::NotFound, |row| DeleteOutcome::Accepted(row.clone()))
+    }
+
+    /// The live children that go along, each with the kinds that may not refer to it.
+    fn cascade(&self, key: &ResourceKey, rules: &DeleteRules) -> Vec<(Uid, &'static [Kind])> {
+        let live = self.children(key).filter(|child| !child.is_deleting());
+        live.filter_map(|child| {
+            let rule = rules.cascades.iter().find(|(kind, _)| *kind == child.key.kind);
+            rule.map(|(_, referrers)| (child.uid, *referrers))
+        })
+        .collect()
+    }
+
+    fn blockers(
+        &self,
+        key: &ResourceKey,
+        rules: &DeleteRules,
+        cascade: &[(Uid, &'static [Kind])],
+    ) -> Vec<ResourceKey> {
+        let mut found: Vec<&Resource> = Vec::new();
+        found.extend(self.children(key).filter(|child| rules.refused_by_children.contains(&child.key.kind)));
+        found.extend(self.referring(key, rules.refused_by_referrers));
+        for (uid, kinds) in cascade {
+            if let Some(child) = self.resource(*uid) {
+                found.extend(self.referring(&child.key, kinds));
+            }
+        }
+        let stays = |row: &Resource| !row.is_deleting() && !cascade.iter().any(|(uid, _)| *uid == row.uid);
+        let mut keys: Vec<ResourceKey> = found.into_iter().filter(|row| stays(row)).map(|row| row.key.clone()).collect();
+        keys.sort_by_key(|k| (k.kind.as_str(), k.workspace.clone(), k.network.clone(), k.name.clone()));
+        keys.dedup();
+        keys.truncate(DeleteRules::SHOWN);
+        keys
+    }
+
+    fn referring<'a>(&'a self, key: &'a ResourceKey, kinds: &'a [Kind]) -> impl Iterator<Item = &'a Resource> {
+        self.referrers(key).map(|(_, row)| row).filter(|row| kinds.contains(&row.key.kind))
+    }
+
+    pub(super) fn act(&mut self, act: &Act) -> ActOutcome {
+        let Some(row) = self.keys.get(&act.key).and_then(|uid| self.rows.get_mut(uid)) else {
+            return ActOutcome::NotFound;
+        };
+        let row = &mut row.resource;
+        if act.expected_version.is_some_and(|version| version != row.resource_version) {
+            return ActOutcome::Stale(row.resource_version);
+        }
+        if let Err(refusal) = state::judge_action(row, act.action) {
+            return ActOutcome::Refused(refusal);
+        }
+        state::act(row, act.action, act.now);
+        let row = row.clone();
+        self.accept(row.uid);
+        ActOutcome::Accepted(row)
+    }
+
+    pub(super) fn bind(&mut self, credential: Credential) -> BindOutcome {
+        let Some(workspace) = self.find(&credential.workspace) else { return BindOutcome::NotFound };
+        if workspace.is_deleting() || workspace.uid != credential.workspace_uid {
+            return BindOutcome::NotFound;
+        }
+        let moves = workspace.project != credential.project;
+        let members = self.members(&credential.workspace);
+        if moves && self.count_touched(&members) > 0 {
+            return BindOutcome::OtherProject(workspace.project.clone());
+        }
+        for uid in &members {
+            if let Some(row) = self.rows.get_mut(uid) {
+                row.resource.project = credential.project.clone();
+            }
+            if let Some(work) = self.work.get_mut(uid) {
+                work.project = credential.project.clone();
+            }
+        }
+        self.wake(members);
+        self.projects.entry(credential.project.clone()).or_default();
+        self.bindings += 1;
+        let bound = Bound { order: self.bindings, credential: Some(credential.clone()) };
+        self.credentials.insert(credential.workspace_uid, bound);
+        BindOutcome::Done
+    }
+
+    /// A workspace and all that is in it.
+    fn members(&self, workspace: &ResourceKey) -> BTreeSet<Uid> {
+        let own = self.keys.get(workspace).copied();
+        self.children(workspace).map(|child| child.uid).chain(own).collect()
+    }
+
+    /// How many of them ever had a step.
+    fn count_touched(&self, uids: &BTreeSet<Uid>) -> usize {
+        uids.iter().filter(|uid| self.steps.iter().any(|s| s.step.resource == **uid)).count()
+    }
+
+    pub(super) fn unbind(&mut self, workspace: &ResourceKey, force: bool) -> UnbindOutcome {
+        let Some(uid) = self.keys.get(workspace).copied() else { return UnbindOutcome::NotFound };
+        if self.credential(uid).is_none() {
+            return UnbindOutcome::NotFound;
+        }
+        let members = self.members(workspace);
+        let touched = self.count_touched(&members);
+        if touched > 0 && !force {
+            return UnbindOutcome::InUse(i64::try_from(touched).unwrap_or(i64::MAX));
+        }
+        if let Some(bound) = self.credentials.get_mut(&uid) {
+            bound.credential = None;
+        }
+        self.wake(members);
+        UnbindOutcome::Done
+    }
+
+    pub(super) fn credential(&self, workspace: Uid) -> Option<&Credential> {
+        self.credentials.get(&workspace)?.credential.as_ref()
+    }
+
+    /// All credentials, newest first.
+    pub(super) fn credentials(&self) -> Vec<Credential> {
+        let mut all: Vec<&Bound> = self.credentials.values().collect();
+        all.sort_by_key(|bound| std::cmp::Reverse(bound.order));
+        all.into_iter().filter_map(|bound| bound.credential.clone()).collect()
+    }
+
+    pub(super) fn reseal(&mut self, credential: &Credential, sealed: &str) -> bool {
+        let stored = self.credentials.get_mut(&credential.workspace_uid).and_then(|b| b.credential.as_mut());
+        match stored.filter(|stored| stored.sealed == credential.sealed) {
+            Some(stored) => {
+                stored.sealed = sealed.to_owned();
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub(super) fn workspaces(&self, binding: Option<Binding>) -> Vec<WorkspaceBinding> {
+        let mut all: Vec<WorkspaceBinding> = Vec::new();
+        for row in self.keys.values().filter_map(|uid| self.resource(*uid)) {
+            if row.key.kind != Kind::Workspace || row.is_deleting() {
+                continue;
+            }
+            let found = match self.credentials.get(&row.uid) {
+                None => Binding::None,
+                Some(Bound { credential: None, .. }) => Binding::Unbound,
+                Some(_) => Binding::Bound,
+            };
+            if binding.is_none_or(|wanted| wanted == found) {
+                all.push(WorkspaceBinding { workspace: row.clone(), binding: found });
+            }
+        }
+        all
+    }
+}
+
+/// The parents of a key, the workspace before the network.
+fn outer_first(key: &ResourceKey) -> Vec<ResourceKey> {
+    let network = key.parent();
+    let workspace = network.as_ref().and_then(ResourceKey::parent);
+    workspace.into_iter().chain(network).collect()
+}

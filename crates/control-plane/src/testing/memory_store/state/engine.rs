@@ -1,0 +1,305 @@
+//! What the engine does: leases, the queue, steps, commits.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use seca_api::Kind;
+
+use super::{Recorded, State, outer_first};
+use crate::{
+    ports::{Bundle, Commit, CommitOutcome, Lease, OwnedObject, Related, Step, StepRecord, StepState},
+    resource::{ProjectId, Uid},
+    state,
+};
+
+impl State {
+    /// Makes rows due now, whatever is being done about them.
+    pub(super) fn wake(&mut self, uids: impl IntoIterator<Item = Uid>) {
+        let now = self.now();
+        for uid in uids {
+            if let Some(work) = self.work.get_mut(&uid) {
+                work.next = Some(work.next.map_or(now, |next| next.min(now)));
+                work.wakes += 1;
+            }
+        }
+    }
+
+    /// Wakes a row because a client wants something else of it: a new row of attempts begins.
+    pub(super) fn accept(&mut self, uid: Uid) {
+        if let Some(work) = self.work.get_mut(&uid) {
+            work.attempts = 0;
+        }
+        self.wake([uid]);
+    }
+
+    /// Referrers, targets, parents and children of a row.
+    pub(super) fn related(&self, uid: Uid) -> BTreeSet<Uid> {
+        let Some(row) = self.rows.get(&uid) else { return BTreeSet::new() };
+        let key = &row.resource.key;
+        let mut found: BTreeSet<Uid> = self.referrers(key).map(|(_, referrer)| referrer.uid).collect();
+        found.extend(row.edges.iter().filter_map(|edge| self.keys.get(&edge.target)));
+        found.extend(outer_first(key).iter().filter_map(|parent| self.keys.get(parent)));
+        found.extend(self.children(key).map(|child| child.uid));
+        found.remove(&uid);
+        found
+    }
+
+    fn holds(&self, lease: &Lease) -> bool {
+        self.projects.get(&lease.project).is_some_and(|p| p.token == lease.token && p.until.is_some())
+    }
+
+    pub(in super::super) fn lease(&mut self, ttl: Duration, limit: usize) -> Vec<Lease> {
+        let now = self.now();
+        let free = self.projects.iter().filter(|(_, project)| project.until.is_none_or(|until| until <= now));
+        let mut free: Vec<(bool, ProjectId)> =
+            free.map(|(id, _)| (self.due(id, 1).is_empty(), id.clone())).collect();
+        free.sort();
+        let mut leases = Vec::new();
+        for (_, id) in free.into_iter().take(limit) {
+            if let Some(project) = self.projects.get_mut(&id) {
+                project.token += 1;
+                project.until = Some(now + ttl);
+                leases.push(Lease { project: id, token: project.token });
+            }
+        }
+        leases
+    }
+
+    pub(in super::super) fn renew(&mut self, lease: &Lease, ttl: Duration) -> bool {
+        let until = self.now() + ttl;
+        let held = self.holds(lease);
+        if let Some(project) = self.projects.get_mut(&lease.project).filter(|_| held) {
+            project.until = Some(until);
+        }
+        held
+    }
+
+    pub(in super::super) fn release(&mut self, lease: &Lease) {
+        let held = self.holds(lease);
+        if let Some(project) = self.projects.get_mut(&lease.project).filter(|_| held) {
+            project.until = None;
+        }
+    }
+
+    pub(in super::super) fn due(&self, project: &ProjectId, limit: usize) -> Vec<Uid> {
+        let now = self.now();
+        let queued = self.work.iter().filter(|(_, work)| work.project == *project);
+        let mut due: Vec<(Duration, Uid)> =
+            queued.filter_map(|(uid, work)| Some((work.next?, *uid))).filter(|(next, _)| *next <= now).collect();
+        due.sort();
+        due.into_iter().take(limit).map(|(_, uid)| uid).collect()
+    }
+
+    pub(in super::super) fn next_due(&self, project: &ProjectId) -> Option<Duration> {
+        let now = self.now();
+        let queued = self.work.values().filter(|work| work.project == *project);
+        queued.filter_map(|work| work.next).min().map(|next| next.saturating_sub(now))
+    }
+
+    pub(in super::super) fn project_uids(&self, project: &ProjectId) -> Vec<Uid> {
+        let mine = self.rows.values().filter(|row| row.resource.project == *project);
+        mine.map(|row| row.resource.uid).collect()
+    }
+
+    pub(in super::super) fn exists(&self, uid: Uid) -> bool {
+        self.rows.contains_key(&uid)
+    }
+
+    pub(in super::super) fn was_removed(&self, uid: Uid) -> bool {
+        self.tombstones.contains_key(&uid)
+    }
+
+    pub(in super::super) fn bundle(&self, uid: Uid) -> Option<Bundle> {
+        let row = self.rows.get(&uid)?;
+        let work = self.work.get(&uid)?;
+        let key = &row.resource.key;
+        let target = |edge: &crate::ports::Edge| Related {
+            field: edge.field.clone(),
+            key: edge.target.clone(),
+            resource: self.find(&edge.target).cloned(),
+        };
+        let referrers = self.referrers(key).map(|(edge, referrer)| Related {
+            field: edge.field.clone(),
+            key: referrer.key.clone(),
+            resource: Some(referrer.clone()),
+        });
+        let children = self.children(key).filter(|_| key.kind == Kind::Network).cloned().collect();
+        let now = self.now();
+        let open = self.steps.iter().filter(|s| s.step.resource == uid && !s.step.state.is_over());
+        Some(Bundle {
+            resource: row.resource.clone(),
+            parents: outer_first(key).iter().rev().filter_map(|parent| self.find(parent).cloned()).collect(),
+            targets: row.edges.iter().map(target).collect(),
+            referrers: referrers.collect(),
+            children,
+            child_count: i64::try_from(self.children(key).count()).unwrap_or(i64::MAX),
+            open_steps: open.map(|s| StepRecord { age: now.saturating_sub(s.at), ..s.step.clone() }).collect(),
+            attempts: work.attempts,
+            wake: work.wakes,
+        })
+    }
+
+    pub(in super::super) fn record_step(
+        &mut self,
+        lease: &Lease,
+        resource: Uid,
+        generation: i64,
+        step: &Step,
+    ) -> Option<i64> {
+        let moved = self.resource(resource).is_some_and(|row| row.project != lease.project);
+        if moved || !self.holds(lease) {
+            return None;
+        }
+        for mark in &step.marks {
+            let Some(row) = self.rows.get_mut(&mark.uid) else { continue };
+            let before = row.resource.facts.clone();
+            state::merge(&mut row.resource.facts, &mark.facts);
+            if row.resource.facts != before && mark.uid != resource {
+                self.wake([mark.uid]);
+            }
+        }
+        let id = self.steps.last().map_or(0, |last| last.step.id) + 1;
+        let step = StepRecord {
+            id,
+            resource,
+            generation,
+            step: step.clone(),
+            state: StepState::Intended,
+            action: None,
+            age: Duration::ZERO,
+        };
+        self.steps.push(Recorded { step, at: self.now() });
+        Some(id)
+    }
+
+    pub(in super::super) fn finish_step(
+        &mut self,
+        lease: &Lease,
+        id: i64,
+        state: StepState,
+        action: Option<&str>,
+    ) -> bool {
+        let held = self.holds(lease);
+        if let Some(recorded) = self.steps.iter_mut().find(|s| s.step.id == id).filter(|_| held) {
+            recorded.step.state = state;
+            recorded.step.action = action.map(str::to_owned).or(recorded.step.action.take());
+        }
+        held
+    }
+
+    pub(in super::super) fn claim(&mut self, lease: &Lease, resource: Uid, holder: Uid) -> Option<bool> {
+        if !self.holds(lease) {
+            return None;
+        }
+        if !self.exists(holder) {
+            return Some(false);
+        }
+        let Some(row) = self.rows.get_mut(&resource) else { return Some(false) };
+        match row.resource.holder {
+            Some(current) => Some(current == holder),
+            None => {
+                row.resource.holder = Some(holder);
+                let related = self.related(resource);
+                self.wake(related.into_iter().chain([resource]));
+                Some(true)
+            }
+        }
+    }
+
+    pub(in super::super) fn commit(&mut self, lease: &Lease, commit: &Commit) -> CommitOutcome {
+        if !self.holds(lease) {
+            return CommitOutcome::Fenced;
+        }
+        let now = self.now();
+        let Some(row) = self.rows.get_mut(&commit.uid) else { return CommitOutcome::Gone };
+        if row.resource.project != lease.project {
+            return CommitOutcome::Done(Box::new(row.resource.clone()));
+        }
+        let changed = state::commit(&mut row.resource, commit);
+        let resource = row.resource.clone();
+        let newest = resource.generation == commit.generation && resource.action.seq == commit.action_seq;
+        if let Some(work) = self.work.get_mut(&commit.uid) {
+            work.attempts = if commit.retried { work.attempts.saturating_add(1) } else { 0 };
+            if newest && work.wakes == commit.wake {
+                work.next = commit.next.map(|after| now + after);
+            } else {
+                work.next = Some(work.next.map_or(now, |next| next.min(now)));
+            }
+        }
+        if changed.relevant {
+            let related = self.related(commit.uid);
+            self.wake(related);
+        }
+        CommitOutcome::Done(Box::new(resource))
+    }
+
+    pub(in super::super) fn remove(&mut self, lease: &Lease, uid: Uid) -> CommitOutcome {
+        if !self.holds(lease) {
+            return CommitOutcome::Fenced;
+        }
+        let Some(row) = self.resource(uid) else { return CommitOutcome::Gone };
+        if !row.is_deleting() || row.project != lease.project || self.children(&row.key).next().is_some() {
+            return CommitOutcome::Done(Box::new(row.clone()));
+        }
+        let mut woken = self.related(uid);
+        for (held, row) in &mut self.rows {
+            if row.resource.holder == Some(uid) {
+                row.resource.holder = None;
+                woken.insert(*held);
+            }
+        }
+        let row = self.rows.remove(&uid);
+        self.work.remove(&uid);
+        self.credentials.remove(&uid);
+        self.tombstones.insert(uid, self.now());
+        self.wake(woken);
+        match row {
+            Some(row) => {
+                self.keys.remove(&row.resource.key);
+                CommitOutcome::Done(Box::new(row.resource))
+            }
+            None => CommitOutcome::Gone,
+        }
+    }
+
+    pub(in super::super) fn requeue(&mut self, lease: &Lease, uid: Uid, after: Duration) {
+        if !self.holds(lease) {
+            return;
+        }
+        if after.is_zero() {
+            return self.wake([uid]);
+        }
+        let at = self.now() + after;
+        if let Some(work) = self.work.get_mut(&uid) {
+            work.next = Some(work.next.map_or(at, |next| next.min(at)));
+        }
+    }
+
+    pub(in super::super) fn requeue_project(&mut self, project: &ProjectId) {
+        let mine = self.work.iter().filter(|(_, work)| work.project == *project);
+        let uids: Vec<Uid> = mine.map(|(uid, _)| *uid).collect();
+        self.wake(uids);
+    }
+
+    pub(in super::super) fn save_orphans(&mut self, lease: &Lease, orphans: &[OwnedObject]) -> bool {
+        let held = self.holds(lease);
+        if held {
+            self.orphans.insert(lease.project.clone(), orphans.to_vec());
+        }
+        held
+    }
+
+    pub(in super::super) fn orphans(&self) -> Vec<(ProjectId, OwnedObject)> {
+        let each = |(project, found): (&ProjectId, &Vec<OwnedObject>)| {
+            found.iter().map(|object| (project.clone(), object.clone())).collect::<Vec<_>>()
+        };
+        self.orphans.iter().flat_map(each).collect()
+    }
+
+    pub(in super::super) fn prune(&mut self, older: Duration) {
+        let Some(before) = self.now().checked_sub(older) else { return };
+        let gone: BTreeSet<Uid> =
+            self.tombstones.iter().filter(|(_, at)| **at < before).map(|(uid, _)| *uid).collect();
+        self.steps.retain(|s| !gone.contains(&s.step.resource));
+        self.tombstones.retain(|uid, _| !gone.contains(uid));
+    }
+}

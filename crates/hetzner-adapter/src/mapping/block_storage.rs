@@ -1,0 +1,203 @@
+//! A block storage is a Hetzner volume while it is blank, and the local disk of a server once an instance boots
+//! from it, because Hetzner servers boot from nothing else. Only this mapping makes and releases what backs it.
+//!
+//! | it is | backing |
+//! |---|---|
+//! | blank, nobody boots from it | `volume`: a Hetzner volume |
+//! | made from an image, or somebody boots from it | `none`: nothing yet, or the disk of the holder's server |
+//! | left behind by an instance that ran | `server`: a server that is off and bears its name |
+
+use control_plane::{Reason, Resource, Uid, ports::Planned};
+use hcloud_client::types::{CreateVolume, Server, Volume, VolumeStatus};
+use seca_api::{BlockStorageSpec, Kind, Reference};
+use serde_json::{Map, Value, json};
+
+use super::{Checked, Context, Mapping, PlannedExt, act, deny_all, facts, fail, map, mark, settled, wait};
+use crate::{
+    call::{Call, StepExt, Until},
+    snapshot::ObjectId,
+};
+
+/// The smallest Hetzner volume in GB.
+const SMALLEST_GB: u64 = 10;
+/// The largest Hetzner volume in GB.
+const LARGEST_GB: u64 = 10_240;
+
+/// See the module.
+pub(super) struct BlockStorageMapping;
+
+impl Mapping for BlockStorageMapping {
+    fn kind(&self) -> Kind {
+        Kind::BlockStorage
+    }
+
+    fn plan(&self, context: &Context<'_>) -> Planned {
+        let backing = Backing::observe(context);
+        if context.resource().is_deleting() {
+            return delete(context, &backing);
+        }
+        alive(context, &backing).unwrap_or_else(|plan| *plan)
+    }
+}
+
+/// What is there of a block storage.
+struct Backing<'a> {
+    volume: Option<&'a Volume>,
+    /// The server that it keeps for itself.
+    kept: Option<&'a Server>,
+    /// The server of the instance that boots from it.
+    holders: Option<&'a Server>,
+}
+
+impl<'a> Backing<'a> {
+    fn observe(context: &Context<'a>) -> Self {
+        let row = context.resource();
+        let labelled = |uid: Uid| context.snapshot.server_labelled(context.installation(), uid);
+        Self {
+            volume: context.snapshot.volume_of(context.installation(), row),
+            kept: labelled(row.uid),
+            holders: row.holder.and_then(labelled),
+        }
+    }
+}
+
+/// The instance that boots from it, if its row is still there.
+fn holder<'a>(context: &Context<'a>) -> Option<&'a Resource> {
+    let uid = context.resource().holder?;
+    context.bundle().referrers.iter().filter_map(|r| r.resource.as_ref()).find(|row| row.uid == uid)
+}
+
+fn delete(context: &Context<'_>, backing: &Backing<'_>) -> Planned {
+    if let Some(server) = backing.kept {
+        return act(Call::DeleteServer { server: server.id }.step(&server.name));
+    }
+    if backing.holders.is_some() {
+        return wait(Reason::WaitingForDependency, "The instance that boots from it is still being deleted.");
+    }
+    if let Some(volume) = backing.volume {
+        return act(Call::DeleteVolume { volume: volume.id }.step(&volume.name));
+    }
+    // Only the last server can have left its firewall behind.
+    let kept_a_server = context.resource().fact(facts::SERVER_ID).is_some();
+    kept_a_server.then(|| deny_all::release(context)).flatten().unwrap_or_else(settled)
+}
+
+fn alive(context: &Context<'_>, backing: &Backing<'_>) -> Checked<Planned> {
+    let spec: BlockStorageSpec = context.spec()?;
+    let row = context.resource();
+    if row.fact(facts::BACKING) == Some(facts::SERVER) {
+        return Ok(kept(context, &spec, backing));
+    }
+    if row.marked(facts::EVER_STARTED) && backing.holders.is_none() {
+        return Ok(lost("The server whose disk it was"));
+    }
+    if row.holder.is_some() || spec.source_image_ref.is_some() {
+        return Ok(logical(context, &spec, backing));
+    }
+    Ok(match backing.volume {
+        Some(volume) => keep_volume(context, &spec, volume),
+        None if row.fact(facts::VOLUME_ID).is_some() => lost("The Hetzner volume behind it"),
+        None => create_volume(context, &spec),
+    })
+}
+
+fn lost(what: &str) -> Planned {
+    fail(
+        Reason::BackingLost,
+        format!(
+            "{what} was deleted at Hetzner Cloud, and its data with it. It is not made again empty: delete this \
+                 block storage and restore a backup into a new one."
+        ),
+    )
+}
+
+/// It keeps the disk of a deleted instance.
+fn kept(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>) -> Planned {
+    // While the instance hands its server over, that bears the instance's labels.
+    let remembered = context.resource().fact(facts::SERVER_ID).and_then(|id| id.parse::<i64>().ok());
+    let handed = remembered.and_then(|id| context.snapshot.servers.get(&id));
+    if backing.kept.or(backing.holders).or(handed).is_none() {
+        return lost("The server whose disk it kept");
+    }
+    settled().status(status(u64::from(spec.size_gb), None)).note(
+        Reason::BootVolumeHeld,
+        "It keeps the disk of an instance that was deleted. Booting from it again comes with a later release; until \
+         then use a new block storage.",
+    )
+}
+
+/// Nothing of its own stands behind it: its blocks are, or will be, the disk of a server.
+fn logical(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>) -> Planned {
+    let row = context.resource();
+    if let Some(volume) = backing.volume {
+        if row.marked(facts::EVER_ATTACHED) {
+            return keep_volume(context, spec, volume).note(
+                Reason::Unsupported,
+                "It has been used as a data volume, and Hetzner Cloud boots no server from a volume.",
+            );
+        }
+        let gone = [(facts::BACKING, facts::RELEASING.into()), (facts::VOLUME_ID, Value::Null)];
+        return act(Call::DeleteVolume { volume: volume.id }.step(&volume.name).mark(mark(row, &gone)));
+    }
+    let user = backing.holders.and(holder(context)).filter(|instance| !instance.is_deleting());
+    settled().fact(facts::BACKING, facts::NONE).status(status(u64::from(spec.size_gb), user))
+}
+
+fn create_volume(context: &Context<'_>, spec: &BlockStorageSpec) -> Planned {
+    let size = u64::from(spec.size_gb).max(SMALLEST_GB);
+    if size > LARGEST_GB {
+        return too_large(spec);
+    }
+    let Some(location) = context.region_fact("location") else {
+        return fail(Reason::Unsupported, format!("The region `{}` has no location.", context.region()));
+    };
+    let name = context.object_name();
+    let body = CreateVolume {
+        size,
+        name: name.clone(),
+        labels: context.labels("create_volume"),
+        location: Some(location.to_owned()),
+        server: None,
+        automount: None,
+        format: None,
+    };
+    let mark = mark(context.resource(), &[(facts::BACKING, facts::VOLUME.into())]);
+    act(Call::CreateVolume(Box::new(body)).step(name).mark(mark))
+}
+
+fn too_large(spec: &BlockStorageSpec) -> Planned {
+    fail(
+        Reason::ProviderRefused,
+        format!("{} GB are more than the {LARGEST_GB} GB that a Hetzner volume can have; ask for less.", spec.size_gb),
+    )
+}
+
+fn keep_volume(context: &Context<'_>, spec: &BlockStorageSpec, volume: &Volume) -> Planned {
+    if volume.status == VolumeStatus::Creating {
+        return act(context.watch(ObjectId::Volume(volume.id), Until::Settled).step(&volume.name));
+    }
+    let wanted = u64::from(spec.size_gb);
+    if wanted > LARGEST_GB {
+        return too_large(spec);
+    }
+    if volume.size < wanted {
+        return act(Call::ResizeVolume { volume: volume.id, size: wanted }.step(&volume.name));
+    }
+    let planned = settled()
+        .fact(facts::BACKING, facts::VOLUME)
+        .fact(facts::VOLUME_ID, volume.id.to_string())
+        .status(status(volume.size, None));
+    if volume.size == wanted {
+        return planned;
+    }
+    let why = if wanted < SMALLEST_GB { "the smallest Hetzner volume" } else { "volumes never shrink" };
+    planned.note(Reason::SizeAdjusted, format!("{} GB instead of {wanted} GB: {why}.", volume.size))
+}
+
+fn status(size: u64, user: Option<&Resource>) -> Map<String, Value> {
+    let mut members = map(&[("sizeGB", size.into())]);
+    if let Some(instance) = user {
+        members.insert("attachedTo".to_owned(), json!(Reference::to(&instance.key)));
+    }
+    members
+}

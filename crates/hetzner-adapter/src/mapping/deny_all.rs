@@ -1,0 +1,56 @@
+//! The firewall behind which instances without a NIC have their placeholder interface. It belongs to no single
+//! resource: the first that needs it makes it, the last that used it removes it.
+
+use control_plane::{
+    Reason,
+    ports::{Note, Planned},
+};
+use hcloud_client::types::{CreateFirewall, Firewall, FirewallRule, RuleDirection, RuleProtocol};
+use ipnet::IpNet;
+
+use super::{Context, act};
+use crate::{call::Call, naming};
+
+const PURPOSE: &str = "deny-all";
+
+/// The firewall, if it exists.
+pub(super) fn find<'a>(context: &Context<'a>) -> Option<&'a Firewall> {
+    context.snapshot.shared_firewall(context.installation(), PURPOSE)
+}
+
+/// Makes it. No rule inwards lets nothing in; outwards a rule is needed, or everything gets out: one to an address
+/// that exists nowhere (RFC 5737).
+pub(super) fn create(context: &Context<'_>) -> Planned {
+    let name = naming::shared_name(PURPOSE, context.installation());
+    let nowhere = IpNet::new_assert([192, 0, 2, 1].into(), 32);
+    let body = CreateFirewall {
+        name: name.clone(),
+        labels: naming::shared_labels(context.installation(), PURPOSE),
+        rules: vec![FirewallRule {
+            description: Some("Lets nothing out: without a rule everything may leave".to_owned()),
+            direction: RuleDirection::Out,
+            source_ips: Vec::new(),
+            destination_ips: vec![nowhere],
+            protocol: RuleProtocol::Tcp,
+            port: Some("1".to_owned()),
+        }],
+        apply_to: Vec::new(),
+    };
+    act(Call::CreateFirewall(Box::new(body)).step(name))
+}
+
+/// Removes it if nothing is behind it any more. After some refusals it is left to the next one who deletes: the
+/// provider knows of a user that its lists do not show.
+pub(super) fn release(context: &Context<'_>) -> Option<Planned> {
+    const TRIES: u32 = 10;
+    let firewall = find(context)?;
+    if context.snapshot.is_firewall_used(firewall) || context.bundle().attempts > TRIES {
+        return None;
+    }
+    let mut planned = act(Call::DeleteFirewall { firewall: firewall.id }.step(&firewall.name));
+    planned.note = Some(Note::new(
+        Reason::WaitingForDependency,
+        "The firewall of the placeholder interface, which nothing uses any more, is being removed.",
+    ));
+    Some(planned)
+}

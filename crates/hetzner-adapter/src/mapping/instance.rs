@@ -1,0 +1,309 @@
+//! An instance is a server, created off. Its disk is its boot volume's blocks, which decides what becomes of the
+//! server when the instance is deleted: one that ever ran is handed over to the block storage, powered off, with
+//! the block storage's name and labels; any other is deleted.
+
+use control_plane::{
+    CatalogEntry, Reason, Resource,
+    ports::{Plan, Planned},
+};
+use hcloud_client::types::{CreateServer, CreateServerFirewall, CreateServerPublicNet, Server, ServerStatus};
+use seca_api::{BlockStorageSpec, InstanceSpec, Kind, ResourceState, reference::Target};
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::{Checked, Context, Mapping, PlannedExt, act, deny_all, facts, fail, mark, power, settled, wait};
+use crate::{
+    call::{Call, StepExt, Until},
+    naming,
+};
+
+/// The field that names the boot volume.
+const BOOT_VOLUME: &str = "/spec/bootVolume/deviceRef";
+
+/// See the module.
+pub(super) struct InstanceMapping;
+
+impl Mapping for InstanceMapping {
+    fn kind(&self) -> Kind {
+        Kind::Instance
+    }
+
+    fn plan(&self, context: &Context<'_>) -> Planned {
+        let server = context.snapshot.server_of(context.installation(), context.resource());
+        let planned = match (context.resource().is_deleting(), server) {
+            (true, Some(server)) => return delete(context, server),
+            (true, None) => return deny_all::release(context).unwrap_or_else(settled),
+            (false, Some(server)) => keep(context, server),
+            (false, None) => create(context),
+        };
+        planned.unwrap_or_else(|plan| *plan)
+    }
+}
+
+/// The row of the block storage that it boots from.
+pub(super) fn boot_volume<'a>(context: &Context<'a>) -> Option<&'a Resource> {
+    context.bundle().target(BOOT_VOLUME)?.resource.as_ref()
+}
+
+// -- creating ---------------------------------------------------------------------------------------------------
+
+fn create(context: &Context<'_>) -> Checked<Planned> {
+    let spec: InstanceSpec = context.spec()?;
+    if context.resource().marked(facts::EVER_STARTED) {
+        return Ok(fail(
+            Reason::BackingLost,
+            "The server was deleted at Hetzner Cloud, and its disk with it. It is not made again empty: delete the \
+             instance and its boot volume, and restore a backup into new ones.",
+        ));
+    }
+    check_supported(&spec)?;
+    let sku = sku(context, &spec)?;
+    let volume = held_volume(context)?;
+    let image = image(context, volume, sku)?;
+    let Some(firewall) = deny_all::find(context) else {
+        return Ok(deny_all::create(context));
+    };
+    let name = context.object_name();
+    let body = CreateServer {
+        name: name.clone(),
+        server_type: sku.fact("serverType").unwrap_or(&sku.name).to_owned(),
+        image: image.id,
+        // Zones are locations.
+        location: Some(spec.zone.clone()),
+        firewalls: vec![CreateServerFirewall { firewall: firewall.id }],
+        labels: context.labels("create_server"),
+        start_after_create: Some(false),
+        public_net: Some(CreateServerPublicNet { enable_ipv4: false, enable_ipv6: true, ipv4: None, ipv6: None }),
+        ..CreateServer::default()
+    };
+    let made_with = [
+        (facts::USER_DATA, hash_of(spec.user_data.iter())),
+        (facts::SSH_KEYS, hash_of(spec.ssh_keys.iter())),
+        (facts::DEFAULT_IMAGE, image.defaulted.map_or(Value::Null, Value::String)),
+    ];
+    let step = Call::CreateServer(Box::new(body))
+        .step(name)
+        .mark(mark(context.resource(), &made_with))
+        .secret(spec.user_data.map(SecretString::from));
+    Ok(act(step))
+}
+
+/// Admission refuses these; what slipped through is not ignored in silence.
+fn check_supported(spec: &InstanceSpec) -> Checked<()> {
+    let asked = [
+        ("primaryNicRef", spec.primary_nic_ref.is_some()),
+        ("additionalNicRefs", !spec.additional_nic_refs.is_empty()),
+        ("securityGroupRef", spec.security_group_ref.is_some()),
+        ("antiAffinityGroup", spec.anti_affinity_group.is_some()),
+        ("sshKeys", !spec.ssh_keys.is_empty()),
+        ("dataVolumes", !spec.data_volumes.is_empty()),
+    ];
+    let asked: Vec<&str> = asked.into_iter().filter(|(_, asked)| *asked).map(|(name, _)| name).collect();
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let message = format!("This release does not support {} of an instance; leave it out.", asked.join(", "));
+    Err(Box::new(fail(Reason::Unsupported, message)))
+}
+
+fn sku<'a>(context: &Context<'a>, spec: &InstanceSpec) -> Checked<&'a CatalogEntry> {
+    let found = match spec.sku_ref.resolve(&context.resource().key, &[Kind::InstanceSku]) {
+        Ok(Target::Resource(key)) => context.desired.catalog.get(Kind::InstanceSku, &key.region, &key.name),
+        _ => None,
+    };
+    found.ok_or_else(|| {
+        let message = format!("The region `{}` has no instance SKU `{}`.", context.region(), spec.sku_ref);
+        Box::new(fail(Reason::DependencyMissing, message))
+    })
+}
+
+/// The boot volume, once this instance holds it and nothing of its own stands behind it.
+fn held_volume<'a>(context: &Context<'a>) -> Checked<&'a Resource> {
+    let stop = |planned: Planned| Err(Box::new(planned));
+    let Some(volume) = boot_volume(context) else {
+        return stop(wait(Reason::DependencyMissing, "The block storage to boot from does not exist any more."));
+    };
+    let name = &volume.key.name;
+    if volume.is_deleting() {
+        return stop(wait(Reason::DependencyMissing, format!("The block storage `{name}` is being deleted.")));
+    }
+    if volume.fact(facts::BACKING) == Some(facts::SERVER) {
+        return stop(wait(
+            Reason::BootVolumeHeld,
+            format!(
+                "The block storage `{name}` keeps the disk of an instance that was deleted. Booting from it again \
+                 comes with a later release; use a new block storage."
+            ),
+        ));
+    }
+    match volume.holder {
+        None => return stop(Planned::new(Plan::Claim(volume.uid))),
+        Some(holder) if holder != context.resource().uid => {
+            return stop(wait(
+                Reason::BootVolumeInUse,
+                format!("Another instance boots from the block storage `{name}`; delete it, or use another volume."),
+            ));
+        }
+        Some(_) => {}
+    }
+    let is_ready = matches!(volume.state, ResourceState::Active | ResourceState::Updating);
+    if !is_ready || volume.fact(facts::BACKING) != Some(facts::NONE) {
+        return stop(wait(
+            Reason::WaitingForDependency,
+            format!("The block storage `{name}` is not ready to boot from."),
+        ));
+    }
+    Ok(volume)
+}
+
+/// What a server is made from.
+struct BootImage {
+    /// The provider's id, or a name that it resolves for the server type's architecture.
+    id: String,
+    /// The name, if the boot volume named no image.
+    defaulted: Option<String>,
+}
+
+fn image(context: &Context<'_>, volume: &Resource, sku: &CatalogEntry) -> Checked<BootImage> {
+    let spec: BlockStorageSpec = volume.spec().map_err(|error| {
+        let message = format!("The specification of the block storage `{}` cannot be read: {error}.", volume.key.name);
+        Box::new(fail(Reason::Unsupported, message))
+    })?;
+    let disk = sku.facts.get("disk").and_then(Value::as_u64);
+    if let Some(disk) = disk.filter(|disk| u64::from(spec.size_gb) > *disk) {
+        let message = format!(
+            "The boot volume is to have {} GB, and a server of the SKU `{}` has a disk of {disk} GB; choose a larger \
+             SKU or a smaller volume.",
+            spec.size_gb, sku.name
+        );
+        return Err(Box::new(fail(Reason::ProviderRefused, message)));
+    }
+    let architecture = sku.fact("architecture").unwrap_or("amd64");
+    let Some(reference) = &spec.source_image_ref else {
+        return Ok(default_image(context, architecture));
+    };
+    let entry = match reference.resolve(&volume.key, &[Kind::Image]) {
+        Ok(Target::Resource(key)) => context.desired.catalog.get(Kind::Image, &key.region, &key.name),
+        _ => None,
+    };
+    let Some(entry) = entry else {
+        let message = format!("`{reference}` is no system image of the region; others come with a later release.");
+        return Err(Box::new(fail(Reason::Unsupported, message)));
+    };
+    if entry.fact("architecture") != Some(architecture) {
+        let message = format!(
+            "The image `{}` is not for {architecture}, which the SKU `{}` has; choose another of them.",
+            entry.name, sku.name
+        );
+        return Err(Box::new(fail(Reason::ProviderRefused, message)));
+    }
+    Ok(BootImage { id: entry.fact("imageId").unwrap_or(&entry.name).to_owned(), defaulted: None })
+}
+
+fn default_image(context: &Context<'_>, architecture: &str) -> BootImage {
+    let name = context.settings.default_image.as_str();
+    let fits = |entry: &&CatalogEntry| {
+        entry.fact("imageName") == Some(name) && entry.fact("architecture") == Some(architecture)
+    };
+    let entry = context.desired.catalog.list(Kind::Image, context.region()).find(fits);
+    BootImage {
+        id: entry.and_then(|entry| entry.fact("imageId")).unwrap_or(name).to_owned(),
+        defaulted: Some(name.to_owned()),
+    }
+}
+
+/// A hash of texts; null for none. Facts are no place for user data.
+fn hash_of<'a>(texts: impl Iterator<Item = &'a String>) -> Value {
+    let joined = texts.map(|text| naming::hash(text, 52)).collect::<Vec<_>>().join("+");
+    if joined.is_empty() { Value::Null } else { Value::String(naming::hash(&joined, 26)) }
+}
+
+// -- keeping ----------------------------------------------------------------------------------------------------
+
+fn keep(context: &Context<'_>, server: &Server) -> Checked<Planned> {
+    let spec: InstanceSpec = context.spec()?;
+    let with_status =
+        |planned: Planned| planned.fact(facts::SERVER_ID, server.id.to_string()).status(power::status(context, server));
+    if power::is_busy(server) && context.is_converging() {
+        return Ok(with_status(context.watch_server(server, Until::Settled)));
+    }
+    match power::next(context, server) {
+        power::Next::Act(planned) => Ok(with_status(*planned)),
+        power::Next::Settled(done) => {
+            let mut planned = with_status(with_notes(settled(), context, &spec));
+            planned.action_done = done;
+            Ok(planned)
+        }
+    }
+}
+
+/// All that a person must know about an instance that is as asked for; the weightiest gives the reason.
+fn with_notes(planned: Planned, context: &Context<'_>, spec: &InstanceSpec) -> Planned {
+    let row = context.resource();
+    let mut notes: Vec<(Reason, String)> = Vec::new();
+    let fact = |name: &str| row.facts.get(name).cloned().unwrap_or_default();
+    let mut changed = Vec::new();
+    if fact(facts::USER_DATA) != hash_of(spec.user_data.iter()) {
+        changed.push("user data");
+    }
+    if fact(facts::SSH_KEYS) != hash_of(spec.ssh_keys.iter()) {
+        changed.push("SSH keys");
+    }
+    if !changed.is_empty() {
+        notes.push((
+            Reason::AppliesOnRecreate,
+            format!(
+                "The server was made with other {}; the change applies when the instance is created again.",
+                changed.join(" and ")
+            ),
+        ));
+    }
+    if let Some(image) = row.fact(facts::DEFAULT_IMAGE) {
+        notes.push((
+            Reason::BootImageDefaulted,
+            format!("The boot volume has no source image, so it was made from `{image}`."),
+        ));
+    }
+    if spec.primary_nic_ref.is_none() {
+        notes.push((
+            Reason::PlaceholderInterface,
+            "The instance has no NIC, so its server has an IPv6 interface that a firewall closes in both directions."
+                .to_owned(),
+        ));
+    }
+    match notes.first() {
+        None => planned,
+        Some((reason, _)) => {
+            let message = notes.iter().map(|(_, message)| message.as_str()).collect::<Vec<_>>().join(" ");
+            planned.note(*reason, message)
+        }
+    }
+}
+
+// -- deleting ---------------------------------------------------------------------------------------------------
+
+fn delete(context: &Context<'_>, server: &Server) -> Planned {
+    if power::is_busy(server) {
+        return context.watch_server(server, Until::Settled);
+    }
+    let started = |row: &Resource| row.marked(facts::EVER_STARTED);
+    let heir = boot_volume(context)
+        .filter(|volume| !volume.is_deleting() && (started(context.resource()) || started(volume)))
+        .filter(|volume| volume.holder == Some(context.resource().uid));
+    match heir {
+        None => act(Call::DeleteServer { server: server.id }.step(&server.name)),
+        Some(_) if server.status != ServerStatus::Off => act(Call::Poweroff { server: server.id }.step(&server.name)),
+        Some(volume) => hand_over(context, server, volume),
+    }
+}
+
+/// The disk is the block storage's: the server passes to it with name and labels.
+fn hand_over(context: &Context<'_>, server: &Server, volume: &Resource) -> Planned {
+    let call = Call::UpdateServer {
+        server: server.id,
+        name: naming::object_name(&volume.key.name, volume.uid),
+        labels: naming::labels(context.installation(), volume, "hand_over"),
+    };
+    let inherits = [(facts::BACKING, facts::SERVER.into()), (facts::SERVER_ID, server.id.to_string().into())];
+    act(call.step(&server.name).mark(mark(volume, &inherits)))
+}

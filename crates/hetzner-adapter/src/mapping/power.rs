@@ -1,0 +1,128 @@
+//! Power: what the last accepted action still needs, and what a client sees of it.
+//!
+//! Start and stop are done when the server is seen on or off. A reboot leaves nothing to be seen, so it is done
+//! when its step is. What a person does at the console changes the status only.
+
+use control_plane::{ActionKind, ports::Planned};
+use hcloud_client::types::{Server, ServerStatus};
+use seca_api::{InstanceStatus, PowerState, Timestamp};
+use serde_json::{Map, Value, json};
+
+use super::{Context, act, facts, instance, map, mark};
+use crate::{
+    call::{Call, StepExt, Until, millis},
+    snapshot::ObjectId,
+};
+
+/// How often a reboot is tried before the server is reset.
+const REBOOTS: u32 = 3;
+
+/// What power still needs.
+pub(super) enum Next {
+    /// This.
+    Act(Box<Planned>),
+    /// Nothing; the number of the action that is seen to be done.
+    Settled(Option<i64>),
+}
+
+impl Next {
+    fn act(planned: Planned) -> Self {
+        Self::Act(Box::new(planned))
+    }
+}
+
+/// The power of a server that is in neither transition.
+fn observed(server: &Server) -> Option<PowerState> {
+    match server.status {
+        ServerStatus::Running => Some(PowerState::On),
+        ServerStatus::Off => Some(PowerState::Off),
+        _ => None,
+    }
+}
+
+/// Whether something is under way with a server, so that the provider would refuse a change.
+pub(super) fn is_busy(server: &Server) -> bool {
+    server.locked
+        || matches!(
+            server.status,
+            ServerStatus::Initializing
+                | ServerStatus::Starting
+                | ServerStatus::Stopping
+                | ServerStatus::Deleting
+                | ServerStatus::Migrating
+                | ServerStatus::Rebuilding
+        )
+}
+
+/// What the last accepted action still needs of a server that nothing is under way with.
+pub(super) fn next(context: &Context<'_>, server: &Server) -> Next {
+    let action = context.resource().action;
+    match (action.pending(), observed(server)) {
+        (None, _) => Next::Settled(None),
+        (Some(ActionKind::Start), Some(PowerState::On)) | (Some(ActionKind::Stop), Some(PowerState::Off)) => {
+            Next::Settled(Some(action.seq))
+        }
+        (Some(ActionKind::Start), _) => Next::act(power_on(context, server, None)),
+        (Some(ActionKind::Stop), _) => Next::act(stop(context, server)),
+        // It went off by other hands: a restart brings it up all the same.
+        (Some(ActionKind::Restart), Some(PowerState::Off)) => Next::act(power_on(context, server, Some(action.seq))),
+        (Some(ActionKind::Restart), _) => Next::act(restart(context, server)),
+    }
+}
+
+fn power_on(context: &Context<'_>, server: &Server, completes: Option<i64>) -> Planned {
+    let started = [(facts::EVER_STARTED, Value::Bool(true))];
+    let mut step = Call::Poweron { server: server.id }.step(&server.name).mark(mark(context.resource(), &started));
+    if let Some(volume) = instance::boot_volume(context) {
+        step = step.mark(mark(volume, &started));
+    }
+    act(match completes {
+        Some(seq) => step.completes(seq),
+        None => step,
+    })
+}
+
+/// Shutdown, then a look now and then; the power is cut when the grace period is over.
+fn stop(context: &Context<'_>, server: &Server) -> Planned {
+    let row = context.resource();
+    let seq = row.action.seq;
+    let is_same = row.facts.get(facts::SHUTDOWN_SEQ).and_then(Value::as_i64) == Some(seq);
+    let asked_at = row.facts.get(facts::SHUTDOWN_AT).and_then(Value::as_i64).filter(|_| is_same);
+    let asked_at = asked_at.map_or(context.now, Timestamp::from_millis);
+    if is_same && context.now.since(asked_at) >= context.desired.stop_grace {
+        return act(Call::Poweroff { server: server.id }.step(&server.name));
+    }
+    if context.snapshot.was_asked_to_shut_down(server.id, seq) {
+        return act(context.watch(ObjectId::Server(server.id), Until::Off).step(&server.name));
+    }
+    // Asking a guest twice does no harm, and after a restart of ours nobody knows whether it was asked.
+    let asked = [(facts::SHUTDOWN_SEQ, seq.into()), (facts::SHUTDOWN_AT, millis(asked_at).into())];
+    let call = Call::Shutdown { server: server.id, seq, issued_at: millis(context.now) };
+    act(call.step(&server.name).mark(mark(row, &asked)))
+}
+
+fn restart(context: &Context<'_>, server: &Server) -> Planned {
+    let row = context.resource();
+    let seq = row.action.seq;
+    let was_sent = row.facts.get(facts::REBOOT_SEQ).and_then(Value::as_i64) == Some(seq);
+    let (server_id, issued_at) = (server.id, millis(context.now));
+    let after_action = context.snapshot.last_reboot(server.id);
+    let call = if was_sent && context.bundle().attempts >= REBOOTS {
+        Call::Reset { server: server_id, issued_at, after_action }
+    } else {
+        Call::Reboot { server: server_id, issued_at, after_action }
+    };
+    act(call.step(&server.name).mark(mark(row, &[(facts::REBOOT_SEQ, seq.into())])).completes(seq))
+}
+
+/// The status members: the power, and since when it is so. None while it was never on.
+pub(super) fn status(context: &Context<'_>, server: &Server) -> Map<String, Value> {
+    let before: InstanceStatus = context.resource().status().unwrap_or_default();
+    let power = observed(server).unwrap_or(before.power_state);
+    let since = if power == before.power_state { before.power_state_since } else { Some(context.now) };
+    let mut members = map(&[("powerState", json!(power))]);
+    if let Some(since) = since {
+        members.insert("powerStateSince".to_owned(), json!(since));
+    }
+    members
+}

@@ -1,0 +1,11 @@
+DROP TABLE installation;
+DROP TABLE orphans;
+DROP TABLE catalog;
+DROP TABLE credentials;
+DROP TABLE tombstones;
+DROP TABLE steps;
+DROP TABLE projects;
+DROP TABLE resource_references;
+DROP TABLE resource_labels;
+DROP TABLE work;
+DROP TABLE resources;
