@@ -31,7 +31,7 @@ CREATE TABLE resources (
     action_seq INTEGER NOT NULL,
     action_done_seq INTEGER NOT NULL,
     CONSTRAINT resources_key UNIQUE (tenant, region, kind, workspace, network, name)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 -- Children of a workspace or of a network, of all kinds.
 CREATE INDEX resources_children ON resources (tenant, region, workspace, network, kind);
 CREATE INDEX resources_project ON resources (project);

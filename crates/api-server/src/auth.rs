@@ -203,26 +203,26 @@ mod tests {
     // sha256("secret")
     const FILE: &str = r#"{"tokens":[{"sha256":"2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b","subject":"dev"}]}"#;
 
-    fn authenticate(values: &[&str]) -> Result<String, AuthError> {
+    async fn authenticate(values: &[&str]) -> Result<String, AuthError> {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(header::AUTHORIZATION, value.parse().unwrap());
         }
         let tokens = StaticTokens::parse(FILE).unwrap();
-        futures::executor::block_on(tokens.authenticate(&headers)).map(|caller| caller.subject)
+        tokens.authenticate(&headers).await.map(|caller| caller.subject)
     }
 
-    #[test]
-    fn one_known_bearer_token_is_a_subject_and_nothing_else_is() {
-        assert_eq!(authenticate(&["Bearer secret"]).unwrap(), "dev");
-        assert_eq!(authenticate(&["bearer  secret "]).unwrap(), "dev");
-        assert_eq!(authenticate(&[]), Err(AuthError::Missing));
+    #[tokio::test]
+    async fn one_known_bearer_token_is_a_subject_and_nothing_else_is() {
+        assert_eq!(authenticate(&["Bearer secret"]).await.unwrap(), "dev");
+        assert_eq!(authenticate(&["bearer  secret "]).await.unwrap(), "dev");
+        assert_eq!(authenticate(&[]).await, Err(AuthError::Missing));
         for garbage in ["", "Bearer", "Bearer ", "Basic c2VjcmV0", "secret", "Bearer a b"] {
-            assert_eq!(authenticate(&[garbage]), Err(AuthError::Malformed), "{garbage}");
+            assert_eq!(authenticate(&[garbage]).await, Err(AuthError::Malformed), "{garbage}");
         }
-        assert_eq!(authenticate(&["Bearer secret", "Bearer secret"]), Err(AuthError::Malformed));
+        assert_eq!(authenticate(&["Bearer secret", "Bearer secret"]).await, Err(AuthError::Malformed));
         for wrong in ["Bearer secre", "Bearer secrets", "Bearer SECRET"] {
-            assert_eq!(authenticate(&[wrong]), Err(AuthError::Rejected), "{wrong}");
+            assert_eq!(authenticate(&[wrong]).await, Err(AuthError::Rejected), "{wrong}");
         }
     }
 

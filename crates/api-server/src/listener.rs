@@ -8,7 +8,7 @@
 
 mod activity;
 
-use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
+use std::{io, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
 use hyper::{body::Incoming, service::service_fn};
@@ -129,7 +129,7 @@ async fn connection(stream: TcpStream, router: Router, options: Options, cancel:
         async move {
             let response = router.call(request.map(Body::new)).await;
             drop(busy);
-            response.or_else(|never: Infallible| match never {})
+            response
         }
     });
     let mut builder = Builder::new(TokioExecutor::new());
@@ -142,7 +142,7 @@ async fn connection(stream: TcpStream, router: Router, options: Options, cancel:
         tokio::select! {
             ended = served.as_mut() => {
                 if let Err(error) = ended {
-                    tracing::debug!(error, "a connection broke");
+                    tracing::debug!(%error, "a connection broke");
                 }
                 return;
             }

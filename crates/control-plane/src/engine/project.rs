@@ -288,6 +288,11 @@ impl<P: CloudProvider> Project<P> {
             self.parked.insert(uid);
             return Ok(Standing::Held);
         }
+        if let Some((open, left)) = self.contradicted(bundle, &step) {
+            let message = format!("the answer to {open} was lost; {} waits until it can no longer undo it", step.operation);
+            let planned = planned.note(Reason::OutcomeUnknown, message);
+            return self.commit(bundle, planned, Verdict::Working, Some(left)).await;
+        }
         if self.commit(bundle, planned, Verdict::Working, None).await? == Standing::Lost {
             return Ok(Standing::Lost);
         }
@@ -297,6 +302,17 @@ impl<P: CloudProvider> Project<P> {
         };
         self.launch(uid, Some(id), step, Purpose::Act, Call::Execute);
         Ok(Standing::Held)
+    }
+
+    /// An earlier call that may still take effect after this other one, and how long it may. The same call again
+    /// does no harm, and after a deletion there is nothing left to change.
+    fn contradicted(&self, bundle: &Bundle, step: &Step) -> Option<(String, Duration)> {
+        if bundle.resource.is_deleting() {
+            return None;
+        }
+        let open = bundle.open_steps.iter().find(|open| open.step.payload != step.payload)?;
+        let left = self.shared.settings.late_window.checked_sub(open.age)?;
+        Some((open.step.operation.clone(), left.max(Duration::from_millis(50))))
     }
 
     /// A deleted resource of which nothing is left: its row goes, unless a lost call may still make something.
@@ -352,7 +368,8 @@ impl<P: CloudProvider> Project<P> {
             now: self.shared.clock.now(),
         };
         let before = resource.state;
-        if matches!(planned.plan, Plan::Act(_)) && !state::commit(&mut resource.clone(), &commit).row {
+        let acts = matches!(planned.plan, Plan::Act(_)) && next.is_none();
+        if acts && !state::commit(&mut resource.clone(), &commit).row {
             return Ok(Standing::Held);
         }
         match self.shared.store.commit(&self.lease, commit).await? {

@@ -69,7 +69,8 @@ impl Spelled {
     pub fn identity(&self) -> Option<Target> {
         match self.target.clone().ok()? {
             Target::Resource(mut key) => {
-                if super::catalog::is_listed(key.kind) && is_catalog_tenant(&key.tenant) {
+                let is_listed = super::catalog::is_listed(key.kind);
+                if key.kind.is_catalog() || is_listed && is_catalog_tenant(&key.tenant) {
                     key.tenant.clear();
                 }
                 Some(Target::Resource(key))

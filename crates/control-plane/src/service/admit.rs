@@ -53,6 +53,9 @@ impl ControlPlane {
 
         let mut violations = draft.violations.clone();
         violations.extend(region_violation(context, key, draft, &catalog));
+        if old.is_none() {
+            violations.extend(unserved_region(key, &catalog));
+        }
         violations.extend(immutable_violations(rules, &subject, &references));
         let mut resolved = Vec::new();
         for reference in &references {
@@ -202,10 +205,10 @@ pub(super) fn being_deleted(key: &ResourceKey) -> Refusal {
 
 /// The path decides the region; a document that insists on another one was sent to the wrong place.
 fn region_violation(context: Context<'_>, key: &ResourceKey, draft: &Draft, catalog: &Catalog) -> Option<Violation> {
-    let claimed = draft.claimed_region.as_deref().filter(|claimed| *claimed != key.region)?;
     if key.kind.provider().is_global() {
         return None;
     }
+    let claimed = draft.claimed_region.as_deref().filter(|claimed| *claimed != key.region)?;
     let rule = if catalog.has_region(claimed) {
         let url = format!("{}/regions/{claimed}/providers/{}", context.base_url, key.kind.provider().name());
         format!("region is `{claimed}`, but this URL serves {}; send the request to {url}", key.region)
@@ -214,6 +217,16 @@ fn region_violation(context: Context<'_>, key: &ResourceKey, draft: &Draft, cata
         format!("region `{}` does not exist; use one of {known}, or leave it out", kinds::clip(claimed))
     };
     Some(Violation::at("/metadata/region", rule))
+}
+
+/// Nothing new is made where the provider offers nothing (any more); what exists there can still be changed.
+fn unserved_region(key: &ResourceKey, catalog: &Catalog) -> Option<Violation> {
+    let unserved = !key.kind.provider().is_global() && !catalog.has_region(&key.region);
+    let known = catalog.regions().join(", ");
+    unserved.then(|| {
+        let region = kinds::clip(&key.region);
+        Violation::parameter("region", format!("region `{region}` of the URL is not served; use one of {known}"))
+    })
 }
 
 fn immutable_violations(rules: &KindRules, subject: &Subject<'_>, references: &[Spelled]) -> Vec<Violation> {
@@ -254,9 +267,10 @@ fn find(own: &ResourceKey, reference: &Spelled, rows: &Rows, catalog: &Catalog) 
     let at = |found| Resolved { field: reference.field, pointer: reference.pointer.clone(), found };
     let target = match &reference.target {
         Err(error) => return Err(error.violation(&reference.pointer)),
-        Ok(Target::Address(text)) => return Ok(at(Found::Address(text.clone()))),
         Ok(Target::Resource(target)) => target,
-        Ok(Target::Unset) => return Ok(at(Found::Address(String::new()))),
+        Ok(Target::Address(text)) => return Ok(at(Found::Address(text.clone()))),
+        // Unset references were left out before.
+        Ok(Target::Unset) => return Ok(at(Found::Missing(own.clone()))),
     };
     if let Some(violation) = misplaced(own, target, &reference.pointer) {
         return Err(violation);

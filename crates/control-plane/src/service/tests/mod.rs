@@ -184,7 +184,6 @@ impl World {
             uid: row.uid,
             generation: row.generation,
             action_seq: row.action.seq,
-            wake: 0,
             wake,
             verdict,
             note: None,

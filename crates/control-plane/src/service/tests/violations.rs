@@ -49,6 +49,16 @@ async fn what_all_kinds_have_in_common() {
 }
 
 #[tokio::test]
+async fn the_region_of_the_url_must_be_served() {
+    let world = world().await;
+    let there = ResourceKey { region: "nowhere".into(), ..key(Kind::Workspace, "v") };
+    match world.put(&there, json!({})).await {
+        Err(Refusal::Violations { violations, .. }) => assert_eq!(violations[0].parameter, "region"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn block_storages() {
     let world = world().await;
     let set = |member: &str, value: Value| with(volume(20), &format!("/spec/{member}"), value);
@@ -59,8 +69,8 @@ async fn block_storages() {
         (set("sizeGB", json!(null)), "/spec/sizeGB", "is missing"),
         (set("skuRef", json!(null)), "/spec/skuRef", "is missing"),
         (set("skuRef", json!({"resource": ""})), "/spec/skuRef", "is missing"),
-        (set("skuRef", json!("skus/none")), "/spec/skuRef", "region fsn1 has no such storage sku"),
-        (set("skuRef", json!("images/none")), "/spec/skuRef", "must name a storage sku"),
+        (set("skuRef", json!("skus/none")), "/spec/skuRef", "region fsn1 has no such storage SKU"),
+        (set("skuRef", json!("images/none")), "/spec/skuRef", "must name a storage SKU"),
         (
             set("skuRef", json!({"tenant": "other", "resource": "skus/hcloud-volume"})),
             "/spec/skuRef",
@@ -87,7 +97,7 @@ async fn instances() {
     let cases = [
         (set("zone", json!("")), "/spec/zone", "is missing"),
         (set("zone", json!("z")), "/spec/zone", "must be a zone of region fsn1, but is `z`; use fsn1"),
-        (set("skuRef", json!("skus/none")), "/spec/skuRef", "no such instance sku"),
+        (set("skuRef", json!("skus/none")), "/spec/skuRef", "no such instance SKU"),
         (set("bootVolume", json!(null)), "/spec/bootVolume", "is missing"),
         (set("bootVolume", boot("block-storages/none")), "/spec/bootVolume/deviceRef", "create it first"),
         (set("bootVolume", boot("workspaces/v/block-storages/disk")), "/spec/bootVolume/deviceRef", "in workspace `v`"),
@@ -130,7 +140,7 @@ async fn networks() {
         (network("0.0.0.0/16"), "/spec/cidr/ipv4", "not supported yet"),
         (network("1.0/8"), "/spec/cidr/ipv4", "9 to 18"),
         (network("not-a-cidr"), "/spec/cidr/ipv4", "an IPv4 block"),
-        (with(network("10.1.0.0/16"), "/spec/skuRef", json!("x")), "/spec/skuRef", "no such network sku"),
+        (with(network("10.1.0.0/16"), "/spec/skuRef", json!("x")), "/spec/skuRef", "no such network SKU"),
     ];
     for (body, pointer, words) in cases {
         let found = world.violations(Kind::Network, "x", body.clone()).await;
@@ -177,7 +187,7 @@ async fn subnets() {
             "/spec/routeTableRef",
             "in network `net2`, but it must be in network `net`",
         ),
-        (set("skuRef", json!("none")), "/spec/skuRef", "no such network sku"),
+        (set("skuRef", json!("none")), "/spec/skuRef", "no such network SKU"),
     ];
     for (body, pointer, words) in cases {
         check(&world, Kind::Subnet, body, &[(pointer, words)]).await;
