@@ -2,6 +2,7 @@
 
 use control_plane::ports::{KeySource, SealingKey};
 use credential_vault::{KeyTextError, parse_key, sealing_key};
+use ring::hmac;
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
@@ -27,6 +28,15 @@ impl Keys {
         }
         self.0.push((key.id, key.bytes));
         Ok(())
+    }
+
+    /// A key for another purpose, which says nothing of the current one; the same in all replicas.
+    pub(crate) fn derive(&self, purpose: &str) -> [u8; 32] {
+        let current = self.0.first().map_or([0; 32].as_slice(), |(_, bytes)| bytes.as_slice());
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, current), purpose.as_bytes());
+        let mut derived = [0; 32];
+        derived.copy_from_slice(tag.as_ref());
+        derived
     }
 
     /// The ids, the current one first. They say nothing of the keys.

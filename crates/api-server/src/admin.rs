@@ -133,9 +133,10 @@ impl Admin {
                     "PUT" => self.bind(&key, parts, body).await?,
                     "DELETE" => {
                         body::discard(&parts.headers, body, self.config.limits).await?;
-                        self.bindings.unbind(&key, force).await.map(|()| {
-                            json_text(StatusCode::ACCEPTED, json!({ "status": "accepted" }).to_string())
-                        })
+                        self.bindings
+                            .unbind(&key, force)
+                            .await
+                            .map(|()| json_text(StatusCode::ACCEPTED, json!({ "status": "accepted" }).to_string()))
                     }
                     _ => self.bindings.get(&key).await.map(|view| json_text(StatusCode::OK, json!(view).to_string())),
                 }
@@ -267,7 +268,10 @@ fn bind_request(bytes: &[u8]) -> Result<BindRequest, Failure> {
     }
     let endpoint = body.api_endpoint.filter(|text| !text.is_empty());
     let project_ref = body.project_ref.filter(|text| !text.is_empty());
-    if project_ref.as_ref().is_some_and(|text| text.chars().count() > PROJECT_REF_MAX || text.chars().any(char::is_control)) {
+    if project_ref
+        .as_ref()
+        .is_some_and(|text| text.chars().count() > PROJECT_REF_MAX || text.chars().any(char::is_control))
+    {
         return Err(refuse("projectRef", "`projectRef` must be at most 256 printable characters"));
     }
     Ok(BindRequest { token, endpoint, project_ref })

@@ -44,8 +44,9 @@ pub(crate) struct Failure {
     cause: Option<String>,
 }
 
-const TRY_AGAIN: &str = "the server cannot serve this request now; nothing was changed or a repetition finds what was; try again";
-const OURS: &str = "the request could not be served because of a defect of the server; its log says more under this request id";
+const TRY_AGAIN: &str = "the server cannot serve this request now; a write may or may not have happened: send it again, which changes nothing twice";
+const OURS: &str =
+    "the request could not be served because of a defect of the server; its log says more under this request id";
 
 impl Failure {
     pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
@@ -112,9 +113,13 @@ impl Failure {
             Refusal::Malformed(_) => Self::malformed(detail),
             Refusal::Forbidden { .. } => Self::new(ProblemKind::Forbidden, detail),
             Refusal::NotFound(_) => Self::new(ProblemKind::NotFound, detail),
-            Refusal::MissingParent(_) if *method == Method::PUT => Self::new(profile.pick(ProblemKind::NotFound), detail),
+            Refusal::MissingParent(_) if *method == Method::PUT => {
+                Self::new(profile.pick(ProblemKind::NotFound), detail)
+            }
             Refusal::MissingParent(_) => Self::new(ProblemKind::NotFound, detail),
-            Refusal::Violations { violations, .. } => Self::violations(profile.pick(ProblemKind::Validation), violations),
+            Refusal::Violations { violations, .. } => {
+                Self::violations(profile.pick(ProblemKind::Validation), violations)
+            }
             Refusal::Conflict(_) => Self::new(profile.pick(ProblemKind::Conflict), detail),
             Refusal::Stale { .. } => Self::new(ProblemKind::PreconditionFailed, detail),
             Refusal::Provider(_) => Self::other(StatusCode::BAD_GATEWAY, "bad-gateway", detail),

@@ -146,8 +146,9 @@ impl StaticTokens {
     /// # Errors
     /// The sentence of the rule that it breaks.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let file: TokenFile = serde_json::from_str(text)
-            .map_err(|error| format!("must be like {{\"tokens\":[{{\"sha256\":\"<64 hex digits>\",\"subject\":\"dev\"}}]}}: {error}"))?;
+        let file: TokenFile = serde_json::from_str(text).map_err(|error| {
+            format!("must be like {{\"tokens\":[{{\"sha256\":\"<64 hex digits>\",\"subject\":\"dev\"}}]}}: {error}")
+        })?;
         if file.tokens.is_empty() {
             return Err("names no token; nobody could use the API".to_owned());
         }
@@ -157,7 +158,10 @@ impl StaticTokens {
             let at = format!("tokens[{index}]");
             let digest = hex(&entry.sha256)
                 .ok_or_else(|| format!("{at}.sha256 must be 64 hex digits: the SHA-256 of the token (sha256sum)"))?;
-            if entry.subject.is_empty() || entry.subject.chars().count() > 128 || entry.subject.chars().any(char::is_control) {
+            if entry.subject.is_empty()
+                || entry.subject.chars().count() > 128
+                || entry.subject.chars().any(char::is_control)
+            {
                 return Err(format!("{at}.subject must be 1 to 128 printable characters"));
             }
             if !seen.insert(digest) {
@@ -171,7 +175,8 @@ impl StaticTokens {
 
 fn hex(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
-    let digits: Vec<u8> = text.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect::<Option<_>>()?;
+    let digits: Vec<u8> =
+        text.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect::<Option<_>>()?;
     if digits.len() != 64 {
         return None;
     }
@@ -201,7 +206,8 @@ mod tests {
     use super::*;
 
     // sha256("secret")
-    const FILE: &str = r#"{"tokens":[{"sha256":"2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b","subject":"dev"}]}"#;
+    const FILE: &str =
+        r#"{"tokens":[{"sha256":"2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b","subject":"dev"}]}"#;
 
     async fn authenticate(values: &[&str]) -> Result<String, AuthError> {
         let mut headers = HeaderMap::new();
@@ -234,7 +240,10 @@ mod tests {
             (r#"{"tokens":[]}"#, "no token"),
             (r#"{"tokens":[{"sha256":"abc","subject":"x"}]}"#, "tokens[0].sha256"),
             (&format!(r#"{{"tokens":[{{"sha256":"{hash}","subject":""}}]}}"#), "tokens[0].subject"),
-            (&format!(r#"{{"tokens":[{{"sha256":"{hash}","subject":"a"}},{{"sha256":"{hash}","subject":"b"}}]}}"#), "tokens[1]"),
+            (
+                &format!(r#"{{"tokens":[{{"sha256":"{hash}","subject":"a"}},{{"sha256":"{hash}","subject":"b"}}]}}"#),
+                "tokens[1]",
+            ),
             (r#"{"tokens":[{"token":"plain","subject":"x"}]}"#, "must be like"),
         ];
         for (text, part) in cases {

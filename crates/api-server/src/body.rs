@@ -44,9 +44,11 @@ async fn read(headers: &HeaderMap, mut body: Body, limits: Limits) -> Result<Zer
         return Err(oversized(max));
     }
     let reading = async {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(if too_large { 0 } else { usize::try_from(announced).unwrap_or(0) }));
+        let mut bytes =
+            Zeroizing::new(Vec::with_capacity(if too_large { 0 } else { usize::try_from(announced).unwrap_or(0) }));
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| Failure::malformed("the body broke off; send it again").because(error))?;
+            let frame =
+                frame.map_err(|error| Failure::malformed("the body broke off; send it again").because(error))?;
             let Some(chunk) = frame.data_ref() else { continue };
             if too_large || bytes.len() + chunk.len() > max {
                 return Ok(None);
@@ -120,7 +122,12 @@ mod tests {
             }
             check_media_type(&headers).is_ok()
         };
-        for good in ["application/json", "Application/JSON; charset=UTF-8", "application/merge-patch+json", "application/json;charset=\"utf-8\""] {
+        for good in [
+            "application/json",
+            "Application/JSON; charset=UTF-8",
+            "application/merge-patch+json",
+            "application/json;charset=\"utf-8\"",
+        ] {
             assert!(check(Some(good), None), "{good}");
         }
         for bad in ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin1", "json", ""] {

@@ -62,8 +62,9 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
     let mut values = headers.get_all(name).iter();
     let Some(first) = values.next() else { return Ok(None) };
     let text = first.to_str().ok().filter(|_| values.next().is_none());
-    text.map(|text| Some(text.trim()))
-        .ok_or_else(|| Failure::parameter(name.as_str(), format!("the header {name} must stand once and be plain text")))
+    text.map(|text| Some(text.trim())).ok_or_else(|| {
+        Failure::parameter(name.as_str(), format!("the header {name} must stand once and be plain text"))
+    })
 }
 
 /// The version that a writing request insists on.
@@ -81,9 +82,10 @@ pub(crate) fn version(headers: &HeaderMap) -> Result<Option<i64>, Failure> {
         .transpose()?;
     let matching = single(headers, &header::IF_MATCH)?.map(tagged_version).transpose()?;
     match (unmodified, matching) {
-        (Some(one), Some(other)) if one != other => {
-            Err(Failure::parameter("If-Match", "If-Match and if-unmodified-since name different versions; send one of them"))
-        }
+        (Some(one), Some(other)) if one != other => Err(Failure::parameter(
+            "If-Match",
+            "If-Match and if-unmodified-since name different versions; send one of them",
+        )),
         (one, other) => Ok(one.or(other)),
     }
 }
@@ -96,18 +98,23 @@ fn tagged_version(text: &str) -> Result<i64, Failure> {
     }
     let content = text.strip_prefix("W/").unwrap_or(text).strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     let Some(content) = content else {
-        return Err(Failure::parameter("If-Match", "If-Match must be an ETag in double quotes, as the last answer had it"));
+        return Err(Failure::parameter(
+            "If-Match",
+            "If-Match must be an ETag in double quotes, as the last answer had it",
+        ));
     };
-    let stale = || Failure::new(ProblemKind::PreconditionFailed, "If-Match names no version of this resource; read it again");
+    let stale =
+        || Failure::new(ProblemKind::PreconditionFailed, "If-Match names no version of this resource; read it again");
     content.split_once('.').and_then(|(version, _)| version.parse().ok()).ok_or_else(stale)
 }
 
 /// Whether a reader has this representation already.
 pub(crate) fn has_already(headers: &HeaderMap, tag: &str) -> bool {
     let candidates = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    candidates.flat_map(|value| value.split(',')).map(str::trim).any(|candidate| {
-        candidate == "*" || candidate.strip_prefix("W/").unwrap_or(candidate).trim_matches('"') == tag
-    })
+    candidates
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|candidate| candidate == "*" || candidate.strip_prefix("W/").unwrap_or(candidate).trim_matches('"') == tag)
 }
 
 /// A `Warning` header of a sentence.
@@ -130,9 +137,8 @@ pub(crate) fn base_url(configured: Option<&Url>, uri: &Uri, headers: &HeaderMap)
     if let Some(url) = configured {
         return Ok(url.as_str().trim_end_matches('/').to_owned());
     }
-    let refuse = || {
-        Failure::parameter("Host", "the request must have one Host header with the host and port of this server")
-    };
+    let refuse =
+        || Failure::parameter("Host", "the request must have one Host header with the host and port of this server");
     let host = match single(headers, &header::HOST)? {
         Some(host) => host.to_owned(),
         // HTTP/2 has it in the URI.

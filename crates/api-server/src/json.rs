@@ -20,9 +20,14 @@ pub(crate) enum JsonError {
     Duplicate(String),
     #[error("the body contains the character U+0000, which cannot be stored; remove it")]
     Nul,
+    #[error("member names that begin with `{RESERVED}` are not allowed; choose another")]
+    Reserved,
     #[error("the body must be a JSON object, but is {0}")]
     NotAnObject(&'static str),
 }
+
+/// `serde_json` takes an object with such a member for a number or for more text to parse.
+const RESERVED: &str = "$serde_json::private::";
 
 /// Reads an object.
 pub(crate) fn object(bytes: &[u8]) -> Result<Value, JsonError> {
@@ -83,6 +88,9 @@ fn scan(text: &str) -> Result<(), JsonError> {
                 }
                 if expects_name && let Some(Some(names)) = open.last_mut() {
                     expects_name = false;
+                    if decoded.starts_with(RESERVED) {
+                        return Err(JsonError::Reserved);
+                    }
                     if !names.insert(decoded.clone()) {
                         return Err(JsonError::Duplicate(decoded.chars().take(64).collect()));
                     }
@@ -119,7 +127,7 @@ mod tests {
     #[test]
     fn a_body_is_one_json_object_and_says_each_thing_once() {
         let duplicate = |name: &str| JsonError::Duplicate(name.to_owned());
-        let cases: [(&[u8], JsonError); 12] = [
+        let cases: [(&[u8], JsonError); 14] = [
             (b"", JsonError::Empty),
             (b" \n", JsonError::Empty),
             (b"\xff{}", JsonError::NotUtf8),
@@ -132,12 +140,14 @@ mod tests {
             (br#"{"a":[{"b":{},"\u0062":[]}]}"#, duplicate("b")),
             (br#"{"a":"x\u0000y"}"#, JsonError::Nul),
             (br#"{"a\u0000":1}"#, JsonError::Nul),
+            (br#"{"a":{"$serde_json::private::Number":"5"}}"#, JsonError::Reserved),
+            (br#"{"a":{"$serde_json::private::RawValue":"{\"b\":1}"}}"#, JsonError::Reserved),
         ];
         for (body, expected) in cases {
             assert_eq!(object(body), Err(expected), "{}", String::from_utf8_lossy(body));
         }
-        let fine = r#" {"a":{"a":1},"b":["a","a",{"a":"}\",\"a\":"}],"c":1e400,"\\":"a"} "#;
-        assert_eq!(object(fine.as_bytes()).unwrap()["c"].to_string(), "1e400");
+        let fine = r#" {"a":{"a":1},"b":["a","a",{"a":"}\",\"a\":"}],"c":1.50,"\\":"a"} "#;
+        assert_eq!(object(fine.as_bytes()).unwrap()["c"].to_string(), "1.50");
     }
 
     #[test]

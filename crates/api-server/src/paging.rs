@@ -63,7 +63,10 @@ impl Pager {
                 _ => continue,
             };
             if slot.replace(value.into_owned()).is_some() {
-                return Err(Failure::parameter(&name, "`labels` (or `labelSelector`), `limit` and `skipToken` stand at most once"));
+                return Err(Failure::parameter(
+                    &name,
+                    "`labels` (or `labelSelector`), `limit` and `skipToken` stand at most once",
+                ));
             }
         }
         let labels = labels.filter(|text: &String| !text.is_empty());
@@ -101,7 +104,8 @@ fn fingerprint(request: &ListRequest) -> String {
         Deleted::Include => "include",
         Deleted::Only => "only",
     };
-    let text = format!("{collection}\0{}\0{}\0{deleted}", collection.region, request.labels.as_deref().unwrap_or_default());
+    let text =
+        format!("{collection}\0{}\0{}\0{deleted}", collection.region, request.labels.as_deref().unwrap_or_default());
     BASE64.encode(&digest::digest(&digest::SHA256, text.as_bytes()).as_ref()[..12])
 }
 
@@ -128,7 +132,15 @@ mod tests {
         assert_eq!(read("limit=99999999999999999999").unwrap().limit, Some(i64::MAX));
         assert_eq!(read("limit=-3").unwrap().limit, Some(-3));
         assert_eq!(read("skipToken=").unwrap().after, "");
-        for bad in ["limit=ten", "limit=", "limit=1.5", "limit=1&limit=2", "labels=a&labelSelector=b", "skipToken=x", "labels=a%00"] {
+        for bad in [
+            "limit=ten",
+            "limit=",
+            "limit=1.5",
+            "limit=1&limit=2",
+            "labels=a&labelSelector=b",
+            "skipToken=x",
+            "labels=a%00",
+        ] {
             assert!(read(bad).is_none(), "{bad}");
         }
     }

@@ -62,8 +62,7 @@ pub fn public_router_over(
     config: ApiConfig,
     drain: CancellationToken,
 ) -> Router {
-    let observer =
-        Observer { ids: config.ids.clone(), timeout: config.limits.request_timeout, listener: "public" };
+    let observer = Observer { ids: config.ids.clone(), timeout: config.limits.request_timeout, listener: "public" };
     let readiness = Readiness::of_service(Arc::clone(&service), drain);
     let api = Api { pager: Pager::new(&config.signing_key), service, authenticator, readiness, config };
     Router::new().fallback(handle).with_state(Arc::new(api)).layer(from_fn_with_state(observer, observe))
@@ -282,9 +281,7 @@ fn render(key: &ResourceKey, page: &ListView, token: Option<String>) -> Result<R
         metadata: ListMetadata,
     }
     let items: Result<_, _> = page.items.iter().map(|item| serde_json::from_str(item)).collect();
-    let page = Page {
-        items: items.map_err(Failure::internal)?,
-        metadata: ListMetadata::new(key.kind, &key.network, token),
-    };
+    let page =
+        Page { items: items.map_err(Failure::internal)?, metadata: ListMetadata::new(key.kind, &key.network, token) };
     Ok(json_text(StatusCode::OK, serde_json::to_string(&page).map_err(Failure::internal)?))
 }

@@ -127,7 +127,9 @@ fn resource(provider: Provider, region: &str, segments: &[Segment]) -> Result<Ta
     let mut key = ResourceKey::tenant(Kind::Region, "", "", "");
     let tail = match texts[..] {
         ["regions", ..] if provider == Provider::Region => &segments[1..],
-        ["tenants", _, "workspaces", _, "networks", _, collection, ..] if kind(&[Scope::Network], collection).is_some() => {
+        ["tenants", _, "workspaces", _, "networks", _, collection, ..]
+            if kind(&[Scope::Network], collection).is_some() =>
+        {
             key.kind = kind(&[Scope::Network], collection).ok_or(RouteError::Unknown)?;
             key.tenant = segments[1].name("tenant", "")?;
             key.workspace = segments[3].name("workspace", &key.tenant)?;
@@ -200,7 +202,8 @@ impl Segment {
             None => Ok(self.text.clone()),
             Some(flaw) => {
                 let shown: String = self.text.chars().filter(|c| !c.is_control()).take(64).collect();
-                let rule = format!("the {what} name in the path must be {NAME_RULE}, but `{shown}` {flaw}; choose another");
+                let rule =
+                    format!("the {what} name in the path must be {NAME_RULE}, but `{shown}` {flaw}; choose another");
                 Err(RouteError::Segment {
                     tenant: tenant.to_owned(),
                     violation: Violation::parameter(if what == "region" { "region" } else { "name" }, rule),

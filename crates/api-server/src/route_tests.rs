@@ -164,7 +164,8 @@ fn a_collection_that_is_not_served_says_so() {
 
 #[test]
 fn methods_follow_from_the_target() {
-    let methods = |path: &str| read(path).unwrap().target.methods().iter().map(Method::as_str).collect::<Vec<_>>().join(" ");
+    let methods =
+        |path: &str| read(path).unwrap().target.methods().iter().map(Method::as_str).collect::<Vec<_>>().join(" ");
     let base = "/compute/v1/tenants/t";
     assert_eq!(methods(&format!("{base}/skus/x")), "GET");
     assert_eq!(methods(&format!("{base}/workspaces/w/instances")), "GET");
@@ -176,27 +177,29 @@ fn routes() -> impl Strategy<Value = Route> {
     // Names need not follow their rule: what is printed must be read, whatever it is.
     let part = "[a-zA-Z0-9 %?#._~äß:@!+&=;-]{1,12}";
     let kind = proptest::sample::select(&Kind::ALL[..]);
-    (kind, part, part, part, part, part, 0..5usize).prop_map(|(kind, region, tenant, workspace, network, name, shape)| {
-        let scope = kind.scope();
-        let within = |inside: bool, text: String| if inside { text } else { String::new() };
-        let global = kind.provider().is_global();
-        let region = if global { "fsn1".to_owned() } else { region };
-        let key = ResourceKey {
-            tenant: within(scope != Scope::Global, tenant),
-            region: within(!global, region.clone()),
-            kind,
-            workspace: within(matches!(scope, Scope::Workspace | Scope::Network), workspace),
-            network: within(scope == Scope::Network, network),
-            name: within(shape != 0, name),
-        };
-        let target = match (shape, kind) {
-            (0, _) => Target::Collection(key),
-            (1, Kind::Instance) => Target::Action(key, ActionKind::Start),
-            (2, Kind::Instance) => Target::Action(key, ActionKind::Restart),
-            _ => Target::Item(key),
-        };
-        Route { region, target }
-    })
+    (kind, part, part, part, part, part, 0..5usize).prop_map(
+        |(kind, region, tenant, workspace, network, name, shape)| {
+            let scope = kind.scope();
+            let within = |inside: bool, text: String| if inside { text } else { String::new() };
+            let global = kind.provider().is_global();
+            let region = if global { "fsn1".to_owned() } else { region };
+            let key = ResourceKey {
+                tenant: within(scope != Scope::Global, tenant),
+                region: within(!global, region.clone()),
+                kind,
+                workspace: within(matches!(scope, Scope::Workspace | Scope::Network), workspace),
+                network: within(scope == Scope::Network, network),
+                name: within(shape != 0, name),
+            };
+            let target = match (shape, kind) {
+                (0, _) => Target::Collection(key),
+                (1, Kind::Instance) => Target::Action(key, ActionKind::Start),
+                (2, Kind::Instance) => Target::Action(key, ActionKind::Restart),
+                _ => Target::Item(key),
+            };
+            Route { region, target }
+        },
+    )
 }
 
 proptest! {

@@ -27,5 +27,8 @@ fn the_page_of_reasons_is_current() {
         fs::write(&path, page()).unwrap();
     }
     let written = fs::read_to_string(&path).unwrap_or_default();
-    assert!(written == page(), "docs/reasons.md is stale; run UPDATE_DOCS=1 cargo test -p control-plane --test reasons");
+    assert!(
+        written == page(),
+        "docs/reasons.md is stale; run UPDATE_DOCS=1 cargo test -p control-plane --test reasons"
+    );
 }

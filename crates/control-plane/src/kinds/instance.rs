@@ -52,12 +52,9 @@ fn judge(judgement: &Judgement<'_>) -> Vec<Violation> {
 /// A volume that keeps the server of a deleted instance, or is about to, cannot boot another one yet.
 fn held_server(judgement: &Judgement<'_>) -> Option<Violation> {
     let Some(Found::Row { row: volume, holder }) = judgement.found(BOOT_VOLUME) else { return None };
-    if volume.fact("backing") != Some("server") {
-        return None;
-    }
     let own = judgement.subject.old.map(|(row, _)| row.uid);
     let is_held = match holder {
-        None => true,
+        None => volume.fact("backing") == Some("server"),
         Some(holder) if Some(holder.uid) == own => false,
         Some(holder) => holder.is_deleting() && (holder.marked("everStarted") || volume.marked("everStarted")),
     };

@@ -183,7 +183,8 @@ mod tests {
                 if rules.not_yet.iter().any(|(name, _)| *name == member) {
                     continue;
                 }
-                let at = known.iter().position(|p| *p == pointer).unwrap_or_else(|| panic!("{pointer} is not followed"));
+                let at =
+                    known.iter().position(|p| *p == pointer).unwrap_or_else(|| panic!("{pointer} is not followed"));
                 known.swap_remove(at);
             }
             assert!(known.is_empty(), "{}: {known:?} is no reference", rules.kind);

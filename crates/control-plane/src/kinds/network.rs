@@ -68,8 +68,9 @@ pub(super) fn ipv4(spec: &Value) -> Option<Ipv4Net> {
 
 /// A violation when host bits of a block are set.
 pub(super) fn host_bits(block: Ipv4Net) -> Option<Violation> {
-    (block.addr() != block.network())
-        .then(|| Violation::at("/spec/cidr/ipv4", format!("ipv4 is {block}, but the block is {}; write that", block.trunc())))
+    (block.addr() != block.network()).then(|| {
+        Violation::at("/spec/cidr/ipv4", format!("ipv4 is {block}, but the block is {}; write that", block.trunc()))
+    })
 }
 
 fn unusable(block: Ipv4Net) -> Option<Violation> {

@@ -16,12 +16,10 @@ pub const RULES: KindRules = KindRules {
     ..KindRules::new(Kind::RouteTable)
 };
 
-const REFERENCES: &[ReferenceField] = &[ReferenceField::new(
-    "/spec/routes/*/targetRef",
-    &[Kind::InternetGateway, Kind::Instance],
-)
-.or_address()
-.late(&[Kind::Instance])];
+const REFERENCES: &[ReferenceField] =
+    &[ReferenceField::new("/spec/routes/*/targetRef", &[Kind::InternetGateway, Kind::Instance])
+        .or_address()
+        .late(&[Kind::Instance])];
 
 /// Where a route leads, to see whether two agree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +61,9 @@ fn judge(judgement: &Judgement<'_>) -> Vec<Violation> {
 fn block_as_target(resolved: &super::Resolved) -> Option<Violation> {
     let Found::Address(text) = &resolved.found else { return None };
     text.contains('/').then(|| {
-        let rule = format!("targetRef must name a gateway, an instance or an address, but `{text}` is a block; name one address");
+        let rule = format!(
+            "targetRef must name a gateway, an instance or an address, but `{text}` is a block; name one address"
+        );
         Violation::at(&resolved.pointer, rule)
     })
 }
@@ -85,7 +85,9 @@ fn contradiction(route: &Route, other: &Route) -> Violation {
 fn routes(key: &ResourceKey, spec: &Value) -> Vec<Route> {
     let mut found = Vec::new();
     for reference in spelled(REFERENCES, key, spec) {
-        let Some(index) = reference.pointer.split('/').nth(3).and_then(|index| index.parse::<usize>().ok()) else { continue };
+        let Some(index) = reference.pointer.split('/').nth(3).and_then(|index| index.parse::<usize>().ok()) else {
+            continue;
+        };
         let destination = spec
             .pointer(&format!("/routes/{index}/destinationCidrBlock"))
             .and_then(Value::as_str)

@@ -66,8 +66,14 @@ impl ControlPlane {
         }
         self.read_holders(old, &mut resolved).await?;
         let relatives = self.relatives(rules, &subject).await?;
-        let judgement =
-            Judgement { subject, rules, parents: &parents, references: &resolved, relatives: &relatives, catalog: &catalog };
+        let judgement = Judgement {
+            subject,
+            rules,
+            parents: &parents,
+            references: &resolved,
+            relatives: &relatives,
+            catalog: &catalog,
+        };
         violations.extend((rules.judge)(&judgement));
         if !violations.is_empty() {
             return Err(Refusal::Violations { kind: key.kind, violations });
@@ -78,7 +84,8 @@ impl ControlPlane {
     fn accepted(&self, rules: &KindRules, draft: &Draft, subject: &Subject<'_>, edges: Vec<Edge>) -> Put {
         let asked = rules.powered && draft.extension(START_EXTENSION) == Some("true");
         // Sent again with every PUT, it must not undo a stop: only its appearance counts.
-        let asked_before = subject.old.is_some_and(|(row, _)| row.extension(START_EXTENSION).as_deref() == Some("true"));
+        let asked_before =
+            subject.old.is_some_and(|(row, _)| row.extension(START_EXTENSION).as_deref() == Some("true"));
         Put {
             key: subject.key.clone(),
             expected: subject.old.map(|(row, _)| Expected { uid: row.uid, resource_version: row.resource_version }),
@@ -147,7 +154,9 @@ impl ControlPlane {
 fn relatives_query(key: &ResourceKey, relatives: Relatives) -> ListQuery {
     let (kind, network) = match relatives {
         Relatives::Siblings => (key.kind, key.network.clone()),
-        Relatives::Children(kind) => (kind, if kind.scope() == Scope::Network { key.name.clone() } else { String::new() }),
+        Relatives::Children(kind) => {
+            (kind, if kind.scope() == Scope::Network { key.name.clone() } else { String::new() })
+        }
     };
     let workspace = key.workspace_key().map(|workspace| workspace.name).unwrap_or_default();
     ListQuery {
@@ -254,11 +263,8 @@ fn immutable_violations(rules: &KindRules, subject: &Subject<'_>, references: &[
 
 fn immutable(pointer: &str, kind: Kind, before: &str) -> Violation {
     let mut violation = Violation::at(pointer, "");
-    violation.rule = format!(
-        "{} is immutable and is {before}; send that, or create another {}",
-        violation.parameter,
-        kind.noun()
-    );
+    violation.rule =
+        format!("{} is immutable and is {before}; send that, or create another {}", violation.parameter, kind.noun());
     violation
 }
 
@@ -297,7 +303,8 @@ fn misplaced(own: &ResourceKey, target: &ResourceKey, pointer: &str) -> Option<V
         ("tenant", &target.tenant, &own.tenant)
     } else if in_workspace && !own_workspace.is_empty() && target.workspace != own_workspace {
         ("workspace", &target.workspace, &own_workspace)
-    } else if in_network && (target.network.is_empty() || own.kind.scope() == Scope::Network && target.network != own.network)
+    } else if in_network
+        && (target.network.is_empty() || own.kind.scope() == Scope::Network && target.network != own.network)
     {
         ("network", &target.network, &own.network)
     } else {
@@ -344,4 +351,3 @@ fn edges(resolved: &[Resolved], references: &[Spelled]) -> Vec<Edge> {
     })
     .collect()
 }
-

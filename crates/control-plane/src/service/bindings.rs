@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret, SecretString};
 use seca_api::ResourceKey;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use url::{Host, Url};
 

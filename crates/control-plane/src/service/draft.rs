@@ -51,7 +51,9 @@ impl Draft {
         let warnings = dropped
             .map(|pointer| format!("{pointer} is not known to the {} and was dropped", rules.kind.noun()))
             .collect();
-        let Value::Object(maps) = user.value else { return Err(Refusal::Internal("a body changed its form".to_owned())) };
+        let Value::Object(maps) = user.value else {
+            return Err(Refusal::Internal("a body changed its form".to_owned()));
+        };
         let draft = Self { maps, spec: spec.value, claimed_region, violations, warnings };
         Ok(draft.checked(rules))
     }
@@ -97,7 +99,8 @@ fn claimed_region(members: &Map<String, Value>) -> Option<String> {
 fn not_yet(rules: &KindRules, spec: &Value) -> Vec<Violation> {
     let set = rules.not_yet.iter().filter(|(member, _)| crate::kinds::is_set(spec.get(member)));
     set.map(|(member, what)| {
-        let rule = format!("{member} is set, but {what} are not supported yet and come with a later release; leave it out");
+        let rule =
+            format!("{member} is set, but {what} are not supported yet and come with a later release; leave it out");
         Violation::at(format!("/spec/{member}"), rule)
     })
     .collect()

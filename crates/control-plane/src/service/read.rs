@@ -72,7 +72,8 @@ impl ControlPlane {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         if !request.after.is_empty() && !is_name(&request.after) {
             return Err(Refusal::Malformed(
-                "skipToken is not one that this collection gave out; leave it out to begin at the first page".to_owned(),
+                "skipToken is not one that this collection gave out; leave it out to begin at the first page"
+                    .to_owned(),
             ));
         }
         if kinds::catalog::is_listed(collection.kind) {

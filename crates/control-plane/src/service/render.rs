@@ -5,9 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use seca_api::{
-    Kind, Modification, Provider, ResourceKey, ResourceState, Scope, StatusCondition, Timestamp, metadata,
-};
+use seca_api::{Kind, Modification, Provider, ResourceKey, ResourceState, Scope, StatusCondition, Timestamp, metadata};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 

@@ -52,7 +52,11 @@ impl ControlPlane {
             match self.store.put(put).await? {
                 PutOutcome::Created(row) => {
                     self.wake.notify_one();
-                    return Ok(PutView { created: true, view: self.view(&row, "PUT").await?, warnings: draft.warnings });
+                    return Ok(PutView {
+                        created: true,
+                        view: self.view(&row, "PUT").await?,
+                        warnings: draft.warnings,
+                    });
                 }
                 PutOutcome::Updated { before, after } => {
                     self.wake.notify_one();
@@ -63,19 +67,27 @@ impl ControlPlane {
                 PutOutcome::Stale | PutOutcome::Missing(_) => {}
             }
         }
-        Err(Refusal::Conflict(format!("{key} was changed by others at the same time again and again; repeat the request")))
+        Err(Refusal::Conflict(format!(
+            "{key} was changed by others at the same time again and again; repeat the request"
+        )))
     }
 
     /// Accepts a deletion.
     ///
     /// # Errors
     /// [`Refusal::NotFound`], [`Refusal::Conflict`], [`Refusal::Stale`], and failures of the store.
-    pub async fn delete(&self, context: Context<'_>, key: &ResourceKey, if_version: Option<i64>) -> Result<(), Refusal> {
+    pub async fn delete(
+        &self,
+        context: Context<'_>,
+        key: &ResourceKey,
+        if_version: Option<i64>,
+    ) -> Result<(), Refusal> {
         self.authorize(context.caller, "delete", key).await?;
         if kinds::catalog::find(&self.catalog.load(), key).is_some() {
             return Err(Refusal::Conflict(format!("{key} belongs to the catalogue, which nobody can change")));
         }
-        let rules = kinds::rules(key.kind).filter(|_| is_possible(key)).ok_or_else(|| Refusal::NotFound(key.clone()))?;
+        let rules =
+            kinds::rules(key.kind).filter(|_| is_possible(key)).ok_or_else(|| Refusal::NotFound(key.clone()))?;
         let delete =
             Delete { key: key.clone(), expected_version: if_version, rules: rules.delete, now: self.clock.now() };
         match self.store.delete(delete).await? {
@@ -134,12 +146,7 @@ fn writable(key: &ResourceKey) -> Result<&'static KindRules, Refusal> {
 /// that this answer must not bear the tag of what that GET will show.
 fn updated(before: Resource, after: &Resource) -> View {
     let tag = format!("{}.{}", after.resource_version, before.revision);
-    let shown = Resource {
-        status: before.status,
-        state: before.state,
-        conditions: before.conditions,
-        ..after.clone()
-    };
+    let shown = Resource { status: before.status, state: before.state, conditions: before.conditions, ..after.clone() };
     View { body: render::row(&shown, "PUT", &Map::new()), tag: Some(tag) }
 }
 

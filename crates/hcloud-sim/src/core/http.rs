@@ -90,6 +90,7 @@ impl SimResponse {
         }
     }
 
+    /// A reply that never arrives.
     pub(crate) fn lost() -> Self {
         Self {
             status: StatusCode::BAD_GATEWAY,

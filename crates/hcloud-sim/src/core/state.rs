@@ -44,6 +44,7 @@ pub(crate) struct Late {
     pub(crate) at: Time,
     pub(crate) seq: u64,
     pub(crate) project: String,
+    pub(crate) read_only: bool,
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) query: String,

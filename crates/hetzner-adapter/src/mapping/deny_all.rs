@@ -1,15 +1,15 @@
 //! The firewall behind which instances without a NIC have their placeholder interface. It belongs to no single
 //! resource: the first that needs it makes it, the last that used it removes it.
 
-use control_plane::{
-    Reason,
-    ports::{Note, Planned},
-};
+use control_plane::{Reason, ports::Planned};
 use hcloud_client::types::{CreateFirewall, Firewall, FirewallRule, RuleDirection, RuleProtocol};
 use ipnet::IpNet;
 
-use super::{Context, act};
-use crate::{call::Call, naming};
+use super::{Context, act, facts, mark};
+use crate::{
+    call::{Call, StepExt},
+    naming,
+};
 
 const PURPOSE: &str = "deny-all";
 
@@ -39,18 +39,21 @@ pub(super) fn create(context: &Context<'_>) -> Planned {
     act(Call::CreateFirewall(Box::new(body)).step(name))
 }
 
-/// Removes it if nothing is behind it any more. After some refusals it is left to the next one who deletes: the
-/// provider knows of a user that its lists do not show.
+/// Removes it if nothing is behind it any more. A resource removes one at most: another one is that of somebody who
+/// is just about to use it. After some refusals it is left to the next one who deletes: the provider knows of a
+/// user that its lists do not show.
 pub(super) fn release(context: &Context<'_>) -> Option<Planned> {
     const TRIES: u32 = 10;
     let firewall = find(context)?;
-    if context.snapshot.is_firewall_used(firewall) || context.bundle().attempts > TRIES {
+    let id = firewall.id.to_string();
+    let is_other = context.resource().fact(facts::RELEASED_FIREWALL).is_some_and(|released| released != id);
+    if is_other || context.snapshot.is_firewall_used(firewall) || context.bundle().attempts > TRIES {
         return None;
     }
-    let mut planned = act(Call::DeleteFirewall { firewall: firewall.id }.step(&firewall.name));
-    planned.note = Some(Note::new(
+    let released = mark(context.resource(), &[(facts::RELEASED_FIREWALL, id.into())]);
+    let planned = act(Call::DeleteFirewall { firewall: firewall.id }.step(&firewall.name).mark(released));
+    Some(planned.note(
         Reason::WaitingForDependency,
         "The firewall of the placeholder interface, which nothing uses any more, is being removed.",
-    ));
-    Some(planned)
+    ))
 }

@@ -39,3 +39,6 @@ pub(crate) const SHUTDOWN_SEQ: &str = "shutdownSeq";
 pub(crate) const SHUTDOWN_AT: &str = "shutdownAt";
 /// The power action that a reboot was sent for.
 pub(crate) const REBOOT_SEQ: &str = "rebootSeq";
+
+/// The shared firewall that was removed on behalf of this resource.
+pub(crate) const RELEASED_FIREWALL: &str = "releasedFirewall";

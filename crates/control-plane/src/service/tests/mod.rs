@@ -17,7 +17,10 @@ use crate::{
     catalog::{Catalog, CatalogEntry},
     ports::{Commit, Verdict},
     resource::{ActionKind, Resource},
-    testing::{MemoryStore, environment::{SeededRng, TokioClock}},
+    testing::{
+        MemoryStore,
+        environment::{SeededRng, TokioClock},
+    },
 };
 
 /// A control plane with a workspace `w`, a network `net` (10.0.0.0/16) and a block storage `disk`.
@@ -151,7 +154,8 @@ impl World {
     }
 
     async fn create(&self, kind: Kind, name: &str, body: Value) -> Value {
-        let answer = self.put(&key(kind, name), body).await.unwrap_or_else(|refusal| panic!("{kind} {name}: {refusal:?}"));
+        let answer =
+            self.put(&key(kind, name), body).await.unwrap_or_else(|refusal| panic!("{kind} {name}: {refusal:?}"));
         assert!(answer.created, "{kind} {name} existed");
         serde_json::from_str(&answer.view.body).unwrap()
     }

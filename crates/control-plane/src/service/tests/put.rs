@@ -70,7 +70,10 @@ async fn the_body_is_read_leniently_and_echoed_exactly() {
     let answer = world.put(&key(Kind::BlockStorage, "b"), serde_json::from_str(sent).unwrap()).await.unwrap();
     assert_eq!(
         answer.warnings,
-        ["/odd is not known to the block storage and was dropped", "/spec/colour is not known to the block storage and was dropped"]
+        [
+            "/odd is not known to the block storage and was dropped",
+            "/spec/colour is not known to the block storage and was dropped"
+        ]
     );
     let body = &answer.view.body;
     assert!(body.starts_with(r#"{"labels":{"z":"1","a":""},"annotations":{},"metadata":{"name":"b","#), "{body}");
@@ -215,7 +218,9 @@ async fn power_actions_are_judged_by_the_desired_power() {
 #[tokio::test]
 async fn what_cannot_be_written_yet_says_so() {
     let world = world().await;
-    for (kind, words) in [(Kind::Nic, "a later release"), (Kind::Image, "a later release"), (Kind::InstanceSku, "catalogue")] {
+    for (kind, words) in
+        [(Kind::Nic, "a later release"), (Kind::Image, "a later release"), (Kind::InstanceSku, "catalogue")]
+    {
         let refused = world.put(&key(kind, "x"), json!({})).await.unwrap_err();
         assert!(matches!(&refused, Refusal::Conflict(why) if why.contains(words)), "{refused:?}");
     }

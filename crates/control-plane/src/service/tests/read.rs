@@ -113,7 +113,10 @@ async fn rows_are_listed_by_name_label_and_deletion() {
     assert_eq!(walk(&world, ListRequest { deleted: Deleted::Include, ..all.clone() }).await, ["a", "b", "c"]);
     assert_eq!(walk(&world, ListRequest { deleted: Deleted::Only, ..all.clone() }).await, ["c"]);
     for limit in [-5, 0] {
-        assert_eq!(names(&world, &ListRequest { limit: Some(limit), ..all.clone() }).await, (vec!["a".into()], Some("a".into())));
+        assert_eq!(
+            names(&world, &ListRequest { limit: Some(limit), ..all.clone() }).await,
+            (vec!["a".into()], Some("a".into()))
+        );
     }
     let refused = world.plane.list(world.context(), &ListRequest { after: "\u{0}".into(), ..all }).await;
     assert!(matches!(refused, Err(Refusal::Malformed(why)) if why.contains("skipToken")));

@@ -22,7 +22,11 @@ async fn what_all_kinds_have_in_common() {
         (with(gateway.clone(), "/annotations", json!({"a": "x".repeat(1025)})), "/annotations/a", "at most 1024"),
         (with(gateway.clone(), "/labels", json!({"a": "\u{0}"})), "/labels/a", "U+0000"),
         (with(gateway.clone(), "/labels", json!(["a"])), "/labels", "must be an object"),
-        (with(gateway.clone(), "/metadata", json!({"region": "nowhere"})), "/metadata/region", "use one of nbg1, fsn1, hel1"),
+        (
+            with(gateway.clone(), "/metadata", json!({"region": "nowhere"})),
+            "/metadata/region",
+            "use one of nbg1, fsn1, hel1",
+        ),
         (
             with(gateway.clone(), "/metadata", json!({"region": "hel1"})),
             "/metadata/region",
@@ -211,7 +215,11 @@ async fn route_tables() {
         (table(&[]), "/spec/routes", "1 to 1000"),
         (table(&[("not-a-cidr", gw)]), "/spec/routes/0/destinationCidrBlock", "a block like"),
         (table(&[("0.0.0.0/0", "internet-gateways/none")]), "/spec/routes/0/targetRef", "create it first"),
-        (table(&[("0.0.0.0/0", "nics/none")]), "/spec/routes/0/targetRef", "must name an internet gateway or an instance"),
+        (
+            table(&[("0.0.0.0/0", "nics/none")]),
+            "/spec/routes/0/targetRef",
+            "must name an internet gateway or an instance",
+        ),
         (table(&[("0.0.0.0/0", "gw")]), "/spec/routes/0/targetRef", "is a bare name"),
         (table(&[("0.0.0.0/0", "")]), "/spec/routes/0/targetRef", "is missing"),
         (table(&[("0.0.0.0/0", "10.0.0.0/24")]), "/spec/routes/0/targetRef", "is a block"),
@@ -269,7 +277,10 @@ async fn what_is_immutable_stays_but_its_spelling_may_change() {
     let body = with(with(instance(), "/spec/skuRef", json!("cx33")), "/spec/zone", json!("other"));
     let found = world.violations(Kind::Instance, "i", body).await;
     let rules: Vec<_> = found.iter().map(|v| v.rule.as_str()).collect();
-    assert!(rules.iter().any(|r| r.starts_with("skuRef is immutable and is \"seca.compute/v1/tenants/public/skus/cx23\"")), "{rules:?}");
+    assert!(
+        rules.iter().any(|r| r.starts_with("skuRef is immutable and is \"seca.compute/v1/tenants/public/skus/cx23\"")),
+        "{rules:?}"
+    );
     assert!(rules.iter().any(|r| r.starts_with("zone is immutable and is \"fsn1\"")), "{rules:?}");
 
     let shrunk = world.violations(Kind::BlockStorage, "disk", volume(19)).await;
@@ -285,14 +296,24 @@ async fn a_volume_that_keeps_the_server_of_a_deleted_instance_boots_no_other_yet
     let (disk, first) = (key(Kind::BlockStorage, "disk"), key(Kind::Instance, "first"));
     world.create(Kind::Instance, "first", instance()).await;
     world.claim(&disk, &first).await;
-    world.commit(&disk, Verdict::Working, json!({"backing": "server"})).await;
+    world.commit(&disk, Verdict::Working, json!({"backing": "none"})).await;
     world.create(Kind::Instance, "waits-for-the-first", instance()).await;
     world.put(&first, instance()).await.unwrap();
 
     world.commit(&first, Verdict::Working, json!({"everStarted": true})).await;
     world.delete(&first).await.unwrap();
-    let found = world.violations(Kind::Instance, "third", instance()).await;
-    assert_eq!(found[0].pointer, "/spec/bootVolume/deviceRef");
-    assert!(found[0].rule.contains("comes with a later release"), "{found:?}");
+    let check = async |name: &str, body: Value| {
+        let found = world.violations(Kind::Instance, name, body).await;
+        assert_eq!(found[0].pointer, "/spec/bootVolume/deviceRef");
+        assert!(found[0].rule.contains("comes with a later release"), "{found:?}");
+    };
+    check("while-the-first-is-leaving", instance()).await;
     world.put(&key(Kind::Instance, "waits-for-the-first"), instance()).await.unwrap();
+
+    world.create(Kind::BlockStorage, "left", volume(20)).await;
+    world.commit(&key(Kind::BlockStorage, "left"), Verdict::Working, json!({"backing": "server"})).await;
+    let body = with(instance(), "/spec/bootVolume/deviceRef", json!("block-storages/left"));
+    check("after-the-first-left", body.clone()).await;
+    // Neither can an instance that boots from elsewhere change over to it.
+    check("waits-for-the-first", body).await;
 }

@@ -1,0 +1,223 @@
+//! The proxy, put together: store, provider, vault, engine and two listeners, and how all of them stop.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use anyhow::Context as _;
+use api_server::{AdminConfig, ApiConfig, Authenticator, Limits, Off, Options, Readiness, StaticTokens};
+use control_plane::{
+    Catalog, CatalogCache,
+    engine::{Engine, EngineParts, EngineSettings},
+    kinds,
+    ports::{Clock, CloudProvider as _, Ids, ProjectFinder, Rng, Store, Vault},
+    service::{AllowAll, Bindings, ControlPlane, Parts},
+};
+use credential_vault::CredentialVault;
+use hcloud_client::{HcloudClient, HttpSettings};
+use hetzner_adapter::{AdapterSettings, HetznerProvider};
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::{
+    address::Address,
+    config::{AuthConfig, ServeConfig},
+    edge::{SystemClock, SystemRng},
+};
+
+/// A proxy that works.
+pub(crate) struct Proxy {
+    /// Where clients connect.
+    pub(crate) public: SocketAddr,
+    /// Where operators connect.
+    pub(crate) admin: SocketAddr,
+    drain: CancellationToken,
+    stop_engine: CancellationToken,
+    listeners: Vec<JoinHandle<usize>>,
+    engine: JoinHandle<()>,
+}
+
+/// What the parts of one proxy share.
+struct Shared {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+    ids: Ids,
+    catalog: CatalogCache,
+    vault: Arc<dyn Vault>,
+    provider: Arc<HetznerProvider>,
+    wake: Arc<Notify>,
+}
+
+impl Proxy {
+    /// Starts everything over a store of this release's schema. Both listeners accept when it returns.
+    pub(crate) async fn start(config: &ServeConfig, store: Arc<dyn Store>, rng: SystemRng) -> anyhow::Result<Self> {
+        let public = listen(config.listen, "the public listener", "SECA_LISTEN_ADDR or --listen").await?;
+        let admin = listen(config.admin_listen, "the admin listener", "SECA_ADMIN_LISTEN_ADDR or --admin-listen").await?;
+        let (public_address, admin_address) = (public.local_addr()?, admin.local_addr()?);
+
+        let owner = format!("{}-{}", std::process::id(), rng.token(6));
+        let shared = share(config, store, rng).await?;
+        let engine = engine(config, &shared, owner);
+        let drain = CancellationToken::new();
+        let public_router = api_server::public_router(
+            control_plane(config, &shared),
+            authenticator(&config.auth)?,
+            ApiConfig {
+                default_region: config.default_region.clone(),
+                public_base_url: config.public_base_url.clone(),
+                signing_key: config.keys.derive("skip tokens of lists"),
+                served: kinds::served().to_vec(),
+                ids: shared.ids.clone(),
+                limits: Limits::default(),
+            },
+            drain.clone(),
+        );
+        let admin_router = api_server::admin_router(
+            bindings(config, &shared),
+            Readiness::new(shared.store.clone(), drain.clone()),
+            AdminConfig {
+                token: config.admin_token.clone(),
+                default_region: config.default_region.clone(),
+                ids: shared.ids.clone(),
+                limits: Limits::default(),
+            },
+        );
+
+        let stop_engine = CancellationToken::new();
+        let listeners = [(public, public_router), (admin, admin_router)]
+            .map(|(listener, router)| tokio::spawn(api_server::serve(listener, router, Options::default(), drain.clone())));
+        let engine = tokio::spawn(engine.run(stop_engine.clone()));
+        info!(public = %public_address, admin = %admin_address, "serving");
+        Ok(Self { public: public_address, admin: admin_address, drain, stop_engine, listeners: listeners.into(), engine })
+    }
+
+    /// Ends when a part that should go on does not: a defect.
+    pub(crate) async fn failed(&mut self) {
+        let engine = &mut self.engine;
+        let [public, admin] = self.listeners.as_mut_slice() else { return };
+        tokio::select! {
+            _ = engine => {}
+            _ = public => {}
+            _ = admin => {}
+        }
+    }
+
+    /// Stops: unready at once, nothing new is accepted, requests under way are finished, then the engine gives its
+    /// leases back, so that another process need not wait for them.
+    pub(crate) async fn stop(self) {
+        info!("draining");
+        self.drain.cancel();
+        for listener in self.listeners {
+            drop(listener.await);
+        }
+        self.stop_engine.cancel();
+        drop(self.engine.await);
+        info!("stopped");
+    }
+}
+
+async fn share(config: &ServeConfig, store: Arc<dyn Store>, rng: SystemRng) -> anyhow::Result<Shared> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let rng: Arc<dyn Rng> = Arc::new(rng);
+    let vault = CredentialVault::new(&config.keys, rng.clone()).context("the keys cannot be used")?;
+    let http = HttpSettings {
+        request_timeout: config.request_timeout,
+        user_agent: concat!("secapi-proxy-hetzner/", env!("CARGO_PKG_VERSION")).to_owned(),
+        ..HttpSettings::default()
+    };
+    let client = HcloudClient::new(&http)?;
+    let provider =
+        HetznerProvider::new(Arc::new(client), clock.clone(), rng.clone(), AdapterSettings::default());
+    let (version, stored) = store.catalog().await.context("the stored catalogue cannot be read")?;
+    let entries = if version == 0 { provider.fallback_catalog() } else { stored };
+    let catalog = Catalog::new(version, entries, &config.default_region);
+    if !catalog.has_region(&config.default_region) {
+        anyhow::bail!(
+            "SECA_DEFAULT_REGION={} is not a region of the catalogue: it must be one of {}, for example fsn1",
+            config.default_region,
+            catalog.regions().join(", ")
+        );
+    }
+    Ok(Shared {
+        ids: Ids::new(clock.clone(), rng.clone()),
+        store,
+        clock,
+        rng,
+        catalog: CatalogCache::new(catalog),
+        vault: Arc::new(vault),
+        provider: Arc::new(provider),
+        wake: Arc::new(Notify::new()),
+    })
+}
+
+fn control_plane(config: &ServeConfig, shared: &Shared) -> ControlPlane {
+    ControlPlane::new(Parts {
+        store: shared.store.clone(),
+        catalog: shared.catalog.clone(),
+        authorizer: Arc::new(AllowAll),
+        tenants: config.tenants.clone(),
+        clock: shared.clock.clone(),
+        ids: shared.ids.clone(),
+        wake: shared.wake.clone(),
+    })
+}
+
+fn bindings(config: &ServeConfig, shared: &Shared) -> Bindings {
+    let finder: Arc<dyn ProjectFinder> = shared.provider.clone();
+    Bindings::new(
+        shared.store.clone(),
+        shared.vault.clone(),
+        finder,
+        shared.ids.clone(),
+        config.endpoints.clone(),
+        shared.wake.clone(),
+    )
+}
+
+fn engine(config: &ServeConfig, shared: &Shared, owner: String) -> Engine<HetznerProvider> {
+    let settings = EngineSettings {
+        lease_ttl: config.lease_ttl,
+        late_window: config.late_window,
+        stop_grace: config.stop_grace,
+        catalog_refresh: config.catalog_refresh,
+        default_region: config.default_region.clone(),
+        ..EngineSettings::new(owner, config.endpoints.default.clone())
+    };
+    Engine::new(EngineParts {
+        store: shared.store.clone(),
+        provider: shared.provider.clone(),
+        vault: shared.vault.clone(),
+        clock: shared.clock.clone(),
+        rng: shared.rng.clone(),
+        catalog: shared.catalog.clone(),
+        wake: shared.wake.clone(),
+        settings,
+    })
+}
+
+fn authenticator(auth: &AuthConfig) -> anyhow::Result<Arc<dyn Authenticator>> {
+    Ok(match auth {
+        AuthConfig::Off => Arc::new(Off),
+        AuthConfig::Static(path) => Arc::new(StaticTokens::load(path)?),
+    })
+}
+
+/// Binds a listener. `what` and `remedy` complete the sentence when that fails.
+pub(crate) async fn listen(address: Address, what: &str, remedy: &str) -> anyhow::Result<TcpListener> {
+    let mut failure = None;
+    for candidate in address.candidates() {
+        match TcpListener::bind(candidate).await {
+            Ok(listener) => return Ok(listener),
+            // Another program has the port on all interfaces: a second one on IPv4 alone would be a trap.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                anyhow::bail!(
+                    "{what} cannot use port {}: another program listens on {address}; stop it, or choose another address with {remedy} (port 0 takes a free one)",
+                    address.port()
+                )
+            }
+            Err(error) => failure = Some(error),
+        }
+    }
+    let error = failure.unwrap_or_else(|| io::Error::other("no address"));
+    Err(anyhow::anyhow!("{what} cannot listen on {address}: {error}; choose another address with {remedy}"))
+}

@@ -1,0 +1,191 @@
+//! The accept loop over real sockets. Deadlines are short here and are waited for, never slept through.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use api_server::{Options, serve};
+use axum::{Router, extract::State, routing::get};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Longer than any deadline of a test: only a hang reaches it.
+const HANG: Duration = Duration::from_secs(20);
+const SHORT: Duration = Duration::from_millis(300);
+const LONG: Duration = Duration::from_secs(600);
+
+#[derive(Clone, Default)]
+struct Gate {
+    entered: Arc<Notify>,
+    open: Arc<Notify>,
+}
+
+struct Server {
+    address: SocketAddr,
+    cancel: CancellationToken,
+    gate: Gate,
+    task: JoinHandle<usize>,
+}
+
+async fn start(options: Options) -> Server {
+    let gate = Gate::default();
+    let held = async |State(gate): State<Gate>| {
+        gate.entered.notify_one();
+        gate.open.notified().await;
+        "held"
+    };
+    let router = Router::new().route("/", get(async || "fine")).route("/held", get(held)).with_state(gate.clone());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let cancel = CancellationToken::new();
+    let task = tokio::spawn(serve(listener, router, options, cancel.clone()));
+    Server { address, cancel, gate, task }
+}
+
+fn options() -> Options {
+    Options { connections: 8, header_timeout: LONG, idle_timeout: LONG, drain_timeout: LONG }
+}
+
+impl Server {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    async fn end(self) -> usize {
+        self.cancel.cancel();
+        timeout(HANG, self.task).await.unwrap().unwrap()
+    }
+}
+
+/// Reads until the server closes.
+async fn to_the_end(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    // A reset is an end, too.
+    let _ = timeout(HANG, stream.read_to_end(&mut bytes)).await.expect("the server closes");
+    String::from_utf8(bytes).unwrap()
+}
+
+async fn exchange(stream: &mut TcpStream, path: &str) -> String {
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
+    answer(stream).await
+}
+
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut seen = Vec::new();
+    let mut chunk = [0; 512];
+    while !seen.ends_with(b"fine") && !seen.ends_with(b"held") {
+        let read = timeout(HANG, stream.read(&mut chunk)).await.unwrap().unwrap();
+        assert_ne!(read, 0, "closed after {}", String::from_utf8_lossy(&seen));
+        seen.extend(&chunk[..read]);
+    }
+    String::from_utf8(seen).unwrap()
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_end_is_cut_whether_it_is_the_first_or_a_later_one() {
+    let server = start(Options { header_timeout: SHORT, ..options() }).await;
+    let mut first = server.connect().await;
+    first.write_all(b"GET / HT").await.unwrap();
+    assert_eq!(to_the_end(&mut first).await, "");
+
+    let mut later = server.connect().await;
+    exchange(&mut later, "/").await;
+    let begun = Instant::now();
+    later.write_all(b"GET / HTTP/1.1\r\nx: ").await.unwrap();
+    // Bytes that trickle in do not prolong it.
+    while later.write_all(b"y").await.is_ok() && begun.elapsed() < HANG {
+        if let Ok(Ok(0) | Err(_)) = timeout(SHORT / 10, later.read(&mut [0; 64])).await {
+            break;
+        }
+    }
+    assert!(begun.elapsed() < HANG, "it was never cut");
+    assert_eq!(server.end().await, 0);
+}
+
+#[tokio::test]
+async fn an_idle_connection_outlives_the_head_deadline_and_is_used_again() {
+    let server = start(Options { header_timeout: SHORT, ..options() }).await;
+    let mut kept = server.connect().await;
+    exchange(&mut kept, "/").await;
+    // Nothing comes, and nothing closes, for longer than a head may take.
+    assert!(timeout(SHORT * 3, kept.read(&mut [0; 1])).await.is_err(), "closed while idle");
+    assert!(exchange(&mut kept, "/").await.starts_with("HTTP/1.1 200"));
+    assert_eq!(server.end().await, 0);
+}
+
+#[tokio::test]
+async fn an_idle_connection_ends_after_its_own_deadline_and_a_request_under_way_does_not() {
+    let server = start(Options { idle_timeout: SHORT, ..options() }).await;
+    let mut silent = server.connect().await;
+    let mut used = server.connect().await;
+    exchange(&mut used, "/").await;
+    let mut busy = server.connect().await;
+    busy.write_all(b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    timeout(HANG, server.gate.entered.notified()).await.unwrap();
+    assert_eq!(to_the_end(&mut silent).await, "");
+    assert_eq!(to_the_end(&mut used).await, "");
+    assert!(timeout(SHORT * 2, busy.read(&mut [0; 1])).await.is_err(), "a request was cut");
+    server.gate.open.notify_one();
+    assert!(answer(&mut busy).await.ends_with("held"));
+    assert_eq!(server.end().await, 0);
+}
+
+#[tokio::test]
+async fn draining_accepts_nothing_closes_idle_connections_and_finishes_requests() {
+    let server = start(options()).await;
+    let mut idle = server.connect().await;
+    exchange(&mut idle, "/").await;
+    let mut busy = server.connect().await;
+    busy.write_all(b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    timeout(HANG, server.gate.entered.notified()).await.unwrap();
+
+    server.cancel.cancel();
+    assert_eq!(to_the_end(&mut idle).await, "");
+    timeout(HANG, async { while TcpStream::connect(server.address).await.is_ok() {} }).await.expect("nobody listens");
+    assert!(!server.task.is_finished());
+
+    server.gate.open.notify_one();
+    let text = to_the_end(&mut busy).await;
+    assert!(text.ends_with("held") && text.contains("connection: close"), "{text}");
+    assert_eq!(server.end().await, 0);
+}
+
+#[tokio::test]
+async fn a_request_that_outlives_the_drain_is_cut_and_counted() {
+    let server = start(Options { drain_timeout: SHORT, ..options() }).await;
+    let mut busy = server.connect().await;
+    busy.write_all(b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    timeout(HANG, server.gate.entered.notified()).await.unwrap();
+    server.cancel.cancel();
+    assert_eq!(to_the_end(&mut busy).await, "");
+    assert_eq!(server.end().await, 1);
+}
+
+#[tokio::test]
+async fn connections_over_the_cap_wait_for_a_slot() {
+    let server = start(Options { connections: 1, ..options() }).await;
+    let mut first = server.connect().await;
+    exchange(&mut first, "/").await;
+    let mut second = server.connect().await;
+    second.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert!(timeout(SHORT, second.read(&mut [0; 1])).await.is_err(), "served over the cap");
+    drop(first);
+    assert!(answer(&mut second).await.ends_with("fine"));
+    assert_eq!(server.end().await, 0);
+}
+
+#[tokio::test]
+async fn a_head_without_bounds_is_refused() {
+    let server = start(options()).await;
+    let mut stream = server.connect().await;
+    let head = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(200_000));
+    let _ = stream.write_all(head.as_bytes()).await;
+    let text = to_the_end(&mut stream).await;
+    assert!(text.is_empty() || text.starts_with("HTTP/1.1 431"), "{text}");
+    assert_eq!(server.end().await, 0);
+}

@@ -1,0 +1,603 @@
+//! What each kind comes to at the provider, told by rows and snapshots.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod world;
+
+use control_plane::{ActionKind, Reason, ports::Plan};
+use hetzner_adapter::{call::Call, naming};
+use seca_api::{Kind, ResourceState};
+use serde_json::json;
+use world::World;
+
+const ACTIVE: ResourceState = ResourceState::Active;
+const CREATING: ResourceState = ResourceState::Creating;
+const ERROR: ResourceState = ResourceState::Error;
+
+/// A world with an instance `i` that boots from `v`, settled.
+fn with_instance(image: Option<&str>) -> World {
+    let mut world = World::default();
+    world.volume("v", image);
+    world.instance("i", "v");
+    world.settle();
+    world
+}
+
+fn power(world: &World) -> String {
+    world.status(Kind::Instance, "i")["powerState"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn all_kinds_are_mapped_that_the_control_plane_serves() {
+    let mut served = control_plane::kinds::served().to_vec();
+    let mut mapped = hetzner_adapter::kinds();
+    served.sort();
+    mapped.sort();
+    assert_eq!(served, mapped);
+}
+
+#[test]
+fn a_lifecycle_leaves_nothing_behind() {
+    let mut world = World::default();
+    world.put(Kind::Network, "n", json!({"cidr": {"ipv4": "10.1.0.0/16"}, "skuRef": "skus/hcloud-network"}));
+    world.put(Kind::InternetGateway, "g", json!({}));
+    world.put(
+        Kind::RouteTable,
+        "n/r",
+        json!({"routes": [{"destinationCidrBlock": "0.0.0.0/0", "targetRef": "internet-gateways/g"}]}),
+    );
+    world.put(Kind::Subnet, "n/s", json!({"cidr": {"ipv4": "10.1.1.0/24"}, "zone": "fsn1", "routeTableRef": "r"}));
+    world.volume("v", Some("ubuntu-24.04"));
+    world.instance("i", "v");
+    world.settle();
+    for (kind, name) in [(Kind::Network, "n"), (Kind::Subnet, "n/s"), (Kind::BlockStorage, "v")] {
+        world.check(kind, name, ACTIVE, None);
+    }
+    world.check(Kind::InternetGateway, "g", ACTIVE, Some("NotInEffect"));
+    world.check(Kind::RouteTable, "n/r", ACTIVE, Some("NotInEffect"));
+    world.check(Kind::Instance, "i", ACTIVE, Some("PlaceholderInterface"));
+    assert_eq!(world.operations(), ["create_network", "add_subnet", "create_firewall", "create_server"]);
+    assert_eq!(power(&world), "off");
+
+    assert!(world.act("i", ActionKind::Start));
+    world.settle();
+    assert_eq!((power(&world).as_str(), world.operations()), ("on", vec!["poweron"]));
+    assert!(world.act("i", ActionKind::Restart));
+    world.settle();
+    assert_eq!((power(&world).as_str(), world.operations()), ("on", vec!["reboot"]));
+    assert!(world.act("i", ActionKind::Stop));
+    world.settle();
+    assert_eq!(power(&world), "off");
+    let stop = world.operations();
+    assert_eq!((stop.first(), stop.last()), (Some(&"shutdown"), Some(&"poweroff")), "{stop:?}");
+
+    world.delete(Kind::Instance, "i");
+    world.settle();
+    assert_eq!(world.operations(), ["update_server"], "the server passes to the volume");
+    world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeHeld"));
+    for (kind, name) in [(Kind::BlockStorage, "v"), (Kind::Subnet, "n/s"), (Kind::RouteTable, "n/r")] {
+        world.delete(kind, name);
+    }
+    world.settle();
+    world.delete(Kind::Network, "n");
+    world.delete(Kind::InternetGateway, "g");
+    world.settle();
+    world.delete(Kind::Workspace, "w");
+    world.settle();
+    assert!(world.rows.is_empty() && world.model.is_empty(), "{:?}", world.model);
+}
+
+// -- block storages ---------------------------------------------------------------------------------------------
+
+#[test]
+fn a_blank_block_storage_is_a_volume_and_grows() {
+    let mut world = World::default();
+    world.volume("v", None);
+    world.settle();
+    assert_eq!(
+        (world.operations(), world.status(Kind::BlockStorage, "v")),
+        (vec!["create_volume"], json!({"sizeGB": 20}))
+    );
+    world.put(Kind::BlockStorage, "v", json!({"skuRef": "hcloud-volume", "sizeGB": 30}));
+    world.settle();
+    assert_eq!(
+        (world.operations(), world.status(Kind::BlockStorage, "v")),
+        (vec!["resize_volume"], json!({"sizeGB": 30}))
+    );
+    world.delete(Kind::BlockStorage, "v");
+    world.settle();
+    assert!(world.model.is_empty());
+}
+
+#[test]
+fn sizes_that_a_volume_cannot_have_are_told() {
+    for (size, real, state, reason) in [
+        (5, Some(10), ACTIVE, Some("SizeAdjusted")),
+        (10, Some(10), ACTIVE, None),
+        (10_240, Some(10_240), ACTIVE, None),
+        (10_241, None, ERROR, Some("ProviderRefused")),
+    ] {
+        let mut world = World::default();
+        world.put(Kind::BlockStorage, "v", json!({"skuRef": "hcloud-volume", "sizeGB": size}));
+        world.settle();
+        world.check(Kind::BlockStorage, "v", state, reason);
+        assert_eq!(
+            world.status(Kind::BlockStorage, "v").get("sizeGB").cloned(),
+            real.map(|real| json!(real)),
+            "{size}"
+        );
+    }
+}
+
+#[test]
+fn a_block_storage_from_an_image_needs_nothing_until_an_instance_boots_from_it() {
+    let mut world = World::default();
+    world.volume("v", Some("ubuntu-24.04"));
+    world.settle();
+    world.check(Kind::BlockStorage, "v", ACTIVE, None);
+    assert!(world.model.is_empty());
+    world.instance("i", "v");
+    world.settle();
+    let status = world.status(Kind::BlockStorage, "v");
+    assert_eq!(status["attachedTo"]["resource"], "seca.compute/v1/tenants/t/workspaces/w/instances/i");
+}
+
+#[test]
+fn a_blank_volume_is_released_when_an_instance_boots_from_it() {
+    let mut world = World::default();
+    world.volume("v", None);
+    world.settle();
+    world.instance("i", "v");
+    world.settle();
+    assert_eq!(world.operations(), ["create_volume", "delete_volume", "create_firewall", "create_server"]);
+    world.check(Kind::BlockStorage, "v", ACTIVE, None);
+    world.check(Kind::Instance, "i", ACTIVE, Some("BootImageDefaulted"));
+    // Never started: the disk is nobody's, and the volume becomes a blank one again.
+    world.delete(Kind::Instance, "i");
+    world.settle();
+    assert_eq!(world.operations(), ["delete_server", "delete_firewall", "create_volume"]);
+}
+
+#[test]
+fn a_vanished_volume_is_an_error_and_is_not_made_again() {
+    let mut world = World::default();
+    world.volume("v", None);
+    world.settle();
+    world.model.volumes.clear();
+    world.forget();
+    world.operations();
+    world.settle();
+    world.check(Kind::BlockStorage, "v", ERROR, Some("BackingLost"));
+    assert!(world.operations().is_empty());
+    world.delete(Kind::BlockStorage, "v");
+    world.settle();
+    assert!(world.find(Kind::BlockStorage, "v").is_none());
+}
+
+// -- instances --------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_server_is_made_off_closed_and_ours() {
+    let mut world = World::default();
+    world.volume("v", Some("ubuntu-24.04"));
+    let uid = world.put(
+        Kind::Instance,
+        "web.front",
+        json!({"skuRef": "skus/seca.ds", "zone": "fsn1", "userData": "secret!",
+               "bootVolume": {"deviceRef": "block-storages/v"}}),
+    );
+    // Claim; then the volume sees its holder; then the firewall.
+    while !matches!(&world.plan(uid).plan, Plan::Act(step) if step.operation == "create_server") {
+        let uids: Vec<_> = world.rows.keys().copied().collect();
+        for uid in uids {
+            if !matches!(&world.plan(uid).plan, Plan::Act(step) if step.operation == "create_server") {
+                world.look(uid);
+            }
+        }
+    }
+    let Plan::Act(step) = world.plan(uid).plan else { panic!("no step") };
+    let Call::CreateServer(body) = Call::of(&step).unwrap() else { panic!("another call") };
+    assert_eq!((&*body.server_type, &*body.image, body.location.as_deref()), ("ccx13", "161547269", Some("fsn1")));
+    assert!(body.name.starts_with("web-front-") && naming::is_label_value(&body.name));
+    assert_eq!(body.firewalls.len(), 1);
+    let public = body.public_net.unwrap();
+    assert_eq!((public.enable_ipv4, public.enable_ipv6), (false, true));
+    let label = |name: &str| body.labels[name].as_str();
+    assert_eq!((label("seca.managed"), label("seca.installation"), label("seca.kind")), ("true", "inst-1", "instance"));
+    assert_eq!((label("seca.tenant"), label("seca.workspace"), label("seca.name")), ("t", "w", "web.front"));
+    assert_eq!(label("seca.uid"), uid.to_string());
+    // User data is with the step, but in no record of it.
+    assert!(step.secret.is_some());
+    let record = serde_json::to_string(&step).unwrap();
+    assert!(!record.contains("secret!") && !format!("{step:?}").contains("secret!"));
+}
+
+#[test]
+fn the_default_image_fits_the_architecture_and_a_wrong_one_is_refused() {
+    let boot = |sku: &str, image: Option<&str>| {
+        let mut world = World::default();
+        world.volume("v", image);
+        let mut spec = World::instance_spec("v");
+        spec["skuRef"] = json!({"resource": format!("skus/{sku}")});
+        world.put(Kind::Instance, "i", spec);
+        world.settle();
+        let image = world.calls.iter().find_map(|(_, call)| match call {
+            Call::CreateServer(body) => Some(body.image.clone()),
+            _ => None,
+        });
+        (image, world.row(Kind::Instance, "i").conditions[0].reason.clone().unwrap())
+    };
+    let default = "BootImageDefaulted".to_owned();
+    assert_eq!(boot("cx23", None), (Some("161547269".into()), default.clone()));
+    assert_eq!(boot("cax11", None), (Some("161547270".into()), default));
+    assert_eq!(boot("cx23", Some("debian-12")).0.as_deref(), Some("114690387"));
+    assert_eq!(boot("cax11", Some("ubuntu-24.04-arm64")).0.as_deref(), Some("161547270"));
+    assert_eq!(boot("cax11", Some("ubuntu-24.04")), (None, "ProviderRefused".into()));
+    assert_eq!(boot("cx23", Some("mine")), (None, "Unsupported".into()));
+}
+
+#[test]
+fn a_second_instance_of_a_boot_volume_waits() {
+    let mut world = with_instance(Some("ubuntu-24.04"));
+    world.instance("j", "v");
+    world.settle();
+    world.check(Kind::Instance, "j", CREATING, Some("BootVolumeInUse"));
+    assert_eq!(world.model.servers.len(), 1);
+    // Never started: the volume is free again, and the second one gets it.
+    world.delete(Kind::Instance, "i");
+    world.settle();
+    world.check(Kind::Instance, "j", ACTIVE, Some("PlaceholderInterface"));
+    assert_eq!(world.model.servers.len(), 1);
+}
+
+#[test]
+fn a_volume_with_a_held_server_boots_nobody_and_takes_it_along() {
+    let mut world = with_instance(Some("ubuntu-24.04"));
+    world.act("i", ActionKind::Start);
+    world.settle();
+    world.delete(Kind::Instance, "i");
+    world.settle();
+    assert!(world.operations().ends_with(&["poweroff", "update_server"]));
+    let server = &world.model.servers[0];
+    let volume = world.row(Kind::BlockStorage, "v");
+    assert_eq!(server.name, naming::object_name("v", volume.uid));
+    assert_eq!(
+        (server.labels["seca.uid"].clone(), server.labels["seca.kind"].as_str()),
+        (volume.uid.to_string(), "block-storage")
+    );
+    world.instance("j", "v");
+    world.settle();
+    world.check(Kind::Instance, "j", CREATING, Some("BootVolumeHeld"));
+    world.delete(Kind::Instance, "j");
+    world.settle();
+    world.delete(Kind::BlockStorage, "v");
+    world.settle();
+    assert!(world.model.is_empty());
+}
+
+#[test]
+fn a_volume_that_goes_with_its_instance_keeps_no_server() {
+    let mut world = with_instance(Some("ubuntu-24.04"));
+    world.act("i", ActionKind::Start);
+    world.settle();
+    world.operations();
+    world.delete(Kind::Instance, "i");
+    world.delete(Kind::BlockStorage, "v");
+    world.settle();
+    assert_eq!(world.operations(), ["delete_server", "delete_firewall"]);
+    assert!(world.model.is_empty());
+}
+
+#[test]
+fn a_vanished_server_is_made_again_only_if_it_never_ran() {
+    let mut world = with_instance(Some("ubuntu-24.04"));
+    world.model.servers.clear();
+    world.forget();
+    world.settle();
+    world.check(Kind::Instance, "i", ACTIVE, Some("PlaceholderInterface"));
+    assert_eq!(world.model.servers.len(), 1);
+    world.act("i", ActionKind::Start);
+    world.settle();
+    world.model.servers.clear();
+    world.forget();
+    world.settle();
+    world.check(Kind::Instance, "i", ERROR, Some("BackingLost"));
+    world.check(Kind::BlockStorage, "v", ERROR, Some("BackingLost"));
+    assert!(world.model.servers.is_empty());
+}
+
+#[test]
+fn power_by_other_hands_changes_the_status_only() {
+    let mut world = with_instance(Some("ubuntu-24.04"));
+    assert_eq!(world.status(Kind::Instance, "i").get("powerStateSince"), None);
+    world.act("i", ActionKind::Start);
+    world.settle();
+    let since = world.status(Kind::Instance, "i")["powerStateSince"].clone();
+    assert!(since.is_string());
+    world.now += 5_000;
+    world.settle();
+    assert_eq!(world.status(Kind::Instance, "i")["powerStateSince"], since, "it changes with the power only");
+    world.model.servers[0].status = "off".into();
+    world.forget();
+    world.operations();
+    world.settle();
+    assert_eq!((power(&world).as_str(), world.operations()), ("off", vec![]));
+    world.check(Kind::Instance, "i", ACTIVE, Some("PlaceholderInterface"));
+    assert_ne!(world.status(Kind::Instance, "i")["powerStateSince"], since);
+    // Restart judges by the desired power, which is on.
+    assert!(world.act("i", ActionKind::Restart));
+    world.settle();
+    assert_eq!((power(&world).as_str(), world.operations()), ("on", vec!["poweron"]));
+}
+
+#[test]
+fn an_instance_that_is_to_start_is_active_only_when_it_is_on() {
+    let mut world = World::default();
+    world.volume("v", Some("ubuntu-24.04"));
+    world.put_with(Kind::Instance, "i", World::instance_spec("v"), true);
+    world.settle();
+    assert_eq!(power(&world), "on");
+    let states: Vec<_> = world.row(Kind::Instance, "i").conditions.iter().rev().map(|c| c.state).collect();
+    assert_eq!(states, [ResourceState::Pending, CREATING, ACTIVE]);
+}
+
+#[test]
+fn that_a_disk_holds_data_is_committed_before_the_power_goes_on() {
+    let mut world = with_instance(Some("ubuntu-24.04"));
+    world.act("i", ActionKind::Start);
+    let Plan::Act(step) = world.plan_of(Kind::Instance, "i").plan else { panic!("no step") };
+    let marked: Vec<_> =
+        step.marks.iter().filter(|mark| mark.facts["everStarted"] == json!(true)).map(|m| m.uid).collect();
+    assert_eq!(marked, [world.row(Kind::Instance, "i").uid, world.row(Kind::BlockStorage, "v").uid]);
+    assert_eq!((step.operation.as_str(), step.action_seq), ("poweron", None));
+}
+
+#[test]
+fn a_guest_that_ignores_the_shutdown_loses_its_power_when_the_grace_is_over() {
+    let mut world = with_instance(Some("ubuntu-24.04"));
+    world.act("i", ActionKind::Start);
+    world.settle();
+    world.act("i", ActionKind::Stop);
+    let uid = world.row(Kind::Instance, "i").uid;
+    assert_eq!(world.planned_call(Kind::Instance, "i").operation(), "shutdown");
+    world.look(uid);
+    assert_eq!(world.planned_call(Kind::Instance, "i").operation(), "read");
+    // Another process takes over: nobody knows whether the guest was asked, and the clock goes on.
+    world.forget();
+    assert_eq!(world.planned_call(Kind::Instance, "i").operation(), "shutdown");
+    world.look(uid);
+    world.now += i64::try_from(world::GRACE.as_millis()).unwrap();
+    assert_eq!(world.planned_call(Kind::Instance, "i").operation(), "poweroff");
+    // A delete ends the grace at once.
+    world.now -= i64::try_from(world::GRACE.as_millis()).unwrap();
+    world.delete(Kind::Instance, "i");
+    assert_eq!(world.planned_call(Kind::Instance, "i").operation(), "poweroff");
+}
+
+#[test]
+fn a_restart_is_done_with_its_step_and_resets_only_what_does_not_reboot() {
+    let mut world = with_instance(Some("ubuntu-24.04"));
+    world.act("i", ActionKind::Start);
+    world.settle();
+    world.act("i", ActionKind::Restart);
+    let uid = world.row(Kind::Instance, "i").uid;
+    let Plan::Act(step) = world.plan(uid).plan else { panic!("no step") };
+    assert_eq!((step.operation.as_str(), step.action_seq), ("reboot", Some(2)));
+    let mark = step.marks[0].clone();
+    control_plane::state::merge(&mut world.row_mut(Kind::Instance, "i").facts, &mark.facts);
+    for (attempts, operation) in [(0, "reboot"), (2, "reboot"), (3, "reset")] {
+        let mut bundle = world.bundle(uid);
+        bundle.attempts = attempts;
+        let Plan::Act(step) = world.plan_bundle(&bundle).plan else { panic!("no step") };
+        assert_eq!(step.operation, operation, "{attempts}");
+    }
+}
+
+#[test]
+fn nothing_is_done_to_a_server_that_is_busy() {
+    for (status, locked) in [("off", true), ("initializing", false), ("starting", false), ("migrating", false)] {
+        let mut world = with_instance(Some("ubuntu-24.04"));
+        world.act("i", ActionKind::Start);
+        world.model.servers[0].status = status.into();
+        world.model.servers[0].locked = locked;
+        world.forget();
+        assert_eq!(world.planned_call(Kind::Instance, "i").operation(), "read", "{status} {locked}");
+        world.delete(Kind::Instance, "i");
+        assert_eq!(world.planned_call(Kind::Instance, "i").operation(), "read", "{status} {locked}");
+    }
+    // Where nothing is asked for, nobody watches.
+    let mut world = with_instance(Some("ubuntu-24.04"));
+    world.model.servers[0].locked = true;
+    world.forget();
+    assert_eq!(world.plan_of(Kind::Instance, "i").plan, Plan::Nothing);
+}
+
+#[test]
+fn a_change_that_needs_a_new_server_is_told() {
+    let mut world = with_instance(Some("ubuntu-24.04"));
+    let mut spec = World::instance_spec("v");
+    spec["userData"] = json!("#cloud-config");
+    world.put(Kind::Instance, "i", spec);
+    world.operations();
+    world.settle();
+    world.check(Kind::Instance, "i", ACTIVE, Some("AppliesOnRecreate"));
+    assert!(world.operations().is_empty());
+    world.put(Kind::Instance, "i", World::instance_spec("v"));
+    world.settle();
+    world.check(Kind::Instance, "i", ACTIVE, Some("PlaceholderInterface"));
+}
+
+#[test]
+fn labels_that_somebody_took_away_do_not_lose_the_server() {
+    let mut world = with_instance(Some("ubuntu-24.04"));
+    world.model.servers[0].labels.clear();
+    world.forget();
+    world.operations();
+    world.settle();
+    assert!(world.operations().is_empty());
+    world.delete(Kind::Instance, "i");
+    world.settle();
+    assert!(world.model.is_empty());
+}
+
+#[test]
+fn while_something_is_tried_again_its_reason_stays() {
+    let mut world = with_instance(Some("ubuntu-24.04"));
+    world.act("i", ActionKind::Start);
+    let uid = world.row(Kind::Instance, "i").uid;
+    let newest = &mut world.row_mut(Kind::Instance, "i").conditions[0];
+    newest.reason = Some("CapacityUnavailable".into());
+    newest.message = Some("none left".into());
+    let note = |attempts| {
+        let mut bundle = world.bundle(uid);
+        bundle.attempts = attempts;
+        world.plan_bundle(&bundle).note.map(|note| note.reason)
+    };
+    assert_eq!((note(0), note(1)), (None, Some(Reason::CapacityUnavailable)));
+}
+
+// -- networks ---------------------------------------------------------------------------------------------------
+
+fn network(world: &mut World, cidr: &str) {
+    world.put(Kind::Network, "n", json!({"cidr": {"ipv4": cidr}, "skuRef": "hcloud-network"}));
+    world.settle();
+}
+
+fn subnet(world: &mut World, name: &str, cidr: &str) {
+    world.put(Kind::Subnet, name, json!({"cidr": {"ipv4": cidr}}));
+    world.settle();
+}
+
+#[test]
+fn a_network_grows_in_place_and_is_replaced_only_while_it_is_empty() {
+    let mut world = World::default();
+    network(&mut world, "10.0.0.0/24");
+    network(&mut world, "10.0.0.0/16");
+    network(&mut world, "10.9.0.0/16");
+    assert_eq!(world.operations(), ["create_network", "change_ip_range", "delete_network", "create_network"]);
+    subnet(&mut world, "n/a", "10.9.1.0/24");
+    network(&mut world, "10.8.0.0/16");
+    world.check(Kind::Network, "n", ACTIVE, Some("AppliesOnRecreate"));
+    assert_eq!(world.status(Kind::Network, "n")["cidr"]["ipv4"], "10.9.0.0/16", "the status shows what is");
+}
+
+#[test]
+fn a_network_repeats_its_blocks_and_names_what_carries_nothing() {
+    for (cidr, more, reason) in [
+        (json!({"ipv4": "10.0.0.0/16", "ipv6": "fd00::/56"}), json!(null), Some("IPv6Unsupported")),
+        (json!({"ipv6": "fd00::/56"}), json!(null), Some("IPv6Unsupported")),
+        (json!({"ipv4": "10.0.0.0/16"}), json!([{"ipv4": "10.5.0.0/16"}]), Some("PartlySupported")),
+        (json!({"ipv4": "10.0.0.0/16"}), json!(null), None),
+    ] {
+        let mut world = World::default();
+        world.put(Kind::Network, "n", json!({"cidr": cidr, "additionalCidrs": more, "skuRef": "x"}));
+        world.settle();
+        world.check(Kind::Network, "n", ACTIVE, reason);
+        assert_eq!(world.status(Kind::Network, "n")["cidr"], cidr);
+        assert_eq!(world.status(Kind::Network, "n").get("additionalCidrs").cloned().unwrap_or_default(), more);
+    }
+}
+
+#[test]
+fn an_open_block_is_chosen_free_of_overlap() {
+    let mut world = World::default();
+    network(&mut world, "10.0.0.0/16");
+    world.put(Kind::Network, "m", json!({"cidr": {"ipv4": "0.0.0.0/16"}, "skuRef": "x"}));
+    world.settle();
+    assert_eq!(world.status(Kind::Network, "m")["cidr"]["ipv4"], "10.1.0.0/16");
+    world.check(Kind::Network, "m", ACTIVE, None);
+}
+
+#[test]
+fn of_two_subnets_with_overlapping_blocks_the_second_waits_across_takeovers() {
+    let mut world = World::default();
+    network(&mut world, "10.0.0.0/16");
+    subnet(&mut world, "n/a", "10.0.1.0/24");
+    for block in ["10.0.1.0/24", "10.0.0.0/22"] {
+        subnet(&mut world, "n/b", block);
+        world.check(Kind::Subnet, "n/b", CREATING, Some("AddressConflict"));
+        world.forget();
+        world.settle();
+        world.check(Kind::Subnet, "n/b", CREATING, Some("AddressConflict"));
+        world.check(Kind::Subnet, "n/a", ACTIVE, None);
+    }
+    // The one that waits owns nothing: its deletion takes nothing away.
+    world.operations();
+    world.delete(Kind::Subnet, "n/b");
+    world.settle();
+    assert!(world.operations().is_empty());
+    subnet(&mut world, "n/b", "10.0.1.0/24");
+    world.delete(Kind::Subnet, "n/a");
+    world.settle();
+    world.check(Kind::Subnet, "n/b", ACTIVE, None);
+    assert_eq!(world.operations(), ["delete_subnet", "add_subnet"]);
+}
+
+#[test]
+fn two_subnets_that_were_tried_at_once_do_not_both_get_the_block() {
+    let mut world = World::default();
+    network(&mut world, "10.0.0.0/16");
+    subnet(&mut world, "n/a", "10.0.1.0/24");
+    let range = json!("10.0.1.0/24");
+    world.put(Kind::Subnet, "n/b", json!({"cidr": {"ipv4": range}}));
+    // It was planned before the other's answer came: its mark is set, its call was refused.
+    world.row_mut(Kind::Subnet, "n/b").facts.insert("ipRange".into(), range);
+    world.settle();
+    world.check(Kind::Subnet, "n/b", CREATING, Some("AddressConflict"));
+    assert_eq!(world.facts(Kind::Subnet, "n/b").get("ipRange"), None);
+}
+
+#[test]
+fn a_subnet_moves_and_comes_back_when_it_vanishes() {
+    let mut world = World::default();
+    network(&mut world, "10.0.0.0/16");
+    subnet(&mut world, "n/a", "10.0.1.0/24");
+    subnet(&mut world, "n/a", "10.0.2.0/24");
+    assert_eq!(world.operations(), ["create_network", "add_subnet", "delete_subnet", "add_subnet"]);
+    world.model.networks[0].subnets.clear();
+    world.forget();
+    world.settle();
+    assert_eq!(world.operations(), ["add_subnet"]);
+    // A whole network is removed with one call.
+    world.delete(Kind::Subnet, "n/a");
+    world.delete(Kind::Network, "n");
+    world.settle();
+    assert_eq!(world.operations(), ["delete_network"]);
+}
+
+#[test]
+fn routes_tell_each_for_itself_why_they_carry_nothing() {
+    let mut world = with_instance(Some("ubuntu-24.04"));
+    network(&mut world, "10.0.0.0/16");
+    world.put(Kind::InternetGateway, "g", json!({"egressOnly": true}));
+    let route = |target: &str| json!({"destinationCidrBlock": "0.0.0.0/0", "targetRef": {"resource": target}});
+    let targets = ["internet-gateways/g", "instances/i", "instances/none", "10.0.0.9"];
+    world.put(Kind::RouteTable, "n/r", json!({"routes": targets.map(route)}));
+    world.settle();
+    world.check(Kind::RouteTable, "n/r", ACTIVE, Some("NotInEffect"));
+    let status = world.status(Kind::RouteTable, "n/r");
+    let routes = status["routes"].as_array().unwrap();
+    for (route, expected) in routes.iter().zip(["NAT server", "no address", "does not exist", "10.0.0.9"]) {
+        assert_eq!(
+            (&route["state"], &route["conditions"][0]["reason"]),
+            (&json!("pending"), &json!("RouteNotProgrammed"))
+        );
+        assert!(route["conditions"][0]["message"].as_str().unwrap().contains(expected), "{route}");
+    }
+    assert_eq!(routes.len(), 4);
+    let message = world.row(Kind::InternetGateway, "g").conditions[0].message.clone().unwrap();
+    assert!(message.contains("1 route table names it"), "{message}");
+    world.now += 1_000;
+    world.settle();
+    assert_eq!(world.status(Kind::RouteTable, "n/r"), status, "looking again changes nothing");
+}
+
+#[test]
+fn a_workspace_waits_for_its_children() {
+    let mut world = World::default();
+    world.volume("v", None);
+    world.delete(Kind::Workspace, "w");
+    assert!(matches!(world.plan_of(Kind::Workspace, "w").plan, Plan::Wait { .. }));
+    world.delete(Kind::BlockStorage, "v");
+    world.settle();
+    assert!(world.rows.is_empty());
+}

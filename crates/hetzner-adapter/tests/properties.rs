@@ -1,0 +1,169 @@
+//! Laws of planning, over random stories: what is carried out is not planned again, no disk with data is lost, and
+//! what is deleted leaves nothing.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod world;
+
+use control_plane::{ActionKind, ports::Plan};
+use hetzner_adapter::call::Call;
+use proptest::prelude::*;
+use seca_api::Kind;
+use serde_json::json;
+use world::World;
+
+/// What a client may do, and what may happen.
+#[derive(Clone, Debug)]
+enum Event {
+    Volume { name: u8, blank: bool },
+    Instance { name: u8, volume: u8, start: bool },
+    Power { name: u8, action: ActionKind },
+    DeleteVolume(u8),
+    DeleteInstance(u8),
+    Network { size: u8 },
+    Subnet { name: u8, block: u8 },
+    DeleteSubnet(u8),
+    /// A few resources are looked at, in some order; calls are under way when the next event comes.
+    Look(Vec<u8>),
+    /// Another process takes over.
+    Forget,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let small = 0..3_u8;
+    let action = prop_oneof![Just(ActionKind::Start), Just(ActionKind::Stop), Just(ActionKind::Restart)];
+    prop_oneof![
+        2 => (small.clone(), any::<bool>()).prop_map(|(name, blank)| Event::Volume { name, blank }),
+        3 => (small.clone(), small.clone(), any::<bool>())
+            .prop_map(|(name, volume, start)| Event::Instance { name, volume, start }),
+        3 => (small.clone(), action).prop_map(|(name, action)| Event::Power { name, action }),
+        1 => small.clone().prop_map(Event::DeleteVolume),
+        2 => small.clone().prop_map(Event::DeleteInstance),
+        1 => (14..20_u8).prop_map(|size| Event::Network { size }),
+        2 => (small.clone(), 0..4_u8).prop_map(|(name, block)| Event::Subnet { name, block }),
+        1 => small.prop_map(Event::DeleteSubnet),
+        6 => proptest::collection::vec(any::<u8>(), 1..12).prop_map(Event::Look),
+        1 => Just(Event::Forget),
+    ]
+}
+
+fn is_live(world: &World, kind: Kind, name: &str) -> bool {
+    world.find(kind, name).is_some_and(|row| !row.is_deleting())
+}
+
+/// Carries an event out as far as admission lets it.
+fn happen(world: &mut World, event: &Event) {
+    match event {
+        Event::Volume { name, blank } => {
+            let name = format!("v{name}");
+            if world.find(Kind::BlockStorage, &name).is_none() {
+                world.volume(&name, (!blank).then_some("ubuntu-24.04"));
+            }
+        }
+        Event::Instance { name, volume, start } => {
+            let (name, volume) = (format!("i{name}"), format!("v{volume}"));
+            if world.find(Kind::Instance, &name).is_none() && is_live(world, Kind::BlockStorage, &volume) {
+                world.put_with(Kind::Instance, &name, World::instance_spec(&volume), *start);
+            }
+        }
+        Event::Power { name, action } => {
+            let name = format!("i{name}");
+            if is_live(world, Kind::Instance, &name) {
+                world.act(&name, *action);
+            }
+        }
+        Event::DeleteVolume(name) => {
+            let name = format!("v{name}");
+            let is_used = |row: &&control_plane::Resource| row.key.kind == Kind::Instance && !row.is_deleting();
+            let users: Vec<_> = world.rows.values().filter(is_used).map(|row| row.spec.clone()).collect();
+            if is_live(world, Kind::BlockStorage, &name) && !users.iter().any(|spec| spec.contains(&name)) {
+                world.delete(Kind::BlockStorage, &name);
+            }
+        }
+        Event::DeleteInstance(name) => {
+            let name = format!("i{name}");
+            if is_live(world, Kind::Instance, &name) {
+                world.delete(Kind::Instance, &name);
+            }
+        }
+        Event::Network { size } => {
+            world.put(Kind::Network, "n", json!({"cidr": {"ipv4": format!("10.0.0.0/{size}")}, "skuRef": "x"}));
+        }
+        Event::Subnet { name, block } => {
+            let name = format!("n/s{name}");
+            let deleting = world.find(Kind::Subnet, &name).is_some_and(|row| row.is_deleting());
+            if is_live(world, Kind::Network, "n") && !deleting {
+                world.put(Kind::Subnet, &name, json!({"cidr": {"ipv4": format!("10.0.{block}.0/24")}}));
+            }
+        }
+        Event::DeleteSubnet(name) => {
+            let name = format!("n/s{name}");
+            if is_live(world, Kind::Subnet, &name) {
+                world.delete(Kind::Subnet, &name);
+            }
+        }
+        Event::Look(order) => {
+            for index in order {
+                let uid = *world.rows.keys().nth(usize::from(*index) % world.rows.len()).unwrap();
+                look(world, uid);
+            }
+        }
+        Event::Forget => world.forget(),
+    }
+}
+
+/// Looks, and checks that no disk that may hold data goes while its block storage stays.
+fn look(world: &mut World, uid: control_plane::Uid) {
+    let planned = world.plan(uid);
+    if let Plan::Act(step) = &planned.plan
+        && let Call::DeleteServer { server } = Call::of(step).unwrap()
+    {
+        let row = &world.rows[&uid];
+        let name = &world.model.servers.iter().find(|s| s.id == server).unwrap().name;
+        let boot = world.bundle(uid).targets.into_iter().find_map(|t| t.resource);
+        let stays = boot.is_some_and(|volume| !volume.is_deleting() && volume.marked("everStarted"));
+        assert!(row.is_deleting(), "{name} is deleted for {}", row.key);
+        assert!(!stays || !row.marked("everStarted"), "{name} holds data that stays asked for");
+    }
+    world.look(uid);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_story_settles_and_leaves_nothing(story in proptest::collection::vec(event(), 1..40)) {
+        let mut world = World::default();
+        for event in &story {
+            happen(&mut world, event);
+        }
+        world.settle();
+
+        // What was carried out is not planned again, by this process or by the next one.
+        for takeover in [false, true] {
+            if takeover {
+                world.forget();
+            }
+            for (uid, row) in &world.rows {
+                let plan = world.plan(*uid).plan;
+                prop_assert!(!matches!(plan, Plan::Act(_) | Plan::Claim(_)), "{}: {plan:?}", row.key);
+            }
+        }
+        // One server for each instance that has its volume to itself, and one for each volume that kept one.
+        for server in &world.model.servers {
+            let uid = hetzner_adapter::naming::uid_of(&server.labels).unwrap();
+            prop_assert!(world.rows.contains_key(&uid), "{} belongs to nobody", server.name);
+        }
+        let mut names: Vec<_> = world.model.servers.iter().map(|s| s.name.clone()).collect();
+        names.dedup();
+        prop_assert_eq!(names.len(), world.model.servers.len());
+
+        let rows: Vec<_> = world.rows.values().map(|row| (row.key.kind, row.key.clone())).collect();
+        for (kind, key) in rows {
+            let name = if key.network.is_empty() { key.name } else { format!("{}/{}", key.network, key.name) };
+            world.delete(kind, &name);
+        }
+        world.settle();
+        prop_assert!(world.rows.is_empty(), "{:?}", world.rows.values().map(|r| r.key.urn()).collect::<Vec<_>>());
+        prop_assert!(world.model.is_empty(), "{:?}", world.model);
+    }
+}

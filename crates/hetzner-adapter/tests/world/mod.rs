@@ -1,0 +1,368 @@
+//! Rows, relations and a tiny provider: plans are made and carried out until nothing is left to do, with the
+//! control plane's own state machine and no engine.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+
+pub mod model;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use control_plane::{
+    ActionKind, Catalog, CatalogEntry, ProjectId, Resource, Uid,
+    ports::{Bundle, Commit, Desired, Edge, Plan, Planned, Put, Related, Verdict},
+    state,
+};
+use hetzner_adapter::{
+    AdapterSettings, Snapshot,
+    call::Call,
+    mapping::{self, Context},
+};
+use model::Model;
+use seca_api::{
+    BlockStorageSpec, InstanceSpec, Kind, Reference, ResourceKey, ResourceState, RouteTableSpec, Timestamp,
+    reference::Target,
+};
+use serde_json::{Map, Value, json};
+
+pub const INSTALLATION: &str = "inst-1";
+pub const GRACE: Duration = Duration::from_secs(60);
+
+pub struct World {
+    pub rows: BTreeMap<Uid, Resource>,
+    pub model: Model,
+    pub snapshot: Snapshot,
+    pub catalog: Catalog,
+    pub now: i64,
+    /// Steps under way, per resource; `settle` carries them out.
+    pub calls: Vec<(String, Call)>,
+    next_uid: u128,
+}
+
+fn image(region: &str, name: &str, image: &str, architecture: &str, id: &str) -> CatalogEntry {
+    let map = |value: Value| value.as_object().unwrap().clone();
+    CatalogEntry {
+        kind: Kind::Image,
+        region: region.into(),
+        name: name.into(),
+        labels: BTreeMap::new(),
+        spec: map(json!({"cpuArchitecture": architecture})),
+        facts: map(json!({"imageId": id, "imageName": image, "architecture": architecture})),
+        listed: true,
+    }
+}
+
+impl Default for World {
+    fn default() -> Self {
+        let mut entries = hetzner_adapter::catalog::fallback();
+        entries.push(image("fsn1", "ubuntu-24.04", "ubuntu-24.04", "amd64", "161547269"));
+        entries.push(image("fsn1", "ubuntu-24.04-arm64", "ubuntu-24.04", "arm64", "161547270"));
+        entries.push(image("fsn1", "debian-12", "debian-12", "amd64", "114690387"));
+        let mut world = Self {
+            rows: BTreeMap::new(),
+            model: Model::default(),
+            snapshot: Snapshot::default(),
+            catalog: Catalog::new(1, entries, "fsn1"),
+            now: 1_790_000_000_000,
+            calls: Vec::new(),
+            next_uid: 0x018f_4e9c_0000_7000_8000_0000_0000_0000,
+        };
+        world.put(Kind::Workspace, "w", json!({}));
+        world
+    }
+}
+
+fn key(kind: Kind, name: &str) -> ResourceKey {
+    let workspace = if kind == Kind::Workspace { "" } else { "w" };
+    let (network, name) = name.split_once('/').map_or(("", name), |(network, name)| (network, name));
+    ResourceKey {
+        tenant: "t".into(),
+        region: "fsn1".into(),
+        kind,
+        workspace: workspace.into(),
+        network: network.into(),
+        name: name.into(),
+    }
+}
+
+impl World {
+    /// Makes or changes a resource. Subnets and route tables are named `network/name`.
+    pub fn put(&mut self, kind: Kind, name: &str, spec: Value) -> Uid {
+        self.put_with(kind, name, spec, false)
+    }
+
+    pub fn put_with(&mut self, kind: Kind, name: &str, spec: Value, start: bool) -> Uid {
+        self.now += 1;
+        self.next_uid += 1;
+        let put = Put {
+            key: key(kind, name),
+            expected: None,
+            uid: Uid(uuid::Uuid::from_u128(self.next_uid)),
+            labels: None,
+            annotations: None,
+            extensions: None,
+            spec: spec.to_string(),
+            label_pairs: BTreeMap::new(),
+            edges: Vec::<Edge>::new(),
+            initial_status: "{}".into(),
+            start,
+            now: self.time(),
+        };
+        if let Some(row) = self.rows.values_mut().find(|row| row.key == put.key) {
+            state::update(row, put);
+            return row.uid;
+        }
+        let row = state::create(put, ProjectId("p".into()));
+        let uid = row.uid;
+        self.rows.insert(uid, row);
+        uid
+    }
+
+    pub fn volume(&mut self, name: &str, image: Option<&str>) -> Uid {
+        let mut spec = json!({"skuRef": {"resource": "skus/hcloud-volume"}, "sizeGB": 20});
+        if let Some(image) = image {
+            spec["sourceImageRef"] = json!({"resource": format!("images/{image}")});
+        }
+        self.put(Kind::BlockStorage, name, spec)
+    }
+
+    pub fn instance_spec(volume: &str) -> Value {
+        json!({
+            "skuRef": {"resource": "skus/cx23"}, "zone": "fsn1",
+            "bootVolume": {"deviceRef": {"resource": format!("block-storages/{volume}")}},
+        })
+    }
+
+    pub fn instance(&mut self, name: &str, volume: &str) -> Uid {
+        self.put(Kind::Instance, name, Self::instance_spec(volume))
+    }
+
+    pub fn time(&self) -> Timestamp {
+        Timestamp::from_millis(self.now)
+    }
+
+    pub fn row(&self, kind: Kind, name: &str) -> &Resource {
+        self.find(kind, name).unwrap_or_else(|| panic!("no {kind} {name}"))
+    }
+
+    pub fn find(&self, kind: Kind, name: &str) -> Option<&Resource> {
+        self.rows.values().find(|row| row.key == key(kind, name))
+    }
+
+    pub fn row_mut(&mut self, kind: Kind, name: &str) -> &mut Resource {
+        self.rows.values_mut().find(|row| row.key == key(kind, name)).unwrap()
+    }
+
+    /// Accepts a power action if it fits, as the API does.
+    pub fn act(&mut self, name: &str, action: ActionKind) -> bool {
+        self.now += 1;
+        let now = self.time();
+        let row = self.row_mut(Kind::Instance, name);
+        let accepted = state::judge_action(row, action).is_ok();
+        if accepted {
+            state::act(row, action, now);
+        }
+        accepted
+    }
+
+    pub fn delete(&mut self, kind: Kind, name: &str) {
+        self.now += 1;
+        let now = self.time();
+        state::delete(self.row_mut(kind, name), now);
+    }
+
+    fn related(&self, from: &Resource, field: &str, reference: &Reference, kinds: &[Kind]) -> Option<Related> {
+        let Ok(Target::Resource(key)) = reference.resolve(&from.key, kinds) else { return None };
+        let resource = self.rows.values().find(|row| row.key == key).cloned();
+        Some(Related { field: field.to_owned(), key, resource })
+    }
+
+    fn targets(&self, row: &Resource) -> Vec<Related> {
+        match row.key.kind {
+            Kind::Instance => {
+                let spec: InstanceSpec = row.spec().unwrap();
+                let volume = &spec.boot_volume.device_ref;
+                Vec::from_iter(self.related(row, "/spec/bootVolume/deviceRef", volume, &[Kind::BlockStorage]))
+            }
+            Kind::BlockStorage => {
+                let spec: BlockStorageSpec = row.spec().unwrap();
+                let image = spec.source_image_ref.unwrap_or_default();
+                Vec::from_iter(self.related(row, "/spec/sourceImageRef", &image, &[Kind::Image]))
+            }
+            Kind::RouteTable => {
+                let spec: RouteTableSpec = row.spec().unwrap();
+                let kinds = [Kind::InternetGateway, Kind::Instance];
+                let field = |index| format!("/spec/routes/{index}/targetRef");
+                let routes = spec.routes.iter().enumerate();
+                routes
+                    .filter_map(|(index, route)| self.related(row, &field(index), &route.target_ref, &kinds))
+                    .collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    pub fn bundle(&self, uid: Uid) -> Bundle {
+        let resource = self.rows[&uid].clone();
+        let mut parents = Vec::new();
+        let mut parent = resource.key.parent();
+        while let Some(found) = parent.and_then(|key| self.rows.values().find(|row| row.key == key)) {
+            parents.push(found.clone());
+            parent = found.key.parent();
+        }
+        let refers = |row: &&Resource| self.targets(row).into_iter().find(|t| t.key == resource.key);
+        let referrers = self.rows.values().filter_map(|row| {
+            let field = refers(&row)?.field;
+            Some(Related { field, key: row.key.clone(), resource: Some(row.clone()) })
+        });
+        let children: Vec<Resource> =
+            self.rows.values().filter(|row| row.key.parent().as_ref() == Some(&resource.key)).cloned().collect();
+        Bundle {
+            parents,
+            targets: self.targets(&resource),
+            referrers: referrers.collect(),
+            child_count: children.len() as i64,
+            children,
+            open_steps: Vec::new(),
+            attempts: 0,
+            wake: 0,
+            resource,
+        }
+    }
+
+    pub fn plan(&self, uid: Uid) -> Planned {
+        let bundle = self.bundle(uid);
+        self.plan_bundle(&bundle)
+    }
+
+    pub fn plan_bundle(&self, bundle: &Bundle) -> Planned {
+        let desired = Desired { bundle, catalog: &self.catalog, installation: INSTALLATION, stop_grace: GRACE };
+        let settings = AdapterSettings::default();
+        mapping::plan(&Context { desired: &desired, snapshot: &self.snapshot, now: self.time(), settings: &settings })
+    }
+
+    pub fn plan_of(&self, kind: Kind, name: &str) -> Planned {
+        self.plan(self.row(kind, name).uid)
+    }
+
+    /// The call that is planned.
+    pub fn planned_call(&self, kind: Kind, name: &str) -> Call {
+        match self.plan_of(kind, name).plan {
+            Plan::Act(step) => Call::of(&step).unwrap(),
+            other => panic!("{kind} {name}: {other:?}"),
+        }
+    }
+
+    fn commit(&mut self, uid: Uid, planned: &Planned, verdict: Verdict) -> bool {
+        let now = self.time();
+        let Some(row) = self.rows.get_mut(&uid) else { return false };
+        let commit = Commit {
+            uid,
+            generation: row.generation,
+            action_seq: row.action.seq,
+            wake: 0,
+            verdict,
+            note: planned.note.clone(),
+            status: planned.status.clone(),
+            facts: planned.facts.clone(),
+            action_done: planned.action_done,
+            next: None,
+            retried: false,
+            now,
+        };
+        state::commit(row, &commit).row
+    }
+
+    /// Looks at one resource, once. Whether anything changed.
+    pub fn look(&mut self, uid: Uid) -> bool {
+        let planned = self.plan(uid);
+        match planned.plan.clone() {
+            Plan::Nothing if self.rows[&uid].is_deleting() => {
+                self.rows.remove(&uid);
+                for row in self.rows.values_mut() {
+                    row.holder = row.holder.filter(|holder| *holder != uid);
+                }
+                true
+            }
+            Plan::Nothing => self.commit(uid, &planned, Verdict::Converged),
+            Plan::Wait { .. } => self.commit(uid, &planned, Verdict::Working),
+            Plan::Fail => self.commit(uid, &planned, Verdict::Failed),
+            Plan::Claim(target) => {
+                let target = self.rows.get_mut(&target).unwrap();
+                assert_eq!(target.holder, None, "a claim of what is held");
+                target.holder = Some(uid);
+                true
+            }
+            Plan::Act(step) => {
+                self.commit(uid, &planned, Verdict::Working);
+                let call = Call::of(&step).unwrap();
+                assert_eq!(call.step(&step.target).payload, step.payload, "a call survives its record");
+                for mark in &step.marks {
+                    if let Some(row) = self.rows.get_mut(&mark.uid) {
+                        state::merge(&mut row.facts, &mark.facts);
+                    }
+                }
+                let observation = self.model.apply(&call);
+                if matches!(call, Call::Read { .. }) {
+                    // Time passes between looks.
+                    self.now += GRACE.as_millis() as i64 / 4;
+                }
+                self.calls.push((self.rows[&uid].key.name.clone(), call));
+                self.snapshot.absorb(observation);
+                if let Some(seq) = step.action_seq {
+                    let done = Planned { action_done: Some(seq), ..Planned::new(Plan::Nothing) };
+                    self.commit(uid, &done, Verdict::Working);
+                }
+                true
+            }
+        }
+    }
+
+    /// Until nothing changes any more.
+    pub fn settle(&mut self) {
+        for _ in 0..500 {
+            let uids: Vec<Uid> = self.rows.keys().copied().collect();
+            let mut changed = false;
+            for uid in uids {
+                if self.rows.contains_key(&uid) {
+                    changed |= self.look(uid);
+                }
+            }
+            if !changed {
+                return;
+            }
+        }
+        panic!("it never settles: {:?}", self.calls.iter().rev().take(12).collect::<Vec<_>>());
+    }
+
+    /// The names of the calls since the last time.
+    pub fn operations(&mut self) -> Vec<&'static str> {
+        self.calls.drain(..).map(|(_, call)| call.operation()).collect()
+    }
+
+    pub fn check(&self, kind: Kind, name: &str, state: ResourceState, reason: Option<&str>) {
+        let row = self.row(kind, name);
+        let newest = &row.conditions[0];
+        assert_eq!((row.state, newest.reason.as_deref()), (state, reason), "{kind} {name}: {:?}", newest.message);
+    }
+
+    pub fn status(&self, kind: Kind, name: &str) -> Value {
+        serde_json::from_str(&self.row(kind, name).status).unwrap()
+    }
+
+    pub fn facts(&self, kind: Kind, name: &str) -> &Map<String, Value> {
+        &self.row(kind, name).facts
+    }
+
+    /// What the provider's lists show: everything that only this process knew is gone.
+    pub fn forget(&mut self) {
+        let mut changes = Vec::new();
+        let model = &self.model;
+        changes.extend(model.servers.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
+        changes.extend(model.volumes.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
+        changes.extend(model.networks.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
+        changes.extend(model.firewalls.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
+        self.snapshot = Snapshot::default();
+        let changes = changes.into_iter().map(hetzner_adapter::snapshot::Change::Seen).collect();
+        self.snapshot.absorb(hetzner_adapter::Observation::new(changes));
+    }
+}

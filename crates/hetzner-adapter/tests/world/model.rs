@@ -1,0 +1,188 @@
+//! A tiny Hetzner Cloud: just enough that planned calls have their effect on a snapshot.
+
+use hcloud_client::types::{Firewall, Id, Network, Server, Volume};
+use hetzner_adapter::{
+    Observation,
+    call::Call,
+    snapshot::{Change, Object, ObjectId},
+};
+use serde_json::{Value, json};
+
+pub const CREATED: &str = "2026-01-01T00:00:00Z";
+
+/// The objects, and how many were ever made.
+#[derive(Debug, Default)]
+pub struct Model {
+    pub servers: Vec<Server>,
+    pub volumes: Vec<Volume>,
+    pub networks: Vec<Network>,
+    pub firewalls: Vec<Firewall>,
+    last_id: i64,
+}
+
+pub fn server(id: i64, name: &str, status: &str, labels: &Value, firewalls: &[i64]) -> Server {
+    let firewalls: Vec<Value> = firewalls.iter().map(|id| json!({"id": id, "status": "applied"})).collect();
+    serde_json::from_value(json!({
+        "id": id, "name": name, "status": status, "created": CREATED, "labels": labels,
+        "public_net": {"firewalls": firewalls},
+        "server_type": {"id": 114, "name": "cx23", "cores": 2, "memory": 4.0, "disk": 40,
+                        "cpu_type": "shared", "architecture": "x86"},
+        "location": {"id": 1, "name": "fsn1", "network_zone": "eu-central"},
+    }))
+    .unwrap()
+}
+
+pub fn volume(id: i64, name: &str, size: u64, labels: &Value) -> Volume {
+    serde_json::from_value(json!({
+        "id": id, "name": name, "status": "available", "created": CREATED, "labels": labels, "size": size,
+        "location": {"id": 1, "name": "fsn1", "network_zone": "eu-central"},
+    }))
+    .unwrap()
+}
+
+pub fn network(id: i64, name: &str, ip_range: &str, labels: &Value) -> Network {
+    serde_json::from_value(json!({
+        "id": id, "name": name, "created": CREATED, "labels": labels, "ip_range": ip_range,
+    }))
+    .unwrap()
+}
+
+impl Model {
+    fn id(&mut self) -> i64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    fn server(&mut self, id: Id<Server>) -> &mut Server {
+        self.servers.iter_mut().find(|server| server.id == id).expect("a call names a server that exists")
+    }
+
+    fn network(&mut self, id: Id<Network>) -> &mut Network {
+        self.networks.iter_mut().find(|network| network.id == id).expect("a call names a network that exists")
+    }
+
+    fn seen(&mut self, id: Id<Server>) -> Observation {
+        Observation::new(vec![Change::Seen(Object::from(self.server(id).clone()))])
+    }
+
+    fn power(&mut self, id: Id<Server>, status: &str) -> Observation {
+        self.server(id).status = status.into();
+        self.seen(id)
+    }
+
+    /// Has a call's effect and tells what it shows. Breaking a rule of the provider is a defect of the plan.
+    pub fn apply(&mut self, call: &Call) -> Observation {
+        let one = |change| Observation::new(vec![change]);
+        match call {
+            Call::CreateServer(body) => {
+                assert!(body.user_data.is_none(), "user data is recorded");
+                assert_eq!(body.start_after_create, Some(false));
+                assert!(self.servers.iter().all(|s| s.name != body.name), "two servers named {}", body.name);
+                for wanted in &body.firewalls {
+                    assert!(self.firewalls.iter().any(|f| f.id == wanted.firewall), "no such firewall");
+                }
+                let firewalls: Vec<i64> = body.firewalls.iter().map(|f| f.firewall.get()).collect();
+                let made = server(self.id(), &body.name, "off", &json!(body.labels), &firewalls);
+                self.servers.push(made.clone());
+                one(Change::Seen(made.into()))
+            }
+            Call::UpdateServer { server, name, labels } => {
+                assert!(self.servers.iter().all(|s| s.id == *server || s.name != *name), "{name} is taken");
+                let found = self.server(*server);
+                (found.name, found.labels) = (name.clone(), labels.clone());
+                self.seen(*server)
+            }
+            Call::DeleteServer { server } => {
+                self.server(*server);
+                self.servers.retain(|s| s.id != *server);
+                one(Change::Gone(ObjectId::Server(*server)))
+            }
+            Call::Poweron { server } => self.power(*server, "running"),
+            Call::Poweroff { server } => self.power(*server, "off"),
+            // The guest does not listen: the grace period runs out.
+            Call::Shutdown { server, seq, .. } => {
+                let sent = Change::ShutdownSent { server: *server, seq: *seq };
+                let object = Object::from(self.server(*server).clone());
+                Observation::new(vec![Change::Seen(object), sent])
+            }
+            Call::Reboot { server, .. } | Call::Reset { server, .. } => {
+                let action = self.id();
+                let object = Object::from(self.server(*server).clone());
+                Observation::new(vec![Change::Rebooted { server: *server, action }, Change::Seen(object)])
+            }
+            Call::CreateVolume(body) => {
+                assert!((10..=10_240).contains(&body.size) && body.location.is_some());
+                let made = volume(self.id(), &body.name, body.size, &json!(body.labels));
+                self.volumes.push(made.clone());
+                one(Change::Seen(made.into()))
+            }
+            Call::ResizeVolume { volume, size } => {
+                let found = self.volumes.iter_mut().find(|v| v.id == *volume).expect("a volume to resize");
+                assert!(found.size < *size, "a volume only grows");
+                found.size = *size;
+                one(Change::Seen(found.clone().into()))
+            }
+            Call::DeleteVolume { volume } => {
+                self.volumes.retain(|v| v.id != *volume);
+                one(Change::Gone(ObjectId::Volume(*volume)))
+            }
+            Call::CreateNetwork(body) => {
+                assert!(self.networks.iter().all(|n| n.name != body.name), "two networks named {}", body.name);
+                let made = network(self.id(), &body.name, &body.ip_range.to_string(), &json!(body.labels));
+                self.networks.push(made.clone());
+                one(Change::Seen(made.into()))
+            }
+            Call::DeleteNetwork { network } => {
+                self.network(*network);
+                self.networks.retain(|n| n.id != *network);
+                one(Change::Gone(ObjectId::Network(*network)))
+            }
+            Call::ChangeIpRange { network, ip_range } => {
+                self.network(*network).ip_range = *ip_range;
+                one(Change::Seen(self.network(*network).clone().into()))
+            }
+            Call::AddSubnet { network, subnet, owner } => {
+                let range = subnet.ip_range.unwrap();
+                let found = self.network(*network);
+                let taken = |other: &hcloud_client::types::Subnet| {
+                    other.ip_range.is_some_and(|other| other.contains(&range) || range.contains(&other))
+                };
+                assert!(!found.subnets.iter().any(taken), "{range} overlaps");
+                found.subnets.push(
+                    serde_json::from_value(
+                        json!({"type": "cloud", "ip_range": range, "network_zone": subnet.network_zone}),
+                    )
+                    .unwrap(),
+                );
+                let added = Change::SubnetAdded { network: *network, range, owner: *owner };
+                Observation::new(vec![Change::Seen(found.clone().into()), added])
+            }
+            Call::DeleteSubnet { network, ip_range } => {
+                let found = self.network(*network);
+                found.subnets.retain(|subnet| subnet.ip_range != Some(*ip_range));
+                one(Change::Seen(found.clone().into()))
+            }
+            Call::CreateFirewall(body) => {
+                assert!(self.firewalls.iter().all(|f| f.name != body.name), "two firewalls named {}", body.name);
+                let made: Firewall = serde_json::from_value(json!({
+                    "id": self.id(), "name": body.name, "created": CREATED, "labels": body.labels, "rules": body.rules,
+                }))
+                .unwrap();
+                self.firewalls.push(made.clone());
+                one(Change::Seen(made.into()))
+            }
+            Call::DeleteFirewall { firewall } => {
+                let used = |s: &Server| s.public_net.firewalls.iter().any(|f| f.id == *firewall);
+                assert!(!self.servers.iter().any(used), "the firewall is in use");
+                self.firewalls.retain(|f| f.id != *firewall);
+                one(Change::Gone(ObjectId::Firewall(*firewall)))
+            }
+            Call::Read { object: ObjectId::Server(id), .. } => self.seen(*id),
+            Call::Read { object, .. } => panic!("nothing of this model is under way: {object:?}"),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.servers.is_empty() && self.volumes.is_empty() && self.networks.is_empty() && self.firewalls.is_empty()
+    }
+}

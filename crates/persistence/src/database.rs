@@ -1,0 +1,247 @@
+//! Connections, transactions, and another try when one lost against another.
+//!
+//! PostgreSQL has three pools, so that neither a flood of reads nor the engine can starve writes. SQLite has one
+//! connection that writes (`BEGIN IMMEDIATE`) and a pool of those that read.
+
+use std::{future::Future, time::Duration};
+
+use sqlx::{
+    PgPool, Postgres, Sqlite, SqlitePool, SqlSafeStr, Transaction,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use crate::{
+    Options,
+    fault::Fault,
+    sql::{Dialect, Row, Sql, Value},
+};
+
+/// Who asks: each has connections of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// Handlers that read.
+    Read,
+    /// Handlers that write.
+    Write,
+    /// The engine.
+    Engine,
+}
+
+/// A database.
+#[derive(Clone, Debug)]
+pub(crate) enum Database {
+    Postgres { read: PgPool, write: PgPool, engine: PgPool },
+    Sqlite { read: SqlitePool, write: SqlitePool },
+}
+
+/// A transaction.
+pub(crate) enum Tx {
+    Postgres(Transaction<'static, Postgres>),
+    Sqlite(Transaction<'static, Sqlite>),
+}
+
+/// What runs inside a transaction, and again in a new one when that lost against another.
+pub(crate) trait Operation: Sync {
+    /// What comes of it.
+    type Output: Send;
+
+    /// Runs it.
+    fn run(&self, tx: &mut Tx) -> impl Future<Output = Result<Self::Output, Fault>> + Send;
+}
+
+/// A query with its parameters bound, for either database.
+macro_rules! bound {
+    ($text:expr, $args:expr) => {{
+        let mut query = sqlx::query($text);
+        for value in $args {
+            query = match value {
+                Value::Text(text) => query.bind(text.as_deref()),
+                Value::Int(number) => query.bind(*number),
+            };
+        }
+        query
+    }};
+}
+
+impl Database {
+    pub(crate) fn postgres(connect: PgConnectOptions, options: &Options) -> Self {
+        let connect = connect.application_name("secapi-proxy").statement_cache_capacity(256);
+        let pool = |size: u32| {
+            PgPoolOptions::new()
+                .max_connections(size.max(1))
+                .min_connections(0)
+                .acquire_timeout(options.acquire_timeout)
+                .max_lifetime(Duration::from_secs(30 * 60))
+                // A ping before each use would double the round trips; a broken connection is one more try.
+                .test_before_acquire(false)
+                .connect_lazy_with(connect.clone())
+        };
+        Self::Postgres {
+            read: pool(options.read_connections),
+            write: pool(options.write_connections),
+            engine: pool(options.engine_connections),
+        }
+    }
+
+    pub(crate) fn sqlite(connect: SqliteConnectOptions, options: &Options) -> Self {
+        let connect = connect.busy_timeout(Duration::from_secs(5)).statement_cache_capacity(256);
+        let writer = sqlite_writer(connect.clone());
+        let reader = connect.create_if_missing(false).pragma("query_only", "on");
+        let pool = |size: u32, connect: SqliteConnectOptions| {
+            SqlitePoolOptions::new()
+                .max_connections(size.max(1))
+                .acquire_timeout(options.acquire_timeout)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .test_before_acquire(false)
+                .connect_lazy_with(connect)
+        };
+        Self::Sqlite { read: pool(options.read_connections, reader), write: pool(1, writer) }
+    }
+
+    pub(crate) const fn dialect(&self) -> Dialect {
+        match self {
+            Self::Postgres { .. } => Dialect::Postgres,
+            Self::Sqlite { .. } => Dialect::Sqlite,
+        }
+    }
+
+    /// Reads by one statement.
+    pub(crate) async fn fetch(&self, lane: Lane, sql: Sql, args: &[Value<'_>]) -> Result<Vec<Row>, Fault> {
+        self.fetch_text(lane, sql.text(self.dialect()), args, true).await
+    }
+
+    /// Reads by one statement that is put together out of fixed parts.
+    pub(crate) async fn fetch_text(
+        &self,
+        lane: Lane,
+        text: impl SqlSafeStr,
+        args: &[Value<'_>],
+        persistent: bool,
+    ) -> Result<Vec<Row>, Fault> {
+        let text = &text.into_sql_str();
+        again(|| async move {
+            Ok(match self {
+                Self::Postgres { .. } => {
+                    let query = bound!(text.clone(), args).persistent(persistent);
+                    query.fetch_all(self.pg_pool(lane)?).await?.into_iter().map(Row::Postgres).collect()
+                }
+                Self::Sqlite { read, .. } => {
+                    let query = bound!(text.clone(), args).persistent(persistent);
+                    query.fetch_all(read).await?.into_iter().map(Row::Sqlite).collect()
+                }
+            })
+        })
+        .await
+    }
+
+    /// Writes by one statement.
+    pub(crate) async fn execute(&self, lane: Lane, sql: Sql, args: &[Value<'_>]) -> Result<Vec<Row>, Fault> {
+        let text = sql.text(self.dialect());
+        again(|| async move {
+            Ok(match self {
+                Self::Postgres { .. } => {
+                    bound!(text, args).fetch_all(self.pg_pool(lane)?).await?.into_iter().map(Row::Postgres).collect()
+                }
+                Self::Sqlite { write, .. } => {
+                    bound!(text, args).fetch_all(write).await?.into_iter().map(Row::Sqlite).collect()
+                }
+            })
+        })
+        .await
+    }
+
+    /// Runs an operation in a transaction.
+    pub(crate) async fn transact<O: Operation>(&self, lane: Lane, operation: &O) -> Result<O::Output, Fault> {
+        again(|| async move {
+            let mut tx = match self {
+                Self::Postgres { .. } => Tx::Postgres(self.pg_pool(lane)?.begin().await?),
+                Self::Sqlite { write, .. } => Tx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            };
+            let output = operation.run(&mut tx).await?;
+            match tx {
+                Tx::Postgres(tx) => tx.commit().await?,
+                Tx::Sqlite(tx) => tx.commit().await?,
+            }
+            Ok(output)
+        })
+        .await
+    }
+
+    fn pg_pool(&self, lane: Lane) -> Result<&PgPool, Fault> {
+        match (self, lane) {
+            (Self::Postgres { read, .. }, Lane::Read) => Ok(read),
+            (Self::Postgres { write, .. }, Lane::Write) => Ok(write),
+            (Self::Postgres { engine, .. }, Lane::Engine) => Ok(engine),
+            (Self::Sqlite { .. }, _) => Err(Fault::Sql(sqlx::Error::PoolClosed)),
+        }
+    }
+
+    /// Waits until all connections are given back, and closes them.
+    pub(crate) async fn close(&self) {
+        match self {
+            Self::Postgres { read, write, engine } => {
+                read.close().await;
+                write.close().await;
+                engine.close().await;
+            }
+            Self::Sqlite { read, write } => {
+                read.close().await;
+                write.close().await;
+            }
+        }
+    }
+}
+
+/// How a connection that may write is set up: a commit is on the disk when it is answered.
+pub(crate) fn sqlite_writer(connect: SqliteConnectOptions) -> SqliteConnectOptions {
+    connect.create_if_missing(true).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full)
+}
+
+impl Tx {
+    /// Runs a statement and reads its rows.
+    pub(crate) async fn fetch(&mut self, sql: Sql, args: &[Value<'_>]) -> Result<Vec<Row>, Fault> {
+        Ok(match self {
+            Self::Postgres(tx) => {
+                bound!(sql.postgres, args).fetch_all(&mut **tx).await?.into_iter().map(Row::Postgres).collect()
+            }
+            Self::Sqlite(tx) => {
+                bound!(sql.sqlite, args).fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect()
+            }
+        })
+    }
+
+    /// Runs a statement and reads at most one row.
+    pub(crate) async fn first(&mut self, sql: Sql, args: &[Value<'_>]) -> Result<Option<Row>, Fault> {
+        Ok(self.fetch(sql, args).await?.into_iter().next())
+    }
+
+    /// Runs a statement; the number of rows that it wrote.
+    pub(crate) async fn execute(&mut self, sql: Sql, args: &[Value<'_>]) -> Result<u64, Fault> {
+        Ok(match self {
+            Self::Postgres(tx) => bound!(sql.postgres, args).execute(&mut **tx).await?.rows_affected(),
+            Self::Sqlite(tx) => bound!(sql.sqlite, args).execute(&mut **tx).await?.rows_affected(),
+        })
+    }
+}
+
+/// Tries until it works, until it fails for good, or until patience ends after some two seconds.
+async fn again<T, F, R>(attempt: F) -> Result<T, Fault>
+where
+    F: Fn() -> R,
+    R: Future<Output = Result<T, Fault>>,
+{
+    const ATTEMPTS: u32 = 12;
+    let mut tried = 1;
+    loop {
+        match attempt().await {
+            Err(fault) if fault.is_passing() && tried < ATTEMPTS => {
+                tracing::debug!(error = %fault, attempt = tried, "the database is asked again");
+                tokio::time::sleep(Duration::from_millis(1 << tried.min(8))).await;
+                tried += 1;
+            }
+            other => return other,
+        }
+    }
+}
