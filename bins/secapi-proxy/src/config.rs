@@ -91,6 +91,22 @@ pub(crate) fn rotate(settings: &Settings) -> Result<RotateConfig, Vec<Problem>> 
     reader.finish_with(database_url.zip(keys).map(|(database_url, keys)| RotateConfig { database_url, keys }))
 }
 
+/// Where the provider is.
+///
+/// # Errors
+/// All problems.
+pub(crate) fn endpoints(settings: &Settings) -> Result<EndpointPolicy, Vec<Problem>> {
+    let mut reader = Reader::new(settings);
+    let endpoints = reader.endpoints();
+    reader.finish_with(endpoints)
+}
+
+/// Bytes as the settings have them.
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    STANDARD.encode(bytes)
+}
+
 /// Everything that the server needs.
 ///
 /// # Errors

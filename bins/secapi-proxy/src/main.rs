@@ -5,14 +5,128 @@
 mod address;
 mod cli;
 mod config;
+mod database;
+mod dev;
+mod doctor;
 mod edge;
+mod files;
+mod http;
 mod keys;
 mod log;
+mod migrate;
+mod proxy;
+mod rotate_keys;
+mod serve;
 mod settings;
 
-use std::process::ExitCode;
+use std::{future::Future, process::ExitCode};
+
+use token_provisioner::setting::{Environment, Problem};
+
+use crate::{
+    cli::{Command, CommonArgs, DevArgs, Migrate, ServeArgs},
+    settings::{Flag, Setting, Settings},
+};
+
+/// Half again as many reads a second as the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Why a command did not do.
+enum Failure {
+    /// Settings are missing or wrong: exit code 2, a sentence each.
+    Settings(Vec<Problem>),
+    /// Anything else: exit code 1 and a sentence.
+    Other(anyhow::Error),
+    /// Said already: exit code 1.
+    Said,
+}
+
+impl From<Vec<Problem>> for Failure {
+    fn from(problems: Vec<Problem>) -> Self {
+        Self::Settings(problems)
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
 
 fn main() -> ExitCode {
-    let _cli = cli::parse();
-    ExitCode::SUCCESS
+    let cli = cli::parse();
+    let result = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(arguments) => serve(&arguments),
+        Command::Dev(arguments) => dev(arguments),
+        Command::Migrate(command) => migrate(&command),
+        Command::RotateKeys(arguments) => rotate_keys(&arguments),
+        Command::Doctor(arguments) => doctor(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Settings(problems)) => {
+            problems.iter().for_each(|problem| eprintln!("{problem}"));
+            ExitCode::from(2)
+        }
+        Err(Failure::Other(error)) => {
+            eprintln!("secapi-proxy: {error:#}");
+            ExitCode::FAILURE
+        }
+        Err(Failure::Said) => ExitCode::FAILURE,
+    }
+}
+
+fn serve(arguments: &ServeArgs) -> Result<(), Failure> {
+    let settings = read(&arguments.common, arguments.flags())?;
+    let config = both(config::log(&settings), config::serve(&settings))?;
+    block_on(serve::run(config, arguments.ready_file.as_deref()))
+}
+
+fn dev(arguments: DevArgs) -> Result<(), Failure> {
+    let flags = [(Setting::LogLevel, arguments.log_level.clone()), (Setting::LogFormat, arguments.log_format.clone())];
+    log::start(&config::log(&Settings::of(flags))?);
+    block_on(dev::run(arguments))
+}
+
+fn migrate(command: &Migrate) -> Result<(), Failure> {
+    let common = match command {
+        Migrate::Up(common) | Migrate::Status(common) => common,
+        Migrate::Down(down) => &down.common,
+    };
+    let settings = read(common, common.flags())?;
+    let url = both(config::log(&settings), config::database(&settings))?;
+    block_on(migrate::run(command, &url))
+}
+
+fn rotate_keys(arguments: &CommonArgs) -> Result<(), Failure> {
+    let settings = read(arguments, arguments.flags())?;
+    let config = both(config::log(&settings), config::rotate(&settings))?;
+    block_on(rotate_keys::run(config))
+}
+
+fn doctor(arguments: &ServeArgs) -> Result<(), Failure> {
+    let settings = read(&arguments.common, arguments.flags());
+    let good = block_on(async { Ok(doctor::run(settings).await) })?;
+    if good { Ok(()) } else { Err(Failure::Said) }
+}
+
+fn read(common: &CommonArgs, flags: Vec<Flag>) -> Result<Settings, Vec<Problem>> {
+    Settings::read(flags, &Environment::of_process(), common.config.as_deref())
+}
+
+/// Starts logging and gives the configuration on, or tells the problems of both.
+fn both<T>(log: Result<config::LogConfig, Vec<Problem>>, config: Result<T, Vec<Problem>>) -> Result<T, Vec<Problem>> {
+    match (log, config) {
+        (Ok(log), Ok(config)) => {
+            log::start(&log);
+            Ok(config)
+        }
+        (log, config) => Err(log.err().into_iter().chain(config.err()).flatten().collect()),
+    }
+}
+
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::Other(error.into()))?;
+    Ok(runtime.block_on(work)?)
 }

@@ -5,15 +5,17 @@ use std::{io, net::SocketAddr, sync::Arc};
 use anyhow::Context as _;
 use api_server::{AdminConfig, ApiConfig, Authenticator, Limits, Off, Options, Readiness, StaticTokens};
 use control_plane::{
-    Catalog, CatalogCache,
+    Catalog, CatalogCache, ProjectId,
     engine::{Engine, EngineParts, EngineSettings},
     kinds,
-    ports::{Clock, CloudProvider as _, Ids, ProjectFinder, Rng, Store, Vault},
+    ports::{Access, Clock, CloudProvider as _, Ids, ProjectFinder, Rng, Store, Vault},
     service::{AllowAll, Bindings, ControlPlane, Parts},
 };
 use credential_vault::CredentialVault;
 use hcloud_client::{HcloudClient, HttpSettings};
 use hetzner_adapter::{AdapterSettings, HetznerProvider};
+use secrecy::SecretString;
+use token_provisioner::setting::is_loopback;
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -22,6 +24,7 @@ use crate::{
     address::Address,
     config::{AuthConfig, ServeConfig},
     edge::{SystemClock, SystemRng},
+    http,
 };
 
 /// A proxy that works.
@@ -50,13 +53,21 @@ struct Shared {
 
 impl Proxy {
     /// Starts everything over a store of this release's schema. Both listeners accept when it returns.
-    pub(crate) async fn start(config: &ServeConfig, store: Arc<dyn Store>, rng: SystemRng) -> anyhow::Result<Self> {
+    ///
+    /// With a `catalog_token` the catalogue is read before anything is served; otherwise the first binding brings
+    /// it, and the embedded one, which has no images, holds until then.
+    pub(crate) async fn start(
+        config: &ServeConfig,
+        store: Arc<dyn Store>,
+        rng: SystemRng,
+        catalog_token: Option<&SecretString>,
+    ) -> anyhow::Result<Self> {
         let public = listen(config.listen, "the public listener", "SECA_LISTEN_ADDR or --listen").await?;
         let admin = listen(config.admin_listen, "the admin listener", "SECA_ADMIN_LISTEN_ADDR or --admin-listen").await?;
         let (public_address, admin_address) = (public.local_addr()?, admin.local_addr()?);
 
         let owner = format!("{}-{}", std::process::id(), rng.token(6));
-        let shared = share(config, store, rng).await?;
+        let shared = share(config, store, rng, catalog_token).await?;
         let engine = engine(config, &shared, owner);
         let drain = CancellationToken::new();
         let public_router = api_server::public_router(
@@ -66,7 +77,7 @@ impl Proxy {
                 default_region: config.default_region.clone(),
                 public_base_url: config.public_base_url.clone(),
                 signing_key: config.keys.derive("skip tokens of lists"),
-                served: kinds::served().to_vec(),
+                served: kinds::served().iter().chain(kinds::catalog::KINDS).copied().collect(),
                 ids: shared.ids.clone(),
                 limits: Limits::default(),
             },
@@ -116,21 +127,25 @@ impl Proxy {
     }
 }
 
-async fn share(config: &ServeConfig, store: Arc<dyn Store>, rng: SystemRng) -> anyhow::Result<Shared> {
+async fn share(
+    config: &ServeConfig,
+    store: Arc<dyn Store>,
+    rng: SystemRng,
+    catalog_token: Option<&SecretString>,
+) -> anyhow::Result<Shared> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let rng: Arc<dyn Rng> = Arc::new(rng);
     let vault = CredentialVault::new(&config.keys, rng.clone()).context("the keys cannot be used")?;
-    let http = HttpSettings {
+    let settings = HttpSettings {
         request_timeout: config.request_timeout,
         user_agent: concat!("secapi-proxy-hetzner/", env!("CARGO_PKG_VERSION")).to_owned(),
         ..HttpSettings::default()
     };
-    let client = HcloudClient::new(&http)?;
+    let direct = is_loopback(&config.endpoints.default);
+    let client = HcloudClient::with_client(http::client(config.request_timeout, direct)?, &settings)?;
     let provider =
         HetznerProvider::new(Arc::new(client), clock.clone(), rng.clone(), AdapterSettings::default());
-    let (version, stored) = store.catalog().await.context("the stored catalogue cannot be read")?;
-    let entries = if version == 0 { provider.fallback_catalog() } else { stored };
-    let catalog = Catalog::new(version, entries, &config.default_region);
+    let catalog = catalog(config, store.as_ref(), &provider, catalog_token).await?;
     if !catalog.has_region(&config.default_region) {
         anyhow::bail!(
             "SECA_DEFAULT_REGION={} is not a region of the catalogue: it must be one of {}, for example fsn1",
@@ -148,6 +163,26 @@ async fn share(config: &ServeConfig, store: Arc<dyn Store>, rng: SystemRng) -> a
         provider: Arc::new(provider),
         wake: Arc::new(Notify::new()),
     })
+}
+
+/// The catalogue to begin with: the stored one, else the provider's, else the embedded one.
+async fn catalog(
+    config: &ServeConfig,
+    store: &dyn Store,
+    provider: &HetznerProvider,
+    token: Option<&SecretString>,
+) -> anyhow::Result<Catalog> {
+    let (version, stored) = store.catalog().await.context("the stored catalogue cannot be read")?;
+    let catalog = |version, entries| Ok(Catalog::new(version, entries, &config.default_region));
+    if version > 0 {
+        return catalog(version, stored);
+    }
+    let Some(token) = token else { return catalog(0, provider.fallback_catalog()) };
+    let project = ProjectId("catalogue".to_owned());
+    let access = Access { project, endpoint: config.endpoints.default.clone(), token: token.clone() };
+    let entries = provider.catalog(&access).await.context("the catalogue cannot be read")?;
+    let version = store.save_catalog(0, &entries).await?.unwrap_or_default();
+    catalog(version, entries)
 }
 
 fn control_plane(config: &ServeConfig, shared: &Shared) -> ControlPlane {

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use comfy_table::Table;
-use control_plane::ports::{Credential, SealContext, Store, Vault, VaultError};
+use control_plane::{
+    ports::{Credential, Store, Vault, VaultError},
+    service::seal_context,
+};
 use credential_vault::CredentialVault;
 
 use crate::{config::RotateConfig, database, edge::SystemRng};
@@ -24,7 +27,7 @@ pub(crate) async fn run(config: RotateConfig) -> anyhow::Result<()> {
     let vault = CredentialVault::new(&config.keys, Arc::new(SystemRng::new()))?;
     let counts = reseal(store.as_ref(), &vault).await?;
     let mut table = Table::new();
-    table.load_preset(comfy_table::presets::UTF8_FULL_CONDENSED).set_header(["tokens", "count"]);
+    table.load_style(comfy_table::presets::UTF8_FULL_CONDENSED).set_header(["tokens", "count"]);
     table.add_row([format!("re-sealed under key {}", vault.current_key()), counts.resealed.to_string()]);
     table.add_row(["sealed under it already".to_owned(), (counts.current + counts.overtaken).to_string()]);
     table.add_row(["not opened".to_owned(), counts.failed.len().to_string()]);
@@ -54,16 +57,6 @@ async fn reseal(store: &dyn Store, vault: &dyn Vault) -> anyhow::Result<Counts> 
 }
 
 fn again(vault: &dyn Vault, credential: &Credential) -> Result<String, VaultError> {
-    let context = context(credential);
+    let context = seal_context(&credential.workspace);
     vault.seal(&vault.open(&credential.sealed, &context)?, &context)
-}
-
-/// The row that a token is bound to, as the service that binds it says.
-fn context(credential: &Credential) -> SealContext {
-    SealContext {
-        tenant: credential.workspace.tenant.clone(),
-        region: credential.workspace.region.clone(),
-        workspace: credential.workspace.name.clone(),
-        provider: "hetzner".to_owned(),
-    }
 }

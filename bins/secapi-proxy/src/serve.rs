@@ -46,7 +46,7 @@ pub(crate) async fn run(config: ServeConfig, ready_file: Option<&Path>) -> anyho
     let mut signals = Signals::new()?;
     config.notes.iter().for_each(|note| tracing::warn!("{note}"));
     let store = database::open(&config.database_url, database::Prepare::IfEmpty).await?;
-    let mut proxy = Proxy::start(&config, store, SystemRng::new()).await?;
+    let mut proxy = Proxy::start(&config, store, SystemRng::new(), None).await?;
     let ready = Ready::of(&proxy);
     println!("secapi-proxy listens: public {}, admin {}", ready.public, ready.admin);
     ready.write(ready_file)?;

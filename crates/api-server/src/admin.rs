@@ -118,31 +118,40 @@ impl Admin {
             return Err(Failure::method(place.methods(), method));
         }
         let query = parts.uri.query().unwrap_or_default();
-        let answered = match place {
-            Place::Workspaces => self.workspaces(query).await?,
-            Place::Orphans => self.orphans(query).await?,
-            Place::Binding { tenant, workspace } => {
-                let [region, force] = parameters(query, ["region", "force"])?;
-                let force = boolean("force", force.as_deref())?;
-                if force && *method != Method::DELETE {
-                    return Err(Failure::parameter("force", "`force` is understood on DELETE only"));
-                }
-                let region = region.unwrap_or_else(|| self.config.default_region.as_str().into());
-                let key = ResourceKey::tenant(Kind::Workspace, &region, &tenant, &workspace);
-                match method.as_str() {
-                    "PUT" => self.bind(&key, parts, body).await?,
-                    "DELETE" => {
-                        body::discard(&parts.headers, body, self.config.limits).await?;
-                        self.bindings
-                            .unbind(&key, force)
-                            .await
-                            .map(|()| json_text(StatusCode::ACCEPTED, json!({ "status": "accepted" }).to_string()))
-                    }
-                    _ => self.bindings.get(&key).await.map(|view| json_text(StatusCode::OK, json!(view).to_string())),
-                }
+        match place {
+            Place::Workspaces => self.workspaces(query).await,
+            Place::Orphans => self.orphans(query).await,
+            Place::Binding { tenant, workspace } => self.binding(parts, body, &tenant, &workspace).await,
+        }
+    }
+
+    async fn binding(
+        &self,
+        parts: &Parts,
+        body: Body,
+        tenant: &str,
+        workspace: &str,
+    ) -> Result<Response<Body>, Failure> {
+        let [region, force] = parameters(parts.uri.query().unwrap_or_default(), ["region", "force"])?;
+        let force = boolean("force", force.as_deref())?;
+        if force && parts.method != Method::DELETE {
+            return Err(Failure::parameter("force", "`force` is understood on DELETE only"));
+        }
+        let region = region.unwrap_or_else(|| self.config.default_region.as_str().into());
+        let key = ResourceKey::tenant(Kind::Workspace, &region, tenant, workspace);
+        match parts.method.as_str() {
+            "PUT" => {
+                let bytes = body::read_json(&parts.headers, body, self.config.limits).await?;
+                self.bindings.bind(&key, bind_request(&bytes)?).await.map_err(refused)?;
+                Ok(answer(StatusCode::OK, &json!({ "status": "active", "provider": "hetzner" })))
             }
-        };
-        answered.map_err(|refusal| Failure::of(&refusal, Profile::Specification, method))
+            "DELETE" => {
+                body::discard(&parts.headers, body, self.config.limits).await?;
+                self.bindings.unbind(&key, force).await.map_err(refused)?;
+                Ok(answer(StatusCode::ACCEPTED, &json!({ "status": "accepted" })))
+            }
+            _ => self.bindings.get(&key).await.map(|view| answer(StatusCode::OK, &json!(view))).map_err(refused),
+        }
     }
 
     fn authenticate(&self, parts: &Parts) -> Result<(), Failure> {
@@ -160,19 +169,7 @@ impl Admin {
         Err(refuse("this is not the admin token (SECA_ADMIN_TOKEN); tokens of the public API do not count here"))
     }
 
-    async fn bind(
-        &self,
-        key: &ResourceKey,
-        parts: &Parts,
-        body: Body,
-    ) -> Result<Result<Response<Body>, Refusal>, Failure> {
-        let bytes = body::read_json(&parts.headers, body, self.config.limits).await?;
-        let request = bind_request(&bytes)?;
-        let bound = self.bindings.bind(key, request).await;
-        Ok(bound.map(|()| json_text(StatusCode::OK, json!({ "status": "active", "provider": "hetzner" }).to_string())))
-    }
-
-    async fn workspaces(&self, query: &str) -> Result<Result<Response<Body>, Refusal>, Failure> {
+    async fn workspaces(&self, query: &str) -> Result<Response<Body>, Failure> {
         let [binding] = parameters(query, ["binding"])?;
         let binding = match binding.as_deref() {
             None => None,
@@ -181,27 +178,34 @@ impl Admin {
             Some("unbound") => Some(Binding::Unbound),
             Some(_) => return Err(Failure::parameter("binding", "`binding` must be `none`, `bound` or `unbound`")),
         };
-        let found = self.bindings.workspaces(binding).await;
-        Ok(found.map(|items| json_text(StatusCode::OK, json!({ "items": items }).to_string())))
+        let items = self.bindings.workspaces(binding).await.map_err(refused)?;
+        Ok(answer(StatusCode::OK, &json!({ "items": items })))
     }
 
-    async fn orphans(&self, query: &str) -> Result<Result<Response<Body>, Refusal>, Failure> {
+    async fn orphans(&self, query: &str) -> Result<Response<Body>, Failure> {
         let [] = parameters(query, [])?;
-        let found = self.bindings.orphans().await;
-        Ok(found.map(|orphans| {
-            let items: Vec<Value> = orphans
-                .iter()
-                .map(|(project, object)| {
-                    let mut item = json!({ "project": project });
-                    if let (Some(item), Value::Object(object)) = (item.as_object_mut(), json!(object)) {
-                        item.extend(object);
-                    }
-                    item
-                })
-                .collect();
-            json_text(StatusCode::OK, json!({ "items": items }).to_string())
-        }))
+        let orphans = self.bindings.orphans().await.map_err(refused)?;
+        let items: Vec<Value> = orphans
+            .iter()
+            .map(|(project, object)| {
+                let mut item = json!({ "project": project });
+                if let (Some(item), Value::Object(object)) = (item.as_object_mut(), json!(object)) {
+                    item.extend(object);
+                }
+                item
+            })
+            .collect();
+        Ok(answer(StatusCode::OK, &json!({ "items": items })))
     }
+}
+
+fn answer(status: StatusCode, document: &Value) -> Response<Body> {
+    json_text(status, document.to_string())
+}
+
+/// Operators are told in the specification's codes, whatever a tenant's profile.
+fn refused(refusal: Refusal) -> Failure {
+    Failure::of(&refusal, Profile::Specification, &Method::GET)
 }
 
 /// The values of the parameters that a query may have, each at most once.

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header},
+    http::{HeaderName, HeaderValue, Method, Response, StatusCode, header},
 };
 use control_plane::{ports::StoreError, service::Refusal};
 use seca_api::{Problem, ProblemKind, Violation};
@@ -38,8 +38,8 @@ impl Profile {
 /// A request that is not served, on its way to become a problem document.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    problem: Problem,
-    headers: HeaderMap,
+    problem: Box<Problem>,
+    headers: Vec<(HeaderName, HeaderValue)>,
     /// For the log, where the client is told less.
     cause: Option<String>,
 }
@@ -48,9 +48,15 @@ const TRY_AGAIN: &str = "the server cannot serve this request now; a write may o
 const OURS: &str =
     "the request could not be served because of a defect of the server; its log says more under this request id";
 
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self { problem: Box::new(problem), headers: Vec::new(), cause: None }
+    }
+}
+
 impl Failure {
     pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
-        Self { problem: Problem::new(kind, detail, "/"), headers: HeaderMap::new(), cause: None }
+        Self::from(Problem::new(kind, detail, "/"))
     }
 
     pub(crate) fn malformed(detail: impl Into<String>) -> Self {
@@ -63,7 +69,7 @@ impl Failure {
     }
 
     pub(crate) fn violations(kind: ProblemKind, violations: &[Violation]) -> Self {
-        Self { problem: Problem::violations(kind, violations, "/"), headers: HeaderMap::new(), cause: None }
+        Self::from(Problem::violations(kind, violations, "/"))
     }
 
     /// A status that the specification has no type for.
@@ -72,7 +78,7 @@ impl Failure {
         problem.status = status.as_u16();
         problem.r#type = format!("http://secapi.cloud/errors/{word}");
         status.canonical_reason().unwrap_or("Error").clone_into(&mut problem.title);
-        Self { problem, headers: HeaderMap::new(), cause: None }
+        Self::from(problem)
     }
 
     pub(crate) fn internal(cause: impl Display) -> Self {
@@ -96,7 +102,7 @@ impl Failure {
     }
 
     pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.headers.push((name, value));
         self
     }
 

@@ -38,7 +38,8 @@ pub struct ApiConfig {
     pub public_base_url: Option<Url>,
     /// Signs skip tokens. Replicas share it, or a page asked for elsewhere is refused.
     pub signing_key: [u8; 32],
-    /// The kinds that this release serves; the collections of all others answer 404 and say so.
+    /// The kinds that clients write in this release (`control_plane::kinds::served`). Those of the catalogue are
+    /// read only; the collections of all others answer 404 and say so.
     pub served: Vec<Kind>,
     /// Makes request ids.
     pub ids: Ids,

@@ -1,7 +1,7 @@
 //! The public API: one handler for all kinds.
 //!
-//! The order in which a request is judged: path, credential, tenant, method, region, headers, body, and then
-//! the service. Nothing about a tenant is said to a caller before the credential is good.
+//! The order in which a request is judged: path, credential, method, region, headers, body, and then
+//! the service, which authorizes. What is refused before it depends on no tenant's data.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use axum::{
     middleware::from_fn_with_state,
 };
 use control_plane::{
-    ActionKind,
-    service::{Caller, Context, ControlPlane, ListView, PutRequest, Refusal, View},
+    ActionKind, kinds,
+    service::{Context, ControlPlane, ListView, PutRequest, Refusal, View},
 };
-use seca_api::{Kind, ListMetadata, ProblemKind, Provider, ResourceKey};
+use seca_api::{ListMetadata, ProblemKind, Provider, ResourceKey};
 use serde_json::{json, value::RawValue};
 use tokio_util::sync::CancellationToken;
 
@@ -33,9 +33,6 @@ use crate::{
     route::{self, Route, RouteError, Routing, Target},
     service::Service,
 };
-
-/// The tenants whose SKUs and images every tenant may read: `seca` (standard SKUs) and `public` (shared images).
-const SHARED_TENANTS: [&str; 2] = ["seca", "public"];
 
 struct Api {
     service: Arc<dyn Service>,
@@ -101,21 +98,28 @@ impl Api {
         if path == "/.wellknown/secapi" || path == "/.well-known/secapi" {
             return self.well_known(method, &parts.uri, &parts.headers);
         }
-        let routing = Routing { default_region: &self.config.default_region, served: &self.config.served };
+        let routing = Routing {
+            default_region: &self.config.default_region,
+            written: &self.config.served,
+            read: kinds::catalog::KINDS,
+        };
         let route = route::parse(path, routing);
         if matches!(route, Err(RouteError::Unknown)) {
             return Err(Failure::of_route(&RouteError::Unknown, Profile::Specification, method));
         }
         let caller = self.authenticator.authenticate(&parts.headers).await.map_err(|error| unauthorized(&error))?;
         trace.subject(&caller.subject);
-        let route = route.map_err(|error| self.misrouted(&error, &caller, method))?;
-        let profile = self.admit_tenant(route.target.key(), &caller, method)?;
-        let allowed = route.target.methods();
+        let route = route.map_err(|error| {
+            let tenant = if let RouteError::Segment { tenant, .. } = &error { tenant } else { "" };
+            Failure::of_route(&error, self.profile(tenant), method)
+        })?;
+        let allowed = route.target.methods(routing);
         if !allowed.contains(method) {
             return Err(Failure::method(allowed, method));
         }
         self.check_region(&route)?;
         let base_url = headers::base_url(self.config.public_base_url.as_ref(), &parts.uri, &parts.headers)?;
+        let profile = self.profile(&route.target.key().tenant);
         let context = Context { caller: &caller, base_url: &base_url };
         let call = Call { route, profile, context, headers: &parts.headers, method };
         self.dispatch(call, parts.uri.query().unwrap_or_default(), body).await
@@ -188,39 +192,10 @@ impl Api {
         Ok(empty(StatusCode::ACCEPTED))
     }
 
-    /// The error profile of the key's tenant. A tenant that does not exist is refused like one that the caller
-    /// may not use, so that nobody can list tenants by guessing.
-    fn admit_tenant(&self, key: &ResourceKey, caller: &Caller, method: &Method) -> Result<Profile, Failure> {
-        if let Some(tenant) = self.service.tenant(&key.tenant) {
-            return Ok(Profile::of(tenant.conformance));
-        }
-        let shared = (key.kind.is_catalog() || key.kind == Kind::Image) && *method == Method::GET;
-        if key.kind == Kind::Region || shared && SHARED_TENANTS.contains(&key.tenant.as_str()) {
-            return Ok(Profile::Specification);
-        }
-        let verb = match *method {
-            Method::GET if key.name.is_empty() => "list",
-            Method::PUT => "put",
-            Method::DELETE => "delete",
-            Method::POST => "post",
-            _ => "get",
-        };
-        let refusal = Refusal::Forbidden { subject: caller.subject.clone(), verb, resource: key.to_string() };
-        Err(Failure::of(&refusal, Profile::Specification, method))
-    }
-
-    fn misrouted(&self, error: &RouteError, caller: &Caller, method: &Method) -> Failure {
-        let mut profile = Profile::Specification;
-        if let RouteError::Segment { tenant, .. } = error
-            && !tenant.is_empty()
-        {
-            let key = ResourceKey::tenant(Kind::Workspace, "", tenant, "");
-            match self.admit_tenant(&key, caller, method) {
-                Ok(of_tenant) => profile = of_tenant,
-                Err(failure) => return failure,
-            }
-        }
-        Failure::of_route(error, profile, method)
+    /// The error profile of a tenant. One that does not exist is left to the service, which refuses it like one
+    /// that the caller may not use, so that nobody can list tenants by guessing.
+    fn profile(&self, tenant: &str) -> Profile {
+        Profile::of(self.service.tenant(tenant).is_some_and(|tenant| tenant.conformance))
     }
 
     fn check_region(&self, route: &Route) -> Result<(), Failure> {

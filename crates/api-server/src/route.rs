@@ -16,8 +16,10 @@ use seca_api::{Kind, Provider, ResourceKey, Scope, Violation, names::NAME_RULE};
 pub struct Routing<'a> {
     /// The region that paths without one mean.
     pub default_region: &'a str,
-    /// The kinds that this release serves.
-    pub served: &'a [Kind],
+    /// The kinds that clients write.
+    pub written: &'a [Kind],
+    /// The kinds that clients read only; one that stands among the written ones as well is written.
+    pub read: &'a [Kind],
 }
 
 /// What a path names.
@@ -40,9 +42,9 @@ impl Target {
     }
 
     /// The methods that it knows.
-    pub const fn methods(&self) -> &'static [Method] {
+    pub fn methods(&self, routing: Routing<'_>) -> &'static [Method] {
         match self {
-            Self::Item(key) if !key.kind.is_catalog() => &[Method::GET, Method::PUT, Method::DELETE],
+            Self::Item(key) if routing.written.contains(&key.kind) => &[Method::GET, Method::PUT, Method::DELETE],
             Self::Collection(_) | Self::Item(_) => &[Method::GET],
             Self::Action(..) => &[Method::POST],
         }
@@ -94,7 +96,7 @@ pub fn parse(raw_path: &str, routing: Routing<'_>) -> Result<Route, RouteError> 
     };
     let target = resource(provider, &region, rest)?;
     let kind = target.key().kind;
-    if !routing.served.contains(&kind) {
+    if !routing.written.contains(&kind) && !routing.read.contains(&kind) {
         return Err(RouteError::NotServed(kind));
     }
     Ok(Route { region, target })

@@ -2,7 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-const ROUTING: Routing<'_> = Routing { default_region: "fsn1", served: &Kind::ALL };
+const CATALOG: &[Kind] = &[Kind::Region, Kind::StorageSku, Kind::InstanceSku, Kind::NetworkSku];
+const ROUTING: Routing<'_> = Routing { default_region: "fsn1", written: &Kind::ALL, read: &[] };
 
 fn read(path: &str) -> Result<Route, RouteError> {
     parse(path, ROUTING)
@@ -155,17 +156,21 @@ fn a_segment_is_decoded_after_the_split_and_refused_where_it_can_be_no_name() {
 
 #[test]
 fn a_collection_that_is_not_served_says_so() {
-    let routing = Routing { default_region: "fsn1", served: &[Kind::Instance] };
+    let routing = Routing { default_region: "fsn1", written: &[Kind::Instance], read: CATALOG };
     let error = parse("/network/v1/tenants/t/workspaces/w/public-ips/x", routing).unwrap_err();
     assert_eq!(error, RouteError::NotServed(Kind::PublicIp));
     assert!(error.to_string().contains("public-ips of seca.network/v1"), "{error}");
     assert!(parse("/compute/v1/tenants/t/workspaces/w/instances/x", routing).is_ok());
+    assert!(parse("/compute/v1/tenants/t/skus/x", routing).is_ok());
 }
 
 #[test]
 fn methods_follow_from_the_target() {
-    let methods =
-        |path: &str| read(path).unwrap().target.methods().iter().map(Method::as_str).collect::<Vec<_>>().join(" ");
+    let routing = Routing { default_region: "fsn1", written: &[Kind::Instance], read: CATALOG };
+    let methods = |path: &str| {
+        let route = parse(path, routing).unwrap();
+        route.target.methods(routing).iter().map(Method::as_str).collect::<Vec<_>>().join(" ")
+    };
     let base = "/compute/v1/tenants/t";
     assert_eq!(methods(&format!("{base}/skus/x")), "GET");
     assert_eq!(methods(&format!("{base}/workspaces/w/instances")), "GET");

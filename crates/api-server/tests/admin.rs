@@ -1,5 +1,6 @@
 //! The admin API through its real router.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::result_large_err, reason = "the refusal is control-plane's")]
 
 mod common;
 

@@ -4,7 +4,8 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use api_server::{Options, serve};
-use axum::{Router, extract::State, routing::get};
+use axum::{Router, body::Body, extract::State, http::Request, routing::get};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -176,6 +177,23 @@ async fn connections_over_the_cap_wait_for_a_slot() {
     assert!(timeout(SHORT, second.read(&mut [0; 1])).await.is_err(), "served over the cap");
     drop(first);
     assert!(answer(&mut second).await.ends_with("fine"));
+    assert_eq!(server.end().await, 0);
+}
+
+#[tokio::test]
+async fn http2_is_spoken_and_its_idle_connections_outlive_the_head_deadline() {
+    let server = start(Options { header_timeout: SHORT, ..options() }).await;
+    let io = TokioIo::new(server.connect().await);
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake::<_, _, Body>(TokioExecutor::new(), io).await.unwrap();
+    let mut connection = tokio::spawn(connection);
+    for _ in 0..2 {
+        let request = Request::get(format!("http://{}/", server.address)).body(Body::empty()).unwrap();
+        let response = timeout(HANG, sender.send_request(request)).await.unwrap().unwrap();
+        assert_eq!(response.status(), 200);
+        assert!(timeout(SHORT * 3, &mut connection).await.is_err(), "closed while idle");
+    }
+    drop(sender);
     assert_eq!(server.end().await, 0);
 }
 

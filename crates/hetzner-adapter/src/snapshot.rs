@@ -186,7 +186,12 @@ impl Snapshot {
                 self.servers.insert(server.id.get(), *server);
             }
             Change::Seen(Object::Volume(volume)) => drop(self.volumes.insert(volume.id.get(), *volume)),
-            Change::Seen(Object::Network(network)) => drop(self.networks.insert(network.id.get(), *network)),
+            Change::Seen(Object::Network(network)) => {
+                let id = network.id.get();
+                let exists = |range: Ipv4Net| network.subnets.iter().any(|subnet| subnet.ip_range == Some(range));
+                self.subnet_owners.retain(|(network, range), _| *network != id || exists(*range));
+                self.networks.insert(id, *network);
+            }
             Change::Seen(Object::Firewall(firewall)) => drop(self.firewalls.insert(firewall.id.get(), *firewall)),
             Change::Seen(Object::PlacementGroup(group)) => {
                 self.placement_groups.insert(group.id.get(), *group);

@@ -6,7 +6,7 @@ mod world;
 
 use control_plane::{ActionKind, ports::Plan};
 use hetzner_adapter::call::Call;
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use seca_api::Kind;
 use serde_json::json;
 use world::World;
@@ -128,7 +128,11 @@ fn look(world: &mut World, uid: control_plane::Uid) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 192,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn every_story_settles_and_leaves_nothing(story in proptest::collection::vec(event(), 1..40)) {

@@ -1,1 +1,15 @@
-//! Store for PostgreSQL and SQLite, with embedded migrations and one suite that every store passes.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod database;
+mod fault;
+mod migrate;
+mod row;
+mod selector;
+mod sql;
+mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use migrate::{DatabaseError, Options, SchemaState, connect, migrate_down, migrate_up, schema_state};
+pub use store::SqlStore;

@@ -18,12 +18,12 @@ use axum::{
     http::{HeaderMap, Method, Request, StatusCode},
 };
 use control_plane::{
-    ActionKind,
+    ActionKind, kinds,
     ports::{Clock, Ids, Rng, StoreError},
     service::{Context, ListRequest, ListView, PutRequest, PutView, Refusal, Tenant, View},
 };
 use http_body_util::BodyExt as _;
-use seca_api::{Kind, ResourceKey, Timestamp};
+use seca_api::{ResourceKey, Timestamp};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -174,7 +174,7 @@ pub fn config() -> ApiConfig {
         default_region: "fsn1".into(),
         public_base_url: None,
         signing_key: [1; 32],
-        served: Kind::ALL.into_iter().filter(|kind| *kind != Kind::Nic).collect(),
+        served: kinds::served().to_vec(),
         ids: ids(),
         limits: limits(),
     }

@@ -123,7 +123,10 @@ pub(crate) struct Job {
 pub(crate) enum JobKind {
     Finish(i64),
     /// The guest of a server powers off, unless its power was touched since.
-    GuestOff { server: i64, epoch: u64 },
+    GuestOff {
+        server: i64,
+        epoch: u64,
+    },
     /// Label selectors of firewalls are evaluated.
     Reselect,
 }
@@ -250,8 +253,13 @@ impl Cx<'_> {
 
     /// Those that waited for `id` start now, or fail with it.
     fn release_followers(&mut self, id: i64, success: bool) {
-        let followers: Vec<i64> =
-            self.project.running.iter().filter(|other| self.project.actions[other].after == Some(id)).copied().collect();
+        let followers: Vec<i64> = self
+            .project
+            .running
+            .iter()
+            .filter(|other| self.project.actions[other].after == Some(id))
+            .copied()
+            .collect();
         for follower in followers {
             let Some(action) = self.project.actions.get_mut(&follower) else { continue };
             if success {
@@ -296,8 +304,7 @@ impl Project {
     fn forget_old_actions(&mut self) {
         const KEPT: usize = 4000;
         if self.actions.len() > 2 * KEPT {
-            let finished: Vec<i64> =
-                self.actions.keys().filter(|id| !self.running.contains(id)).copied().collect();
+            let finished: Vec<i64> = self.actions.keys().filter(|id| !self.running.contains(id)).copied().collect();
             for id in finished.iter().take(finished.len().saturating_sub(KEPT)) {
                 self.actions.remove(id);
             }
@@ -324,8 +331,12 @@ const LIST: ListSpec = ListSpec {
 pub(crate) fn batch(cx: &Cx<'_>) -> Api<Reply> {
     let ids = cx.query.ids()?;
     if ids.is_empty() {
-        return Err(ApiError::new(410, "deprecated_api_endpoint", "listing all actions was removed; pass the ids as ?id=")
-            .with_details(json!({"announcement":
+        return Err(ApiError::new(
+            410,
+            "deprecated_api_endpoint",
+            "listing all actions was removed; pass the ids as ?id=",
+        )
+        .with_details(json!({"announcement":
                 "https://docs.hetzner.cloud/changelog#2023-07-20-actions-list-endpoint-is-deprecated"})));
     }
     let items = ids.iter().filter_map(|id| cx.project.actions.get(id)).map(|action| action.json(cx.now)).collect();

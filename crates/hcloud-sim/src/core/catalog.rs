@@ -221,7 +221,9 @@ pub(crate) fn get_type(cx: &Cx<'_>, id: i64) -> Api<Reply> {
 pub(crate) fn pricing() -> Reply {
     let everywhere = |row: &dyn Fn(&str) -> Value| LOCATIONS.iter().map(|l| row(l.name)).collect::<Vec<_>>();
     let address = |month: f64| {
-        everywhere(&|name| json!({"location": name, "price_hourly": price(month / 624.0), "price_monthly": price(month)}))
+        everywhere(
+            &|name| json!({"location": name, "price_hourly": price(month / 624.0), "price_monthly": price(month)}),
+        )
     };
     let floating = |month: f64| everywhere(&|name| json!({"location": name, "price_monthly": price(month)}));
     let balancer = |id: i64, name: &str, month: f64| {

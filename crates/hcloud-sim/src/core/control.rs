@@ -170,10 +170,8 @@ fn set_availability(sim: &mut Simulator, mut input: Input, name: &str, location:
         return Err(ApiError::new(404, "not_found", format!("server type '{name}' is not sold in '{location}'")));
     }
     let now = sim.state.shared.availability(name, location);
-    let set = Availability {
-        available: available.unwrap_or(now.available),
-        orderable: orderable.unwrap_or(now.orderable),
-    };
+    let set =
+        Availability { available: available.unwrap_or(now.available), orderable: orderable.unwrap_or(now.orderable) };
     sim.state.shared.availability.insert(format!("{name}/{location}"), set);
     Ok(Reply::ok(json!({"available": set.available, "orderable": set.orderable})))
 }

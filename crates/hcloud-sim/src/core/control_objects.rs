@@ -22,7 +22,9 @@ pub(super) fn inventory(sim: &mut Simulator, query: &Query, now: Time) -> Api<Re
     let objects = objects(&cx);
     let counts: Map<String, Value> =
         objects.iter().map(|(kind, list)| (kind.clone(), json!(list.as_array().map_or(0, Vec::len)))).collect();
-    Ok(Reply::ok(json!({"project": name, "counts": counts, "running_actions": cx.project.running.len(), "objects": objects})))
+    Ok(Reply::ok(
+        json!({"project": name, "counts": counts, "running_actions": cx.project.running.len(), "objects": objects}),
+    ))
 }
 
 fn objects(cx: &Cx<'_>) -> Map<String, Value> {
@@ -41,14 +43,25 @@ fn objects(cx: &Cx<'_>) -> Map<String, Value> {
     let server = |s: &Server| json!({"status": s.power.name(), "locked": project.is_locked(Kind::Server, s.id)});
     [
         ("servers", rows(project.servers.values().map(|s| (s.id, s.name.as_str(), &s.labels, server(s))))),
-        ("volumes", rows(project.volumes.values().map(|v| (v.id, v.name.as_str(), &v.labels, json!({"server": v.server}))))),
+        (
+            "volumes",
+            rows(project.volumes.values().map(|v| (v.id, v.name.as_str(), &v.labels, json!({"server": v.server})))),
+        ),
         ("networks", rows(project.networks.values().map(|n| (n.id, n.name.as_str(), &n.labels, none())))),
         (
             "primary_ips",
-            rows(project.primary_ips.values().map(|p| (p.id, p.name.as_str(), &p.labels, json!({"assignee_id": p.server})))),
+            rows(
+                project
+                    .primary_ips
+                    .values()
+                    .map(|p| (p.id, p.name.as_str(), &p.labels, json!({"assignee_id": p.server}))),
+            ),
         ),
         ("firewalls", rows(project.firewalls.values().map(|f| (f.id, f.name.as_str(), &f.labels, none())))),
-        ("placement_groups", rows(project.placement_groups.values().map(|g| (g.id, g.name.as_str(), &g.labels, none())))),
+        (
+            "placement_groups",
+            rows(project.placement_groups.values().map(|g| (g.id, g.name.as_str(), &g.labels, none()))),
+        ),
         ("ssh_keys", rows(project.ssh_keys.values().map(|k| (k.id, k.name.as_str(), &k.labels, none())))),
         (
             "images",

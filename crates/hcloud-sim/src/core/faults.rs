@@ -184,7 +184,8 @@ impl Faults {
     pub(crate) fn add(&mut self, given: Map<String, Value>) -> Result<u64, ApiError> {
         let mut input = Input::new(given.clone());
         let matcher = input.object("match").unwrap_or_else(|| Input::new(Map::new()));
-        let effect = input.object("effect").ok_or_else(|| ApiError::invalid("effect", "must be an object with a type"))?;
+        let effect =
+            input.object("effect").ok_or_else(|| ApiError::invalid("effect", "must be an object with a type"))?;
         let (matcher, spoil) = (Matcher::parse(matcher)?, Spoil::parse(effect)?);
         self.last_id += 1;
         self.rules.push(Rule { id: self.last_id, matcher, spoil, given: Value::Object(given), hits: 0, fired: 0 });

@@ -146,7 +146,8 @@ enum Target {
 
 fn parse_targets(input: &mut Input, field: &str) -> Api<Vec<Target>> {
     let targets = input.array(field).unwrap_or_default();
-    let bad = || ApiError::invalid(field, "must be a list of {type: server, server: {id}} or {type: label_selector, …}");
+    let bad =
+        || ApiError::invalid(field, "must be a list of {type: server, server: {id}} or {type: label_selector, …}");
     targets
         .iter()
         .map(|target| match target["type"].as_str() {
@@ -186,8 +187,7 @@ fn matching(cx: &Cx<'_>, selector: &str) -> Vec<i64> {
 }
 
 pub(crate) fn list(cx: &Cx<'_>) -> Api<Reply> {
-    let spec =
-        ListSpec { key: "firewalls", filters: &["name"], sorts: &["id", "name", "created"], labels: true };
+    let spec = ListSpec { key: "firewalls", filters: &["name"], sorts: &["id", "name", "created"], labels: true };
     cx.list(&spec, cx.project.firewalls.values().map(|firewall| json(cx, firewall)).collect())
 }
 
@@ -224,9 +224,10 @@ pub(crate) fn create(cx: &mut Cx<'_>) -> Api<Reply> {
     let (servers, selectors) = (BTreeSet::new(), BTreeSet::new());
     let firewall = Firewall { id, name, labels, created: cx.now, rules: rules.clone(), servers, selectors };
     cx.project.firewalls.insert(id, firewall);
-    let mut actions = vec![cx.start(
-        Start::new("set_firewall_rules", Effect::Firewall(id, Change::Rules(rules))).about(Kind::Firewall, id),
-    )];
+    let mut actions =
+        vec![cx.start(
+            Start::new("set_firewall_rules", Effect::Firewall(id, Change::Rules(rules))).about(Kind::Firewall, id),
+        )];
     actions.extend(apply(cx, id, targets));
     Ok(Reply::created(json!({"firewall": json(cx, find(cx, id)?), "actions": actions_json(cx, &actions)})))
 }
@@ -273,7 +274,8 @@ pub(crate) fn action(cx: &mut Cx<'_>, id: i64, name: &str) -> Option<Api<Reply>>
 
 fn set_rules(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
     let mut input = cx.input();
-    let rules = parse_rules(&mut input)?.ok_or_else(|| ApiError::invalid("rules", "Missing data for required field."))?;
+    let rules =
+        parse_rules(&mut input)?.ok_or_else(|| ApiError::invalid("rules", "Missing data for required field."))?;
     find(cx, id)?;
     let start = Start::new("set_firewall_rules", Effect::Firewall(id, Change::Rules(rules)));
     let mut actions = vec![cx.start(start.about(Kind::Firewall, id))];
@@ -313,7 +315,10 @@ fn check_targets(cx: &Cx<'_>, firewall: Option<i64>, targets: &[Target]) -> Api<
         }
         let direct = firewall.and_then(|id| cx.project.firewalls.get(&id)).is_some_and(|f| f.servers.contains(id));
         if direct {
-            return Err(ApiError::unprocessable("firewall_already_applied", "firewall is already applied to the server"));
+            return Err(ApiError::unprocessable(
+                "firewall_already_applied",
+                "firewall is already applied to the server",
+            ));
         }
         if server.firewalls.len() >= MAX_PER_SERVER {
             return Err(ApiError::limit("server_firewall_limit"));
@@ -463,9 +468,7 @@ mod tests {
 
     #[test]
     fn a_rule_names_ranges_without_host_bits_and_ports_only_where_there_are_ports() {
-        let rule = |direction: &str, protocol: &str, port: Value, ranges: &[&str]| {
-            json!({"direction": direction, "protocol": protocol, "port": port, "source_ips": ranges})
-        };
+        let rule = |direction: &str, protocol: &str, port: Value, ranges: &[&str]| json!({"direction": direction, "protocol": protocol, "port": port, "source_ips": ranges});
         for (value, valid) in [
             (rule("in", "tcp", json!("22"), &["0.0.0.0/0", "::/0"]), true),
             (rule("in", "udp", json!("1-65535"), &["10.0.0.0/8"]), true),

@@ -24,13 +24,7 @@ impl SimRequest {
     #[must_use]
     pub fn new(method: Method, path: &str) -> Self {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        Self {
-            method,
-            path: path.to_owned(),
-            query: query.to_owned(),
-            token: None,
-            body: Bytes::new(),
-        }
+        Self { method, path: path.to_owned(), query: query.to_owned(), token: None, body: Bytes::new() }
     }
 
     /// The same request with a bearer token.
@@ -92,12 +86,7 @@ impl SimResponse {
 
     /// A reply that never arrives.
     pub(crate) fn lost() -> Self {
-        Self {
-            status: StatusCode::BAD_GATEWAY,
-            headers: Vec::new(),
-            body: Bytes::new(),
-            lost: true,
-        }
+        Self { status: StatusCode::BAD_GATEWAY, headers: Vec::new(), body: Bytes::new(), lost: true }
     }
 }
 
@@ -170,9 +159,9 @@ impl ApiError {
     }
 
     pub(crate) fn invalid_fields(fields: &[(String, String)]) -> Self {
-        let first = fields.first().map_or_else(String::new, |(name, message)| {
-            format!("invalid input in field '{name}': {message}")
-        });
+        let first = fields
+            .first()
+            .map_or_else(String::new, |(name, message)| format!("invalid input in field '{name}': {message}"));
         let fields: Vec<Value> =
             fields.iter().map(|(name, message)| json!({"name": name, "messages": [message]})).collect();
         Self::new(422, "invalid_input", first).with_details(json!({"fields": fields}))

@@ -128,7 +128,8 @@ impl Project {
 
     /// Fails unless the image fits the architecture and the disk.
     pub(crate) fn usable_image(&self, wanted: &Ref, architecture: &str, disk: i64) -> Api<Image> {
-        let image = self.find_image(wanted, architecture).ok_or_else(|| ApiError::invalid("image", "image not found"))?;
+        let image =
+            self.find_image(wanted, architecture).ok_or_else(|| ApiError::invalid("image", "image not found"))?;
         if !image.available {
             return Err(ApiError::invalid("image", "image is not available yet"));
         }
@@ -222,7 +223,8 @@ pub(crate) fn change_protection(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
     input.check()?;
     let protect = protect.unwrap_or(own(cx, id)?.protected);
     cx.project.check_unlocked(Kind::Image, id)?;
-    Ok(cx.action_reply(Start::new("change_protection", Effect::Image(id, Change::Protect(protect))).on(Kind::Image, id)))
+    Ok(cx
+        .action_reply(Start::new("change_protection", Effect::Image(id, Change::Protect(protect))).on(Kind::Image, id)))
 }
 
 pub(crate) fn settle(cx: &mut Cx<'_>, id: i64, change: &Change, success: bool) {

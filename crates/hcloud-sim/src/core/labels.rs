@@ -176,7 +176,8 @@ mod tests {
 
     #[test]
     fn a_selector_outside_the_grammar_is_refused() {
-        for selector in ["=a", "a b", "a in b", "a in (b", "a in (b))", "a,,b", "!", "a=b c", "-a", "a in (b) c", "ä"] {
+        for selector in ["=a", "a b", "a in b", "a in (b", "a in (b))", "a,,b", "!", "a=b c", "-a", "a in (b) c", "ä"]
+        {
             assert!(Selector::parse(selector).is_err(), "{selector}");
         }
     }

@@ -60,7 +60,13 @@ pub struct CoreConfig {
 
 impl Default for CoreConfig {
     fn default() -> Self {
-        Self { speed: 0.0, seed: 1, rate_limit: 3600, clamp_per_page: false, base_url: "http://127.0.0.1/v1".to_owned() }
+        Self {
+            speed: 0.0,
+            seed: 1,
+            rate_limit: 3600,
+            clamp_per_page: false,
+            base_url: "http://127.0.0.1/v1".to_owned(),
+        }
     }
 }
 

@@ -103,7 +103,8 @@ impl Network {
         if self.subnets.iter().any(|other| overlap(&other.range, &subnet.range)) {
             return refuse("subnet overlaps with an existing subnet");
         }
-        if self.routes.iter().any(|route| !is_default(&route.destination) && overlap(&route.destination, &subnet.range)) {
+        if self.routes.iter().any(|route| !is_default(&route.destination) && overlap(&route.destination, &subnet.range))
+        {
             return refuse("subnet overlaps with the destination of a route");
         }
         if self.subnets.len() >= MAX_SUBNETS {
@@ -147,7 +148,10 @@ impl Network {
     fn free_subnet(&self) -> Option<Ipv4Net> {
         self.range.subnets(24).ok()?.find(|range| {
             !self.subnets.iter().any(|subnet| overlap(&subnet.range, range))
-                && !self.routes.iter().any(|route| !is_default(&route.destination) && overlap(&route.destination, range))
+                && !self
+                    .routes
+                    .iter()
+                    .any(|route| !is_default(&route.destination) && overlap(&route.destination, range))
         })
     }
 }
@@ -173,7 +177,8 @@ fn is_private(range: &Ipv4Net) -> bool {
 
 /// A range without host bits.
 fn parse_range(field: &str, text: &str) -> Api<Ipv4Net> {
-    let range: Ipv4Net = text.parse().map_err(|_| ApiError::invalid(field, "must be an IPv4 range in CIDR notation"))?;
+    let range: Ipv4Net =
+        text.parse().map_err(|_| ApiError::invalid(field, "must be an IPv4 range in CIDR notation"))?;
     if range.addr() != range.network() {
         return Err(ApiError::invalid(field, "must have no host bits set"));
     }
@@ -225,8 +230,7 @@ fn nested(value: &Value) -> Input {
 }
 
 pub(crate) fn list(cx: &Cx<'_>) -> Api<Reply> {
-    let spec =
-        ListSpec { key: "networks", filters: &["name"], sorts: &["id", "name", "created"], labels: true };
+    let spec = ListSpec { key: "networks", filters: &["name"], sorts: &["id", "name", "created"], labels: true };
     cx.list(&spec, cx.project.networks.values().map(|network| network.json(cx.project)).collect())
 }
 

@@ -37,7 +37,10 @@ impl Project {
         }
         let members = self.servers.values().filter(|server| server.placement_group == Some(id)).count();
         if members >= MAX_SERVERS {
-            return Err(ApiError::unprocessable("placement_error", "error during placement: the placement group is full"));
+            return Err(ApiError::unprocessable(
+                "placement_error",
+                "error during placement: the placement group is full",
+            ));
         }
         Ok(())
     }

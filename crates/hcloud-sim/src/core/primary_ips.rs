@@ -110,8 +110,7 @@ pub(crate) fn make(cx: &mut Cx<'_>, name: Option<String>, v4: bool, location: &s
 }
 
 pub(crate) fn list(cx: &Cx<'_>) -> Api<Reply> {
-    let spec =
-        ListSpec { key: "primary_ips", filters: &["name", "ip"], sorts: &["id", "created"], labels: true };
+    let spec = ListSpec { key: "primary_ips", filters: &["name", "ip"], sorts: &["id", "created"], labels: true };
     cx.list(&spec, cx.project.primary_ips.values().map(PrimaryIp::json).collect())
 }
 
@@ -125,11 +124,7 @@ pub(crate) fn get(cx: &Cx<'_>, id: i64) -> Api<Reply> {
 
 /// Fails unless an address of the family can be assigned to the server now; returns its location.
 fn assignable(cx: &Cx<'_>, server: i64, v4: bool) -> Api<String> {
-    let found = cx
-        .project
-        .servers
-        .get(&server)
-        .ok_or_else(|| ApiError::invalid("assignee_id", "server not found"))?;
+    let found = cx.project.servers.get(&server).ok_or_else(|| ApiError::invalid("assignee_id", "server not found"))?;
     cx.project.check_unlocked(Kind::Server, server)?;
     if found.power != Power::Off {
         return Err(ApiError::unprocessable("server_not_stopped", "server must be powered off"));
@@ -182,7 +177,8 @@ pub(crate) fn create(cx: &mut Cx<'_>) -> Api<Reply> {
     if let Some(ip) = cx.project.primary_ips.get_mut(&id) {
         ip.labels = labels;
     }
-    let start = Start::new("create_primary_ip", Effect::PrimaryIp(id, assignee.map_or(Change::Created, Change::Assign)));
+    let start =
+        Start::new("create_primary_ip", Effect::PrimaryIp(id, assignee.map_or(Change::Created, Change::Assign)));
     let start = start.on(Kind::PrimaryIp, id);
     let action = assignee.map(|server| cx.start(start.on(Kind::Server, server)));
     let action = action.map_or(Value::Null, |action| cx.action_json(action));
@@ -212,7 +208,10 @@ pub(crate) fn delete(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
         return Err(ApiError::protected("primary IP"));
     }
     if ip.server.is_some() {
-        return Err(ApiError::unprocessable("must_be_unassigned", "primary IP must be unassigned before it is deleted"));
+        return Err(ApiError::unprocessable(
+            "must_be_unassigned",
+            "primary IP must be unassigned before it is deleted",
+        ));
     }
     cx.project.check_unlocked(Kind::PrimaryIp, id)?;
     cx.project.primary_ips.remove(&id);

@@ -25,9 +25,7 @@ impl Query {
 
     /// The ids given as `?id=1&id=2`; a value that is no number is invalid input.
     pub(crate) fn ids(&self) -> Api<Vec<i64>> {
-        self.all("id")
-            .map(|text| text.parse().map_err(|_| ApiError::invalid("id", "must be an integer")))
-            .collect()
+        self.all("id").map(|text| text.parse().map_err(|_| ApiError::invalid("id", "must be an integer"))).collect()
     }
 }
 
@@ -142,7 +140,9 @@ fn page(query: &Query, key: &str, items: Vec<Value>, paging: Paging<'_>) -> Api<
             "last_page": last, "total_entries": total,
         }},
     }));
-    let link = |to: usize, rel: &str| format!("<{}{}?page={to}&per_page={per_page}>; rel=\"{rel}\"", paging.base_url, paging.path);
+    let link = |to: usize, rel: &str| {
+        format!("<{}{}?page={to}&per_page={per_page}>; rel=\"{rel}\"", paging.base_url, paging.path)
+    };
     let links: Vec<String> = previous
         .map(|to| link(to, "prev"))
         .into_iter()

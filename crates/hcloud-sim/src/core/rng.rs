@@ -28,8 +28,6 @@ impl Rng {
     /// `length` letters and digits.
     pub(crate) fn text(&mut self, length: usize) -> String {
         const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-        (0..length)
-            .map(|_| char::from(LETTERS[usize::try_from(self.next() % 62).unwrap_or(0)]))
-            .collect()
+        (0..length).map(|_| char::from(LETTERS[usize::try_from(self.next() % 62).unwrap_or(0)])).collect()
     }
 }

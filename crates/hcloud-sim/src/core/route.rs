@@ -65,7 +65,8 @@ fn collection(name: &str) -> Option<Collection> {
             }
         };
     }
-    let read_only = |list, get| Collection { kind: None, list, get, create: None, update: None, delete: None, action: None };
+    let read_only =
+        |list, get| Collection { kind: None, list, get, create: None, update: None, delete: None, action: None };
     Some(match name {
         "locations" => read_only(catalog::list_locations, |_, id| catalog::get_location(id)),
         "server_types" => read_only(catalog::list_types, catalog::get_type),
@@ -93,9 +94,11 @@ pub(crate) fn dispatch(cx: &mut Cx<'_>, method: &Method) -> Api<Reply> {
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     match segments.as_slice() {
         [first, ..] if ABSENT.contains(first) => Err(absent(&first.replace('_', " "))),
-        ["datacenters", ..] => Err(ApiError::new(410, "deprecated_api_endpoint", "datacenters were removed; use locations")
-            .with_details(serde_json::json!({"announcement":
-                "https://docs.hetzner.cloud/changelog#2025-12-16-phasing-out-datacenters"}))),
+        ["datacenters", ..] => {
+            Err(ApiError::new(410, "deprecated_api_endpoint", "datacenters were removed; use locations")
+                .with_details(serde_json::json!({"announcement":
+                "https://docs.hetzner.cloud/changelog#2025-12-16-phasing-out-datacenters"})))
+        }
         ["pricing"] => only_get(method, || Ok(catalog::pricing())),
         ["actions"] => only_get(method, || actions::batch(cx)),
         ["actions", action] => only_get(method, || actions::get(cx, id(action)?)),

@@ -240,7 +240,10 @@ fn add_to_placement_group(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
     input.check()?;
     stopped(cx, id)?;
     if find(cx, id)?.placement_group.is_some() {
-        return Err(ApiError::unprocessable("already_in_placement_group", "server is already part of a placement group"));
+        return Err(ApiError::unprocessable(
+            "already_in_placement_group",
+            "server is already part of a placement group",
+        ));
     }
     cx.project.check_placement(group)?;
     let effect = Effect::Server(id, Change::Group(Some(group)));

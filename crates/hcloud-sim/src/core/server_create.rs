@@ -113,13 +113,19 @@ pub(crate) fn create(cx: &mut Cx<'_>) -> Api<Reply> {
 }
 
 pub(crate) fn unavailable() -> ApiError {
-    ApiError::new(412, "resource_unavailable", "error during placement: the requested resource is currently unavailable")
+    ApiError::new(
+        412,
+        "resource_unavailable",
+        "error during placement: the requested resource is currently unavailable",
+    )
 }
 
 /// The location asked for, or the one that volumes and addresses are in, or the first that sells the type.
 fn choose_location(cx: &Cx<'_>, wanted: &Wanted, server_type: &ServerType) -> Api<&'static str> {
     let given = match &wanted.location {
-        Some(location) => Some(find_location(location).ok_or_else(|| ApiError::invalid("location", "location not found"))?),
+        Some(location) => {
+            Some(find_location(location).ok_or_else(|| ApiError::invalid("location", "location not found"))?)
+        }
         None => {
             let volume = wanted.volumes.iter().filter_map(|id| cx.project.volumes.get(id)).map(|v| &v.location);
             let addresses = [wanted.v4, wanted.v6].into_iter().filter_map(|address| match address {
@@ -199,13 +205,22 @@ fn check_addresses(cx: &Cx<'_>, wanted: &Wanted, location: &str) -> Api<()> {
                     .get(&id)
                     .ok_or_else(|| ApiError::invalid("public_net", &format!("primary IP with ID '{id}' not found")))?;
                 if ip.v4 != v4 {
-                    return Err(ApiError::unprocessable("primary_ip_version_mismatch", "primary IP has the wrong IP version"));
+                    return Err(ApiError::unprocessable(
+                        "primary_ip_version_mismatch",
+                        "primary IP has the wrong IP version",
+                    ));
                 }
                 if ip.server.is_some() {
-                    return Err(ApiError::unprocessable("primary_ip_assigned", "primary IP is already assigned to a server"));
+                    return Err(ApiError::unprocessable(
+                        "primary_ip_assigned",
+                        "primary IP is already assigned to a server",
+                    ));
                 }
                 if ip.location != location {
-                    return Err(ApiError::unprocessable("primary_ip_datacenter_mismatch", "primary IP is in another location"));
+                    return Err(ApiError::unprocessable(
+                        "primary_ip_datacenter_mismatch",
+                        "primary IP is in another location",
+                    ));
                 }
                 project.check_unlocked(Kind::PrimaryIp, id)?;
             }

@@ -63,10 +63,7 @@ pub(crate) fn pick_address(
         }
         None => subnets
             .find_map(|subnet| {
-                subnet
-                    .hosts()
-                    .find(|ip| assignable(found, &subnet, *ip) && !taken.contains(ip))
-                    .map(|ip| (ip, subnet))
+                subnet.hosts().find(|ip| assignable(found, &subnet, *ip) && !taken.contains(ip)).map(|ip| (ip, subnet))
             })
             .ok_or_else(|| none("no address is free in the network")),
     }

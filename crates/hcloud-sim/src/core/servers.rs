@@ -83,16 +83,33 @@ pub(crate) struct Server {
 pub(crate) enum Change {
     Created,
     /// The power state after success, and after failure.
-    Power { to: Power, otherwise: Power },
-    ShutdownSent { epoch: u64 },
+    Power {
+        to: Power,
+        otherwise: Power,
+    },
+    ShutdownSent {
+        epoch: u64,
+    },
     Deleted,
     NetworkReady(i64),
     NetworkGone(i64),
-    AliasIps { network: i64, ips: Vec<Ipv4Addr> },
-    Type { name: String, disk: i64 },
-    Rebuilt { image: i64, user_data: Option<String> },
+    AliasIps {
+        network: i64,
+        ips: Vec<Ipv4Addr>,
+    },
+    Type {
+        name: String,
+        disk: i64,
+    },
+    Rebuilt {
+        image: i64,
+        user_data: Option<String>,
+    },
     Group(Option<i64>),
-    Protect { delete: bool, rebuild: bool },
+    Protect {
+        delete: bool,
+        rebuild: bool,
+    },
     Rescue(bool),
 }
 
@@ -114,9 +131,7 @@ pub(crate) fn render(cx: &Cx<'_>, server: &Server) -> Value {
     let volumes: Vec<i64> =
         project.volumes.values().filter(|volume| volume.server == Some(server.id)).map(|volume| volume.id).collect();
     let address = |v4| project.primary_ip_of(server.id, v4).map(PrimaryIp::public_net_json);
-    let firewall = |applied: &Applied| {
-        json!({"id": applied.firewall, "status": if applied.active { "applied" } else { "pending" }})
-    };
+    let firewall = |applied: &Applied| json!({"id": applied.firewall, "status": if applied.active { "applied" } else { "pending" }});
     let private = |net: &PrivateNet| {
         json!({"network": net.network, "ip": net.ip.to_string(), "mac_address": net.mac,
             "alias_ips": net.alias_ips.iter().map(Ipv4Addr::to_string).collect::<Vec<_>>()})
@@ -142,12 +157,8 @@ pub(crate) fn render(cx: &Cx<'_>, server: &Server) -> Value {
 }
 
 pub(crate) fn list(cx: &Cx<'_>) -> Api<Reply> {
-    let spec = ListSpec {
-        key: "servers",
-        filters: &["name", "status"],
-        sorts: &["id", "name", "created"],
-        labels: true,
-    };
+    let spec =
+        ListSpec { key: "servers", filters: &["name", "status"], sorts: &["id", "name", "created"], labels: true };
     cx.list(&spec, cx.project.servers.values().map(|server| render(cx, server)).collect())
 }
 
@@ -238,9 +249,10 @@ pub(crate) fn remove(cx: &mut Cx<'_>, id: i64) {
 
 /// Whether a server has an address of the range in the network, or is getting one.
 pub(crate) fn any_in(cx: &Cx<'_>, network: i64, range: &Ipv4Net) -> bool {
-    cx.project.servers.values().any(|server| {
-        server.private_net.iter().any(|net| net.network == network && range.contains(&net.ip))
-    })
+    cx.project
+        .servers
+        .values()
+        .any(|server| server.private_net.iter().any(|net| net.network == network && range.contains(&net.ip)))
 }
 
 /// The guest obeys the power button, unless its power was touched since.

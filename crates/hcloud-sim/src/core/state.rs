@@ -197,8 +197,7 @@ impl Cx<'_> {
     }
 
     pub(crate) fn list(&self, spec: &ListSpec, items: Vec<Value>) -> Api<Reply> {
-        let paging =
-            Paging { base_url: &self.config.base_url, path: self.path, clamp: self.config.clamp_per_page };
+        let paging = Paging { base_url: &self.config.base_url, path: self.path, clamp: self.config.clamp_per_page };
         list(&self.query, spec, items, paging)
     }
 

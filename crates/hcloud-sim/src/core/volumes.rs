@@ -52,12 +52,8 @@ impl Volume {
 }
 
 pub(crate) fn list(cx: &Cx<'_>) -> Api<Reply> {
-    let spec = ListSpec {
-        key: "volumes",
-        filters: &["name", "status"],
-        sorts: &["id", "name", "created"],
-        labels: true,
-    };
+    let spec =
+        ListSpec { key: "volumes", filters: &["name", "status"], sorts: &["id", "name", "created"], labels: true };
     cx.list(&spec, cx.project.volumes.values().map(Volume::json).collect())
 }
 

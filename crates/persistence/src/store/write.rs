@@ -13,7 +13,7 @@ use control_plane::{
 };
 use seca_api::{Kind, ResourceKey};
 
-use super::relations::{self, WAKE, outer_first, wake_related};
+use super::relations::{WAKE, outer_first, related};
 use crate::{
     database::{Operation, Tx},
     fault::Fault,
@@ -56,6 +56,8 @@ const QUEUE_AGAIN: Sql = sql!(
     "UPDATE work SET wakes = wakes + 1, attempts = 0, \
      next_run_at = CASE WHEN next_run_at <= " now " THEN next_run_at ELSE " now " END WHERE uid = $1"
 );
+/// What a client changed is tried as if for the first time.
+const BEGIN_ATTEMPTS: Sql = sql!("UPDATE work SET attempts = 0 WHERE uid IN " (list 1) " AND attempts > 0");
 const ADD_LABELS: Sql = sql!(
     "INSERT INTO resource_labels (uid, name, value, number) \
      SELECT $1, j.value->>0, j.value->>1, j.value->>2 FROM " (rows 2)
@@ -177,10 +179,10 @@ async fn update(tx: &mut Tx, put: &Put, before: Resource) -> Result<PutOutcome, 
     }
     tx.execute(UPDATE_WRITTEN, &row::written_args(&after)).await?;
     write_outcome(tx, &after).await?;
-    if !woken.is_empty() {
-        tx.execute(WAKE, &[list(&woken)]).await?;
-    }
-    tx.execute(QUEUE_AGAIN, &args![uid]).await?;
+    // Queue rows are locked in uid order as well, all by one statement.
+    woken.push(uid);
+    tx.execute(WAKE, &[list(&woken)]).await?;
+    tx.execute(BEGIN_ATTEMPTS, &[list([uid])]).await?;
     Ok(PutOutcome::Updated { before, after })
 }
 
@@ -230,23 +232,80 @@ impl Operation for Delete {
         if self.expected_version.is_some_and(|version| version != row.resource_version) {
             return Ok(DeleteOutcome::Stale(row.resource_version));
         }
-        let mut cascade = self.cascade(tx, &row).await?;
-        let blockers = self.blockers(tx, &row, &cascade).await?;
+        let mut cascade = cascade(tx, &self.rules, &row).await?;
+        let blockers = blockers(tx, &self.rules, &row, &cascade).await?;
         if !blockers.is_empty() {
             return Ok(DeleteOutcome::Refused(blockers));
         }
-        for child in cascade.iter_mut().chain([&mut row]) {
-            state::delete(child, self.now);
-            write_outcome(tx, child).await?;
-            wake_related(tx, child).await?;
-            tx.execute(QUEUE_AGAIN, &args![child.uid]).await?;
+        let mut woken = Vec::new();
+        for gone in cascade.iter_mut().chain([&mut row]) {
+            state::delete(gone, self.now);
+            write_outcome(tx, gone).await?;
+            woken.push(gone.uid);
+            woken.extend(related(tx, gone).await?);
         }
+        tx.execute(WAKE, &[list(&woken)]).await?;
+        let own = cascade.iter().map(|child| child.uid).chain([row.uid]);
+        tx.execute(BEGIN_ATTEMPTS, &[list(own)]).await?;
         Ok(DeleteOutcome::Accepted(row))
     }
 }
 
-/// Methods that need what only this crate knows.
-trait Judge {
-    async fn cascade(&self, tx: &mut Tx, row: &Resource) -> Result<Vec<Resource>, Fault>;
-    async fn blockers(&self, tx: &mut Tx, row: &Resource, cascade: &[Resource]) -> Result<Vec<ResourceKey>, Fault>;
+/// The live children that go along, locked, so that nobody can begin to refer to them.
+async fn cascade(tx: &mut Tx, rules: &DeleteRules, row: &Resource) -> Result<Vec<Resource>, Fault> {
+    if rules.cascades.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut args = identity(row.uid, &row.key).to_vec();
+    args.push(list(rules.cascades.iter().map(|(kind, _)| kind.as_str())));
+    row::all(&tx.fetch(CASCADE, &args).await?)
+}
+
+/// What refuses the deletion: the first few.
+async fn blockers(
+    tx: &mut Tx,
+    rules: &DeleteRules,
+    row: &Resource,
+    cascade: &[Resource],
+) -> Result<Vec<ResourceKey>, Fault> {
+    if rules.refused_by_children.is_empty() && rules.refused_by_referrers.is_empty() && rules.cascades.is_empty() {
+        return Ok(Vec::new());
+    }
+    let words = |kinds: &[Kind]| list(kinds.iter().map(|kind| kind.as_str()));
+    let mut along: Vec<[Option<String>; 7]> = Vec::new();
+    for child in cascade {
+        let [tenant, region, kind, workspace, network, name] = key_row(&child.key);
+        let refused = rules.cascades.iter().filter(|(kind, _)| *kind == child.key.kind).flat_map(|(_, by)| *by);
+        along.extend(refused.map(|by| {
+            let by = Some(by.as_str().to_owned());
+            [tenant.clone(), region.clone(), kind.clone(), workspace.clone(), network.clone(), name.clone(), by]
+        }));
+    }
+    let mut args = identity(row.uid, &row.key).to_vec();
+    args.push(words(rules.refused_by_children));
+    args.push(words(rules.refused_by_referrers));
+    args.push(list(cascade.iter().map(|child| child.uid)));
+    args.push(rows(along));
+    args.push(Value::from(DeleteRules::SHOWN));
+    tx.fetch(BLOCKERS, &args).await?.iter().map(|row| row::key(row, 0)).collect()
+}
+
+impl Operation for Act {
+    type Output = ActOutcome;
+
+    async fn run(&self, tx: &mut Tx) -> Result<ActOutcome, Fault> {
+        let Some(mut row) = row::first(&tx.fetch(OWN, &key_args(&self.key)).await?)? else {
+            return Ok(ActOutcome::NotFound);
+        };
+        if self.expected_version.is_some_and(|version| version != row.resource_version) {
+            return Ok(ActOutcome::Stale(row.resource_version));
+        }
+        if let Err(refusal) = state::judge_action(&row, self.action) {
+            return Ok(ActOutcome::Refused(refusal));
+        }
+        state::act(&mut row, self.action, self.now);
+        write_outcome(tx, &row).await?;
+        tx.execute(QUEUE_AGAIN, &args![row.uid]).await?;
+        Ok(ActOutcome::Accepted(row))
+    }
 }

@@ -1,0 +1,94 @@
+//! `secapi-proxy doctor`: are the settings good, does the database answer, can the provider be reached.
+//!
+//! It sends no token anywhere and changes nothing.
+
+use std::time::Duration;
+
+use comfy_table::Table;
+use token_provisioner::setting::{Problem, is_loopback};
+
+use crate::{
+    config::{self, ServeConfig},
+    database, http,
+    settings::{Setting, Settings},
+};
+
+/// How long the provider may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What was looked at, and how it is.
+struct Finding {
+    what: &'static str,
+    good: bool,
+    said: String,
+}
+
+impl Finding {
+    fn of(what: &'static str, result: Result<String, String>) -> Self {
+        let good = result.is_ok();
+        Self { what, good, said: result.unwrap_or_else(|error| error) }
+    }
+}
+
+/// Looks at everything and prints a table; true when all is good.
+pub(crate) async fn run(settings: Result<Settings, Vec<Problem>>) -> bool {
+    let findings = look(settings).await;
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::UTF8_FULL_CONDENSED).set_header(["", "check", "finding"]);
+    table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
+    for finding in &findings {
+        table.add_row([if finding.good { "ok" } else { "BAD" }, finding.what, &finding.said]);
+    }
+    println!("{table}");
+    findings.iter().all(|finding| finding.good)
+}
+
+async fn look(settings: Result<Settings, Vec<Problem>>) -> Vec<Finding> {
+    let bad = |problems: Vec<Problem>| -> Vec<Finding> {
+        problems.into_iter().map(|p| Finding::of("setting", Err(p.to_string()))).collect()
+    };
+    let settings = match settings {
+        Ok(settings) => settings,
+        Err(problems) => return bad(problems),
+    };
+    let mut findings = match config::log(&settings).and_then(|_| config::serve(&settings)) {
+        Ok(config) => good_settings(&settings, &config),
+        Err(problems) => bad(problems),
+    };
+    if let Ok(url) = config::database(&settings) {
+        findings.push(Finding::of("database", database::look(&url).await.map_err(|error| format!("{error:#}"))));
+    }
+    if let Ok(endpoints) = config::endpoints(&settings) {
+        findings.push(Finding::of("provider", provider(&endpoints.default).await));
+    }
+    findings
+}
+
+fn good_settings(settings: &Settings, config: &ServeConfig) -> Vec<Finding> {
+    let count = Setting::ALL.iter().filter(|setting| settings.get(**setting).is_some()).count();
+    let mut findings = vec![
+        Finding::of("settings", Ok(format!("{count} of {} set, all good", Setting::ALL.len()))),
+        Finding::of("keys", Ok(format!("seals with {}", config.keys.ids().join(", also reads ")))),
+    ];
+    findings.extend(config.notes.iter().map(|note| Finding::of("note", Ok(note.clone()))));
+    findings
+}
+
+/// Asks without a token: a provider that is there refuses that with 401.
+async fn provider(endpoint: &url::Url) -> Result<String, String> {
+    let client = http::client(PATIENCE, is_loopback(endpoint)).map_err(|error| format!("{error:#}"))?;
+    let address = format!("{}/locations", endpoint.as_str().trim_end_matches('/'));
+    match client.get(&address).send().await {
+        Ok(answer) if answer.status() == reqwest::StatusCode::UNAUTHORIZED => {
+            Ok(format!("{endpoint} answers and asks for a token, as it should"))
+        }
+        Ok(answer) => Err(format!(
+            "{address} answers {} where a Hetzner Cloud API answers 401; check HCLOUD_ENDPOINT, for example https://api.hetzner.cloud/v1",
+            answer.status()
+        )),
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
+            Err(format!("{endpoint} cannot be reached{cause}; check HCLOUD_ENDPOINT, the network and proxy variables"))
+        }
+    }
+}

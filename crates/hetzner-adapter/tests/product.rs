@@ -1,0 +1,272 @@
+//! The product in process: admission, engine, this adapter, the client and the simulated Hetzner Cloud, under
+//! paused time. What holds here holds with the real mappings, executor and poller.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod cloud;
+
+use std::{sync::Arc, time::Duration};
+
+use cloud::{Cloud, TOKEN};
+use control_plane::{
+    ActionKind, Catalog, CatalogCache, Resource,
+    engine::{Engine, EngineParts, EngineSettings},
+    ports::{Clock, CloudProvider, Ids, Rng, Store},
+    service::{AllowAll, BindRequest, Bindings, Caller, Context, ControlPlane, EndpointPolicy, Parts, PutRequest, Tenant},
+    testing::{
+        MemoryStore,
+        environment::{PlainVault, SeededRng, TokioClock},
+        fake_cloud::eventually,
+    },
+};
+use seca_api::{Kind, ResourceKey, ResourceState};
+use serde_json::{Value, json};
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+const LONG: Duration = Duration::from_secs(30 * 60);
+const ACTIVE: ResourceState = ResourceState::Active;
+
+struct Product {
+    cloud: Cloud,
+    store: Arc<dyn Store>,
+    control: ControlPlane,
+    caller: Caller,
+    bindings: Bindings,
+    cancel: CancellationToken,
+}
+
+impl Product {
+    fn start(cloud: Cloud) -> Self {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(cloud::INSTALLATION));
+        let clock: Arc<dyn Clock> = Arc::new(TokioClock::default());
+        let rng: Arc<dyn Rng> = Arc::new(SeededRng::new(3));
+        let ids = Ids::new(clock.clone(), rng.clone());
+        let wake = Arc::new(Notify::new());
+        let provider = cloud.provider();
+        let catalog = CatalogCache::new(Catalog::new(0, provider.fallback_catalog(), "fsn1"));
+        let endpoint: url::Url = "http://sim.invalid/v1".parse().unwrap();
+        let mut settings = EngineSettings::new("one", endpoint.clone());
+        settings.late_window = Duration::from_secs(70);
+        let cancel = CancellationToken::new();
+        let engine = Engine::new(EngineParts {
+            store: store.clone(),
+            provider: provider.clone(),
+            vault: Arc::new(PlainVault),
+            clock: clock.clone(),
+            rng,
+            catalog: catalog.clone(),
+            wake: wake.clone(),
+            settings,
+        });
+        tokio::spawn(engine.run(cancel.clone()));
+        let control = ControlPlane::new(Parts {
+            store: store.clone(),
+            catalog,
+            authorizer: Arc::new(AllowAll),
+            tenants: [("t".to_owned(), Tenant::default())].into(),
+            clock,
+            ids: ids.clone(),
+            wake: wake.clone(),
+        });
+        let endpoints = EndpointPolicy::new(endpoint.clone());
+        let bindings = Bindings::new(store.clone(), Arc::new(PlainVault), provider, ids, endpoints, wake);
+        Self { cloud, store, control, caller: Caller { subject: "test".into() }, bindings, cancel }
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context { caller: &self.caller, base_url: "http://localhost" }
+    }
+
+    async fn put(&self, kind: Kind, name: &str, spec: Value) {
+        let request = PutRequest { key: key(kind, name), body: json!({"spec": spec}), if_version: None };
+        self.control.put(self.context(), request).await.unwrap_or_else(|refusal| panic!("{kind} {name}: {refusal}"));
+    }
+
+    async fn row(&self, kind: Kind, name: &str) -> Option<Resource> {
+        self.store.get(&key(kind, name)).await.unwrap()
+    }
+
+    async fn is(&self, kind: Kind, name: &str, state: ResourceState) {
+        let seen = async || self.row(kind, name).await.is_some_and(|row| row.state == state);
+        let begun = Instant::now();
+        while !seen().await {
+            let newest = self.row(kind, name).await.map(|row| row.conditions[0].clone());
+            assert!(begun.elapsed() < LONG, "{kind} {name} is not {state}: {newest:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn reason(&self, kind: Kind, name: &str) -> Option<String> {
+        self.row(kind, name).await?.conditions[0].reason.clone()
+    }
+
+    async fn status(&self, kind: Kind, name: &str) -> Value {
+        serde_json::from_str(&self.row(kind, name).await.unwrap().status).unwrap()
+    }
+
+    async fn act(&self, name: &str, action: ActionKind) {
+        self.control.act(self.context(), &key(Kind::Instance, name), action, None).await.unwrap();
+        self.is(Kind::Instance, name, ACTIVE).await;
+    }
+
+    async fn delete(&self, kind: Kind, name: &str) {
+        self.control.delete(self.context(), &key(kind, name), None).await.unwrap();
+    }
+
+    async fn gone(&self, kind: Kind, name: &str) {
+        eventually(&format!("{kind} {name} gone"), LONG, async || self.row(kind, name).await.is_none()).await;
+    }
+
+    /// A workspace with a token, and the catalogue as the provider has it.
+    async fn ready(&self) {
+        self.put(Kind::Workspace, "w", json!({})).await;
+        // A person binds again when the provider could not be asked.
+        let bound = async || {
+            let request = BindRequest { token: TOKEN.to_owned().into(), endpoint: None, project_ref: None };
+            self.bindings.bind(&key(Kind::Workspace, "w"), request).await.is_ok()
+        };
+        eventually("a binding", LONG, bound).await;
+        self.is(Kind::Workspace, "w", ACTIVE).await;
+        let has_images = async || self.control.catalog().load().list(Kind::Image, "fsn1").next().is_some();
+        eventually("a catalogue", LONG, has_images).await;
+    }
+
+    async fn volume(&self, name: &str) {
+        let spec = json!({"skuRef": "skus/hcloud-volume", "sizeGB": 20, "sourceImageRef": "images/ubuntu-24.04"});
+        self.put(Kind::BlockStorage, name, spec).await;
+    }
+
+    async fn instance(&self, name: &str, volume: &str) {
+        let spec = json!({"skuRef": "skus/cx23", "zone": "fsn1", "userData": "#cloud-config",
+                          "bootVolume": {"deviceRef": format!("block-storages/{volume}")}});
+        self.put(Kind::Instance, name, spec).await;
+    }
+
+    /// What the demo does.
+    async fn lifecycle(&self) {
+        self.ready().await;
+        self.put(Kind::Network, "n", json!({"cidr": {"ipv4": "10.1.0.0/16"}, "skuRef": "skus/hcloud-network"})).await;
+        self.put(Kind::InternetGateway, "g", json!({})).await;
+        let route = json!({"destinationCidrBlock": "0.0.0.0/0", "targetRef": "internet-gateways/g"});
+        self.put(Kind::RouteTable, "n/r", json!({"routes": [route]})).await;
+        let subnet = json!({"cidr": {"ipv4": "10.1.1.0/24"}, "zone": "fsn1", "routeTableRef": "route-tables/r"});
+        self.put(Kind::Subnet, "n/s", subnet).await;
+        self.put(Kind::BlockStorage, "d", json!({"skuRef": "skus/hcloud-volume", "sizeGB": 10})).await;
+        self.volume("v").await;
+        for (kind, name) in [
+            (Kind::Network, "n"),
+            (Kind::InternetGateway, "g"),
+            (Kind::RouteTable, "n/r"),
+            (Kind::Subnet, "n/s"),
+            (Kind::BlockStorage, "d"),
+            (Kind::BlockStorage, "v"),
+        ] {
+            self.is(kind, name, ACTIVE).await;
+        }
+        self.instance("i", "v").await;
+        self.is(Kind::Instance, "i", ACTIVE).await;
+        assert_eq!(self.status(Kind::Instance, "i").await["powerState"], "off");
+        let servers = |count: usize| async move {
+            assert_eq!(self.cloud.inventory().await["objects"]["servers"].as_array().unwrap().len(), count);
+        };
+        servers(1).await;
+        self.act("i", ActionKind::Start).await;
+        assert_eq!(self.status(Kind::Instance, "i").await["powerState"], "on");
+        self.act("i", ActionKind::Restart).await;
+        self.put(Kind::BlockStorage, "d", json!({"skuRef": "skus/hcloud-volume", "sizeGB": 12})).await;
+        self.is(Kind::BlockStorage, "d", ACTIVE).await;
+        assert_eq!(self.status(Kind::BlockStorage, "d").await["sizeGB"], 12);
+        self.act("i", ActionKind::Stop).await;
+        assert_eq!(self.status(Kind::Instance, "i").await["powerState"], "off");
+        servers(1).await;
+
+        self.delete(Kind::Instance, "i").await;
+        self.gone(Kind::Instance, "i").await;
+        servers(1).await;
+        for (kind, name) in [
+            (Kind::BlockStorage, "v"),
+            (Kind::BlockStorage, "d"),
+            (Kind::RouteTable, "n/r"),
+            (Kind::InternetGateway, "g"),
+        ] {
+            self.delete(kind, name).await;
+            self.gone(kind, name).await;
+        }
+        self.delete(Kind::Network, "n").await;
+        self.gone(Kind::Network, "n").await;
+        self.gone(Kind::Subnet, "n/s").await;
+        self.delete(Kind::Workspace, "w").await;
+        self.gone(Kind::Workspace, "w").await;
+    }
+}
+
+impl Drop for Product {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+fn key(kind: Kind, name: &str) -> ResourceKey {
+    let (network, name) = name.split_once('/').unwrap_or(("", name));
+    let workspace = if kind == Kind::Workspace { "" } else { "w" };
+    ResourceKey { workspace: workspace.into(), network: network.into(), ..ResourceKey::tenant(kind, "fsn1", "t", name) }
+}
+
+fn only_the_marker() -> Vec<(String, i64)> {
+    vec![("placement_groups".to_owned(), 1)]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lifecycle_works_and_leaves_only_the_marker() {
+    let product = Product::start(Cloud::new(1.0));
+    product.lifecycle().await;
+    assert_eq!(product.cloud.counts().await, only_the_marker());
+    let changes = product.cloud.changes().await;
+    let count = |what: &str| changes.iter().filter(|change| change.contains(what)).count();
+    assert_eq!(count("POST /v1/servers/"), 3 + count("poweroff"), "{changes:?}");
+    for once in ["POST /v1/networks", "POST /v1/volumes", "POST /v1/firewalls", "POST /v1/placement_groups"] {
+        assert_eq!(changes.iter().filter(|change| *change == once).count(), 1, "{once}: {changes:?}");
+    }
+}
+
+/// Spoils the first request of a kind, then the second and so on, until a whole lifecycle has no more of them.
+async fn every_request_spoiled(effect: Value) {
+    for nth in 1.. {
+        let cloud = Cloud::new(0.05);
+        cloud.fault(json!({"mutating": true, "nth": nth}), effect.clone()).await;
+        let product = Product::start(cloud);
+        let lifecycle = tokio::time::timeout(LONG, product.lifecycle()).await;
+        let changes = product.cloud.changes().await;
+        assert!(lifecycle.is_ok(), "{effect} {nth}: {changes:#?}");
+        assert_eq!(product.cloud.counts().await, only_the_marker(), "{effect} {nth}: {changes:#?}");
+        if product.cloud.fired().await == 0 {
+            assert!(nth > 12, "only {nth} requests change anything");
+            return;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_reply_may_be_lost_after_the_commit() {
+    every_request_spoiled(json!({"type": "lose_reply_after_commit"})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_request_may_be_lost_before_the_commit() {
+    every_request_spoiled(json!({"type": "lose_reply_before_commit"})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_request_may_commit_late() {
+    every_request_spoiled(json!({"type": "late_commit", "delay_ms": 7_000})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_request_may_be_refused_for_a_lock() {
+    every_request_spoiled(json!({"type": "error", "status": 423, "code": "locked", "message": "locked"})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_action_may_fail_once() {
+    every_request_spoiled(json!({"type": "action_error", "code": "action_failed", "message": "no luck"})).await;
+}

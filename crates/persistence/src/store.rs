@@ -1,0 +1,214 @@
+//! The port, on top of a database.
+
+mod bindings;
+mod engine;
+mod queue;
+mod read;
+mod relations;
+mod write;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use control_plane::{
+    CatalogEntry, ProjectId, Resource, Uid,
+    ports::{
+        Act, ActOutcome, BindOutcome, Binding, Bundle, Commit, CommitOutcome, Credential, Delete, DeleteOutcome, Lease,
+        ListQuery, OwnedObject, Page, Put, PutOutcome, Step, StepState, Store, StoreError, StoreResult, UnbindOutcome,
+        WorkspaceBinding,
+    },
+};
+use seca_api::ResourceKey;
+
+use crate::{
+    database::{Database, Lane},
+    migrate,
+};
+
+/// The store over PostgreSQL or SQLite. Cloning shares the connections.
+#[derive(Clone, Debug)]
+pub struct SqlStore {
+    pub(crate) db: Database,
+}
+
+impl SqlStore {
+    /// Waits until no connection is in use, and closes them all.
+    pub async fn close(&self) {
+        self.db.close().await;
+    }
+}
+
+#[async_trait]
+impl Store for SqlStore {
+    async fn get(&self, key: &ResourceKey) -> StoreResult<Option<Resource>> {
+        Ok(read::get(&self.db, key).await?)
+    }
+
+    async fn get_many(&self, keys: &[ResourceKey]) -> StoreResult<Vec<Resource>> {
+        Ok(read::get_many(&self.db, keys).await?)
+    }
+
+    async fn list(&self, query: &ListQuery) -> StoreResult<Page> {
+        Ok(read::list(&self.db, query).await?)
+    }
+
+    async fn count_children(&self, parent: &ResourceKey) -> StoreResult<i64> {
+        Ok(read::count_children(&self.db, parent).await?)
+    }
+
+    async fn ping(&self) -> StoreResult<()> {
+        let (found, needed) = (read::schema_version(&self.db).await?, migrate::latest(self.db.dialect()));
+        // A later release may have migrated already; it keeps the schema usable for this one.
+        if found < needed {
+            return Err(StoreError::Unavailable(format!(
+                "its schema is of version {found} and this release needs {needed}; run `secapi-proxy migrate`"
+            )));
+        }
+        Ok(())
+    }
+
+    async fn installation(&self) -> StoreResult<String> {
+        Ok(read::installation(&self.db).await?)
+    }
+
+    async fn put(&self, put: Put) -> StoreResult<PutOutcome> {
+        Ok(self.db.transact(Lane::Write, &put).await?)
+    }
+
+    async fn delete(&self, delete: Delete) -> StoreResult<DeleteOutcome> {
+        Ok(self.db.transact(Lane::Write, &delete).await?)
+    }
+
+    async fn act(&self, act: Act) -> StoreResult<ActOutcome> {
+        Ok(self.db.transact(Lane::Write, &act).await?)
+    }
+
+    async fn bind(&self, credential: Credential) -> StoreResult<BindOutcome> {
+        Ok(self.db.transact(Lane::Write, &bindings::Bind(&credential)).await?)
+    }
+
+    async fn credential(&self, workspace: &ResourceKey) -> StoreResult<Option<Credential>> {
+        Ok(bindings::credential(&self.db, workspace).await?)
+    }
+
+    async fn unbind(&self, workspace: &ResourceKey, force: bool) -> StoreResult<UnbindOutcome> {
+        Ok(self.db.transact(Lane::Write, &bindings::Unbind { workspace, force }).await?)
+    }
+
+    async fn project_credentials(&self, project: &ProjectId) -> StoreResult<Vec<Credential>> {
+        Ok(bindings::of_project(&self.db, project).await?)
+    }
+
+    async fn credentials(&self) -> StoreResult<Vec<Credential>> {
+        Ok(bindings::all(&self.db).await?)
+    }
+
+    async fn reseal(&self, credential: &Credential, sealed: &str) -> StoreResult<bool> {
+        Ok(bindings::reseal(&self.db, credential, sealed).await?)
+    }
+
+    async fn workspaces(&self, binding: Option<Binding>) -> StoreResult<Vec<WorkspaceBinding>> {
+        Ok(bindings::workspaces(&self.db, binding).await?)
+    }
+
+    async fn lease(&self, owner: &str, ttl: Duration, limit: usize) -> StoreResult<Vec<Lease>> {
+        Ok(queue::take(&self.db, owner, ttl, limit).await?)
+    }
+
+    async fn renew(&self, lease: &Lease, ttl: Duration) -> StoreResult<bool> {
+        Ok(queue::renew(&self.db, lease, ttl).await?)
+    }
+
+    async fn release(&self, lease: &Lease) -> StoreResult<()> {
+        Ok(queue::release(&self.db, lease).await?)
+    }
+
+    async fn due(&self, lease: &Lease, limit: usize) -> StoreResult<Vec<Uid>> {
+        Ok(queue::due(&self.db, lease, limit).await?)
+    }
+
+    async fn next_due(&self, lease: &Lease) -> StoreResult<Option<Duration>> {
+        Ok(queue::next_due(&self.db, lease).await?)
+    }
+
+    async fn project_uids(&self, project: &ProjectId) -> StoreResult<Vec<Uid>> {
+        Ok(queue::project_uids(&self.db, project).await?)
+    }
+
+    async fn existing(&self, uids: &[Uid]) -> StoreResult<Vec<Uid>> {
+        Ok(queue::existing(&self.db, uids).await?)
+    }
+
+    async fn removed(&self, uids: &[Uid]) -> StoreResult<Vec<Uid>> {
+        Ok(queue::removed(&self.db, uids).await?)
+    }
+
+    async fn bundle(&self, uid: Uid) -> StoreResult<Option<Bundle>> {
+        Ok(relations::bundle(&self.db, uid).await?)
+    }
+
+    async fn record_step(
+        &self,
+        lease: &Lease,
+        resource: Uid,
+        generation: i64,
+        step: &Step,
+    ) -> StoreResult<Option<i64>> {
+        Ok(self.db.transact(Lane::Engine, &engine::RecordStep { lease, resource, generation, step }).await?)
+    }
+
+    async fn finish_step(
+        &self,
+        lease: &Lease,
+        id: i64,
+        state: StepState,
+        action: Option<&str>,
+        error: Option<&str>,
+    ) -> StoreResult<bool> {
+        Ok(self.db.transact(Lane::Engine, &engine::FinishStep { lease, id, state, action, error }).await?)
+    }
+
+    async fn claim(&self, lease: &Lease, resource: Uid, holder: Uid) -> StoreResult<Option<bool>> {
+        Ok(self.db.transact(Lane::Engine, &engine::Claim { lease, resource, holder }).await?)
+    }
+
+    async fn commit(&self, lease: &Lease, commit: Commit) -> StoreResult<CommitOutcome> {
+        Ok(self.db.transact(Lane::Engine, &engine::Write { lease, commit: &commit }).await?)
+    }
+
+    async fn remove(&self, lease: &Lease, uid: Uid) -> StoreResult<CommitOutcome> {
+        Ok(self.db.transact(Lane::Engine, &engine::Remove { lease, uid }).await?)
+    }
+
+    async fn requeue(&self, lease: &Lease, uid: Uid, after: Duration) -> StoreResult<()> {
+        Ok(queue::requeue(&self.db, lease, uid, after).await?)
+    }
+
+    async fn requeue_project(&self, project: &ProjectId) -> StoreResult<()> {
+        Ok(self.db.transact(Lane::Engine, &queue::RequeueProject(project)).await?)
+    }
+
+    async fn save_orphans(&self, lease: &Lease, orphans: &[OwnedObject]) -> StoreResult<bool> {
+        Ok(self.db.transact(Lane::Engine, &engine::SaveOrphans { lease, orphans }).await?)
+    }
+
+    async fn orphans(&self) -> StoreResult<Vec<(ProjectId, OwnedObject)>> {
+        Ok(engine::orphans(&self.db).await?)
+    }
+
+    async fn prune(&self, older: Duration) -> StoreResult<()> {
+        Ok(self.db.transact(Lane::Engine, &engine::Prune(older)).await?)
+    }
+
+    async fn catalog(&self) -> StoreResult<(i64, Vec<CatalogEntry>)> {
+        Ok(engine::catalog(&self.db).await?)
+    }
+
+    async fn catalog_version(&self) -> StoreResult<i64> {
+        Ok(engine::catalog_version(&self.db).await?)
+    }
+
+    async fn save_catalog(&self, expected: i64, entries: &[CatalogEntry]) -> StoreResult<Option<i64>> {
+        Ok(engine::save_catalog(&self.db, expected, entries).await?)
+    }
+}

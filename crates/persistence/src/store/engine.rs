@@ -1,0 +1,305 @@
+//! What the engine writes. Every transaction holds the project's row first: while it does, nobody takes the lease
+//! over, so a former holder can write nothing.
+
+use std::time::Duration;
+
+use control_plane::{
+    CatalogEntry, ProjectId, Resource, Uid,
+    ports::{Commit, CommitOutcome, Lease, OwnedObject, Step, StepState},
+    state,
+};
+use seca_api::Kind;
+
+use super::{
+    queue::holds,
+    relations::{WAKE, related, wake_related},
+    write::write_outcome,
+};
+use crate::{
+    database::{Database, Lane, Operation, Tx},
+    fault::Fault,
+    row,
+    sql::{Sql, Value, args, identity, list, rows, sql},
+};
+
+const ROWS: Sql = sql!("SELECT " columns " FROM resources r WHERE r.uid IN " (list 1) " ORDER BY r.uid" change);
+const ROW_TO_REMOVE: Sql = sql!("SELECT " columns " FROM resources r WHERE r.uid = $1" exclusive);
+const CHILD: Sql =
+    sql!("SELECT r.uid FROM resources r WHERE (" in_network ") OR (" in_workspace ") LIMIT 1");
+const UPDATE_FACTS: Sql = sql!("UPDATE resources SET facts = $2 WHERE uid = $1");
+const ADD_STEP: Sql = sql!(
+    "INSERT INTO steps (uid, project, generation, operation, target, step, state, created_at, updated_at) \
+     VALUES ($1, $2, $3, $4, $5, $6, 'intended', " now ", " now ") RETURNING id"
+);
+const FINISH_STEP: Sql = sql!(
+    "UPDATE steps SET state = $2, action = COALESCE($3, action), error = $4, updated_at = " now
+    " WHERE id = $1 AND project = $5"
+);
+const HOLD: Sql = sql!("UPDATE resources SET holder = $2 WHERE uid = $1");
+/// A row that was woken since it was looked at, or that has a newer generation, stays due.
+const SCHEDULE: Sql = sql!(
+    "UPDATE work SET attempts = CASE WHEN $2 = 1 THEN attempts + 1 ELSE 0 END, \
+     next_run_at = CASE WHEN $3 = 1 AND wakes = $4 THEN " now " + $5 \
+     WHEN next_run_at <= " now " THEN next_run_at ELSE " now " END WHERE uid = $1"
+);
+const HELD: Sql = sql!("SELECT r.uid FROM resources r WHERE r.holder = $1 ORDER BY r.uid" change);
+const LET_GO: Sql = sql!("UPDATE resources SET holder = NULL WHERE holder = $1");
+const BURY: Sql = sql!("INSERT INTO tombstones (uid, removed_at) VALUES ($1, " now ") ON CONFLICT DO NOTHING");
+const REMOVE: [Sql; 5] = [
+    sql!("DELETE FROM resource_labels WHERE uid = $1"),
+    sql!("DELETE FROM resource_references WHERE uid = $1"),
+    sql!("DELETE FROM credentials WHERE workspace_uid = $1"),
+    sql!("DELETE FROM resources WHERE uid = $1"),
+    sql!("DELETE FROM work WHERE uid = $1"),
+];
+const DROP_ORPHANS: Sql = sql!("DELETE FROM orphans WHERE project = $1");
+const ADD_ORPHANS: Sql = sql!(
+    "INSERT INTO orphans (project, position, object) SELECT $1, CAST(j.value->>0 AS BIGINT), j.value->>1 FROM " (rows 2)
+);
+const ORPHANS: Sql = sql!("SELECT project, object FROM orphans ORDER BY project, position");
+const PRUNE_STEPS: Sql = sql!(
+    "DELETE FROM steps WHERE uid IN (SELECT uid FROM tombstones WHERE removed_at < " now " - $1)"
+);
+const PRUNE_TOMBSTONES: Sql = sql!("DELETE FROM tombstones WHERE removed_at < " now " - $1");
+const CATALOG: Sql = sql!("SELECT version, entries FROM catalog");
+const CATALOG_VERSION: Sql = sql!("SELECT version FROM catalog");
+const SAVE_CATALOG: Sql =
+    sql!("UPDATE catalog SET version = version + 1, entries = $2 WHERE version = $1 RETURNING version");
+
+pub(super) struct RecordStep<'a> {
+    pub(super) lease: &'a Lease,
+    pub(super) resource: Uid,
+    pub(super) generation: i64,
+    pub(super) step: &'a Step,
+}
+
+impl Operation for RecordStep<'_> {
+    type Output = Option<i64>;
+
+    async fn run(&self, tx: &mut Tx) -> Result<Option<i64>, Fault> {
+        if !holds(tx, self.lease).await? {
+            return Ok(None);
+        }
+        let uids = self.step.marks.iter().map(|mark| mark.uid).chain([self.resource]);
+        let mut found = row::all(&tx.fetch(ROWS, &[list(uids)]).await?)?;
+        // A resource that moved to another project has another holder. One without a row is being swept.
+        if found.iter().any(|row| row.uid == self.resource && row.project != self.lease.project) {
+            return Ok(None);
+        }
+        let mut woken = Vec::new();
+        for row in &mut found {
+            let before = row.facts.clone();
+            for mark in self.step.marks.iter().filter(|mark| mark.uid == row.uid) {
+                state::merge(&mut row.facts, &mark.facts);
+            }
+            if row.facts != before {
+                tx.execute(UPDATE_FACTS, &args![row.uid, row::json(&row.facts)?]).await?;
+                woken.extend((row.uid != self.resource).then_some(row.uid));
+            }
+        }
+        if !woken.is_empty() {
+            tx.execute(WAKE, &[list(&woken)]).await?;
+        }
+        let step = self.step;
+        let args = args![
+            self.resource,
+            &self.lease.project,
+            self.generation,
+            &step.operation,
+            &step.target,
+            row::json(step)?
+        ];
+        tx.first(ADD_STEP, &args).await?.map(|row| row.int(0)).transpose()
+    }
+}
+
+pub(super) struct FinishStep<'a> {
+    pub(super) lease: &'a Lease,
+    pub(super) id: i64,
+    pub(super) state: StepState,
+    pub(super) action: Option<&'a str>,
+    pub(super) error: Option<&'a str>,
+}
+
+impl Operation for FinishStep<'_> {
+    type Output = bool;
+
+    async fn run(&self, tx: &mut Tx) -> Result<bool, Fault> {
+        if !holds(tx, self.lease).await? {
+            return Ok(false);
+        }
+        let args = args![self.id, self.state.as_str(), self.action, self.error, &self.lease.project];
+        tx.execute(FINISH_STEP, &args).await?;
+        Ok(true)
+    }
+}
+
+pub(super) struct Claim<'a> {
+    pub(super) lease: &'a Lease,
+    pub(super) resource: Uid,
+    pub(super) holder: Uid,
+}
+
+impl Operation for Claim<'_> {
+    type Output = Option<bool>;
+
+    async fn run(&self, tx: &mut Tx) -> Result<Option<bool>, Fault> {
+        if !holds(tx, self.lease).await? {
+            return Ok(None);
+        }
+        // The holder's row is locked too: one that is gone could never let go.
+        let found = row::all(&tx.fetch(ROWS, &[list([self.resource, self.holder])]).await?)?;
+        let resource = found.iter().find(|row| row.uid == self.resource);
+        let (Some(resource), true) = (resource, found.iter().any(|row| row.uid == self.holder)) else {
+            return Ok(Some(false));
+        };
+        if let Some(holder) = resource.holder {
+            return Ok(Some(holder == self.holder));
+        }
+        tx.execute(HOLD, &args![self.resource, self.holder]).await?;
+        let mut woken = related(tx, resource).await?;
+        woken.push(self.resource);
+        tx.execute(WAKE, &[list(&woken)]).await?;
+        Ok(Some(true))
+    }
+}
+
+pub(super) struct Write<'a> {
+    pub(super) lease: &'a Lease,
+    pub(super) commit: &'a Commit,
+}
+
+impl Operation for Write<'_> {
+    type Output = CommitOutcome;
+
+    async fn run(&self, tx: &mut Tx) -> Result<CommitOutcome, Fault> {
+        if !holds(tx, self.lease).await? {
+            return Ok(CommitOutcome::Fenced);
+        }
+        let commit = self.commit;
+        let Some(mut row) = row::first(&tx.fetch(ROWS, &[list([commit.uid])]).await?)? else {
+            return Ok(CommitOutcome::Gone);
+        };
+        if row.project != self.lease.project {
+            return Ok(CommitOutcome::Done(Box::new(row)));
+        }
+        let changed = state::commit(&mut row, commit);
+        if changed.row {
+            write_outcome(tx, &row).await?;
+        }
+        if changed.relevant {
+            wake_related(tx, &row).await?;
+        }
+        let newest = row.generation == commit.generation && row.action.seq == commit.action_seq;
+        let next = commit.next.map(crate::sql::millis);
+        tx.execute(SCHEDULE, &args![commit.uid, commit.retried, newest, commit.wake, next]).await?;
+        Ok(CommitOutcome::Done(Box::new(row)))
+    }
+}
+
+pub(super) struct Remove<'a> {
+    pub(super) lease: &'a Lease,
+    pub(super) uid: Uid,
+}
+
+impl Operation for Remove<'_> {
+    type Output = CommitOutcome;
+
+    async fn run(&self, tx: &mut Tx) -> Result<CommitOutcome, Fault> {
+        if !holds(tx, self.lease).await? {
+            return Ok(CommitOutcome::Fenced);
+        }
+        let Some(row) = row::first(&tx.fetch(ROW_TO_REMOVE, &args![self.uid]).await?)? else {
+            return Ok(CommitOutcome::Gone);
+        };
+        if !row.is_deleting() || row.project != self.lease.project || has_children(tx, &row).await? {
+            return Ok(CommitOutcome::Done(Box::new(row)));
+        }
+        let mut woken = related(tx, &row).await?;
+        let held = row::uids(&tx.fetch(HELD, &args![self.uid]).await?)?;
+        if !held.is_empty() {
+            tx.execute(LET_GO, &args![self.uid]).await?;
+            woken.extend(held);
+        }
+        tx.execute(BURY, &args![self.uid]).await?;
+        tx.execute(WAKE, &[list(woken.iter().chain([&self.uid]))]).await?;
+        for statement in REMOVE {
+            tx.execute(statement, &args![self.uid]).await?;
+        }
+        Ok(CommitOutcome::Done(Box::new(row)))
+    }
+}
+
+async fn has_children(tx: &mut Tx, row: &Resource) -> Result<bool, Fault> {
+    if !matches!(row.key.kind, Kind::Workspace | Kind::Network) {
+        return Ok(false);
+    }
+    Ok(tx.first(CHILD, &identity(row.uid, &row.key)).await?.is_some())
+}
+
+pub(super) struct SaveOrphans<'a> {
+    pub(super) lease: &'a Lease,
+    pub(super) orphans: &'a [OwnedObject],
+}
+
+impl Operation for SaveOrphans<'_> {
+    type Output = bool;
+
+    async fn run(&self, tx: &mut Tx) -> Result<bool, Fault> {
+        if !holds(tx, self.lease).await? {
+            return Ok(false);
+        }
+        tx.execute(DROP_ORPHANS, &args![&self.lease.project]).await?;
+        let mut all = Vec::with_capacity(self.orphans.len());
+        for (position, object) in self.orphans.iter().enumerate() {
+            all.push([Some(position.to_string()), Some(row::json(object)?)]);
+        }
+        if !all.is_empty() {
+            tx.execute(ADD_ORPHANS, &[Value::from(&self.lease.project), rows(all)]).await?;
+        }
+        Ok(true)
+    }
+}
+
+pub(super) async fn orphans(db: &Database) -> Result<Vec<(ProjectId, OwnedObject)>, Fault> {
+    let mut all = Vec::new();
+    for row in db.fetch(Lane::Read, ORPHANS, &[]).await? {
+        let object = serde_json::from_str(&row.text(1)?);
+        all.push((ProjectId(row.text(0)?), object.map_err(|_| Fault::Corrupt("an orphan cannot be read".to_owned()))?));
+    }
+    Ok(all)
+}
+
+pub(super) struct Prune(pub(super) Duration);
+
+impl Operation for Prune {
+    type Output = ();
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), Fault> {
+        tx.execute(PRUNE_STEPS, &args![self.0]).await?;
+        tx.execute(PRUNE_TOMBSTONES, &args![self.0]).await?;
+        Ok(())
+    }
+}
+
+pub(super) async fn catalog(db: &Database) -> Result<(i64, Vec<CatalogEntry>), Fault> {
+    let found = db.fetch(Lane::Engine, CATALOG, &[]).await?;
+    let Some(row) = found.first() else { return Ok((0, Vec::new())) };
+    let entries = serde_json::from_str(&row.text(1)?);
+    Ok((row.int(0)?, entries.map_err(|_| Fault::Corrupt("the catalogue cannot be read".to_owned()))?))
+}
+
+pub(super) async fn catalog_version(db: &Database) -> Result<i64, Fault> {
+    let found = db.fetch(Lane::Engine, CATALOG_VERSION, &[]).await?;
+    found.first().map_or(Ok(0), |row| row.int(0))
+}
+
+pub(super) async fn save_catalog(
+    db: &Database,
+    expected: i64,
+    entries: &[CatalogEntry],
+) -> Result<Option<i64>, Fault> {
+    let entries = row::json(&entries)?;
+    let saved = db.execute(Lane::Engine, SAVE_CATALOG, &args![expected, &entries]).await?;
+    saved.first().map(|row| row.int(0)).transpose()
+}

@@ -1,0 +1,99 @@
+//! Leases on projects and the queue of their resources, on the database's time.
+
+use std::time::Duration;
+
+use control_plane::{ProjectId, Uid, ports::Lease};
+
+use super::relations::WAKE;
+use crate::{
+    database::{Database, Lane, Operation, Tx},
+    fault::Fault,
+    row,
+    sql::{Sql, args, list, sql},
+};
+
+const TAKE: Sql = sql!(
+    "WITH free AS MATERIALIZED (SELECT p.uid FROM projects p WHERE p.until IS NULL OR p.until <= " now
+    " ORDER BY CASE WHEN EXISTS (SELECT 1 FROM work w WHERE w.project = p.uid AND w.next_run_at <= " now
+    ") THEN 0 ELSE 1 END, p.uid LIMIT $3" skip ") \
+     UPDATE projects SET owner = $1, token = token + 1, until = " now " + $2 \
+     WHERE uid IN (SELECT uid FROM free) RETURNING uid, token"
+);
+const RENEW: Sql = sql!(
+    "UPDATE projects SET until = " now " + $3 WHERE uid = $1 AND token = $2 AND until IS NOT NULL RETURNING uid"
+);
+const RELEASE: Sql = sql!("UPDATE projects SET owner = NULL, until = NULL WHERE uid = $1 AND token = $2");
+const DUE: Sql = sql!(
+    "SELECT uid FROM work WHERE project = $1 AND next_run_at <= " now " ORDER BY next_run_at, uid LIMIT $2"
+);
+const NEXT_DUE: Sql = sql!(
+    "SELECT min(next_run_at) - " now " FROM work WHERE project = $1 AND next_run_at IS NOT NULL"
+);
+const PROJECT_UIDS: Sql = sql!("SELECT uid FROM resources WHERE project = $1 ORDER BY uid");
+const EXISTING: Sql = sql!("SELECT uid FROM resources WHERE uid IN " (list 1));
+const REMOVED: Sql = sql!("SELECT uid FROM tombstones WHERE uid IN " (list 1));
+/// Counts as a wake-up only when it is for now.
+const REQUEUE: Sql = sql!(
+    "UPDATE work SET wakes = wakes + CASE WHEN $2 = 0 THEN 1 ELSE 0 END, \
+     next_run_at = CASE WHEN next_run_at <= " now " + $2 THEN next_run_at ELSE " now " + $2 END WHERE uid = $1 \
+     AND EXISTS (SELECT 1 FROM projects p WHERE p.uid = $3 AND p.token = $4 AND p.until IS NOT NULL)"
+);
+const QUEUED: Sql = sql!("SELECT uid FROM work WHERE project = $1");
+const FENCE: Sql =
+    sql!("SELECT uid FROM projects WHERE uid = $1 AND token = $2 AND until IS NOT NULL" fence);
+
+/// Whether the lease still holds; it does until the transaction ends.
+pub(super) async fn holds(tx: &mut Tx, lease: &Lease) -> Result<bool, Fault> {
+    Ok(tx.first(FENCE, &args![&lease.project, lease.token]).await?.is_some())
+}
+
+pub(super) async fn take(db: &Database, owner: &str, ttl: Duration, limit: usize) -> Result<Vec<Lease>, Fault> {
+    let taken = db.execute(Lane::Engine, TAKE, &args![owner, ttl, limit]).await?;
+    taken.iter().map(|row| Ok(Lease { project: ProjectId(row.text(0)?), token: row.int(1)? })).collect()
+}
+
+pub(super) async fn renew(db: &Database, lease: &Lease, ttl: Duration) -> Result<bool, Fault> {
+    Ok(!db.execute(Lane::Engine, RENEW, &args![&lease.project, lease.token, ttl]).await?.is_empty())
+}
+
+pub(super) async fn release(db: &Database, lease: &Lease) -> Result<(), Fault> {
+    db.execute(Lane::Engine, RELEASE, &args![&lease.project, lease.token]).await.map(drop)
+}
+
+pub(super) async fn due(db: &Database, lease: &Lease, limit: usize) -> Result<Vec<Uid>, Fault> {
+    row::uids(&db.fetch(Lane::Engine, DUE, &args![&lease.project, limit]).await?)
+}
+
+pub(super) async fn next_due(db: &Database, lease: &Lease) -> Result<Option<Duration>, Fault> {
+    let found = db.fetch(Lane::Engine, NEXT_DUE, &args![&lease.project]).await?;
+    let left = found.first().map(|row| row.maybe_int(0)).transpose()?.flatten();
+    Ok(left.map(|left| Duration::from_millis(u64::try_from(left).unwrap_or(0))))
+}
+
+pub(super) async fn project_uids(db: &Database, project: &ProjectId) -> Result<Vec<Uid>, Fault> {
+    row::uids(&db.fetch(Lane::Engine, PROJECT_UIDS, &args![project]).await?)
+}
+
+pub(super) async fn existing(db: &Database, uids: &[Uid]) -> Result<Vec<Uid>, Fault> {
+    row::uids(&db.fetch(Lane::Engine, EXISTING, &[list(uids)]).await?)
+}
+
+pub(super) async fn removed(db: &Database, uids: &[Uid]) -> Result<Vec<Uid>, Fault> {
+    row::uids(&db.fetch(Lane::Engine, REMOVED, &[list(uids)]).await?)
+}
+
+pub(super) async fn requeue(db: &Database, lease: &Lease, uid: Uid, after: Duration) -> Result<(), Fault> {
+    db.execute(Lane::Engine, REQUEUE, &args![uid, after, &lease.project, lease.token]).await.map(drop)
+}
+
+pub(super) struct RequeueProject<'a>(pub(super) &'a ProjectId);
+
+impl Operation for RequeueProject<'_> {
+    type Output = ();
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), Fault> {
+        let uids = row::uids(&tx.fetch(QUEUED, &args![self.0]).await?)?;
+        tx.execute(WAKE, &[list(&uids)]).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,152 @@
+//! What is related to a resource: by reference, as parent, as child. And waking it.
+
+use control_plane::{
+    Resource, Uid,
+    ports::{Bundle, Related, StepRecord, StepState},
+};
+use seca_api::ResourceKey;
+use std::time::Duration;
+
+use crate::{
+    database::{Database, Lane, Tx},
+    fault::Fault,
+    row::{self, COLUMNS},
+    sql::{Row, Sql, args, identity, sql},
+};
+
+/// Makes the listed rows due now, whatever is being done about them.
+pub(super) const WAKE: Sql = sql!(
+    "WITH woken AS MATERIALIZED (SELECT w.uid FROM work w WHERE w.uid IN " (list 1) " ORDER BY w.uid" lock ") \
+     UPDATE work SET wakes = wakes + 1, \
+     next_run_at = CASE WHEN next_run_at <= " now " THEN next_run_at ELSE " now " END \
+     WHERE uid IN (SELECT uid FROM woken)"
+);
+const RELATED: Sql = sql!(
+    "SELECT e.uid FROM resource_references e WHERE " referring
+    " UNION SELECT r.uid FROM resource_references e JOIN resources r ON " joined " WHERE e.uid = $1 \
+     UNION SELECT r.uid FROM resources r WHERE " network
+    " UNION SELECT r.uid FROM resources r WHERE " workspace
+    " UNION SELECT r.uid FROM resources r WHERE " in_network
+    " UNION SELECT r.uid FROM resources r WHERE " in_workspace
+);
+/// The same and at once. The row itself is locked with the others, so that all of them are locked in uid order.
+const WAKE_RELATED: Sql = sql!(
+    "WITH woken AS MATERIALIZED (SELECT w.uid FROM work w WHERE w.uid = $1 OR w.uid IN \
+     (SELECT e.uid FROM resource_references e WHERE " referring
+    " UNION SELECT r.uid FROM resource_references e JOIN resources r ON " joined " WHERE e.uid = $1 \
+     UNION SELECT r.uid FROM resources r WHERE " network
+    " UNION SELECT r.uid FROM resources r WHERE " workspace
+    " UNION SELECT r.uid FROM resources r WHERE " in_network
+    " UNION SELECT r.uid FROM resources r WHERE " in_workspace
+    ") ORDER BY w.uid" lock ") \
+     UPDATE work SET wakes = wakes + 1, \
+     next_run_at = CASE WHEN next_run_at <= " now " THEN next_run_at ELSE " now " END \
+     WHERE uid IN (SELECT uid FROM woken) AND uid <> $1"
+);
+const BUNDLE: Sql = sql!(
+    "SELECT " columns ", w.attempts, w.wakes, CASE r.kind \
+     WHEN 'workspace' THEN (SELECT count(*) FROM resources c WHERE c.tenant = r.tenant AND c.region = r.region \
+     AND c.workspace = r.name) \
+     WHEN 'network' THEN (SELECT count(*) FROM resources c WHERE c.tenant = r.tenant AND c.region = r.region \
+     AND c.workspace = r.workspace AND c.network = r.name) \
+     ELSE 0 END FROM resources r JOIN work w ON w.uid = r.uid WHERE r.uid = $1"
+);
+/// Targets (1), referrers (2), parents (3) and children (4), each with the key that it is found by.
+const RELATIONS: Sql = sql!(
+    "SELECT CAST(1 AS BIGINT) AS role, e.position, e.field, e.tenant, e.region, e.kind, e.workspace, e.network, \
+     e.name, " columns " FROM resource_references e LEFT JOIN resources r ON " joined " WHERE e.uid = $1 \
+     UNION ALL SELECT 2, e.position, e.field, r.tenant, r.region, r.kind, r.workspace, r.network, r.name, " columns
+    " FROM resource_references e JOIN resources r ON r.uid = e.uid WHERE " referring
+    " UNION ALL SELECT 3, 0, '', r.tenant, r.region, r.kind, r.workspace, r.network, r.name, " columns
+    " FROM resources r WHERE " network
+    " UNION ALL SELECT 3, 1, '', r.tenant, r.region, r.kind, r.workspace, r.network, r.name, " columns
+    " FROM resources r WHERE " workspace
+    " UNION ALL SELECT 4, 0, '', r.tenant, r.region, r.kind, r.workspace, r.network, r.name, " columns
+    " FROM resources r WHERE " in_network
+);
+const OPEN_STEPS: Sql = sql!(
+    "SELECT id, generation, step, state, action, " now " - created_at FROM steps \
+     WHERE uid = $1 AND state NOT IN ('done', 'failed') ORDER BY id"
+);
+
+/// The parents of a key, the workspace before the network.
+pub(super) fn outer_first(key: &ResourceKey) -> Vec<ResourceKey> {
+    let parent = key.parent();
+    let workspace = parent.as_ref().and_then(ResourceKey::parent);
+    workspace.into_iter().chain(parent).collect()
+}
+
+/// What is related to a row.
+pub(super) async fn related(tx: &mut Tx, row: &Resource) -> Result<Vec<Uid>, Fault> {
+    row::uids(&tx.fetch(RELATED, &identity(row.uid, &row.key)).await?)
+}
+
+/// Wakes what is related to a row.
+pub(super) async fn wake_related(tx: &mut Tx, row: &Resource) -> Result<(), Fault> {
+    tx.execute(WAKE_RELATED, &identity(row.uid, &row.key)).await?;
+    Ok(())
+}
+
+/// A resource with its relations. The count of its wake-ups is read first: whatever changes while the rest is
+/// read, changes it too, and the commit sees that.
+pub(crate) async fn bundle(db: &Database, uid: Uid) -> Result<Option<Bundle>, Fault> {
+    let found = db.fetch(Lane::Engine, BUNDLE, &args![uid]).await?;
+    let Some(first) = found.first() else { return Ok(None) };
+    let mut bundle = Bundle {
+        resource: row::resource(first, 0)?,
+        parents: Vec::new(),
+        targets: Vec::new(),
+        referrers: Vec::new(),
+        children: Vec::new(),
+        child_count: first.int(COLUMNS + 2)?,
+        open_steps: Vec::new(),
+        attempts: u32::try_from(first.int(COLUMNS)?).unwrap_or(u32::MAX),
+        wake: first.int(COLUMNS + 1)?,
+    };
+    relate(db, &mut bundle).await?;
+    let open = db.fetch(Lane::Engine, OPEN_STEPS, &args![uid]).await?;
+    bundle.open_steps = open.iter().map(|row| step(row, uid)).collect::<Result<_, _>>()?;
+    Ok(Some(bundle))
+}
+
+async fn relate(db: &Database, bundle: &mut Bundle) -> Result<(), Fault> {
+    const KEY: usize = 3;
+    const RESOURCE: usize = 9;
+    let args = identity(bundle.resource.uid, &bundle.resource.key);
+    let found = db.fetch(Lane::Engine, RELATIONS, &args).await?;
+    let mut ordered: Vec<(i64, Option<Uid>, i64, Related)> = Vec::with_capacity(found.len());
+    for row in &found {
+        let resource = match row.maybe_text(RESOURCE)? {
+            Some(_) => Some(row::resource(row, RESOURCE)?),
+            None => None,
+        };
+        let (role, position) = (row.int(0)?, row.int(1)?);
+        // What a resource names stands in the order of its fields, the others by age.
+        let age = resource.as_ref().map(|r| r.uid).filter(|_| role == 2 || role == 4);
+        ordered.push((role, age, position, Related { field: row.text(2)?, key: row::key(row, KEY)?, resource }));
+    }
+    ordered.sort_by_key(|(role, age, position, _)| (*role, *age, *position));
+    for (role, _, _, related) in ordered {
+        match role {
+            1 => bundle.targets.push(related),
+            2 => bundle.referrers.push(related),
+            3 => bundle.parents.extend(related.resource),
+            _ => bundle.children.extend(related.resource),
+        }
+    }
+    Ok(())
+}
+
+fn step(row: &Row, resource: Uid) -> Result<StepRecord, Fault> {
+    let id = row.int(0)?;
+    let broken = |what: &str| Fault::Corrupt(format!("the {what} of step {id} cannot be read"));
+    Ok(StepRecord {
+        id,
+        resource,
+        generation: row.int(1)?,
+        step: serde_json::from_str(&row.text(2)?).map_err(|_| broken("call"))?,
+        state: StepState::parse(&row.text(3)?).ok_or_else(|| broken("state"))?,
+        action: row.maybe_text(4)?,
+        age: Duration::from_millis(u64::try_from(row.int(5)?).unwrap_or(0)),
+    })
+}
