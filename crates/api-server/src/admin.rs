@@ -217,6 +217,9 @@ fn parameters<'q, const N: usize>(query: &'q str, known: [&str; N]) -> Result<[O
             let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
             Failure::parameter(&name, format!("there is no parameter `{shown}` here; known: {list}"))
         })?;
+        if value.chars().any(char::is_control) {
+            return Err(Failure::parameter(&name, format!("`{}` has no control characters", known[index])));
+        }
         if values[index].replace(value).is_some() {
             return Err(Failure::parameter(&name, format!("`{}` stands at most once", known[index])));
         }

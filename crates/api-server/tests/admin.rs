@@ -192,6 +192,7 @@ async fn bad_input_is_refused_before_the_service_is_asked_and_no_token_is_repeat
         (400, BINDING, put(r#"{"apiToken":"hunter2 \n"}"#), "1 to 512"),
         (400, BINDING, admin("GET", &format!("{BINDING}?regoin=nbg1"), None), "no parameter `regoin`"),
         (400, BINDING, admin("GET", &format!("{BINDING}?region=a&region=b"), None), "at most once"),
+        (400, BINDING, admin("GET", &format!("{BINDING}?region=a%00"), None), "no control characters"),
         (400, BINDING, admin("DELETE", &format!("{BINDING}?force=yes"), None), "`true` or `false`"),
         (400, BINDING, admin("GET", &format!("{BINDING}?force=true"), None), "DELETE only"),
         (400, WORKSPACES, admin("GET", &format!("{WORKSPACES}?binding=maybe"), None), "`unbound`"),

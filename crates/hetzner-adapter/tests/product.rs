@@ -68,7 +68,7 @@ impl Product {
             ids: ids.clone(),
             wake: wake.clone(),
         });
-        let endpoints = EndpointPolicy::new(endpoint.clone());
+        let endpoints = EndpointPolicy { default: endpoint.clone(), allowed: Vec::new() };
         let bindings = Bindings::new(store.clone(), Arc::new(PlainVault), provider, ids, endpoints, wake);
         Self { cloud, store, control, caller: Caller { subject: "test".into() }, bindings, cancel }
     }

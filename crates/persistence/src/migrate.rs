@@ -6,7 +6,7 @@
 use std::{path::Path, str::FromStr, time::Duration};
 
 use sqlx::{
-    ConnectOptions, Connection, PgConnection, SqliteConnection,
+    ConnectOptions, PgConnection, SqliteConnection,
     migrate::{Migrate, MigrateError, Migrator},
     postgres::PgConnectOptions,
     sqlite::SqliteConnectOptions,

@@ -209,7 +209,7 @@ impl<P: CloudProvider> Project<P> {
             let planned = match self.prepare(&bundle).await? {
                 Prepared::Go => self.plan(&bundle),
                 Prepared::Busy => return Ok(Standing::Held),
-                Prepared::Answer(planned) => planned,
+                Prepared::Answer(planned) => *planned,
             };
             match planned.plan.clone() {
                 Plan::Claim(target) => {
@@ -239,22 +239,22 @@ impl<P: CloudProvider> Project<P> {
     /// What must be known before a plan: access, a snapshot, and the outcome of every earlier call.
     async fn prepare(&mut self, bundle: &Bundle) -> StoreResult<Prepared> {
         if self.lease.project.is_local() {
-            return Ok(Prepared::Answer(plan_local(bundle)));
+            return Ok(Prepared::Answer(Box::new(plan_local(bundle))));
         }
         let Some(access) = self.access().await? else {
             if leaves_without_access(bundle) {
-                return Ok(Prepared::Answer(plan_local(bundle)));
+                return Ok(Prepared::Answer(Box::new(plan_local(bundle))));
             }
             let note = Note::new(
                 Reason::CredentialMissing,
                 "the workspace has no token; what exists stays as it is until one of the same project is bound",
             );
-            return Ok(Prepared::Answer(unable(note, None)));
+            return Ok(Prepared::Answer(Box::new(unable(note, None))));
         };
         if self.snapshot.is_none() && !self.observe(&access).await {
             let (until, note) = self.blocked.clone().unwrap_or_else(|| (Instant::now(), unreadable()));
             let retry = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(50));
-            return Ok(Prepared::Answer(unable(note, Some(retry))));
+            return Ok(Prepared::Answer(Box::new(unable(note, Some(retry)))));
         }
         if self.resolve(bundle).await? { Ok(Prepared::Busy) } else { Ok(Prepared::Go) }
     }
@@ -506,7 +506,7 @@ enum Prepared {
     /// An earlier call is being looked up first.
     Busy,
     /// There is nothing to plan with; this is what to say.
-    Answer(Planned),
+    Answer(Box<Planned>),
 }
 
 fn unreadable() -> Note {

@@ -106,6 +106,10 @@ impl Spec {
         for change in &self.overlay {
             let property = change["property"].as_str().unwrap();
             let here = change["inside"].as_str().is_none_or(|inside| inside == name);
+            let here = here
+                && change["beside"]
+                    .as_str()
+                    .is_none_or(|beside| properties.contains_key(beside));
             if !here || !properties.contains_key(property) {
                 continue;
             }
@@ -117,6 +121,7 @@ impl Spec {
                 "allow_value" => {
                     properties[property]["enum"].as_array_mut().unwrap().push(change["value"].clone());
                 }
+                "allow_null" => properties[property]["type"] = json!(["object", "null"]),
                 "add_siblings" => {
                     for (key, value) in change["value"].as_object().unwrap() {
                         properties.entry(key).or_insert_with(|| value.clone());

@@ -1,0 +1,68 @@
+//! What the tests of whole processes share: processes that end with the test, the simulator and the proxy as
+//! processes of their own, a client, and the steps of an instance's life.
+//!
+//! Everything waits on state with a deadline. Nothing of the shell's environment reaches a process.
+#![allow(dead_code, unreachable_pub, reason = "every test file uses a part of it")]
+
+pub mod life;
+pub mod process;
+pub mod proxy;
+pub mod sim;
+
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep};
+
+/// How long anything may take that should take a moment: generous, because the machine may be busy.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks again every few milliseconds until there is an answer; panics with `what` after the limit.
+pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, limit: Duration, mut ask: impl FnMut() -> F) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {} s", limit.as_secs_f32());
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// An HTTP client that reads no proxy variables. One per test: connections belong to the test's runtime.
+pub fn http() -> reqwest::Client {
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().timeout(PATIENCE).build().unwrap()
+}
+
+/// The path of a binary of this workspace: ours, or one that cargo brings up to date beside it.
+pub fn binary(name: &str) -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let ours = Path::new(env!("CARGO_BIN_EXE_secapi-proxy"));
+    if name == "secapi-proxy" {
+        return ours.to_path_buf();
+    }
+    BUILT.get_or_init(|| build(ours)).join(name)
+}
+
+fn build(ours: &Path) -> PathBuf {
+    let folder = ours.parent().unwrap().to_path_buf();
+    let mut cargo = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "-p", "hcloud-sim", "-p", "token-provisioner"]);
+    cargo.arg("--target-dir").arg(folder.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let output = cargo.output().expect("cargo can be run");
+    assert!(output.status.success(), "the simulator cannot be built:\n{}", String::from_utf8_lossy(&output.stderr));
+    folder
+}

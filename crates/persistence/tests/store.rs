@@ -1,0 +1,126 @@
+//! The store suite: every rule, on every store.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod suite;
+
+use suite::{Backend, World, bindings, deletes, engine, hammer, lists, queue, writes};
+
+/// One test of each store for every rule.
+macro_rules! suite {
+    ($($module:ident: $($rule:ident),+;)+) => {
+        suite!(@store memory Memory $($module: $($rule),+;)+);
+        suite!(@store sqlite Sqlite $($module: $($rule),+;)+);
+        suite!(@store postgres Postgres $($module: $($rule),+;)+);
+    };
+    (@store $name:ident $backend:ident $($module:ident: $($rule:ident),+;)+) => {
+        mod $name {
+            use super::*;
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $rule() {
+                    $module::$rule(&World::open(Backend::$backend).await).await;
+                }
+            )+)+
+        }
+    };
+}
+
+suite! {
+    writes:
+        a_new_resource_is_pending_and_a_second_put_changes_it,
+        a_put_that_judged_another_version_is_stale,
+        versions_and_times_rise_though_the_clock_stands_still,
+        what_was_stored_comes_back_to_the_letter,
+        a_put_needs_live_parents_and_strict_targets,
+        what_is_being_deleted_takes_no_put_and_no_action,
+        actions_are_judged_by_the_desired_power,
+        one_of_many_creations_of_a_key_wins,
+        one_of_many_updates_of_a_version_wins,
+        a_name_with_a_nul_is_not_found;
+    deletes:
+        rules_decide_what_a_deletion_is_refused_by,
+        a_second_deletion_changes_nothing,
+        a_deletion_may_insist_on_a_version,
+        subnets_go_with_their_network_unless_a_nic_uses_one,
+        a_deletion_wakes_all_that_is_related;
+    lists:
+        pages_follow_each_other_by_name,
+        pages_are_stable_under_writes,
+        lists_show_deleted_resources_as_asked,
+        lists_keep_to_their_collection,
+        selectors_select_what_they_match,
+        any_selector_selects_what_it_matches,
+        new_labels_replace_the_old_ones;
+    queue:
+        a_project_is_leased_to_one_owner_at_a_time,
+        a_former_holder_can_write_nothing,
+        projects_with_due_work_are_leased_first,
+        what_is_queued_is_due_in_its_order,
+        a_requeue_never_postpones,
+        a_wake_up_during_work_is_not_lost,
+        an_idle_resource_is_due_when_woken,
+        retries_are_counted_until_they_end;
+    engine:
+        conditions_follow_the_transitions,
+        a_bundle_has_all_relations,
+        relevant_changes_wake_what_is_related_and_others_do_not,
+        a_late_reference_is_woken_by_its_target,
+        a_changed_reference_wakes_the_former_target,
+        only_one_holder_claims_a_resource,
+        steps_and_marks_are_recorded_together,
+        removal_cleans_up_behind_a_resource,
+        nothing_is_removed_that_is_alive_or_has_children,
+        a_resource_made_again_begins_anew,
+        steps_and_tombstones_are_kept_for_their_time,
+        the_catalogue_is_replaced_by_compare_and_set,
+        orphans_are_reported_by_project;
+    bindings:
+        a_binding_moves_the_workspace_and_all_that_is_in_it,
+        a_workspace_with_provider_objects_stays_in_its_project,
+        unbinding_is_refused_while_provider_objects_may_exist,
+        never_bound_and_unbound_are_different,
+        credentials_are_found_newest_first_and_resealed,
+        a_token_of_a_former_life_cannot_be_bound;
+    hammer:
+        no_child_is_born_under_a_parent_that_goes,
+        no_reference_is_made_to_a_target_that_goes,
+        no_cascade_overlooks_what_came_meanwhile,
+        no_child_misses_the_move_of_its_workspace,
+        commits_and_writes_go_side_by_side;
+}
+
+mod databases {
+    use super::suite::databases;
+
+    #[tokio::test]
+    async fn sqlite_migrates_up_and_down() {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", directory.path().join("made/for/it/proxy.db").display());
+        databases::migrations_go_up_and_down(&url).await;
+    }
+
+    #[tokio::test]
+    async fn postgres_migrates_up_and_down() {
+        databases::migrations_go_up_and_down(&persistence::testing::postgres_url().await.unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn errors_name_the_scheme_and_never_the_password() {
+        databases::errors_name_the_scheme_and_never_the_password().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn two_stores_on_one_sqlite_file_wait_for_each_other() {
+        databases::two_stores_on_one_sqlite_file_wait_for_each_other().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_broken_postgres_connection_is_not_seen() {
+        databases::a_broken_postgres_connection_is_not_seen().await;
+    }
+
+    #[tokio::test]
+    async fn what_is_committed_outlives_the_store() {
+        databases::what_is_committed_outlives_the_store().await;
+    }
+}

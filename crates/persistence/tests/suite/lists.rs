@@ -1,0 +1,236 @@
+//! Lists: paging, what they show, selectors.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use control_plane::{
+    ports::{Deleted, ListQuery, Put},
+    testing::environment::SeededRng,
+};
+use seca_api::{Kind, selector::Selector};
+
+use super::{World, created, in_network, key, updated, within, workspace};
+
+fn query(kind: Kind, limit: usize) -> ListQuery {
+    ListQuery {
+        kind,
+        tenant: "t".to_owned(),
+        region: "fsn1".to_owned(),
+        workspace: "w".to_owned(),
+        network: String::new(),
+        deleted: Deleted::Exclude,
+        selector: None,
+        after: String::new(),
+        limit,
+    }
+}
+
+async fn names(world: &World, query: &ListQuery) -> Vec<String> {
+    let page = world.store.list(query).await.unwrap();
+    assert!(page.items.len() <= query.limit);
+    page.items.into_iter().map(|row| row.key.name).collect()
+}
+
+pub async fn pages_follow_each_other_by_name(world: &World) {
+    world.create(&workspace("w")).await;
+    // By bytes, whatever the database's language.
+    let expected = ["B", "a", "a-1", "a.b", "a1", "b", "z", "é"];
+    for name in ["z", "a1", "é", "B", "a", "a.b", "b", "a-1"] {
+        world.create(&key(Kind::Network, name)).await;
+    }
+    for limit in 1..=9 {
+        let mut query = query(Kind::Network, limit);
+        let mut seen = Vec::new();
+        loop {
+            let page = world.store.list(&query).await.unwrap();
+            assert!(!page.items.is_empty());
+            seen.extend(page.items.iter().map(|row| row.key.name.clone()));
+            query.after = seen.last().unwrap().clone();
+            if !page.more {
+                break;
+            }
+        }
+        assert_eq!(seen, expected, "in pages of {limit}");
+    }
+    assert!(names(world, &query(Kind::Instance, 5)).await.is_empty());
+}
+
+pub async fn pages_are_stable_under_writes(world: &World) {
+    world.create(&workspace("w")).await;
+    for number in 0..20 {
+        world.create(&key(Kind::Network, &format!("stays-{number:02}"))).await;
+    }
+    let mut query = query(Kind::Network, 3);
+    let mut seen = Vec::new();
+    for round in 0.. {
+        // Before and behind the place of the reader, resources come and go and change.
+        world.create(&key(Kind::Network, &format!("before-{round:02}"))).await;
+        world.create(&key(Kind::Network, &format!("zz-{:02}", 99 - round))).await;
+        world.mark_deleted(&key(Kind::Network, &format!("before-{round:02}"))).await;
+        let row = world.read(&key(Kind::Network, &format!("stays-{round:02}"))).await;
+        updated(world.put(world.update_of(&row)).await);
+        let page = world.store.list(&query).await.unwrap();
+        seen.extend(page.items.iter().map(|row| row.key.name.clone()));
+        query.after = seen.last().unwrap().clone();
+        if !page.more || query.after.starts_with("zz") {
+            break;
+        }
+    }
+    let stayed: Vec<&String> = seen.iter().filter(|name| name.starts_with("stays")).collect();
+    assert_eq!(stayed, (0..20).map(|n| format!("stays-{n:02}")).collect::<Vec<_>>().iter().collect::<Vec<_>>());
+    assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), seen.len(), "nothing twice");
+}
+
+pub async fn lists_show_deleted_resources_as_asked(world: &World) {
+    world.create(&workspace("w")).await;
+    for name in ["a", "b", "c"] {
+        world.create(&key(Kind::Network, name)).await;
+    }
+    world.mark_deleted(&key(Kind::Network, "b")).await;
+    for (deleted, expected) in
+        [(Deleted::Exclude, &["a", "c"][..]), (Deleted::Include, &["a", "b", "c"]), (Deleted::Only, &["b"])]
+    {
+        assert_eq!(names(world, &ListQuery { deleted, ..query(Kind::Network, 10) }).await, expected, "{deleted:?}");
+    }
+    assert_eq!(world.store.count_children(&workspace("w")).await.unwrap(), 2);
+}
+
+pub async fn lists_keep_to_their_collection(world: &World) {
+    for name in ["w", "v"] {
+        world.create(&workspace(name)).await;
+        world.create(&within(Kind::Network, name, "n")).await;
+    }
+    world.create(&within(Kind::Instance, "v", "i")).await;
+    world.create(&in_network(Kind::Subnet, "n", "s")).await;
+    world.create(&in_network(Kind::RouteTable, "n", "r")).await;
+    let cases = [
+        (query(Kind::Network, 9), &["n"][..]),
+        (query(Kind::Instance, 9), &[]),
+        (ListQuery { workspace: "v".to_owned(), ..query(Kind::Instance, 9) }, &["i"]),
+        (ListQuery { network: "n".to_owned(), ..query(Kind::Subnet, 9) }, &["s"]),
+        (ListQuery { network: "m".to_owned(), ..query(Kind::Subnet, 9) }, &[]),
+        (ListQuery { workspace: String::new(), ..query(Kind::Workspace, 9) }, &["v", "w"]),
+        (ListQuery { workspace: String::new(), tenant: "u".to_owned(), ..query(Kind::Workspace, 9) }, &[]),
+        (ListQuery { workspace: String::new(), region: "hel1".to_owned(), ..query(Kind::Workspace, 9) }, &[]),
+    ];
+    for (query, expected) in cases {
+        assert_eq!(names(world, &query).await, expected, "{query:?}");
+    }
+    assert_eq!(world.store.count_children(&key(Kind::Network, "n")).await.unwrap(), 2);
+    assert_eq!(world.store.count_children(&workspace("w")).await.unwrap(), 3);
+}
+
+async fn create_labelled(world: &World, name: &str, pairs: &BTreeMap<String, String>) {
+    let labels = Some(serde_json::to_string(pairs).unwrap());
+    let put = Put { labels, label_pairs: pairs.clone(), ..world.new_put(&key(Kind::Network, name)) };
+    created(world.put(put).await);
+}
+
+fn pairs(labels: &[(&str, &str)]) -> BTreeMap<String, String> {
+    labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+pub async fn selectors_select_what_they_match(world: &World) {
+    world.create(&workspace("w")).await;
+    let rows: [(&str, &[(&str, &str)]); 5] = [
+        ("a", &[("env", "prod"), ("tier", "2")]),
+        ("b", &[("env", "Prod"), ("tier", "10"), ("legacy", "")]),
+        ("c", &[("env", "test_1"), ("tier", "-3.50")]),
+        ("d", &[("Env", "100%"), ("tier", "high")]),
+        ("e", &[]),
+    ];
+    for (name, labels) in rows {
+        create_labelled(world, name, &pairs(labels)).await;
+    }
+    let cases: [(&str, &[&str]); 22] = [
+        ("", &["a", "b", "c", "d", "e"]),
+        ("env", &["a", "b", "c"]),
+        ("!env", &["d", "e"]),
+        ("env=prod", &["a"]),
+        ("env==prod", &["a"]),
+        ("env!=prod", &["b", "c", "d", "e"]),
+        ("legacy=", &["b"]),
+        ("tier>2", &["b"]),
+        ("tier>=2", &["a", "b"]),
+        ("tier<2", &["c"]),
+        ("tier<=-3.5", &["c"]),
+        ("tier>-4,tier<3", &["a", "c"]),
+        ("*nv=prod", &["a"]),
+        ("*nv", &["a", "b", "c", "d"]),
+        ("env=*r*", &["a", "b"]),
+        ("env=test_1", &["c"]),
+        ("env=test*1", &["c"]),
+        ("env=tes?*", &[]),
+        ("Env=*%", &["d"]),
+        ("env in (prod, test*)", &["a", "c"]),
+        ("env notin (prod)", &["b", "c", "d", "e"]),
+        ("*=*", &["a", "b", "c", "d"]),
+    ];
+    for (text, expected) in cases {
+        let selector = Some(Selector::parse(text).unwrap_or_else(|error| panic!("{text}: {error}")));
+        let found = names(world, &ListQuery { selector, ..query(Kind::Network, 10) }).await;
+        assert_eq!(found, expected, "{text}");
+    }
+    // Filtered first, limited then.
+    let selector = Some(Selector::parse("tier").unwrap());
+    let page = world.store.list(&ListQuery { selector, after: "a".to_owned(), ..query(Kind::Network, 2) }).await.unwrap();
+    assert_eq!((page.items[0].key.name.as_str(), page.items[1].key.name.as_str(), page.more), ("b", "c", true));
+}
+
+/// The law: the database finds what [`Selector::matches`] says, for any labels and any selector.
+pub async fn any_selector_selects_what_it_matches(world: &World) {
+    const KEYS: [&str; 6] = ["env", "Env", "tier", "ns:env", "a.b/c", "x_y"];
+    const VALUES: [&str; 18] = [
+        "prod", "Prod", "p%d", "p_d", "p\\d", "p?d", "p[a]d", "", "1", "1.0", "01", "-0", "0", "-12.5", "12.50", "9999999999999999",
+        "10000000000000001", "é*",
+    ];
+    const GLOBS: [&str; 14] = ["*", "p*", "*d", "p*d", "*o*", "p%*", "p_*", "p\\*", "p?*", "p[*", "**", "*1*", "é*", "p*a*d"];
+    let rng = SeededRng::new(42);
+    let pick = |from: &[&'static str]| from[usize::try_from(rng.below(from.len() as u64)).unwrap()];
+    world.create(&workspace("w")).await;
+    let mut rows = BTreeMap::new();
+    for number in 0..60 {
+        let labels: BTreeMap<String, String> =
+            (0..rng.below(5)).map(|_| (pick(&KEYS).to_owned(), pick(&VALUES).to_owned())).collect();
+        let name = format!("n{number:02}");
+        create_labelled(world, &name, &labels).await;
+        rows.insert(name, labels);
+    }
+    let value = || if rng.one_in(2) { pick(&GLOBS) } else { pick(&VALUES) };
+    let name = || if rng.one_in(3) { pick(&["*", "*nv", "e*", "*:*", "a*c", "x_*"]) } else { pick(&KEYS) };
+    let mut parsed = 0;
+    for _ in 0..400 {
+        let terms = (0..=rng.below(2)).map(|_| match rng.below(7) {
+            0 => name().to_owned(),
+            1 => format!("!{}", name()),
+            2 => format!("{}={}", name(), value()),
+            3 => format!("{}!={}", name(), value()),
+            4 => format!("{} in ({}, {})", name(), value(), value()),
+            5 => format!("{} notin ({})", name(), value()),
+            _ => {
+                let bound = pick(&["0", "-0", "1", "12.5", "-12.50", "9999999999999999", "10000000000000000"]);
+                format!("{}{}{bound}", name(), pick(&["<", "<=", ">", ">="]))
+            }
+        });
+        let text = terms.collect::<Vec<_>>().join(",");
+        let Ok(selector) = Selector::parse(&text) else { continue };
+        parsed += 1;
+        let expected: Vec<&String> =
+            rows.iter().filter(|(_, labels)| selector.matches(*labels)).map(|(name, _)| name).collect();
+        let found = names(world, &ListQuery { selector: Some(selector), ..query(Kind::Network, 100) }).await;
+        assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{text}");
+    }
+    assert!(parsed > 300, "most of them are selectors: {parsed}");
+}
+
+pub async fn new_labels_replace_the_old_ones(world: &World) {
+    world.create(&workspace("w")).await;
+    create_labelled(world, "n", &pairs(&[("a", "1"), ("b", "1")])).await;
+    let row = world.read(&key(Kind::Network, "n")).await;
+    let labels = Some(r#"{"b":"2"}"#.to_owned());
+    updated(world.put(Put { labels, label_pairs: pairs(&[("b", "2")]), ..world.update_of(&row) }).await);
+    for (text, found) in [("a", 0), ("b=1", 0), ("b=2", 1)] {
+        let selector = Some(Selector::parse(text).unwrap());
+        let names = names(world, &ListQuery { selector, ..query(Kind::Network, 10) }).await;
+        assert_eq!(names.len(), found, "{text}");
+    }
+}

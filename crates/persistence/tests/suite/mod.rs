@@ -1,0 +1,262 @@
+//! What all rules share: a world with a store, a clock that moves with every look, and short ways to write.
+
+pub mod bindings;
+pub mod databases;
+pub mod deletes;
+pub mod engine;
+pub mod hammer;
+pub mod lists;
+pub mod queue;
+pub mod writes;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use control_plane::{
+    ActionKind, ProjectId, Resource, Uid,
+    ports::{
+        Act, ActOutcome, BindOutcome, Commit, CommitOutcome, Credential, Delete, DeleteOutcome, DeleteRules, Edge,
+        Expected, Lease, Put, PutOutcome, Store, Verdict,
+    },
+    testing::MemoryStore,
+};
+use seca_api::{Kind, ResourceKey, Timestamp};
+use serde_json::Map;
+
+pub const TTL: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Copy)]
+pub enum Backend {
+    Memory,
+    Sqlite,
+    Postgres,
+}
+
+pub struct World {
+    pub store: Arc<dyn Store>,
+    clock: AtomicI64,
+    uids: AtomicU64,
+    _directory: Option<tempfile::TempDir>,
+}
+
+impl World {
+    pub async fn open(backend: Backend) -> Self {
+        let options = persistence::Options { read_connections: 4, write_connections: 6, ..Default::default() };
+        let mut directory = None;
+        let store: Arc<dyn Store> = match backend {
+            Backend::Memory => Arc::new(MemoryStore::default()),
+            Backend::Sqlite => {
+                let made = tempfile::tempdir().unwrap();
+                let url = format!("sqlite:{}", made.path().join("proxy.db").display());
+                directory = Some(made);
+                Arc::new(persistence::connect(&url, &options).await.unwrap())
+            }
+            Backend::Postgres => {
+                let url = persistence::testing::postgres_url().await.unwrap_or_else(|error| panic!("{error}"));
+                Arc::new(persistence::connect(&url, &options).await.unwrap())
+            }
+        };
+        store.ping().await.unwrap();
+        Self { store, clock: AtomicI64::new(1_000), uids: AtomicU64::new(1), _directory: directory }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.clock.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub fn uid(&self) -> Uid {
+        let number = u128::from(self.uids.fetch_add(1, Ordering::Relaxed));
+        Uid(uuid::Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + number))
+    }
+
+    /// A creation of a key; change its fields for anything else.
+    pub fn new_put(&self, key: &ResourceKey) -> Put {
+        Put {
+            key: key.clone(),
+            expected: None,
+            uid: self.uid(),
+            labels: None,
+            annotations: None,
+            extensions: None,
+            spec: "{}".to_owned(),
+            label_pairs: BTreeMap::new(),
+            edges: Vec::new(),
+            initial_status: "{}".to_owned(),
+            start: false,
+            now: self.now(),
+        }
+    }
+
+    /// An update of a row as it is.
+    pub fn update_of(&self, row: &Resource) -> Put {
+        let expected = Some(Expected { uid: row.uid, resource_version: row.resource_version });
+        Put { expected, spec: row.spec.clone(), labels: row.labels.clone(), ..self.new_put(&row.key) }
+    }
+
+    pub async fn put(&self, put: Put) -> PutOutcome {
+        self.store.put(put).await.unwrap()
+    }
+
+    pub async fn create(&self, key: &ResourceKey) -> Resource {
+        created(self.put(self.new_put(key)).await)
+    }
+
+    /// Creates a resource with strict references.
+    pub async fn create_with(&self, key: &ResourceKey, targets: &[(&str, &ResourceKey)]) -> Resource {
+        let edges = targets.iter().map(|(field, target)| edge(field, target, true)).collect();
+        created(self.put(Put { edges, ..self.new_put(key) }).await)
+    }
+
+    pub async fn get(&self, key: &ResourceKey) -> Option<Resource> {
+        self.store.get(key).await.unwrap()
+    }
+
+    pub async fn read(&self, key: &ResourceKey) -> Resource {
+        self.get(key).await.unwrap_or_else(|| panic!("{key} is there"))
+    }
+
+    pub async fn delete(&self, key: &ResourceKey, rules: DeleteRules) -> DeleteOutcome {
+        let delete = Delete { key: key.clone(), expected_version: None, rules, now: self.now() };
+        self.store.delete(delete).await.unwrap()
+    }
+
+    /// Deletes by no rules.
+    pub async fn mark_deleted(&self, key: &ResourceKey) -> Resource {
+        match self.delete(key, DeleteRules::default()).await {
+            DeleteOutcome::Accepted(row) => row,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub async fn act(&self, key: &ResourceKey, action: ActionKind, expected_version: Option<i64>) -> ActOutcome {
+        let act = Act { key: key.clone(), action, expected_version, now: self.now() };
+        self.store.act(act).await.unwrap()
+    }
+
+    pub async fn lease(&self, project: &str) -> Lease {
+        let mut found = None;
+        for lease in self.store.lease("me", TTL, 100).await.unwrap() {
+            if lease.project.0 == project {
+                found = Some(lease);
+            } else {
+                self.store.release(&lease).await.unwrap();
+            }
+        }
+        found.unwrap_or_else(|| panic!("{project} is free"))
+    }
+
+    /// What the engine writes about a row as it is in the queue now.
+    pub async fn commit_of(&self, uid: Uid, verdict: Verdict) -> Commit {
+        let bundle = self.store.bundle(uid).await.unwrap().unwrap();
+        Commit {
+            uid,
+            generation: bundle.resource.generation,
+            action_seq: bundle.resource.action.seq,
+            wake: bundle.wake,
+            verdict,
+            note: None,
+            status: None,
+            facts: Map::new(),
+            action_done: None,
+            next: None,
+            retried: false,
+            now: self.now(),
+        }
+    }
+
+    pub async fn commit(&self, lease: &Lease, commit: Commit) -> Resource {
+        match self.store.commit(lease, commit).await.unwrap() {
+            CommitOutcome::Done(row) => *row,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub async fn converge(&self, lease: &Lease, uid: Uid) -> Resource {
+        let commit = self.commit_of(uid, Verdict::Converged).await;
+        self.commit(lease, commit).await
+    }
+
+    /// Brings all rows of a lease's project to rest.
+    pub async fn settle(&self, lease: &Lease) {
+        for _ in 0..20 {
+            let due = self.due(lease).await;
+            if due.is_empty() {
+                return;
+            }
+            for uid in due {
+                self.converge(lease, uid).await;
+            }
+        }
+        panic!("the queue does not come to rest");
+    }
+
+    pub async fn due(&self, lease: &Lease) -> Vec<Uid> {
+        self.store.due(lease, 1_000).await.unwrap()
+    }
+
+    pub fn credential(&self, workspace: &Resource, project: &str) -> Credential {
+        Credential {
+            workspace: workspace.key.clone(),
+            workspace_uid: workspace.uid,
+            project: ProjectId(project.to_owned()),
+            sealed: format!("enc:{project}"),
+            endpoint: None,
+            project_ref: Some("mine".to_owned()),
+        }
+    }
+
+    /// A workspace `w`, bound to a project, and the lease on that.
+    pub async fn bound(&self, project: &str) -> (Resource, Lease) {
+        let workspace = self.create(&workspace("w")).await;
+        let bound = self.store.bind(self.credential(&workspace, project)).await.unwrap();
+        assert_eq!(bound, BindOutcome::Done);
+        (self.read(&workspace.key).await, self.lease(project).await)
+    }
+}
+
+pub fn created(outcome: PutOutcome) -> Resource {
+    match outcome {
+        PutOutcome::Created(row) => row,
+        other => panic!("not created: {other:?}"),
+    }
+}
+
+pub fn updated(outcome: PutOutcome) -> Resource {
+    match outcome {
+        PutOutcome::Updated { after, .. } => after,
+        other => panic!("not updated: {other:?}"),
+    }
+}
+
+pub fn workspace(name: &str) -> ResourceKey {
+    ResourceKey::tenant(Kind::Workspace, "fsn1", "t", name)
+}
+
+/// A key in workspace `w`.
+pub fn key(kind: Kind, name: &str) -> ResourceKey {
+    within(kind, "w", name)
+}
+
+pub fn within(kind: Kind, workspace: &str, name: &str) -> ResourceKey {
+    ResourceKey { workspace: workspace.to_owned(), ..ResourceKey::tenant(kind, "fsn1", "t", name) }
+}
+
+/// A key in a network of workspace `w`.
+pub fn in_network(kind: Kind, network: &str, name: &str) -> ResourceKey {
+    ResourceKey { network: network.to_owned(), ..key(kind, name) }
+}
+
+pub fn edge(field: &str, target: &ResourceKey, strict: bool) -> Edge {
+    Edge { field: field.to_owned(), target: target.clone(), strict }
+}
+
+pub fn sorted(mut uids: Vec<Uid>) -> Vec<Uid> {
+    uids.sort();
+    uids
+}
