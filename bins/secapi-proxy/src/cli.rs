@@ -205,7 +205,8 @@ fn settings_help() -> String {
 
 fn address(text: &str) -> Result<Address, String> {
     Address::parse(text).ok_or_else(|| {
-        "it must be ADDRESS:PORT, or :PORT for all interfaces; port 0 takes a free one, for example 127.0.0.1:8080".to_owned()
+        "it must be ADDRESS:PORT, or :PORT for all interfaces; port 0 takes a free one, for example 127.0.0.1:8080"
+            .to_owned()
     })
 }
 

@@ -215,7 +215,8 @@ impl<'a> Reader<'a> {
     fn database_url(&mut self) -> Option<SecretString> {
         let found = self.required(Setting::DatabaseUrl)?;
         let schemes = ["postgres://", "postgresql://", "sqlite:"];
-        let known = schemes.iter().any(|s| found.text.expose_secret().strip_prefix(s).is_some_and(|rest| !rest.is_empty()));
+        let known =
+            schemes.iter().any(|s| found.text.expose_secret().strip_prefix(s).is_some_and(|rest| !rest.is_empty()));
         if !known {
             self.wrong_secret(found, Setting::DatabaseUrl, "it begins with neither postgres:// nor sqlite:");
         }

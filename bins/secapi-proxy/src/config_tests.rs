@@ -9,11 +9,8 @@ const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 const OTHER_KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 
 /// What `serve` cannot do without.
-const REQUIRED: &[(&str, &str)] = &[
-    ("SECA_DATABASE_URL", "sqlite:test.db"),
-    ("SECA_ADMIN_TOKEN", "admin-token"),
-    ("SECA_CREDENTIALS_KEY", KEY),
-];
+const REQUIRED: &[(&str, &str)] =
+    &[("SECA_DATABASE_URL", "sqlite:test.db"), ("SECA_ADMIN_TOKEN", "admin-token"), ("SECA_CREDENTIALS_KEY", KEY)];
 
 fn read(flags: Vec<Flag>, more: &[(&str, &str)], config: Option<&Path>) -> Result<ServeConfig, Vec<String>> {
     let environment: Environment = REQUIRED.iter().chain(more).copied().collect();
@@ -49,7 +46,8 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!(config.tenants, Tenants::from([("dev".to_owned(), Tenant::default())]));
     assert_eq!(config.default_region, "fsn1");
     assert_eq!(config.public_base_url, None);
-    let seconds = [config.request_timeout, config.catalog_refresh, config.lease_ttl, config.stop_grace, config.late_window];
+    let seconds =
+        [config.request_timeout, config.catalog_refresh, config.lease_ttl, config.stop_grace, config.late_window];
     assert_eq!(seconds.map(|d| d.as_secs()), [30, 60, 15, 90, 90]);
     assert_eq!(config.notes.len(), 1, "that there is no authentication: {:?}", config.notes);
 }
@@ -57,7 +55,8 @@ fn the_defaults_are_those_of_the_documentation() {
 #[test]
 fn what_is_required_is_asked_for_all_at_once() {
     let problems = sentences(serve(&Settings::default()).err().unwrap_or_default());
-    let names: Vec<_> = problems.iter().filter_map(|p| p.split_once(" is not set: it must be ").map(|(n, _)| n)).collect();
+    let names: Vec<_> =
+        problems.iter().filter_map(|p| p.split_once(" is not set: it must be ").map(|(n, _)| n)).collect();
     assert_eq!(names, ["SECA_DATABASE_URL", "SECA_ADMIN_TOKEN", "SECA_CREDENTIALS_KEY"], "{problems:?}");
     assert!(problems.iter().all(|p| p.contains("for example")), "{problems:?}");
 }
@@ -125,9 +124,13 @@ fn two_names_of_one_setting_may_not_differ() {
     check_refused(&pair("https://a/v1", "https://b/v1"), "HCLOUD_ENDPOINT and HETZNER_CLOUD_API_URL");
     let config = environment(&pair("https://a/v1", "https://a/v1")).unwrap_or_else(|problems| panic!("{problems:?}"));
     assert_eq!(config.endpoints.default.as_str(), "https://a/v1");
-    let alias = environment(&[("HETZNER_CLOUD_API_URL", "https://b/v1/")]).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let alias =
+        environment(&[("HETZNER_CLOUD_API_URL", "https://b/v1/")]).unwrap_or_else(|problems| panic!("{problems:?}"));
     assert_eq!(alias.endpoints.default.as_str(), "https://b/v1");
-    check_refused(&[("HCLOUD_HETZNER_ENDPOINT", "https://a"), ("HETZNER_PRIMARY_API_URL", "https://b")], "HETZNER_PRIMARY_API_URL");
+    check_refused(
+        &[("HCLOUD_HETZNER_ENDPOINT", "https://a"), ("HETZNER_PRIMARY_API_URL", "https://b")],
+        "HETZNER_PRIMARY_API_URL",
+    );
 }
 
 #[test]
@@ -155,7 +158,8 @@ fn beyond_loopback_authentication_must_be_chosen() {
 fn a_flag_beats_a_variable_beats_its_file_beats_the_configuration_beats_the_default() {
     let folder = tempfile::tempdir().unwrap();
     let toml = folder.path().join("proxy.toml");
-    fs::write(&toml, "default_region = \"sin\"\nstop_grace = 5\nconformance_mode = true\nlease_ttl_file = \"ttl\"\n").unwrap();
+    fs::write(&toml, "default_region = \"sin\"\nstop_grace = 5\nconformance_mode = true\nlease_ttl_file = \"ttl\"\n")
+        .unwrap();
     fs::write(folder.path().join("ttl"), "2s\n").unwrap();
     let named = folder.path().join("region");
     fs::write(&named, "hel1\n").unwrap();
@@ -206,15 +210,29 @@ fn tenants_carry_their_policy_and_inherit_the_rest() {
     };
     use ReferencePolicy::{Late, Strict};
     check("a", &[], &[("a", Strict, false)]);
-    check("a, b:late:conformance ,c:conformance:strict", &[], &[("a", Strict, false), ("b", Late, true), ("c", Strict, true)]);
-    check("a,b:strict", &[("SECA_REFERENCE_POLICY", "late"), ("SECA_CONFORMANCE_MODE", "yes")], &[("a", Late, true), ("b", Strict, true)]);
+    check(
+        "a, b:late:conformance ,c:conformance:strict",
+        &[],
+        &[("a", Strict, false), ("b", Late, true), ("c", Strict, true)],
+    );
+    check(
+        "a,b:strict",
+        &[("SECA_REFERENCE_POLICY", "late"), ("SECA_CONFORMANCE_MODE", "yes")],
+        &[("a", Late, true), ("b", Strict, true)],
+    );
 }
 
 #[test]
 fn what_is_accepted_and_not_used_is_said() {
     let notes = |more: &[(&str, &str)]| environment(more).map(|c| c.notes.join("\n")).unwrap_or_default();
-    assert!(notes(&[("HCLOUD_HETZNER_ENDPOINT", "https://api.hetzner.com/v1")]).contains("HCLOUD_HETZNER_ENDPOINT is not used"));
-    assert!(notes(&[("HETZNER_PRIMARY_API_URL", "https://api.hetzner.com/v1")]).contains("HETZNER_PRIMARY_API_URL is not used"));
+    assert!(
+        notes(&[("HCLOUD_HETZNER_ENDPOINT", "https://api.hetzner.com/v1")])
+            .contains("HCLOUD_HETZNER_ENDPOINT is not used")
+    );
+    assert!(
+        notes(&[("HETZNER_PRIMARY_API_URL", "https://api.hetzner.com/v1")])
+            .contains("HETZNER_PRIMARY_API_URL is not used")
+    );
     assert!(notes(&[("SECA_INTERNET_GATEWAY_NAT_VM", "true")]).contains("is not used yet"));
     assert!(notes(&[("SECA_ADMIN_LISTEN_ADDR", ":8081")]).contains("in the clear"));
     assert!(notes(&[("HCLOUD_ENDPOINT", "http://192.0.2.1/v1")]).contains("in the clear"));
@@ -223,7 +241,8 @@ fn what_is_accepted_and_not_used_is_said() {
 
 #[test]
 fn keys_are_listed_the_current_one_first() {
-    let config = environment(&[("SECA_CREDENTIALS_KEYS_OLD", OTHER_KEY)]).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let config =
+        environment(&[("SECA_CREDENTIALS_KEYS_OLD", OTHER_KEY)]).unwrap_or_else(|problems| panic!("{problems:?}"));
     let alone = environment(&[("SECA_CREDENTIALS_KEY", OTHER_KEY)]).unwrap_or_else(|problems| panic!("{problems:?}"));
     assert_eq!(config.keys.ids().len(), 2);
     assert_eq!(config.keys.ids()[1], alone.keys.ids()[0]);

@@ -1,10 +1,47 @@
-//! TEMPORARY
-use std::sync::Arc;
-use control_plane::ports::Store;
-use secrecy::SecretString;
-#[derive(Clone, Copy)]
-pub(crate) enum Prepare { IfEmpty, Always, Never }
-pub(crate) async fn open(_url: &SecretString, _prepare: Prepare) -> anyhow::Result<Arc<dyn Store>> {
-    Ok(Arc::new(control_plane::testing::MemoryStore::new("11111111")))
+//! The database: opened with the schema of this release, or not at all.
+
+use anyhow::bail;
+use control_plane::ports::Store as _;
+use persistence::{Options, SchemaState, SqlStore};
+use secrecy::{ExposeSecret as _, SecretString};
+
+/// What to do about a schema that is not this release's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Prepare {
+    /// Migrate an empty database, refuse an older one: an operator decides when.
+    IfEmpty,
+    /// Migrate whatever is older.
+    Always,
+    /// Change nothing.
+    Never,
 }
-pub(crate) async fn look(_url: &SecretString) -> anyhow::Result<String> { Ok(String::new()) }
+
+/// Opens a store. A newer schema is always refused.
+pub(crate) async fn open(url: &SecretString, prepare: Prepare) -> anyhow::Result<SqlStore> {
+    let url = url.expose_secret();
+    match (persistence::schema_state(url).await?, prepare) {
+        (SchemaState::Empty, Prepare::Never) => bail!("the database is empty; nothing was ever stored in it"),
+        (SchemaState::Older { .. }, Prepare::Always) => persistence::migrate_up(url).await?,
+        _ => {}
+    }
+    Ok(persistence::connect(url, &Options::default()).await?)
+}
+
+/// What there is to say of a database, without changing it.
+pub(crate) async fn look(url: &SecretString) -> anyhow::Result<String> {
+    match persistence::schema_state(url.expose_secret()).await? {
+        SchemaState::Empty => Ok("answers; it is empty, and serve will set it up".to_owned()),
+        SchemaState::Older { found, needed } => bail!(
+            "answers, but its schema has version {found} and this release needs {needed}; run `secapi-proxy migrate up`"
+        ),
+        SchemaState::Newer { found, needed } => bail!(
+            "answers, but its schema has version {found} and this release reads {needed}; run the release that migrated it"
+        ),
+        SchemaState::Current => {
+            let store = open(url, Prepare::Never).await?;
+            let installation = store.installation().await?;
+            store.close().await;
+            Ok(format!("answers; its schema is this release's; installation {installation}"))
+        }
+    }
+}

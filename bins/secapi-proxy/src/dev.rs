@@ -10,6 +10,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -53,7 +54,7 @@ pub(crate) async fn run(arguments: DevArgs) -> anyhow::Result<()> {
     };
     config.notes.iter().for_each(|note| tracing::warn!("{note}"));
     let store = database::open(&config.database_url, database::Prepare::Always).await?;
-    let mut proxy = Proxy::start(&config, store, rng.clone(), Some(&folder.hetzner_token)).await?;
+    let mut proxy = Proxy::start(&config, Arc::new(store.clone()), rng.clone(), Some(&folder.hetzner_token)).await?;
     let provisioner = Task::provisioner(&proxy, &folder, rng)?;
 
     let ready = Ready {
@@ -62,6 +63,9 @@ pub(crate) async fn run(arguments: DevArgs) -> anyhow::Result<()> {
         admin_token_file: Some(absolute(&folder.path("admin.token"))?),
         ..Ready::of(&proxy)
     };
+    // Found by the demo, and by whoever knows the folder.
+    let found = folder.path("ready.json");
+    ready.write(Some(&found))?;
     ready.write(arguments.ready_file.as_deref())?;
     print!("{}", guide::text(&ready, &arguments.dir));
     let result = tokio::select! {
@@ -69,8 +73,10 @@ pub(crate) async fn run(arguments: DevArgs) -> anyhow::Result<()> {
         () = proxy.failed() => Err(anyhow::anyhow!("a part of the proxy ended that must not; see the log")),
     };
     println!("\nstopping");
+    drop(fs::remove_file(found));
     provisioner.stop().await;
     proxy.stop().await;
+    store.close().await;
     simulator.task.stop().await;
     result
 }
@@ -80,7 +86,7 @@ fn settings(arguments: &DevArgs, folder: &Folder, simulator: SocketAddr) -> Sett
     let mut values = vec![
         (Setting::ListenAddr, arguments.listen.to_string()),
         (Setting::AdminListenAddr, arguments.admin_listen.to_string()),
-        (Setting::DatabaseUrl, format!("sqlite:{}", folder.path("secapi.db").display())),
+        (Setting::DatabaseUrl, sqlite_url(&folder.path("secapi.db"))),
         (Setting::AdminToken, folder.admin_token.expose_secret().to_owned()),
         (Setting::CredentialsKey, folder.credentials_key.expose_secret().to_owned()),
         (Setting::AuthMode, "static".to_owned()),
@@ -92,6 +98,11 @@ fn settings(arguments: &DevArgs, folder: &Folder, simulator: SocketAddr) -> Sett
     ];
     values.extend(arguments.public_base_url.clone().map(|url| (Setting::PublicBaseUrl, url)));
     Settings::of(values)
+}
+
+/// In a URL, a percent sign and a question mark mean something else than in a path.
+fn sqlite_url(path: &Path) -> String {
+    format!("sqlite:{}", path.display().to_string().replace('%', "%25").replace('?', "%3F"))
 }
 
 fn absolute(path: &Path) -> anyhow::Result<String> {

@@ -16,6 +16,9 @@ use crate::{
 /// How long the provider may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The width of the table where no terminal sets one.
+const WIDTH: u16 = 110;
+
 /// What was looked at, and how it is.
 struct Finding {
     what: &'static str,
@@ -36,6 +39,9 @@ pub(crate) async fn run(settings: Result<Settings, Vec<Problem>>) -> bool {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::UTF8_FULL_CONDENSED).set_header(["", "check", "finding"]);
     table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
+    if table.width().is_none() {
+        table.set_width(WIDTH);
+    }
     for finding in &findings {
         table.add_row([if finding.good { "ok" } else { "BAD" }, finding.what, &finding.said]);
     }
@@ -87,8 +93,10 @@ async fn provider(endpoint: &url::Url) -> Result<String, String> {
             answer.status()
         )),
         Err(error) => {
-            let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
-            Err(format!("{endpoint} cannot be reached{cause}; check HCLOUD_ENDPOINT, the network and proxy variables"))
+            let cause = anyhow::Error::from(error.without_url()).root_cause().to_string();
+            Err(format!(
+                "{endpoint} cannot be reached ({cause}); check HCLOUD_ENDPOINT, the network and proxy variables"
+            ))
         }
     }
 }

@@ -9,11 +9,9 @@ use crate::config::LogConfig;
 /// Starts it. A second call changes nothing.
 pub(crate) fn start(config: &LogConfig) {
     let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
-    let started = if config.json {
-        logs.json().flatten_event(true).with_current_span(false).try_init()
-    } else {
-        logs.try_init()
-    };
+    let logs =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
+    let started =
+        if config.json { logs.json().flatten_event(true).with_current_span(false).try_init() } else { logs.try_init() };
     drop(started);
 }

@@ -62,8 +62,8 @@ impl Proxy {
         rng: SystemRng,
         catalog_token: Option<&SecretString>,
     ) -> anyhow::Result<Self> {
-        let public = listen(config.listen, "the public listener", "SECA_LISTEN_ADDR or --listen").await?;
-        let admin = listen(config.admin_listen, "the admin listener", "SECA_ADMIN_LISTEN_ADDR or --admin-listen").await?;
+        let public = listen(config.listen, "the public listener", "--listen").await?;
+        let admin = listen(config.admin_listen, "the admin listener", "--admin-listen").await?;
         let (public_address, admin_address) = (public.local_addr()?, admin.local_addr()?);
 
         let owner = format!("{}-{}", std::process::id(), rng.token(6));
@@ -95,11 +95,19 @@ impl Proxy {
         );
 
         let stop_engine = CancellationToken::new();
-        let listeners = [(public, public_router), (admin, admin_router)]
-            .map(|(listener, router)| tokio::spawn(api_server::serve(listener, router, Options::default(), drain.clone())));
+        let listeners = [(public, public_router), (admin, admin_router)].map(|(listener, router)| {
+            tokio::spawn(api_server::serve(listener, router, Options::default(), drain.clone()))
+        });
         let engine = tokio::spawn(engine.run(stop_engine.clone()));
         info!(public = %public_address, admin = %admin_address, "serving");
-        Ok(Self { public: public_address, admin: admin_address, drain, stop_engine, listeners: listeners.into(), engine })
+        Ok(Self {
+            public: public_address,
+            admin: admin_address,
+            drain,
+            stop_engine,
+            listeners: listeners.into(),
+            engine,
+        })
     }
 
     /// Ends when a part that should go on does not: a defect.
@@ -143,8 +151,7 @@ async fn share(
     };
     let direct = is_loopback(&config.endpoints.default);
     let client = HcloudClient::with_client(http::client(config.request_timeout, direct)?, &settings)?;
-    let provider =
-        HetznerProvider::new(Arc::new(client), clock.clone(), rng.clone(), AdapterSettings::default());
+    let provider = HetznerProvider::new(Arc::new(client), clock.clone(), rng.clone(), AdapterSettings::default());
     let catalog = catalog(config, store.as_ref(), &provider, catalog_token).await?;
     if !catalog.has_region(&config.default_region) {
         anyhow::bail!(

@@ -25,7 +25,8 @@ struct Counts {
 pub(crate) async fn run(config: RotateConfig) -> anyhow::Result<()> {
     let store = database::open(&config.database_url, database::Prepare::Never).await?;
     let vault = CredentialVault::new(&config.keys, Arc::new(SystemRng::new()))?;
-    let counts = reseal(store.as_ref(), &vault).await?;
+    let counts = reseal(&store, &vault).await?;
+    store.close().await;
     let mut table = Table::new();
     table.load_style(comfy_table::presets::UTF8_FULL_CONDENSED).set_header(["tokens", "count"]);
     table.add_row([format!("re-sealed under key {}", vault.current_key()), counts.resealed.to_string()]);
@@ -36,7 +37,10 @@ pub(crate) async fn run(config: RotateConfig) -> anyhow::Result<()> {
     if counts.failed.is_empty() {
         Ok(())
     } else {
-        anyhow::bail!("{} tokens are still sealed under other keys; keep those keys until they are bound again", counts.failed.len())
+        anyhow::bail!(
+            "{} tokens are still sealed under other keys; keep those keys until they are bound again",
+            counts.failed.len()
+        )
     }
 }
 

@@ -1,8 +1,9 @@
 //! `secapi-proxy serve`: from settings to a running proxy, until a signal.
 
+use std::{path::Path, sync::Arc};
+
 use anyhow::Context as _;
 use serde::Serialize;
-use std::path::Path;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{address::local_url, config::ServeConfig, database, edge::SystemRng, files, proxy::Proxy};
@@ -46,7 +47,7 @@ pub(crate) async fn run(config: ServeConfig, ready_file: Option<&Path>) -> anyho
     let mut signals = Signals::new()?;
     config.notes.iter().for_each(|note| tracing::warn!("{note}"));
     let store = database::open(&config.database_url, database::Prepare::IfEmpty).await?;
-    let mut proxy = Proxy::start(&config, store, SystemRng::new(), None).await?;
+    let mut proxy = Proxy::start(&config, Arc::new(store.clone()), SystemRng::new(), None).await?;
     let ready = Ready::of(&proxy);
     println!("secapi-proxy listens: public {}, admin {}", ready.public, ready.admin);
     ready.write(ready_file)?;
@@ -55,6 +56,7 @@ pub(crate) async fn run(config: ServeConfig, ready_file: Option<&Path>) -> anyho
         () = proxy.failed() => anyhow::bail!("a part of the proxy ended that must not; see the log"),
     }
     proxy.stop().await;
+    store.close().await;
     Ok(())
 }
 

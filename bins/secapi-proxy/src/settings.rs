@@ -163,7 +163,11 @@ impl Settings {
     ///
     /// # Errors
     /// All problems: unreadable files, unknown names, two names of one setting with different values.
-    pub(crate) fn read(flags: Vec<Flag>, environment: &Environment, config: Option<&Path>) -> Result<Self, Vec<Problem>> {
+    pub(crate) fn read(
+        flags: Vec<Flag>,
+        environment: &Environment,
+        config: Option<&Path>,
+    ) -> Result<Self, Vec<Problem>> {
         let mut settings = Self::default();
         let mut problems = Vec::new();
         let config = config.map(Path::to_path_buf).or_else(|| environment.get("SECA_CONFIG").map(PathBuf::from));
@@ -251,8 +255,16 @@ fn entry(path: &Path, key: &str, value: &Value) -> Result<(Setting, Found), Prob
     let text = match value {
         Value::String(_, text) => text.clone(),
         Value::Bool(_, value) => value.to_string(),
-        Value::Num(_, number) => number.to_i128().map(|n| n.to_string()).or_else(|| number.to_f64().map(|n| n.to_string())).unwrap_or_default(),
-        _ => return Err(Problem::new(format!("{source} is a table or a list: it must be text, a number or a truth value, for example {key} = \"…\""))),
+        Value::Num(_, number) => number
+            .to_i128()
+            .map(|n| n.to_string())
+            .or_else(|| number.to_f64().map(|n| n.to_string()))
+            .unwrap_or_default(),
+        _ => {
+            return Err(Problem::new(format!(
+                "{source} is a table or a list: it must be text, a number or a truth value, for example {key} = \"…\""
+            )));
+        }
     };
     if let Some(setting) = Setting::ALL.iter().find(|s| s.spec().key == key) {
         // A database URL may be a mere path, so it may stand here.

@@ -3,7 +3,7 @@
 //! The provider requests of a clean life of an instance are recorded. Then, for each of them, the same life is led
 //! again while that request is spoiled: held before or after it takes effect while the proxy is killed and started
 //! anew, or its reply lost without a kill. In each life one server is made, and in the end nothing is left of it.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! `secapi-proxy dev`, as a person uses it.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
 mod common;
 

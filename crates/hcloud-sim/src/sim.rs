@@ -156,11 +156,16 @@ impl Sim {
     /// One request under the lock; the state is on disk before its reply is known.
     fn step(&self, request: &SimRequest) -> Step {
         let mut core = self.core();
-        let step = core.begin(request, self.0.clock.now());
+        let mut step = core.begin(request, self.0.clock.now());
         if request.method != Method::GET
             && let Err(error) = self.persist(&core)
         {
             tracing::error!(error = &error as &dyn std::error::Error, "the state was not written");
+            if let Step::Reply(response) = &mut step
+                && !response.lost
+            {
+                *response = Simulator::not_kept(&error.to_string());
+            }
         }
         drop(core);
         if request.path.starts_with("/_sim") {

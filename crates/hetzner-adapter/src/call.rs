@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use control_plane::ports::{Mark, OwnedObject, Step};
 use hcloud_client::types::{
-    AddSubnet, CreateFirewall, CreateNetwork, CreateServer, CreateVolume, Firewall, Id, Labels, Network, Server, Volume,
+    AddSubnet, CreateFirewall, CreateNetwork, CreateServer, CreateVolume, Firewall, FirewallRule, Id, Labels, Network,
+    Server, Volume,
 };
 use ipnet::Ipv4Net;
 use seca_api::Timestamp;
@@ -80,6 +81,10 @@ pub enum Call {
         ip_range: Ipv4Net,
     },
     CreateFirewall(Box<CreateFirewall>),
+    SetFirewallRules {
+        firewall: Id<Firewall>,
+        rules: Vec<FirewallRule>,
+    },
     DeleteFirewall {
         firewall: Id<Firewall>,
     },
@@ -123,6 +128,7 @@ impl Call {
             Self::AddSubnet { .. } => "add_subnet",
             Self::DeleteSubnet { .. } => "delete_subnet",
             Self::CreateFirewall(_) => "create_firewall",
+            Self::SetFirewallRules { .. } => "set_firewall_rules",
             Self::DeleteFirewall { .. } => "delete_firewall",
             Self::Read { .. } => "read",
         }
@@ -144,7 +150,9 @@ impl Call {
             | Self::DeleteNetwork { network }
             | Self::AddSubnet { network, .. }
             | Self::DeleteSubnet { network, .. } => Some(ObjectId::Network(*network)),
-            Self::DeleteFirewall { firewall } => Some(ObjectId::Firewall(*firewall)),
+            Self::SetFirewallRules { firewall, .. } | Self::DeleteFirewall { firewall } => {
+                Some(ObjectId::Firewall(*firewall))
+            }
             Self::Read { object, .. } => Some(*object),
         }
     }

@@ -68,9 +68,13 @@ impl Executor<'_> {
                 Sent::new(made.resource.clone(), made.actions().cloned().collect())
             }
             Call::CreateFirewall(body) => {
+                // Its actions put the rules on servers, and there are none yet: nothing to wait for.
                 let made = client.create_firewall(body).await?;
                 self.memory.remember_firewall(made.resource.clone());
-                Sent::new(made.resource.clone(), made.actions().cloned().collect())
+                Sent::new(made.resource, Vec::new())
+            }
+            Call::SetFirewallRules { firewall, rules } => {
+                Sent { observation: None, actions: client.set_firewall_rules(*firewall, rules).await? }
             }
             Call::UpdateServer { server, name, labels } => {
                 let body = UpdateServer { name: Some(name.clone()), labels: Some(labels.clone()) };
@@ -440,6 +444,9 @@ fn judge_effect(call: &Call, object: Object, actions: &[Action]) -> Made {
         }
         (Call::Reboot { .. } | Call::Reset { .. }, _) => {
             Outcome::Done(rebooted(call, actions, Observation::seen(object)))
+        }
+        (Call::SetFirewallRules { rules, .. }, Object::Firewall(firewall)) if firewall.rules != *rules => {
+            not_yet(500, "The firewall does not have its rules yet.")
         }
         (Call::ResizeVolume { size, .. }, Object::Volume(volume)) if volume.size < *size => {
             not_yet(500, "The volume does not have its new size yet.")

@@ -4,23 +4,30 @@
 
 mod cloud;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use cloud::{Cloud, TOKEN};
 use control_plane::{
     ActionKind, Catalog, CatalogCache, Resource,
     engine::{Engine, EngineParts, EngineSettings},
     ports::{Clock, CloudProvider, Ids, Rng, Store},
-    service::{AllowAll, BindRequest, Bindings, Caller, Context, ControlPlane, EndpointPolicy, Parts, PutRequest, Tenant},
+    service::{
+        AllowAll, BindRequest, Bindings, Caller, Context, ControlPlane, EndpointPolicy, Parts, PutRequest, Tenant,
+    },
     testing::{
         MemoryStore,
         environment::{PlainVault, SeededRng, TokioClock},
         fake_cloud::eventually,
     },
 };
+use hcloud_sim::SimRequest;
+use http::Method;
 use seca_api::{Kind, ResourceKey, ResourceState};
 use serde_json::{Value, json};
-use tokio::{sync::Notify, time::Instant};
+use tokio::{sync::Notify, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 const LONG: Duration = Duration::from_secs(30 * 60);
@@ -29,10 +36,14 @@ const ACTIVE: ResourceState = ResourceState::Active;
 struct Product {
     cloud: Cloud,
     store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+    catalog: CatalogCache,
+    wake: Arc<Notify>,
     control: ControlPlane,
     caller: Caller,
     bindings: Bindings,
-    cancel: CancellationToken,
+    engines: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Product {
@@ -45,32 +56,44 @@ impl Product {
         let provider = cloud.provider();
         let catalog = CatalogCache::new(Catalog::new(0, provider.fallback_catalog(), "fsn1"));
         let endpoint: url::Url = "http://sim.invalid/v1".parse().unwrap();
-        let mut settings = EngineSettings::new("one", endpoint.clone());
-        settings.late_window = Duration::from_secs(70);
-        let cancel = CancellationToken::new();
-        let engine = Engine::new(EngineParts {
-            store: store.clone(),
-            provider: provider.clone(),
-            vault: Arc::new(PlainVault),
-            clock: clock.clone(),
-            rng,
-            catalog: catalog.clone(),
-            wake: wake.clone(),
-            settings,
-        });
-        tokio::spawn(engine.run(cancel.clone()));
         let control = ControlPlane::new(Parts {
             store: store.clone(),
-            catalog,
+            catalog: catalog.clone(),
             authorizer: Arc::new(AllowAll),
             tenants: [("t".to_owned(), Tenant::default())].into(),
-            clock,
+            clock: clock.clone(),
             ids: ids.clone(),
             wake: wake.clone(),
         });
         let endpoints = EndpointPolicy { default: endpoint.clone(), allowed: Vec::new() };
-        let bindings = Bindings::new(store.clone(), Arc::new(PlainVault), provider, ids, endpoints, wake);
-        Self { cloud, store, control, caller: Caller { subject: "test".into() }, bindings, cancel }
+        let bindings = Bindings::new(store.clone(), Arc::new(PlainVault), provider, ids, endpoints, wake.clone());
+        let caller = Caller { subject: "test".into() };
+        let engines = Mutex::default();
+        let product = Self { cloud, store, clock, rng, catalog, wake, control, caller, bindings, engines };
+        product.start_engine("first");
+        product
+    }
+
+    /// A process's engine, with a provider that remembers nothing.
+    fn start_engine(&self, owner: &str) {
+        let mut settings = EngineSettings::new(owner, "http://sim.invalid/v1".parse().unwrap());
+        settings.late_window = Duration::from_secs(70);
+        let engine = Engine::new(EngineParts {
+            store: self.store.clone(),
+            provider: self.cloud.provider(),
+            vault: Arc::new(PlainVault),
+            clock: self.clock.clone(),
+            rng: self.rng.clone(),
+            catalog: self.catalog.clone(),
+            wake: self.wake.clone(),
+            settings,
+        });
+        self.engines.lock().unwrap().push(tokio::spawn(engine.run(CancellationToken::new())));
+    }
+
+    /// The process dies: its lease stays until it runs out.
+    fn kill_engine(&self) {
+        self.engines.lock().unwrap().drain(..).for_each(|engine| engine.abort());
     }
 
     fn context(&self) -> Context<'_> {
@@ -94,10 +117,6 @@ impl Product {
             assert!(begun.elapsed() < LONG, "{kind} {name} is not {state}: {newest:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-    }
-
-    async fn reason(&self, kind: Kind, name: &str) -> Option<String> {
-        self.row(kind, name).await?.conditions[0].reason.clone()
     }
 
     async fn status(&self, kind: Kind, name: &str) -> Value {
@@ -202,7 +221,7 @@ impl Product {
 
 impl Drop for Product {
     fn drop(&mut self) {
-        self.cancel.cancel();
+        self.kill_engine();
     }
 }
 
@@ -269,4 +288,88 @@ async fn every_request_may_be_refused_for_a_lock() {
 #[tokio::test(start_paused = true)]
 async fn every_action_may_fail_once() {
     every_request_spoiled(json!({"type": "action_error", "code": "action_failed", "message": "no luck"})).await;
+}
+
+/// The process dies while a request is held, before or after its commit, and another one goes on.
+async fn killed_at_every_request(effect: &str) {
+    for nth in 1.. {
+        let cloud = Cloud::new(0.05);
+        cloud.fault(json!({"mutating": true, "nth": nth}), json!({"type": effect})).await;
+        let product = Product::start(cloud);
+        let kill = async {
+            eventually("a held request", LONG, async || product.cloud.is_holding().await).await;
+            product.kill_engine();
+            product.cloud.clear_faults().await;
+            product.start_engine("second");
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = product.lifecycle() => {}
+            () = kill => {}
+        }
+        assert_eq!(product.cloud.counts().await, only_the_marker(), "{effect} {nth}");
+        if !product.cloud.faults().await.is_empty() {
+            assert!(nth > 12, "only {nth} requests change anything");
+            return;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_process_may_die_before_any_commit() {
+    killed_at_every_request("hold_before_commit").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_process_may_die_after_any_commit() {
+    killed_at_every_request("hold_after_commit").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_instances_never_meet_the_rate_limit() {
+    const INSTANCES: usize = 100;
+    let product = Product::start(Cloud::new(1.0));
+    product.ready().await;
+    product.cloud.control(Method::PUT, "/_sim/rate", &json!({"project": "p", "limit": 600, "remaining": 50})).await;
+    product.cloud.control(Method::PUT, "/_sim/projects/p/limits", &json!({"server_limit": 200})).await;
+    product.cloud.sim.call(SimRequest::new(Method::DELETE, "/_sim/journal")).await.unwrap();
+    let begun = Instant::now();
+    for index in 0..INSTANCES {
+        product.volume(&format!("v{index}")).await;
+        product.instance(&format!("i{index}"), &format!("v{index}")).await;
+    }
+    for index in 0..INSTANCES {
+        product.is(Kind::Instance, &format!("i{index}"), ACTIVE).await;
+    }
+    let journal = product.cloud.control(Method::GET, "/_sim/journal?project=p", &json!({})).await;
+    let entries = journal["entries"].as_array().unwrap();
+    assert!(entries.iter().all(|entry| entry["status"] != 429), "a 429 was met");
+    let created = entries.iter().filter(|e| e["method"] == "POST" && e["path"] == "/v1/servers").count();
+    let firewalls = entries.iter().filter(|e| e["method"] == "POST" && e["path"] == "/v1/firewalls").count();
+    assert_eq!((created, firewalls), (INSTANCES, 1));
+    let calls = entries.len();
+    assert!(calls <= 6 * INSTANCES, "{calls} calls for {INSTANCES} instances");
+    eprintln!("{calls} calls for {INSTANCES} instances in {:?}", begun.elapsed());
+}
+
+/// What the proxy adds to what the provider's actions take, when the polls between them are left out: from the PUT
+/// to the order, and from the poll that saw the end to `active`.
+#[tokio::test(start_paused = true)]
+async fn an_instance_is_active_soon_after_its_server_is_there() {
+    let product = Product::start(Cloud::new(1.0));
+    product.ready().await;
+    product.volume("v").await;
+    product.is(Kind::BlockStorage, "v", ACTIVE).await;
+    product.instance("i", "v").await;
+    product.is(Kind::Instance, "i", ACTIVE).await;
+    let row = product.row(Kind::Instance, "i").await.unwrap();
+    let journal = product.cloud.control(Method::GET, "/_sim/journal?project=p", &json!({})).await;
+    let entries = journal["entries"].as_array().unwrap();
+    let last = |method: &str, path: &str| {
+        let found = entries.iter().rev().find(|entry| entry["method"] == method && entry["path"] == path);
+        found.unwrap()["time_ms"].as_i64().unwrap()
+    };
+    let ordered = last("POST", "/v1/servers") - row.created_at.as_millis();
+    let told = row.conditions[0].last_transition_at.as_millis() - last("GET", "/v1/actions");
+    assert!(ordered + told < 250, "{ordered} ms until the order, {told} ms after the last poll");
 }

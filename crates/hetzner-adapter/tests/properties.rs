@@ -14,13 +14,28 @@ use world::World;
 /// What a client may do, and what may happen.
 #[derive(Clone, Debug)]
 enum Event {
-    Volume { name: u8, blank: bool },
-    Instance { name: u8, volume: u8, start: bool },
-    Power { name: u8, action: ActionKind },
+    Volume {
+        name: u8,
+        blank: bool,
+    },
+    Instance {
+        name: u8,
+        volume: u8,
+        start: bool,
+    },
+    Power {
+        name: u8,
+        action: ActionKind,
+    },
     DeleteVolume(u8),
     DeleteInstance(u8),
-    Network { size: u8 },
-    Subnet { name: u8, block: u8 },
+    Network {
+        size: u8,
+    },
+    Subnet {
+        name: u8,
+        block: u8,
+    },
     DeleteSubnet(u8),
     /// A few resources are looked at, in some order; calls are under way when the next event comes.
     Look(Vec<u8>),

@@ -6,7 +6,7 @@
 use std::{future::Future, time::Duration};
 
 use sqlx::{
-    PgPool, Postgres, Sqlite, SqlitePool, SqlSafeStr, Transaction,
+    PgPool, Postgres, SqlSafeStr, Sqlite, SqlitePool, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };

@@ -72,7 +72,9 @@ pub enum SchemaState {
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// The URL names no database that is known.
-    #[error("a database URL begins with postgres:// or sqlite:, not with {scheme:?}; write for example sqlite:/var/lib/secapi-proxy/proxy.db")]
+    #[error(
+        "a database URL begins with postgres:// or sqlite:, not with {scheme:?}; write for example sqlite:/var/lib/secapi-proxy/proxy.db"
+    )]
     Scheme {
         /// What stands before the colon.
         scheme: String,
@@ -94,7 +96,9 @@ pub enum DatabaseError {
         reason: String,
     },
     /// It is of an older release.
-    #[error("the {scheme} database is at schema version {found} and this release needs {needed}; run `secapi-proxy migrate`")]
+    #[error(
+        "the {scheme} database is at schema version {found} and this release needs {needed}; run `secapi-proxy migrate`"
+    )]
     Older {
         /// The scheme.
         scheme: &'static str,
@@ -104,7 +108,9 @@ pub enum DatabaseError {
         needed: i64,
     },
     /// It is of a newer release.
-    #[error("the {scheme} database is at schema version {found}, newer than this release's {needed}; start the release that migrated it")]
+    #[error(
+        "the {scheme} database is at schema version {found}, newer than this release's {needed}; start the release that migrated it"
+    )]
     Newer {
         /// The scheme.
         scheme: &'static str,

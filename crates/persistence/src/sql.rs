@@ -39,31 +39,67 @@ impl Sql {
 /// The words of both databases: `$db` says whose is meant.
 macro_rules! word {
     // The database's time in milliseconds: of the statement's begin, so that an index can be searched for it.
-    (postgres now) => { "(extract(epoch from statement_timestamp()) * 1000)::bigint" };
-    (sqlite now) => { "CAST(unixepoch('subsec') * 1000 AS INTEGER)" };
+    (postgres now) => {
+        "(extract(epoch from statement_timestamp()) * 1000)::bigint"
+    };
+    (sqlite now) => {
+        "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
+    };
     // Nobody may remove or mark as deleted what was read, until the transaction ends.
-    (postgres share) => { " FOR KEY SHARE OF r" };
+    (postgres share) => {
+        " FOR KEY SHARE OF r"
+    };
     // Nobody may change what was read, nor begin to depend on it.
-    (postgres exclusive) => { " FOR UPDATE OF r" };
+    (postgres exclusive) => {
+        " FOR UPDATE OF r"
+    };
     // Nobody may change what was read; others may depend on it.
-    (postgres change) => { " FOR NO KEY UPDATE OF r" };
+    (postgres change) => {
+        " FOR NO KEY UPDATE OF r"
+    };
     // Nobody may take the lease over.
-    (postgres fence) => { " FOR SHARE" };
-    (postgres lock) => { " FOR UPDATE" };
-    (postgres skip) => { " FOR UPDATE OF p SKIP LOCKED" };
+    (postgres fence) => {
+        " FOR SHARE"
+    };
+    (postgres lock) => {
+        " FOR UPDATE"
+    };
+    (postgres skip) => {
+        " FOR UPDATE OF p SKIP LOCKED"
+    };
     // SQLite has one writer, and it writes only inside BEGIN IMMEDIATE.
-    (sqlite share) => { "" };
-    (sqlite exclusive) => { "" };
-    (sqlite change) => { "" };
-    (sqlite fence) => { "" };
-    (sqlite lock) => { "" };
-    (sqlite skip) => { "" };
+    (sqlite share) => {
+        ""
+    };
+    (sqlite exclusive) => {
+        ""
+    };
+    (sqlite change) => {
+        ""
+    };
+    (sqlite fence) => {
+        ""
+    };
+    (sqlite lock) => {
+        ""
+    };
+    (sqlite skip) => {
+        ""
+    };
     // A JSON array of arrays as rows: columns are `j.value->>0` and so on.
-    (postgres (rows $n:literal)) => { concat!("json_array_elements($", $n, "::json) AS j(value)") };
-    (sqlite (rows $n:literal)) => { concat!("json_each($", $n, ") AS j") };
+    (postgres (rows $n:literal)) => {
+        concat!("json_array_elements($", $n, "::json) AS j(value)")
+    };
+    (sqlite (rows $n:literal)) => {
+        concat!("json_each($", $n, ") AS j")
+    };
     // A JSON array of texts as a list to look into.
-    (postgres (list $n:literal)) => { concat!("(SELECT json_array_elements_text($", $n, "::json))") };
-    (sqlite (list $n:literal)) => { concat!("(SELECT value FROM json_each($", $n, "))") };
+    (postgres (list $n:literal)) => {
+        concat!("(SELECT json_array_elements_text($", $n, "::json))")
+    };
+    (sqlite (list $n:literal)) => {
+        concat!("(SELECT value FROM json_each($", $n, "))")
+    };
     // All columns of a resource, in the order that `row.rs` reads.
     ($db:ident columns) => {
         "r.uid, r.tenant, r.region, r.kind, r.workspace, r.network, r.name, r.project, r.labels, r.annotations, \
@@ -96,7 +132,9 @@ macro_rules! word {
     ($db:ident in_workspace) => {
         "$4 = 'workspace' AND r.tenant = $2 AND r.region = $3 AND r.workspace = $7"
     };
-    ($db:ident $text:literal) => { $text };
+    ($db:ident $text:literal) => {
+        $text
+    };
 }
 
 /// Puts a [`Sql`] together out of literals and the words above.

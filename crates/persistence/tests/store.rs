@@ -1,5 +1,5 @@
 //! The store suite: every rule, on every store.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)]
 
 mod suite;
 

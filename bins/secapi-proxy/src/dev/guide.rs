@@ -35,7 +35,10 @@ fn commands(public: &str, token: &str) -> Vec<(&'static str, String)> {
     vec![
         ("the regions, and where each provider answers", curl("", "seca.region/v1/regions")),
         ("the sizes of instances in the default region", curl("", "seca.compute/v1/tenants/dev/skus")),
-        ("a workspace, which is bound to the simulated project at once", put(&format!("seca.workspace/{workspace}"), r#"{"spec": {}}"#)),
+        (
+            "a workspace, which is bound to the simulated project at once",
+            put(&format!("seca.workspace/{workspace}"), r#"{"spec": {}}"#),
+        ),
         (
             "a boot disk from an image",
             put(

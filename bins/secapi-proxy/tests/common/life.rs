@@ -6,9 +6,7 @@ use std::{future::Future, time::Duration};
 use seca_client::{
     AdminClient, Error, SecaClient, Wait,
     admin::BindingRequest,
-    seca_api::{
-        BlockStorageSpec, Instance, InstanceSpec, PowerState, Reference, VolumeReference, WorkspaceSpec,
-    },
+    seca_api::{BlockStorageSpec, Instance, InstanceSpec, PowerState, Reference, VolumeReference, WorkspaceSpec},
 };
 use tokio::time::{Instant, sleep};
 
@@ -64,10 +62,11 @@ pub fn instance(disk: &str) -> InstanceSpec {
 
 /// A workspace, bound to the project of a token, active.
 pub async fn workspace(seca: &SecaClient, admin: &AdminClient, token: &str) -> Result<(), Error> {
-    insist(|| seca.workspaces().put(WORKSPACE, WorkspaceSpec::default())).await?;
+    let workspaces = seca.workspaces();
+    insist(|| workspaces.put(WORKSPACE, WorkspaceSpec::default())).await?;
     let request = BindingRequest::new(token.into());
     insist(|| admin.put_binding(TENANT, WORKSPACE, Some(REGION), &request)).await?;
-    seca.workspaces().wait_active(WORKSPACE, wait()).await.map(drop)
+    workspaces.wait_active(WORKSPACE, wait()).await.map(drop)
 }
 
 /// A boot disk from an image, and an instance that boots from it: active and off.
@@ -110,8 +109,9 @@ pub async fn delete(seca: &SecaClient) -> Result<(), Error> {
     instances.wait_gone(INSTANCE, wait()).await?;
     insist(|| disks.delete(DISK)).await?;
     disks.wait_gone(DISK, wait()).await?;
-    insist(|| seca.workspaces().delete(WORKSPACE)).await?;
-    seca.workspaces().wait_gone(WORKSPACE, wait()).await
+    let workspaces = seca.workspaces();
+    insist(|| workspaces.delete(WORKSPACE)).await?;
+    workspaces.wait_gone(WORKSPACE, wait()).await
 }
 
 /// All of it, from nothing to nothing.

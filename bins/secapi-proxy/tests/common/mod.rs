@@ -4,6 +4,7 @@
 //! Everything waits on state with a deadline. Nothing of the shell's environment reaches a process.
 #![allow(dead_code, unreachable_pub, reason = "every test file uses a part of it")]
 
+pub mod counting;
 pub mod life;
 pub mod process;
 pub mod proxy;

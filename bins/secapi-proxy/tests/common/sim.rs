@@ -31,7 +31,9 @@ impl Entry {
     fn of(entry: &Value) -> Self {
         let path = entry["path"].as_str().unwrap().to_owned();
         let below = path.strip_prefix("/v1").unwrap_or(&path);
-        let segment = |s: &str| if !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit()) { "*".to_owned() } else { s.to_owned() };
+        let segment = |s: &str| {
+            if !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit()) { "*".to_owned() } else { s.to_owned() }
+        };
         Self {
             seq: entry["seq"].as_u64().unwrap(),
             method: entry["method"].as_str().unwrap().to_owned(),

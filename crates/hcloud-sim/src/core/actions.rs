@@ -302,7 +302,7 @@ impl Project {
     }
 
     fn forget_old_actions(&mut self) {
-        const KEPT: usize = 4000;
+        const KEPT: usize = 1000;
         if self.actions.len() > 2 * KEPT {
             let finished: Vec<i64> = self.actions.keys().filter(|id| !self.running.contains(id)).copied().collect();
             for id in finished.iter().take(finished.len().saturating_sub(KEPT)) {

@@ -175,7 +175,7 @@ fn parse_error(input: &mut Input, code: Option<String>, message: Option<String>)
     let code = code.unwrap_or_else(|| "server_error".to_owned());
     let message = message.unwrap_or_else(|| format!("injected {code}"));
     let mut error = ApiError::new(status, &code, message);
-    error.details = input.get("details").cloned();
+    error.details = input.get("details").cloned().map(Box::new);
     ErrorReply { error, form }
 }
 

@@ -114,6 +114,12 @@ impl Simulator {
         Self { config, state, journal: Journal::default(), faults: Faults::default(), held: BTreeMap::new() }
     }
 
+    /// The answer when the state could not be kept: what was asked for may be lost at the next restart.
+    #[must_use]
+    pub fn not_kept(message: &str) -> SimResponse {
+        ApiError::new(500, "server_error", message).into_response()
+    }
+
     /// The state as JSON: projects, objects, actions, tokens. Journal and faults are not part of it.
     ///
     /// # Errors
@@ -143,7 +149,7 @@ impl Simulator {
     }
 
     /// Answers a request at a time. Nothing is held here: a held request commits at once, a lost reply has
-    /// [`SimResponse::lost`] set.
+    /// the field `lost` set.
     pub fn handle(&mut self, request: &SimRequest, now: Time) -> SimResponse {
         match self.begin(request, now) {
             Step::Reply(response) => response,

@@ -40,6 +40,9 @@ fn id(text: &str) -> Api<i64> {
     text.parse().map_err(|_| unknown_path())
 }
 
+/// Runs an action on an object by the action's name; `None` when there is no such action.
+type RunAction = fn(&mut Cx<'_>, i64, &str) -> Option<Api<Reply>>;
+
 /// One collection: its operations, by name.
 struct Collection {
     kind: Option<Kind>,
@@ -48,7 +51,7 @@ struct Collection {
     create: Option<fn(&mut Cx<'_>) -> Api<Reply>>,
     update: Option<fn(&mut Cx<'_>, i64) -> Api<Reply>>,
     delete: Option<fn(&mut Cx<'_>, i64) -> Api<Reply>>,
-    action: Option<fn(&mut Cx<'_>, i64, &str) -> Option<Api<Reply>>>,
+    action: Option<RunAction>,
 }
 
 fn collection(name: &str) -> Option<Collection> {

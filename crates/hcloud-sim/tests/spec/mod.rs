@@ -106,10 +106,7 @@ impl Spec {
         for change in &self.overlay {
             let property = change["property"].as_str().unwrap();
             let here = change["inside"].as_str().is_none_or(|inside| inside == name);
-            let here = here
-                && change["beside"]
-                    .as_str()
-                    .is_none_or(|beside| properties.contains_key(beside));
+            let here = here && change["beside"].as_str().is_none_or(|beside| properties.contains_key(beside));
             if !here || !properties.contains_key(property) {
                 continue;
             }

@@ -5,7 +5,7 @@ use control_plane::{Reason, ports::Planned};
 use hcloud_client::types::{CreateFirewall, Firewall, FirewallRule, RuleDirection, RuleProtocol};
 use ipnet::IpNet;
 
-use super::{Context, act, facts, mark};
+use super::{Checked, Context, act, facts, mark};
 use crate::{
     call::{Call, StepExt},
     naming,
@@ -14,29 +14,53 @@ use crate::{
 const PURPOSE: &str = "deny-all";
 
 /// The firewall, if it exists.
-pub(super) fn find<'a>(context: &Context<'a>) -> Option<&'a Firewall> {
+fn find<'a>(context: &Context<'a>) -> Option<&'a Firewall> {
     context.snapshot.shared_firewall(context.installation(), PURPOSE)
 }
 
-/// Makes it. No rule inwards lets nothing in; outwards a rule is needed, or everything gets out: one to an address
-/// that exists nowhere (RFC 5737).
-pub(super) fn create(context: &Context<'_>) -> Planned {
+/// The firewall as it must be; else what makes it so.
+pub(super) fn ready<'a>(context: &Context<'a>) -> Checked<&'a Firewall> {
+    let Some(firewall) = find(context) else {
+        return Err(Box::new(create(context)));
+    };
+    // Somebody opened it: no further server gets behind it like that.
+    if firewall.rules.len() != 1 || !firewall.rules.iter().all(is_rule) {
+        let call = Call::SetFirewallRules { firewall: firewall.id, rules: vec![rule()] };
+        return Err(Box::new(act(call.step(&firewall.name))));
+    }
+    Ok(firewall)
+}
+
+fn create(context: &Context<'_>) -> Planned {
     let name = naming::shared_name(PURPOSE, context.installation());
-    let nowhere = IpNet::new_assert([192, 0, 2, 1].into(), 32);
     let body = CreateFirewall {
         name: name.clone(),
         labels: naming::shared_labels(context.installation(), PURPOSE),
-        rules: vec![FirewallRule {
-            description: Some("Lets nothing out: without a rule everything may leave".to_owned()),
-            direction: RuleDirection::Out,
-            source_ips: Vec::new(),
-            destination_ips: vec![nowhere],
-            protocol: RuleProtocol::Tcp,
-            port: Some("1".to_owned()),
-        }],
+        rules: vec![rule()],
         apply_to: Vec::new(),
     };
     act(Call::CreateFirewall(Box::new(body)).step(name))
+}
+
+/// No rule inwards lets nothing in; outwards a rule is needed, or everything gets out: one to an address that exists
+/// nowhere (RFC 5737).
+fn rule() -> FirewallRule {
+    FirewallRule {
+        description: Some("Lets nothing out: without a rule everything may leave".to_owned()),
+        direction: RuleDirection::Out,
+        source_ips: Vec::new(),
+        destination_ips: vec![nowhere()],
+        protocol: RuleProtocol::Tcp,
+        port: Some("1".to_owned()),
+    }
+}
+
+fn is_rule(rule: &FirewallRule) -> bool {
+    rule.direction == RuleDirection::Out && rule.destination_ips == [nowhere()]
+}
+
+fn nowhere() -> IpNet {
+    IpNet::new_assert([192, 0, 2, 1].into(), 32)
 }
 
 /// Removes it if nothing is behind it any more. A resource removes one at most: another one is that of somebody who

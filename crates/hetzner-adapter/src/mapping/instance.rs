@@ -60,9 +60,7 @@ fn create(context: &Context<'_>) -> Checked<Planned> {
     let sku = sku(context, &spec)?;
     let volume = held_volume(context)?;
     let image = image(context, volume, sku)?;
-    let Some(firewall) = deny_all::find(context) else {
-        return Ok(deny_all::create(context));
-    };
+    let firewall = deny_all::ready(context)?;
     let name = context.object_name();
     let body = CreateServer {
         name: name.clone(),

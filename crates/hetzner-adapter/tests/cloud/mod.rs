@@ -104,10 +104,21 @@ impl Cloud {
         self.control(Method::POST, "/_sim/faults", &json!({"match": matches, "effect": effect})).await;
     }
 
+    /// The rules that spoil requests.
+    pub async fn faults(&self) -> Vec<Value> {
+        let faults = self.control(Method::GET, "/_sim/faults", &json!({})).await;
+        faults["faults"].as_array().unwrap().clone()
+    }
+
     /// How often faults were in force.
     pub async fn fired(&self) -> i64 {
+        self.faults().await.iter().map(|fault| fault["fired"].as_i64().unwrap()).sum()
+    }
+
+    /// Whether a request is held.
+    pub async fn is_holding(&self) -> bool {
         let faults = self.control(Method::GET, "/_sim/faults", &json!({})).await;
-        faults["faults"].as_array().unwrap().iter().map(|fault| fault["fired"].as_i64().unwrap()).sum()
+        !faults["held"].as_array().unwrap().is_empty()
     }
 
     pub async fn clear_faults(&self) {

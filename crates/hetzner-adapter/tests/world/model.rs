@@ -171,6 +171,11 @@ impl Model {
                 self.firewalls.push(made.clone());
                 one(Change::Seen(made.into()))
             }
+            Call::SetFirewallRules { firewall, rules } => {
+                let found = self.firewalls.iter_mut().find(|f| f.id == *firewall).expect("a firewall");
+                found.rules.clone_from(rules);
+                one(Change::Seen(found.clone().into()))
+            }
             Call::DeleteFirewall { firewall } => {
                 let used = |s: &Server| s.public_net.firewalls.iter().any(|f| f.id == *firewall);
                 assert!(!self.servers.iter().any(used), "the firewall is in use");

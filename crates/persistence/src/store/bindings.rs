@@ -39,8 +39,7 @@ const BIND: Sql = sql!(
 const UNBIND: Sql = sql!(
     "UPDATE credentials SET sealed = '', deleted_at = " now " WHERE workspace_uid = $1 AND deleted_at IS NULL"
 );
-const IS_BOUND: Sql =
-    sql!("SELECT workspace_uid FROM credentials WHERE workspace_uid = $1 AND deleted_at IS NULL");
+const IS_BOUND: Sql = sql!("SELECT workspace_uid FROM credentials WHERE workspace_uid = $1 AND deleted_at IS NULL");
 const BY_KEY: Sql = sql!(
     "SELECT r.tenant, r.region, r.kind, r.workspace, r.network, r.name, r.uid, c.project, c.sealed, c.endpoint, \
      c.project_ref FROM credentials c JOIN resources r ON r.uid = c.workspace_uid \

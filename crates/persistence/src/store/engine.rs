@@ -24,8 +24,7 @@ use crate::{
 
 const ROWS: Sql = sql!("SELECT " columns " FROM resources r WHERE r.uid IN " (list 1) " ORDER BY r.uid" change);
 const ROW_TO_REMOVE: Sql = sql!("SELECT " columns " FROM resources r WHERE r.uid = $1" exclusive);
-const CHILD: Sql =
-    sql!("SELECT r.uid FROM resources r WHERE (" in_network ") OR (" in_workspace ") LIMIT 1");
+const CHILD: Sql = sql!("SELECT r.uid FROM resources r WHERE (" in_network ") OR (" in_workspace ") LIMIT 1");
 const UPDATE_FACTS: Sql = sql!("UPDATE resources SET facts = $2 WHERE uid = $1");
 const ADD_STEP: Sql = sql!(
     "INSERT INTO steps (uid, project, generation, operation, target, step, state, created_at, updated_at) \
@@ -101,14 +100,8 @@ impl Operation for RecordStep<'_> {
             tx.execute(WAKE, &[list(&woken)]).await?;
         }
         let step = self.step;
-        let args = args![
-            self.resource,
-            &self.lease.project,
-            self.generation,
-            &step.operation,
-            &step.target,
-            row::json(step)?
-        ];
+        let args =
+            args![self.resource, &self.lease.project, self.generation, &step.operation, &step.target, row::json(step)?];
         tx.first(ADD_STEP, &args).await?.map(|row| row.int(0)).transpose()
     }
 }
@@ -294,11 +287,7 @@ pub(super) async fn catalog_version(db: &Database) -> Result<i64, Fault> {
     found.first().map_or(Ok(0), |row| row.int(0))
 }
 
-pub(super) async fn save_catalog(
-    db: &Database,
-    expected: i64,
-    entries: &[CatalogEntry],
-) -> Result<Option<i64>, Fault> {
+pub(super) async fn save_catalog(db: &Database, expected: i64, entries: &[CatalogEntry]) -> Result<Option<i64>, Fault> {
     let entries = row::json(&entries)?;
     let saved = db.execute(Lane::Engine, SAVE_CATALOG, &args![expected, &entries]).await?;
     saved.first().map(|row| row.int(0)).transpose()

@@ -39,8 +39,7 @@ const REQUEUE: Sql = sql!(
      AND EXISTS (SELECT 1 FROM projects p WHERE p.uid = $3 AND p.token = $4 AND p.until IS NOT NULL)"
 );
 const QUEUED: Sql = sql!("SELECT uid FROM work WHERE project = $1");
-const FENCE: Sql =
-    sql!("SELECT uid FROM projects WHERE uid = $1 AND token = $2 AND until IS NOT NULL" fence);
+const FENCE: Sql = sql!("SELECT uid FROM projects WHERE uid = $1 AND token = $2 AND until IS NOT NULL" fence);
 
 /// Whether the lease still holds; it does until the transaction ends.
 pub(super) async fn holds(tx: &mut Tx, lease: &Lease) -> Result<bool, Fault> {

@@ -7,11 +7,8 @@ use super::{World, in_network, key, sorted, workspace};
 
 const WORKSPACE: DeleteRules =
     DeleteRules { refused_by_children: &[Kind::Network, Kind::BlockStorage, Kind::Instance, Kind::Nic], ..NONE };
-const NETWORK: DeleteRules = DeleteRules {
-    refused_by_children: &[Kind::RouteTable],
-    cascades: &[(Kind::Subnet, &[Kind::Nic])],
-    ..NONE
-};
+const NETWORK: DeleteRules =
+    DeleteRules { refused_by_children: &[Kind::RouteTable], cascades: &[(Kind::Subnet, &[Kind::Nic])], ..NONE };
 const VOLUME: DeleteRules = DeleteRules { refused_by_referrers: &[Kind::Instance], ..NONE };
 const NONE: DeleteRules = DeleteRules { refused_by_children: &[], refused_by_referrers: &[], cascades: &[] };
 
@@ -65,8 +62,7 @@ pub async fn a_second_deletion_changes_nothing(world: &World) {
 pub async fn a_deletion_may_insist_on_a_version(world: &World) {
     world.create(&workspace("w")).await;
     for (version, accepted) in [(0, false), (2, false), (1, true)] {
-        let delete =
-            Delete { key: workspace("w"), expected_version: Some(version), rules: NONE, now: world.now() };
+        let delete = Delete { key: workspace("w"), expected_version: Some(version), rules: NONE, now: world.now() };
         let outcome = world.store.delete(delete).await.unwrap();
         assert_eq!(matches!(outcome, DeleteOutcome::Accepted(_)), accepted, "{version}");
         assert_eq!(outcome == DeleteOutcome::Stale(1), !accepted, "{version}");

@@ -172,7 +172,8 @@ pub async fn selectors_select_what_they_match(world: &World) {
     }
     // Filtered first, limited then.
     let selector = Some(Selector::parse("tier").unwrap());
-    let page = world.store.list(&ListQuery { selector, after: "a".to_owned(), ..query(Kind::Network, 2) }).await.unwrap();
+    let page =
+        world.store.list(&ListQuery { selector, after: "a".to_owned(), ..query(Kind::Network, 2) }).await.unwrap();
     assert_eq!((page.items[0].key.name.as_str(), page.items[1].key.name.as_str(), page.more), ("b", "c", true));
 }
 
@@ -180,10 +181,27 @@ pub async fn selectors_select_what_they_match(world: &World) {
 pub async fn any_selector_selects_what_it_matches(world: &World) {
     const KEYS: [&str; 6] = ["env", "Env", "tier", "ns:env", "a.b/c", "x_y"];
     const VALUES: [&str; 18] = [
-        "prod", "Prod", "p%d", "p_d", "p\\d", "p?d", "p[a]d", "", "1", "1.0", "01", "-0", "0", "-12.5", "12.50", "9999999999999999",
-        "10000000000000001", "é*",
+        "prod",
+        "Prod",
+        "p%d",
+        "p_d",
+        "p\\d",
+        "p?d",
+        "p[a]d",
+        "",
+        "1",
+        "1.0",
+        "01",
+        "-0",
+        "0",
+        "-12.5",
+        "12.50",
+        "9999999999999999",
+        "10000000000000001",
+        "é*",
     ];
-    const GLOBS: [&str; 14] = ["*", "p*", "*d", "p*d", "*o*", "p%*", "p_*", "p\\*", "p?*", "p[*", "**", "*1*", "é*", "p*a*d"];
+    const GLOBS: [&str; 14] =
+        ["*", "p*", "*d", "p*d", "*o*", "p%*", "p_*", "p\\*", "p?*", "p[*", "**", "*1*", "é*", "p*a*d"];
     let rng = SeededRng::new(42);
     let pick = |from: &[&'static str]| from[usize::try_from(rng.below(from.len() as u64)).unwrap()];
     world.create(&workspace("w")).await;

@@ -130,7 +130,8 @@ pub async fn actions_are_judged_by_the_desired_power(world: &World) {
     assert_eq!(world.act(&instance, Start, None).await, ActOutcome::NotFound);
     world.create(&instance).await;
     let (mut version, mut seq) = (1, 0);
-    for (action, accepted) in [(Stop, false), (Restart, false), (Start, true), (Start, false), (Restart, true), (Stop, true)]
+    for (action, accepted) in
+        [(Stop, false), (Restart, false), (Start, true), (Start, false), (Restart, true), (Stop, true)]
     {
         match world.act(&instance, action, Some(version)).await {
             ActOutcome::Accepted(row) => {

@@ -162,7 +162,7 @@ impl State {
             id,
             resource,
             generation,
-            step: step.clone(),
+            step: Step { secret: None, ..step.clone() },
             state: StepState::Intended,
             action: None,
             age: Duration::ZERO,

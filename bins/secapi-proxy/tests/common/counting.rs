@@ -1,0 +1,91 @@
+//! A store that counts what it is asked.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use control_plane::{
+    CatalogEntry, ProjectId, Resource, Uid,
+    ports::{
+        Act, ActOutcome, BindOutcome, Binding, Bundle, Commit, CommitOutcome, Credential, Delete, DeleteOutcome, Lease,
+        ListQuery, OwnedObject, Page, Put, PutOutcome, Step, StepState, Store, StoreResult, UnbindOutcome,
+        WorkspaceBinding,
+    },
+};
+use seca_client::seca_api::ResourceKey;
+
+/// Hands everything on to another store.
+pub struct Counting {
+    inner: Arc<dyn Store>,
+    reads: AtomicUsize,
+    writes: AtomicUsize,
+}
+
+impl Counting {
+    pub fn new(inner: Arc<dyn Store>) -> Self {
+        Self { inner, reads: AtomicUsize::new(0), writes: AtomicUsize::new(0) }
+    }
+
+    /// Reads and writes since the last time it was asked for them.
+    pub fn take(&self) -> (usize, usize) {
+        (self.reads.swap(0, Ordering::SeqCst), self.writes.swap(0, Ordering::SeqCst))
+    }
+}
+
+/// Every method of the port, and what it counts as.
+macro_rules! hand_on {
+    ($($counter:ident $name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
+        #[async_trait::async_trait]
+        impl Store for Counting {
+            $(async fn $name(&self, $($argument: $type),*) -> StoreResult<$result> {
+                self.$counter.fetch_add(1, Ordering::SeqCst);
+                self.inner.$name($($argument),*).await
+            })*
+        }
+    };
+}
+
+hand_on! {
+    reads get(key: &ResourceKey) -> Option<Resource>;
+    reads get_many(keys: &[ResourceKey]) -> Vec<Resource>;
+    reads list(query: &ListQuery) -> Page;
+    reads count_children(parent: &ResourceKey) -> i64;
+    reads ping() -> ();
+    reads installation() -> String;
+    writes put(put: Put) -> PutOutcome;
+    writes delete(delete: Delete) -> DeleteOutcome;
+    writes act(act: Act) -> ActOutcome;
+    writes bind(credential: Credential) -> BindOutcome;
+    reads credential(workspace: &ResourceKey) -> Option<Credential>;
+    writes unbind(workspace: &ResourceKey, force: bool) -> UnbindOutcome;
+    reads project_credentials(project: &ProjectId) -> Vec<Credential>;
+    reads credentials() -> Vec<Credential>;
+    writes reseal(credential: &Credential, sealed: &str) -> bool;
+    reads workspaces(binding: Option<Binding>) -> Vec<WorkspaceBinding>;
+    writes lease(owner: &str, ttl: Duration, limit: usize) -> Vec<Lease>;
+    writes renew(lease: &Lease, ttl: Duration) -> bool;
+    writes release(lease: &Lease) -> ();
+    reads due(lease: &Lease, limit: usize) -> Vec<Uid>;
+    reads next_due(lease: &Lease) -> Option<Duration>;
+    reads project_uids(project: &ProjectId) -> Vec<Uid>;
+    reads existing(uids: &[Uid]) -> Vec<Uid>;
+    reads removed(uids: &[Uid]) -> Vec<Uid>;
+    reads bundle(uid: Uid) -> Option<Bundle>;
+    writes record_step(lease: &Lease, resource: Uid, generation: i64, step: &Step) -> Option<i64>;
+    writes finish_step(lease: &Lease, id: i64, state: StepState, action: Option<&str>, error: Option<&str>) -> bool;
+    writes claim(lease: &Lease, resource: Uid, holder: Uid) -> Option<bool>;
+    writes commit(lease: &Lease, commit: Commit) -> CommitOutcome;
+    writes remove(lease: &Lease, uid: Uid) -> CommitOutcome;
+    writes requeue(lease: &Lease, uid: Uid, after: Duration) -> ();
+    writes requeue_project(project: &ProjectId) -> ();
+    writes save_orphans(lease: &Lease, orphans: &[OwnedObject]) -> bool;
+    reads orphans() -> Vec<(ProjectId, OwnedObject)>;
+    writes prune(older: Duration) -> ();
+    reads catalog() -> (i64, Vec<CatalogEntry>);
+    reads catalog_version() -> i64;
+    writes save_catalog(expected: i64, entries: &[CatalogEntry]) -> Option<i64>;
+}

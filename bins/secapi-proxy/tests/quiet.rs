@@ -1,0 +1,132 @@
+//! Reading is quiet: GET and LIST call no provider and write nothing, and read the database once.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, missing_docs)]
+
+mod common;
+
+use std::sync::Arc;
+
+use api_server::{ApiConfig, Limits, Off, Options};
+use common::{
+    counting::Counting,
+    life,
+    proxy::{REGION, Setup, TENANT},
+    sim::Sim,
+};
+use control_plane::{
+    Catalog, CatalogCache, kinds,
+    ports::{Clock, CloudProvider as _, Ids, Rng, Store},
+    service::{AllowAll, ControlPlane, Parts, Tenant, Tenants},
+    testing::environment::{SeededRng, TokioClock},
+};
+use hcloud_client::{HcloudClient, HttpSettings};
+use hetzner_adapter::{AdapterSettings, HetznerProvider};
+use seca_client::{
+    ApiResource, Collection, SecaClient,
+    seca_api::{PowerState, WorkspaceSpec},
+};
+use tokio_util::sync::CancellationToken;
+
+/// The public listener over a store, with no engine behind it.
+async fn listener(store: Arc<dyn Store>, drain: CancellationToken) -> String {
+    let clock: Arc<dyn Clock> = Arc::new(TokioClock::default());
+    let rng: Arc<dyn Rng> = Arc::new(SeededRng::new(1));
+    let client = HcloudClient::with_client(common::http(), &HttpSettings::default()).unwrap();
+    let provider = HetznerProvider::new(Arc::new(client), clock.clone(), rng.clone(), AdapterSettings::default());
+    let ids = Ids::new(clock.clone(), rng);
+    let control_plane = ControlPlane::new(Parts {
+        store,
+        catalog: CatalogCache::new(Catalog::new(0, provider.fallback_catalog(), REGION)),
+        authorizer: Arc::new(AllowAll),
+        tenants: Tenants::from([(TENANT.to_owned(), Tenant::default())]),
+        clock,
+        ids: ids.clone(),
+        wake: Arc::default(),
+    });
+    let config = ApiConfig {
+        default_region: REGION.to_owned(),
+        public_base_url: None,
+        signing_key: [7; 32],
+        served: kinds::served().to_vec(),
+        ids,
+        limits: Limits::default(),
+    };
+    let router = api_server::public_router(control_plane, Arc::new(Off), config, drain.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(api_server::serve(listener, router, Options::default(), drain));
+    format!("http://{address}")
+}
+
+/// Reads one and lists all of a collection; asserts that nothing was written and how often was read.
+async fn check<R: ApiResource>(store: &Counting, resources: Collection<R>, name: &str, most: usize) {
+    let kind = R::KIND.collection();
+    store.take();
+    resources.get(name).await.unwrap_or_else(|error| panic!("{error}"));
+    let (reads, writes) = store.take();
+    println!("GET {kind}/{name}: {reads} reads, {writes} writes");
+    assert!(writes == 0 && reads <= most, "GET {kind}: {reads} reads, {writes} writes");
+    let listed = resources.list().await.unwrap_or_else(|error| panic!("{error}"));
+    assert!(listed.iter().any(|r| r.metadata().name == name), "LIST {kind} shows {name}");
+    let (reads, writes) = store.take();
+    println!("LIST {kind}: {reads} reads, {writes} writes");
+    assert!(writes == 0 && reads <= 1, "LIST {kind}: {reads} reads, {writes} writes");
+    assert!(resources.find("not-there").await.unwrap().is_none());
+    let (reads, writes) = store.take();
+    assert!(writes == 0 && reads <= most, "GET {kind} of nothing: {reads} reads, {writes} writes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reading_writes_nothing_and_reads_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("quiet.db").display());
+    let inner = persistence::connect(&url, &persistence::Options::default()).await.unwrap();
+    let store = Arc::new(Counting::new(Arc::new(inner)));
+    let drain = CancellationToken::new();
+    let seca = SecaClient::connect(&listener(store.clone(), drain.clone()).await, TENANT, REGION, None).await.unwrap();
+    let w = life::WORKSPACE;
+    seca.workspaces().put(w, WorkspaceSpec::default()).await.unwrap();
+    seca.block_storages(w).put(life::DISK, life::disk()).await.unwrap();
+    seca.instances(w).put(life::INSTANCE, life::instance(life::DISK)).await.unwrap();
+    assert!(store.take().1 >= 3, "writing is counted");
+
+    check(&store, seca.regions(), REGION, 0).await;
+    check(&store, seca.instance_skus(), "cx23", 0).await;
+    check(&store, seca.storage_skus(), "hcloud-volume", 0).await;
+    check(&store, seca.images(), "ubuntu-24.04", 1).await;
+    // The number of its children is a second question.
+    check(&store, seca.workspaces(), w, 2).await;
+    check(&store, seca.block_storages(w), life::DISK, 1).await;
+    check(&store, seca.instances(w), life::INSTANCE, 1).await;
+    drain.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_reads_call_no_provider() {
+    let folder = tempfile::tempdir().unwrap();
+    let sim = Sim::start(folder.path(), 0.005).await;
+    let mut proxy =
+        Setup::new(folder.path(), &sim.endpoint()).with("SECA_HETZNER_AVAILABILITY_CACHE_TTL", "1h").serve().await;
+    let seca = proxy.client().await;
+    life::workspace(&seca, &proxy.admin(), &sim.token).await.unwrap();
+    life::create(&seca).await.unwrap();
+    life::power(&seca, PowerState::On).await.unwrap();
+    let (disks, instances) = (seca.block_storages(life::WORKSPACE), seca.instances(life::WORKSPACE));
+    disks.wait_active(life::DISK, life::wait()).await.unwrap();
+
+    let before = sim.journal().await;
+    let version = instances.get(life::INSTANCE).await.unwrap().metadata.resource_version;
+    for _ in 0..25 {
+        seca.regions().list().await.unwrap();
+        seca.instance_skus().list().await.unwrap();
+        seca.images().get("ubuntu-24.04").await.unwrap();
+        seca.workspaces().get(life::WORKSPACE).await.unwrap();
+        disks.get(life::DISK).await.unwrap();
+        disks.list().await.unwrap();
+        instances.get(life::INSTANCE).await.unwrap();
+        instances.list().await.unwrap();
+    }
+    let after = sim.journal().await;
+    assert_eq!(after.len(), before.len(), "reading called the provider: {:?}", &after[before.len()..]);
+    assert_eq!(instances.get(life::INSTANCE).await.unwrap().metadata.resource_version, version);
+    assert_eq!(proxy.stop().await, Some(0));
+}

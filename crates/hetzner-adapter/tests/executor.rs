@@ -1,0 +1,344 @@
+//! The executor against the simulator: what becomes of calls that go well, badly, or are lost.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod cloud;
+
+use std::{sync::Arc, time::Duration};
+
+use cloud::{Cloud, TOKEN};
+use control_plane::{
+    Reason,
+    ports::{CloudProvider, Outcome, Step},
+};
+use hcloud_client::types::{
+    AddSubnet, CreateNetwork, CreateServer, CreateServerFirewall, CreateVolume, Id, Labels, Server,
+};
+use hetzner_adapter::{
+    HetznerProvider, Observation,
+    call::{Call, Until},
+    naming,
+    snapshot::{Change, Object, ObjectId},
+};
+use serde_json::{Value, json};
+
+const UID: &str = "018f4e9c-0000-7000-8000-0000000000aa";
+
+struct World {
+    cloud: Cloud,
+    provider: Arc<HetznerProvider>,
+}
+
+impl World {
+    fn new(speed: f64) -> Self {
+        let cloud = Cloud::new(speed);
+        Self { provider: cloud.provider(), cloud }
+    }
+
+    async fn execute(&self, step: &Step) -> Outcome<Observation> {
+        self.provider.execute(&self.cloud.access(TOKEN), step).await
+    }
+
+    async fn verify(&self, step: &Step) -> Outcome<Observation> {
+        self.provider.verify(&self.cloud.access(TOKEN), step).await
+    }
+
+    /// Executes, and waits for the actions.
+    async fn finish(&self, call: &Call) -> Outcome<Observation> {
+        let step = call.step("x");
+        match self.execute(&step).await {
+            Outcome::Running { action, .. } => self.provider.wait(&self.cloud.access(TOKEN), &step, &action).await,
+            outcome => outcome,
+        }
+    }
+
+    /// A server that is off.
+    async fn server(&self) -> Id<Server> {
+        match done(self.finish(&create_server(&[])).await).as_slice() {
+            [Change::Seen(Object::Server(server))] => server.id,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn labels(uid: &str) -> Labels {
+    let mut labels = naming::shared_labels("inst", "x");
+    labels.remove(naming::PURPOSE);
+    labels.insert(naming::UID.into(), uid.into());
+    labels
+}
+
+fn create_network(uid: &str) -> Call {
+    Call::CreateNetwork(Box::new(CreateNetwork {
+        name: "net".into(),
+        ip_range: "10.0.0.0/16".parse().unwrap(),
+        labels: labels(uid),
+        subnets: Vec::new(),
+        routes: Vec::new(),
+        expose_routes_to_vswitch: None,
+    }))
+}
+
+fn create_server(firewalls: &[i64]) -> Call {
+    Call::CreateServer(Box::new(CreateServer {
+        name: "srv".into(),
+        server_type: "cx23".into(),
+        image: "ubuntu-24.04".into(),
+        location: Some("fsn1".into()),
+        labels: labels(UID),
+        start_after_create: Some(false),
+        firewalls: firewalls.iter().map(|id| CreateServerFirewall { firewall: Id::new(*id) }).collect(),
+        ..CreateServer::default()
+    }))
+}
+
+fn done(outcome: Outcome<Observation>) -> Vec<Change> {
+    match outcome {
+        Outcome::Done(observation) => observation.changes().to_vec(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn reason(outcome: &Outcome<Observation>) -> (&'static str, Option<Reason>, Option<u64>) {
+    match outcome {
+        Outcome::Done(_) => ("done", None, None),
+        Outcome::Running { .. } => ("running", None, None),
+        Outcome::Unknown(_) => ("unknown", None, None),
+        Outcome::Retry { after, note } => ("retry", Some(note.reason), after.map(|after| after.as_secs())),
+        Outcome::Terminal(note) => ("terminal", Some(note.reason), None),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_error_has_its_outcome() {
+    use Reason as R;
+    let quota = json!({"limits": [{"name": "network_limit"}]});
+    for (status, code, message, expected) in [
+        (423, "locked", "busy", ("retry", Some(R::ProviderBusy), Some(1))),
+        (409, "conflict", "busy", ("retry", Some(R::ProviderBusy), None)),
+        (403, "resource_limit_exceeded", "too many", ("retry", Some(R::QuotaExceeded), Some(300))),
+        (412, "resource_unavailable", "none left", ("retry", Some(R::CapacityUnavailable), Some(30))),
+        (422, "placement_error", "no host", ("retry", Some(R::CapacityUnavailable), Some(30))),
+        (422, "no_space_left_in_location", "full", ("retry", Some(R::CapacityUnavailable), Some(30))),
+        (
+            422,
+            "invalid_input",
+            "unsupported location for server type",
+            ("retry", Some(R::CapacityUnavailable), Some(30)),
+        ),
+        (422, "invalid_input", "ip_range is bad", ("terminal", Some(R::ProviderRefused), None)),
+        (401, "unauthorized", "no", ("retry", Some(R::CredentialRejected), Some(60))),
+        (401, "token_readonly", "no", ("retry", Some(R::CredentialReadOnly), Some(60))),
+        (403, "forbidden", "no", ("retry", Some(R::ProviderUnavailable), Some(60))),
+        (503, "maintenance", "later", ("retry", Some(R::ProviderUnavailable), Some(60))),
+        (422, "service_error", "servers are attached", ("retry", Some(R::ProviderBusy), None)),
+        (423, "protected", "protected", ("retry", Some(R::ProviderRefused), Some(300))),
+        (500, "server_error", "oops", ("unknown", None, None)),
+        (502, "bad_gateway", "oops", ("unknown", None, None)),
+        (503, "unavailable", "oops", ("unknown", None, None)),
+        (504, "timeout", "oops", ("unknown", None, None)),
+    ] {
+        let world = World::new(0.0);
+        let details = if code == "resource_limit_exceeded" { quota.clone() } else { Value::Null };
+        let effect = json!({"type": "error", "status": status, "code": code, "message": message, "details": details});
+        world.cloud.fault(json!({"mutating": true}), effect).await;
+        let outcome = world.execute(&create_network(UID).step("net")).await;
+        assert_eq!(reason(&outcome), expected, "{code}");
+        if let Outcome::Retry { note, .. } | Outcome::Terminal(note) = &outcome {
+            assert!(note.message.contains(message), "{}", note.message);
+            assert!(code != "resource_limit_exceeded" || note.message.contains("network_limit"), "{}", note.message);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_taken_by_us_is_adopted_and_another_is_named() {
+    let world = World::new(0.0);
+    let [Change::Seen(Object::Network(made))] = &done(world.finish(&create_network(UID)).await)[..] else { panic!() };
+    let [Change::Seen(Object::Network(again))] = &done(world.finish(&create_network(UID)).await)[..] else { panic!() };
+    assert_eq!(made.id, again.id);
+    let outcome = world.finish(&create_network("018f4e9c-0000-7000-8000-0000000000bb")).await;
+    let Outcome::Terminal(note) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(note.reason, Reason::NameTaken);
+    assert!(note.message.contains(&made.id.to_string()) && note.message.contains("net"), "{}", note.message);
+    assert_eq!(world.cloud.inventory().await["counts"]["networks"], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_creation_is_found_by_name_or_not() {
+    for (effect, expected) in [("lose_reply_after_commit", "done"), ("lose_reply_before_commit", "retry")] {
+        for call in [create_network(UID), create_server(&[])] {
+            let world = World::new(1.0);
+            world.cloud.fault(json!({"mutating": true}), json!({"type": effect})).await;
+            let step = call.step("x");
+            assert_eq!(reason(&world.execute(&step).await).0, "unknown");
+            assert_eq!(reason(&world.verify(&step).await).0, expected, "{effect} {}", step.operation);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_looked_up_stays_unknown() {
+    let world = World::new(0.0);
+    let effect = json!({"type": "error", "status": 500, "code": "server_error", "message": "oops"});
+    world.cloud.fault(json!({"count": 0}), effect).await;
+    let outcome = world.verify(&create_network(UID).step("net")).await;
+    assert_eq!(reason(&outcome).0, "unknown", "an unanswered look-up proves nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reboot_is_looked_up_in_the_servers_actions() {
+    let world = World::new(1.0);
+    let server = world.server().await;
+    done(world.finish(&Call::Poweron { server }).await);
+    let now = 1_790_000_000_000 + 60_000;
+    let reboot = |after_action| Call::Reboot { server, issued_at: now, after_action };
+    assert_eq!(reason(&world.verify(&reboot(None).step("srv")).await).0, "retry", "there is none");
+    world.cloud.fault(json!({"path": "/servers/*/actions/reboot"}), json!({"type": "lose_reply_after_commit"})).await;
+    let step = reboot(None).step("srv");
+    assert_eq!(reason(&world.execute(&step).await).0, "unknown");
+    let outcome = world.verify(&step).await;
+    let Outcome::Running { action, observation } = &outcome else { panic!("{outcome:?}") };
+    let [Change::Rebooted { action: known, .. }] = observation.changes() else { panic!("{observation:?}") };
+    assert_eq!(&known.to_string(), action);
+    assert_eq!(reason(&world.verify(&reboot(Some(*known)).step("srv")).await).0, "retry", "that one was before");
+    done(world.provider.wait(&world.cloud.access(TOKEN), &step, action).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_gone_is_told_whatever_was_to_be_done_to_it() {
+    let world = World::new(0.0);
+    let server = Id::new(4_711);
+    for call in [
+        Call::DeleteServer { server },
+        Call::Poweron { server },
+        Call::Shutdown { server, seq: 1, issued_at: 0 },
+        Call::Read { object: ObjectId::Server(server), until: Until::Settled, retry_ms: 100 },
+        Call::DeleteVolume { volume: Id::new(4_711) },
+        Call::DeleteNetwork { network: Id::new(4_711) },
+        Call::DeleteFirewall { firewall: Id::new(4_711) },
+        Call::DeleteSubnet { network: Id::new(4_711), ip_range: "10.0.0.0/24".parse().unwrap() },
+    ] {
+        let changes = done(world.finish(&call).await);
+        assert!(matches!(changes[..], [Change::Gone(_)]), "{}: {changes:?}", call.operation());
+        let verified = world.verify(&call.step("x")).await;
+        assert!(matches!(done(verified)[..], [Change::Gone(_)]), "{}", call.operation());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_whose_firewall_just_went_is_planned_anew() {
+    let world = World::new(0.0);
+    let changes = done(world.finish(&create_server(&[4_711])).await);
+    assert!(matches!(changes[..], [Change::Gone(ObjectId::Firewall(_))]), "{changes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subnet_that_overlaps_shows_the_network_as_it_is() {
+    let world = World::new(0.0);
+    let [Change::Seen(Object::Network(network))] = &done(world.finish(&create_network(UID)).await)[..] else {
+        panic!()
+    };
+    let add = |range: &str| Call::AddSubnet {
+        network: network.id,
+        subnet: AddSubnet::cloud(range.parse().unwrap(), "eu-central"),
+        owner: UID.parse().unwrap(),
+    };
+    let changes = done(world.finish(&add("10.0.1.0/24")).await);
+    assert!(matches!(changes[..], [Change::Seen(_), Change::SubnetAdded { .. }]), "{changes:?}");
+    let changes = done(world.finish(&add("10.0.0.0/22")).await);
+    assert!(matches!(&changes[..], [Change::Seen(Object::Network(n))] if n.subnets.len() == 1), "{changes:?}");
+    let outcome = world.finish(&add("192.168.0.0/24")).await;
+    assert_eq!(reason(&outcome).1, Some(Reason::ProviderRefused), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_power_of_a_server_is_read_after_its_action() {
+    let world = World::new(1.0);
+    let server = world.server().await;
+    let power = async |call: Call| match done(world.finish(&call).await).as_slice() {
+        [Change::Seen(Object::Server(server)), ..] => server.status.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(power(Call::Poweron { server }).await, "running");
+    assert_eq!(power(Call::Poweroff { server }).await, "off");
+    let read = Call::Read { object: ObjectId::Server(server), until: Until::Off, retry_ms: 700 };
+    assert_eq!(power(read.clone()).await, "off");
+    power(Call::Poweron { server }).await;
+    let Outcome::Retry { after, .. } = world.finish(&read).await else { panic!("it is on") };
+    assert_eq!(after, Some(Duration::from_millis(700)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_action_that_fails_is_tried_again() {
+    let world = World::new(1.0);
+    let server = world.server().await;
+    for (code, expected) in [
+        ("action_failed", ("retry", Some(Reason::ProviderActionFailed), None)),
+        ("resource_unavailable", ("retry", Some(Reason::CapacityUnavailable), Some(30))),
+    ] {
+        let effect = json!({"type": "action_error", "code": code, "message": "no luck"});
+        world.cloud.fault(json!({"mutating": true}), effect).await;
+        assert_eq!(reason(&world.finish(&Call::Poweron { server }).await), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_made_while_lists_are_read_is_not_forgotten() {
+    let world = World::new(0.0);
+    let uid = UID.parse().unwrap();
+    // The networks are read before the firewalls, whose list is held while a network and a volume are made.
+    world.cloud.fault(json!({"method": "GET", "path": "/firewalls"}), json!({"type": "hold_before_commit"})).await;
+    let access = world.cloud.access(TOKEN);
+    let make = async {
+        while !world.cloud.is_holding().await {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        done(world.finish(&create_network(UID)).await);
+        done(world.finish(&create_volume()).await);
+        world.cloud.clear_faults().await;
+    };
+    let (snapshot, ()) = tokio::join!(world.provider.observe(&access), make);
+    let owned = world.provider.owned(&snapshot.unwrap(), "inst");
+    let types: Vec<_> = owned.iter().map(|object| (object.object_type.as_str(), object.uid)).collect();
+    assert_eq!(types, [("volume", Some(uid)), ("network", Some(uid))]);
+    for object in &owned {
+        let step = world.provider.removal(object).unwrap();
+        assert!(matches!(done(world.execute(&step).await)[..], [Change::Gone(_)]));
+    }
+    assert!(world.cloud.counts().await.is_empty());
+}
+
+fn create_volume() -> Call {
+    Call::CreateVolume(Box::new(CreateVolume {
+        size: 10,
+        name: "vol".into(),
+        labels: labels(UID),
+        location: Some("fsn1".into()),
+        ..CreateVolume::default()
+    }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_project_that_cannot_be_read_says_why() {
+    let world = World::new(0.0);
+    let why = async |token: &str| world.provider.observe(&world.cloud.access(token)).await.unwrap_err().note.reason;
+    assert_eq!(why("nobody's").await, Reason::CredentialRejected);
+    let effect = json!({"type": "error", "status": 503, "code": "maintenance", "message": "later"});
+    world.cloud.fault(json!({"count": 0}), effect).await;
+    assert_eq!(why(TOKEN).await, Reason::ProviderUnavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_catalogue_is_what_the_provider_lists() {
+    let world = World::new(0.0);
+    let entries = world.provider.catalog(&world.cloud.access(TOKEN)).await.unwrap();
+    let catalog = control_plane::Catalog::new(1, entries, "fsn1");
+    let list = |kind| catalog.list(kind, "fsn1").map(|entry| entry.name.as_str()).collect::<Vec<_>>();
+    let images = list(seca_api::Kind::Image);
+    assert!(images.contains(&"ubuntu-24.04") && images.contains(&"ubuntu-24.04-arm64"), "{images:?}");
+    assert!(list(seca_api::Kind::InstanceSku).contains(&"seca.d2xs"));
+    let image = catalog.get(seca_api::Kind::Image, "fsn1", "ubuntu-24.04").unwrap();
+    assert!(image.fact("imageId").unwrap().parse::<i64>().is_ok());
+    let spec: seca_api::ImageSpec = serde_json::from_value(Value::Object(image.spec.clone())).unwrap();
+    assert_eq!(spec.block_storage_ref.resource, "block-storages/ubuntu-24.04");
+}

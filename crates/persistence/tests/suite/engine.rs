@@ -1,0 +1,348 @@
+//! Commits, steps, claims, removal; catalogue and orphans.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use control_plane::{
+    ActionKind, CatalogEntry, ProjectId, Reason, Uid,
+    ports::{ActOutcome, Commit, CommitOutcome, Mark, Note, OwnedObject, Put, Step, StepState, Verdict},
+};
+use seca_api::{Kind, ResourceState, Timestamp};
+use serde_json::{Map, Value, json};
+
+use super::{World, created, edge, in_network, key, sorted, updated};
+
+pub fn step(operation: &str, marks: &[(Uid, Value)]) -> Step {
+    let mark = |(uid, facts): &(Uid, Value)| Mark { uid: *uid, facts: facts.as_object().unwrap().clone() };
+    Step {
+        operation: operation.to_owned(),
+        target: "seca-name".to_owned(),
+        serial: vec!["server:42".to_owned()],
+        payload: json!({"size": 10, "big": serde_json::from_str::<Value>("12345678901234567890123").unwrap()}),
+        marks: marks.iter().map(mark).collect(),
+        action_seq: Some(1),
+        secret: Some("never stored".into()),
+    }
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    value.as_object().unwrap().clone()
+}
+
+pub async fn conditions_follow_the_transitions(world: &World) {
+    use ResourceState::{Active, Creating, Deleting, Error, Pending, Updating};
+    let (_, lease) = world.bound("p").await;
+    let row = world.create(&key(Kind::Instance, "i")).await;
+    // What happens, and the states that it leaves behind, newest first.
+    let story: [(&str, &[ResourceState]); 12] = [
+        ("waiting", &[Pending]),
+        ("put", &[Pending]),
+        ("working", &[Creating, Pending]),
+        ("put", &[Creating, Pending]),
+        ("converged", &[Active, Creating, Pending]),
+        ("converged", &[Active, Creating, Pending]),
+        ("put", &[Updating, Active, Creating, Pending]),
+        ("start", &[Updating, Active, Creating, Pending]),
+        ("failed", &[Error, Updating, Active, Creating, Pending]),
+        ("failed", &[Error, Updating, Active, Creating, Pending]),
+        ("done", &[Active, Error, Updating, Active, Creating, Pending]),
+        ("delete", &[Deleting, Active, Error, Updating, Active, Creating, Pending]),
+    ];
+    let note = |word: &str| Some(Note::new(Reason::ProviderBusy, word));
+    let mut last = row.clone();
+    for (event, expected) in story {
+        let commit = async |verdict| Commit { note: note(event), ..world.commit_of(row.uid, verdict).await };
+        let after = match event {
+            "put" => updated(world.put(world.update_of(&world.read(&row.key).await)).await),
+            "start" => match world.act(&row.key, ActionKind::Start, None).await {
+                ActOutcome::Accepted(row) => row,
+                other => panic!("{other:?}"),
+            },
+            "delete" => world.mark_deleted(&row.key).await,
+            "waiting" => world.commit(&lease, commit(Verdict::Waiting).await).await,
+            "working" => world.commit(&lease, commit(Verdict::Working).await).await,
+            "failed" => world.commit(&lease, commit(Verdict::Failed).await).await,
+            "done" => {
+                let done = Commit { action_done: Some(1), ..commit(Verdict::Converged).await };
+                world.commit(&lease, done).await
+            }
+            _ => world.commit(&lease, commit(Verdict::Converged).await).await,
+        };
+        assert_eq!(world.read(&row.key).await, after, "{event}");
+        let states: Vec<_> = after.conditions.iter().map(|c| c.state).collect();
+        assert_eq!(states, expected, "{event}");
+        assert_eq!(after.state, expected[0], "{event}");
+        let newest = &after.conditions[0];
+        let accepted = ["put", "start", "delete"].contains(&event);
+        if !accepted {
+            assert_eq!((newest.reason.as_deref(), newest.message.as_deref()), (Some("ProviderBusy"), Some(event)));
+        }
+        assert_eq!(after.revision > last.revision, after.conditions != last.conditions || accepted, "{event}");
+        last = after;
+    }
+    assert_eq!(last.action.done_seq, 1);
+}
+
+pub async fn a_bundle_has_all_relations(world: &World) {
+    let (ws, _) = world.bound("p").await;
+    let network = world.create(&key(Kind::Network, "n")).await;
+    let gateway = world.create(&key(Kind::InternetGateway, "g")).await;
+    let (none, table) = (key(Kind::Instance, "none"), in_network(Kind::RouteTable, "n", "r"));
+    let edges =
+        vec![edge("/spec/routes/10/targetRef", &none, false), edge("/spec/routes/9/targetRef", &gateway.key, true)];
+    let table = created(world.put(Put { edges, ..world.new_put(&table) }).await);
+    let subnet = in_network(Kind::Subnet, "n", "s");
+    let subnet = world.create_with(&subnet, &[("/spec/routeTableRef", &table.key)]).await;
+
+    let bundle = world.store.bundle(table.uid).await.unwrap().unwrap();
+    assert_eq!(bundle.resource, table);
+    assert_eq!(bundle.parents, [network.clone(), ws.clone()], "nearest first");
+    let targets: Vec<_> = bundle.targets.iter().map(|t| (t.field.as_str(), &t.key, t.resource.as_ref())).collect();
+    let expected =
+        [("/spec/routes/10/targetRef", &none, None), ("/spec/routes/9/targetRef", &gateway.key, Some(&gateway))];
+    assert_eq!(targets, expected, "as written");
+    assert_eq!(bundle.referrers.len(), 1);
+    assert_eq!(bundle.referrers[0].field, "/spec/routeTableRef");
+    assert_eq!((&bundle.referrers[0].key, bundle.referrers[0].resource.as_ref()), (&subnet.key, Some(&subnet)));
+    assert_eq!((bundle.children.len(), bundle.child_count), (0, 0));
+
+    let deleted = world.mark_deleted(&subnet.key).await;
+    let bundle = world.store.bundle(network.uid).await.unwrap().unwrap();
+    assert_eq!(bundle.children, [table, deleted], "those being deleted included");
+    assert_eq!(bundle.child_count, 2);
+    let bundle = world.store.bundle(ws.uid).await.unwrap().unwrap();
+    assert_eq!((bundle.children.len(), bundle.child_count), (0, 4));
+    assert_eq!(world.store.bundle(world.uid()).await.unwrap(), None);
+}
+
+pub async fn relevant_changes_wake_what_is_related_and_others_do_not(world: &World) {
+    let (ws, lease) = world.bound("p").await;
+    let volume = world.create(&key(Kind::BlockStorage, "b")).await;
+    let instance = world.create_with(&key(Kind::Instance, "i"), &[("/spec/bootVolume", &volume.key)]).await;
+    let bystander = world.create(&key(Kind::Network, "n")).await;
+    world.settle(&lease).await;
+    let base = async || world.commit_of(volume.uid, Verdict::Converged).await;
+    let (size, fact) = (json!({"sizeGB": 10}), json!({"server": "42", "gone": null}));
+    let changes: [(&str, Commit, bool); 5] = [
+        ("nothing", base().await, false),
+        ("a note", Commit { note: Some(Note::new(Reason::Throttled, "slow")), ..base().await }, false),
+        ("a status", Commit { status: Some(object(size)), ..base().await }, true),
+        ("a fact", Commit { facts: object(fact), ..base().await }, true),
+        ("a state", Commit { verdict: Verdict::Failed, ..base().await }, true),
+    ];
+    for (what, change, wakes) in changes {
+        let change = Commit { wake: base().await.wake, ..change };
+        world.commit(&lease, change).await;
+        let expected = if wakes { vec![ws.uid, instance.uid] } else { vec![] };
+        assert_eq!(sorted(world.due(&lease).await), expected, "{what}");
+        world.converge(&lease, ws.uid).await;
+        world.converge(&lease, instance.uid).await;
+    }
+    let row = world.read(&volume.key).await;
+    assert_eq!((row.status.as_str(), row.fact("server")), (r#"{"sizeGB":10}"#, Some("42")));
+    assert!(!row.facts.contains_key("gone"));
+    assert!(!world.due(&lease).await.contains(&bystander.uid));
+}
+
+pub async fn a_late_reference_is_woken_by_its_target(world: &World) {
+    let (_, lease) = world.bound("p").await;
+    let address = key(Kind::PublicIp, "ip");
+    let edges = vec![edge("/spec/publicIpRefs/0", &address, false)];
+    let nic = created(world.put(Put { edges, ..world.new_put(&key(Kind::Nic, "nic")) }).await);
+    world.settle(&lease).await;
+    let address = world.create(&address).await;
+    assert_eq!(sorted(world.due(&lease).await), [nic.uid, address.uid]);
+}
+
+pub async fn a_changed_reference_wakes_the_former_target(world: &World) {
+    let (_, lease) = world.bound("p").await;
+    let a = world.create(&key(Kind::BlockStorage, "a")).await;
+    let b = world.create(&key(Kind::BlockStorage, "b")).await;
+    let instance = world.create_with(&key(Kind::Instance, "i"), &[("/spec/bootVolume", &a.key)]).await;
+    world.settle(&lease).await;
+    let row = world.read(&instance.key).await;
+    let same = vec![edge("/spec/bootVolume", &a.key, true)];
+    let row = updated(world.put(Put { edges: same, ..world.update_of(&row) }).await);
+    assert_eq!(world.due(&lease).await, [instance.uid]);
+    let other = vec![edge("/spec/bootVolume", &b.key, true)];
+    updated(world.put(Put { edges: other, ..world.update_of(&row) }).await);
+    assert_eq!(sorted(world.due(&lease).await), [a.uid, instance.uid]);
+    let bundle = world.store.bundle(instance.uid).await.unwrap().unwrap();
+    assert_eq!(bundle.target("/spec/bootVolume").unwrap().key, b.key);
+    assert!(world.store.bundle(a.uid).await.unwrap().unwrap().referrers.is_empty());
+}
+
+pub async fn only_one_holder_claims_a_resource(world: &World) {
+    let (_, lease) = world.bound("p").await;
+    let volume = world.create(&key(Kind::BlockStorage, "b")).await;
+    let boots = |name| key(Kind::Instance, name);
+    let one = world.create_with(&boots("one"), &[("/spec/bootVolume", &volume.key)]).await;
+    let two = world.create_with(&boots("two"), &[("/spec/bootVolume", &volume.key)]).await;
+    world.settle(&lease).await;
+    let claim = async |holder| world.store.claim(&lease, volume.uid, holder).await.unwrap();
+    assert_eq!(claim(world.uid()).await, Some(false), "who is not there could never let go");
+    assert_eq!(world.store.claim(&lease, world.uid(), one.uid).await.unwrap(), Some(false));
+    assert_eq!(world.due(&lease).await, []);
+    assert_eq!(claim(one.uid).await, Some(true));
+    assert_eq!(sorted(world.due(&lease).await)[1..], [volume.uid, one.uid, two.uid]);
+    world.settle(&lease).await;
+    assert_eq!(claim(one.uid).await, Some(true));
+    assert_eq!(claim(two.uid).await, Some(false));
+    assert_eq!(world.due(&lease).await, [], "nothing changed");
+    assert_eq!(world.read(&volume.key).await.holder, Some(one.uid));
+
+    world.mark_deleted(&one.key).await;
+    world.settle(&lease).await;
+    assert!(matches!(world.store.remove(&lease, one.uid).await.unwrap(), CommitOutcome::Done(_)));
+    assert_eq!(world.read(&volume.key).await.holder, None);
+    assert!(world.due(&lease).await.contains(&volume.uid));
+    assert_eq!(claim(two.uid).await, Some(true));
+}
+
+pub async fn steps_and_marks_are_recorded_together(world: &World) {
+    let (_, lease) = world.bound("p").await;
+    let volume = world.create(&key(Kind::BlockStorage, "b")).await;
+    let instance = world.create(&key(Kind::Instance, "i")).await;
+    world.settle(&lease).await;
+    let marks = [(volume.uid, json!({"ever_started": true})), (instance.uid, json!({"server": "x"}))];
+    let start = step("power_on", &marks);
+    let id = world.store.record_step(&lease, instance.uid, 3, &start).await.unwrap().unwrap();
+    assert!(world.read(&volume.key).await.marked("ever_started"));
+    assert_eq!(world.read(&instance.key).await.fact("server"), Some("x"));
+    assert_eq!(world.due(&lease).await, [volume.uid], "who plans knows; the others are woken");
+
+    let next = world.store.record_step(&lease, instance.uid, 4, &step("shutdown", &[])).await.unwrap().unwrap();
+    assert!(next > id);
+    let open = async || world.store.bundle(instance.uid).await.unwrap().unwrap().open_steps;
+    let steps = open().await;
+    assert_eq!(steps.iter().map(|s| s.id).collect::<Vec<_>>(), [id, next], "oldest first");
+    assert_eq!((&steps[0].step, steps[0].generation, steps[0].resource), (&start, 3, instance.uid));
+    assert_eq!((steps[0].state, steps[0].action.as_deref()), (StepState::Intended, None));
+    assert!(steps[0].age < Duration::from_secs(60));
+
+    let finish = async |id, state, action: Option<&str>| {
+        assert!(world.store.finish_step(&lease, id, state, action, Some("why")).await.unwrap());
+    };
+    finish(id, StepState::Running, Some("77")).await;
+    finish(id, StepState::Unknown, None).await;
+    let steps = open().await;
+    assert_eq!((steps[0].state, steps[0].action.as_deref()), (StepState::Unknown, Some("77")));
+    finish(id, StepState::Done, None).await;
+    finish(next, StepState::Failed, None).await;
+    assert!(open().await.is_empty());
+}
+
+pub async fn removal_cleans_up_behind_a_resource(world: &World) {
+    let (ws, lease) = world.bound("p").await;
+    let gateway = world.create(&key(Kind::InternetGateway, "g")).await;
+    let network = world.create(&key(Kind::Network, "n")).await;
+    let table = world.create_with(&in_network(Kind::RouteTable, "n", "r"), &[("/spec/0", &gateway.key)]).await;
+    world.mark_deleted(&table.key).await;
+    world.settle(&lease).await;
+
+    let CommitOutcome::Done(row) = world.store.remove(&lease, table.uid).await.unwrap() else { panic!("removed") };
+    assert_eq!(row.uid, table.uid);
+    assert_eq!(world.get(&table.key).await, None);
+    assert_eq!(world.store.remove(&lease, table.uid).await.unwrap(), CommitOutcome::Gone);
+    let gone = Commit { uid: table.uid, ..world.commit_of(ws.uid, Verdict::Working).await };
+    assert_eq!(world.store.commit(&lease, gone).await.unwrap(), CommitOutcome::Gone);
+    assert_eq!(sorted(world.due(&lease).await), [ws.uid, gateway.uid, network.uid]);
+    assert!(world.store.bundle(gateway.uid).await.unwrap().unwrap().referrers.is_empty());
+    let ids = [table.uid, gateway.uid, world.uid()];
+    assert_eq!(world.store.existing(&ids).await.unwrap(), [gateway.uid]);
+    assert_eq!(world.store.removed(&ids).await.unwrap(), [table.uid]);
+    assert_eq!(world.store.project_uids(&lease.project).await.unwrap(), [ws.uid, gateway.uid, network.uid]);
+}
+
+pub async fn nothing_is_removed_that_is_alive_or_has_children(world: &World) {
+    let (ws, lease) = world.bound("p").await;
+    let network = world.create(&key(Kind::Network, "n")).await;
+    let remove = async |uid| matches!(world.store.remove(&lease, uid).await.unwrap(), CommitOutcome::Done(_));
+    assert!(remove(network.uid).await);
+    assert!(world.get(&network.key).await.is_some(), "nobody deleted it");
+    world.mark_deleted(&network.key).await;
+    world.mark_deleted(&ws.key).await;
+    assert!(remove(ws.uid).await);
+    assert!(world.get(&ws.key).await.is_some(), "it is not empty");
+    assert!(remove(network.uid).await && remove(ws.uid).await);
+    assert_eq!((world.get(&network.key).await, world.get(&ws.key).await), (None, None));
+}
+
+pub async fn a_resource_made_again_begins_anew(world: &World) {
+    let (first, lease) = world.bound("p").await;
+    let labelled = Put { label_pairs: BTreeMap::from([("a".into(), "b".into())]), ..world.update_of(&first) };
+    updated(world.put(Put { labels: Some(r#"{"a":"b"}"#.into()), ..labelled }).await);
+    world.settle(&lease).await;
+    world.mark_deleted(&first.key).await;
+    assert!(matches!(world.store.remove(&lease, first.uid).await.unwrap(), CommitOutcome::Done(_)));
+
+    let second = world.create(&first.key).await;
+    assert_ne!(second.uid, first.uid);
+    assert_eq!((second.resource_version, second.conditions.len(), second.labels.clone()), (1, 1, None));
+    assert!(second.project.is_local());
+    assert_eq!(world.store.credential(&first.key).await.unwrap(), None);
+    assert_eq!(world.store.project_credentials(&lease.project).await.unwrap(), []);
+    let local = world.lease("local").await;
+    assert_eq!(world.due(&local).await, [second.uid]);
+    assert_eq!(world.store.removed(&[first.uid, second.uid]).await.unwrap(), [first.uid]);
+}
+
+pub async fn steps_and_tombstones_are_kept_for_their_time(world: &World) {
+    let (_, lease) = world.bound("p").await;
+    let volume = world.create(&key(Kind::BlockStorage, "b")).await;
+    let stays = world.create(&key(Kind::BlockStorage, "c")).await;
+    for uid in [volume.uid, stays.uid] {
+        world.store.record_step(&lease, uid, 1, &step("create_volume", &[])).await.unwrap().unwrap();
+    }
+    world.mark_deleted(&volume.key).await;
+    world.store.remove(&lease, volume.uid).await.unwrap();
+    // The sweep records what it does for a resource that has no row any more.
+    assert!(world.store.record_step(&lease, volume.uid, 1, &step("delete_volume", &[])).await.unwrap().is_some());
+    world.store.prune(Duration::from_secs(3600)).await.unwrap();
+    assert_eq!(world.store.removed(&[volume.uid]).await.unwrap(), [volume.uid]);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    world.store.prune(Duration::from_millis(1)).await.unwrap();
+    assert_eq!(world.store.removed(&[volume.uid]).await.unwrap(), []);
+    assert_eq!(world.store.bundle(stays.uid).await.unwrap().unwrap().open_steps.len(), 1);
+}
+
+pub async fn the_catalogue_is_replaced_by_compare_and_set(world: &World) {
+    let entry = |name: &str| CatalogEntry {
+        kind: Kind::InstanceSku,
+        region: "fsn1".to_owned(),
+        name: name.to_owned(),
+        labels: BTreeMap::from([("tier".to_owned(), "seca.s".to_owned())]),
+        spec: object(json!({"vCPU": 2, "ram": 4, "price": serde_json::from_str::<Value>("1.50").unwrap()})),
+        facts: object(json!({"serverType": name})),
+        listed: true,
+    };
+    assert_eq!(world.store.catalog().await.unwrap(), (0, Vec::new()));
+    assert!(!world.store.installation().await.unwrap().is_empty());
+    let entries = [entry("z"), entry("a")];
+    assert_eq!(world.store.save_catalog(1, &entries).await.unwrap(), None);
+    assert_eq!(world.store.save_catalog(0, &entries).await.unwrap(), Some(1));
+    assert_eq!(world.store.save_catalog(0, &[]).await.unwrap(), None);
+    assert_eq!(world.store.catalog().await.unwrap(), (1, entries.to_vec()), "in its order");
+    assert_eq!(world.store.catalog_version().await.unwrap(), 1);
+    assert_eq!(world.store.save_catalog(1, &entries[..1]).await.unwrap(), Some(2));
+    assert_eq!(world.store.catalog().await.unwrap(), (2, entries[..1].to_vec()));
+}
+
+pub async fn orphans_are_reported_by_project(world: &World) {
+    let (_, lease) = world.bound("p").await;
+    let local = world.lease("local").await;
+    let orphan = |id: &str, uid| OwnedObject {
+        object_type: "server".to_owned(),
+        id: id.to_owned(),
+        name: format!("name-{id}"),
+        uid,
+        created: Some(Timestamp::from_millis(1_500)),
+    };
+    let (a, b, c) = (orphan("2", Some(world.uid())), orphan("1", None), orphan("3", None));
+    let project = |name: &str| ProjectId(name.to_owned());
+    assert!(world.store.save_orphans(&lease, &[a.clone(), b.clone()]).await.unwrap());
+    assert!(world.store.save_orphans(&local, std::slice::from_ref(&c)).await.unwrap());
+    let all = world.store.orphans().await.unwrap();
+    assert_eq!(all, [(project("local"), c.clone()), (project("p"), a), (project("p"), b)]);
+    assert!(world.store.save_orphans(&lease, &[]).await.unwrap());
+    assert_eq!(world.store.orphans().await.unwrap(), [(project("local"), c)]);
+}

@@ -1,0 +1,167 @@
+//! Leases and the queue.
+
+use std::time::Duration;
+
+use control_plane::{
+    ProjectId,
+    ports::{Commit, CommitOutcome, Lease, Put, StepState, Verdict},
+};
+use seca_api::Kind;
+
+use super::{TTL, World, engine::step, key, sorted, updated, workspace};
+
+const MOMENT: Duration = Duration::from_millis(1);
+
+pub async fn a_project_is_leased_to_one_owner_at_a_time(world: &World) {
+    let take = async |ttl| world.store.lease("me", ttl, 10).await.unwrap();
+    let first = take(TTL).await;
+    assert_eq!(first.len(), 1);
+    assert!(first[0].project.is_local());
+    assert_eq!(take(TTL).await, []);
+    assert!(world.store.renew(&first[0], TTL).await.unwrap());
+
+    world.store.release(&first[0]).await.unwrap();
+    assert!(!world.store.renew(&first[0], TTL).await.unwrap(), "what was given back is not prolonged");
+    let second = take(MOMENT).await;
+    assert!(second[0].token > first[0].token);
+    world.store.release(&first[0]).await.unwrap();
+
+    // A lease that ran out is free for others; until one takes it, its holder may prolong it.
+    let third = loop {
+        if let Some(lease) = take(MOMENT).await.pop() {
+            break lease;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(third.token > second[0].token);
+    assert!(!world.store.renew(&second[0], TTL).await.unwrap());
+    assert!(world.store.renew(&third, TTL).await.unwrap());
+    assert_eq!(take(TTL).await, []);
+}
+
+pub async fn a_former_holder_can_write_nothing(world: &World) {
+    let (ws, old) = world.bound("p").await;
+    let volume = world.create(&key(Kind::BlockStorage, "b")).await;
+    let open = world.store.record_step(&old, volume.uid, 1, &step("before", &[])).await.unwrap().unwrap();
+    world.mark_deleted(&volume.key).await;
+    world.store.release(&old).await.unwrap();
+    let new = world.lease("p").await;
+    let before = world.store.bundle(volume.uid).await.unwrap().unwrap();
+
+    for lease in [&old, &Lease { project: ProjectId("nobody".to_owned()), token: new.token }] {
+        let commit = world.commit_of(volume.uid, Verdict::Failed).await;
+        assert_eq!(world.store.commit(lease, commit).await.unwrap(), CommitOutcome::Fenced);
+        assert_eq!(world.store.remove(lease, volume.uid).await.unwrap(), CommitOutcome::Fenced);
+        assert_eq!(world.store.claim(lease, volume.uid, ws.uid).await.unwrap(), None);
+        assert_eq!(world.store.record_step(lease, volume.uid, 1, &step("x", &[])).await.unwrap(), None);
+        assert!(!world.store.finish_step(lease, open, StepState::Done, None, None).await.unwrap());
+        assert!(!world.store.save_orphans(lease, &[]).await.unwrap());
+        assert!(!world.store.renew(lease, TTL).await.unwrap());
+        world.store.requeue(lease, volume.uid, Duration::ZERO).await.unwrap();
+    }
+    let mut after = world.store.bundle(volume.uid).await.unwrap().unwrap();
+    after.open_steps[0].age = before.open_steps[0].age;
+    assert_eq!(after, before);
+    assert!(matches!(world.store.remove(&new, volume.uid).await.unwrap(), CommitOutcome::Done(_)));
+}
+
+pub async fn projects_with_due_work_are_leased_first(world: &World) {
+    let (idle, lease) = world.bound("a-first-by-name").await;
+    world.settle(&lease).await;
+    world.store.release(&lease).await.unwrap();
+    let busy = world.create(&workspace("busy")).await;
+    world.store.bind(world.credential(&busy, "z-last-by-name")).await.unwrap();
+    let taken = world.store.lease("me", TTL, 1).await.unwrap();
+    assert_eq!(taken[0].project.0, "z-last-by-name");
+    let rest = world.store.lease("me", TTL, 10).await.unwrap();
+    assert_eq!(rest.len(), 2, "idle ones are leased too");
+    assert_eq!(world.store.project_uids(&ProjectId("a-first-by-name".to_owned())).await.unwrap(), [idle.uid]);
+}
+
+pub async fn what_is_queued_is_due_in_its_order(world: &World) {
+    let lease = world.lease("local").await;
+    assert_eq!(world.store.next_due(&lease).await.unwrap(), None);
+    let mut uids = Vec::new();
+    for name in ["a", "b", "c"] {
+        uids.push(world.create(&workspace(name)).await.uid);
+        // The database's clock goes on before the next one is queued.
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    assert_eq!(world.due(&lease).await, uids);
+    assert_eq!(world.store.due(&lease, 2).await.unwrap(), uids[..2]);
+    assert_eq!(world.store.next_due(&lease).await.unwrap(), Some(Duration::ZERO));
+
+    let later = world.commit_of(uids[1], Verdict::Working).await;
+    let later = Commit { next: Some(Duration::from_secs(3600)), ..later };
+    world.commit(&lease, later).await;
+    assert_eq!(world.due(&lease).await, [uids[0], uids[2]]);
+    world.converge(&lease, uids[0]).await;
+    world.converge(&lease, uids[2]).await;
+    assert_eq!(world.due(&lease).await, []);
+    let left = world.store.next_due(&lease).await.unwrap().unwrap();
+    assert!(left > Duration::from_secs(3500) && left <= Duration::from_secs(3600), "{left:?}");
+
+    world.store.requeue_project(&ProjectId::local()).await.unwrap();
+    assert_eq!(sorted(world.due(&lease).await), sorted(uids));
+}
+
+pub async fn a_requeue_never_postpones(world: &World) {
+    let lease = world.lease("local").await;
+    let uid = world.create(&workspace("w")).await.uid;
+    world.store.requeue(&lease, uid, Duration::from_secs(60)).await.unwrap();
+    assert_eq!(world.due(&lease).await, [uid]);
+    world.converge(&lease, uid).await;
+    world.store.requeue(&lease, uid, Duration::from_secs(60)).await.unwrap();
+    assert_eq!(world.due(&lease).await, []);
+    world.store.requeue(&lease, uid, Duration::from_secs(3600)).await.unwrap();
+    assert!(world.store.next_due(&lease).await.unwrap().unwrap() <= Duration::from_secs(60));
+    world.store.requeue(&lease, uid, Duration::ZERO).await.unwrap();
+    assert_eq!(world.due(&lease).await, [uid]);
+}
+
+pub async fn a_wake_up_during_work_is_not_lost(world: &World) {
+    let lease = world.lease("local").await;
+    let row = world.create(&workspace("w")).await;
+    // The engine reads; then something happens; then it writes down what it made of what it read.
+    for happens in ["an update", "a deletion", "a wake-up", "nothing"] {
+        let commit = world.commit_of(row.uid, Verdict::Waiting).await;
+        match happens {
+            "an update" => drop(updated(world.put(world.update_of(&world.read(&row.key).await)).await)),
+            "a deletion" => drop(world.mark_deleted(&row.key).await),
+            "a wake-up" => world.store.requeue(&lease, row.uid, Duration::ZERO).await.unwrap(),
+            _ => {}
+        }
+        world.commit(&lease, commit).await;
+        let due = world.due(&lease).await;
+        assert_eq!(due.is_empty(), happens == "nothing", "{happens}");
+    }
+}
+
+pub async fn an_idle_resource_is_due_when_woken(world: &World) {
+    let lease = world.lease("local").await;
+    let row = world.create(&workspace("w")).await;
+    world.converge(&lease, row.uid).await;
+    assert_eq!(world.store.next_due(&lease).await.unwrap(), None);
+    updated(world.put(world.update_of(&world.read(&row.key).await)).await);
+    assert_eq!(world.due(&lease).await, [row.uid]);
+    world.converge(&lease, row.uid).await;
+    world.mark_deleted(&row.key).await;
+    assert_eq!(world.due(&lease).await, [row.uid]);
+}
+
+pub async fn retries_are_counted_until_they_end(world: &World) {
+    let lease = world.lease("local").await;
+    let row = world.create(&workspace("w")).await;
+    let attempts = async || world.store.bundle(row.uid).await.unwrap().unwrap().attempts;
+    for expected in 1..=3 {
+        let commit = world.commit_of(row.uid, Verdict::Working).await;
+        world.commit(&lease, Commit { retried: true, ..commit }).await;
+        assert_eq!(attempts().await, expected);
+    }
+    updated(world.put(Put { spec: r#"{"new":1}"#.to_owned(), ..world.update_of(&world.read(&row.key).await) }).await);
+    assert_eq!(attempts().await, 0, "what a client changed is tried as if for the first time");
+    let commit = world.commit_of(row.uid, Verdict::Working).await;
+    world.commit(&lease, Commit { retried: true, ..commit }).await;
+    world.converge(&lease, row.uid).await;
+    assert_eq!(attempts().await, 0);
+}
