@@ -13,8 +13,8 @@ use common::{
     sim::Sim,
 };
 use control_plane::{
-    Catalog, CatalogCache, kinds,
-    ports::{Clock, CloudProvider as _, Ids, Rng, Store},
+    Catalog, CatalogCache, ProjectId, kinds,
+    ports::{Access, Clock, CloudProvider as _, Ids, Rng, Store},
     service::{AllowAll, ControlPlane, Parts, Tenant, Tenants},
     testing::environment::{SeededRng, TokioClock},
 };
@@ -26,16 +26,19 @@ use seca_client::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// The public listener over a store, with no engine behind it.
-async fn listener(store: Arc<dyn Store>, drain: CancellationToken) -> String {
+/// The public listener over a store, with the catalogue of a provider and no engine behind it.
+async fn listener(store: Arc<dyn Store>, sim: &Sim, drain: CancellationToken) -> String {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::default());
     let rng: Arc<dyn Rng> = Arc::new(SeededRng::new(1));
     let client = HcloudClient::with_client(common::http(), &HttpSettings::default()).unwrap();
     let provider = HetznerProvider::new(Arc::new(client), clock.clone(), rng.clone(), AdapterSettings::default());
+    let endpoint = sim.endpoint().parse().unwrap();
+    let access = Access { project: ProjectId("quiet".to_owned()), endpoint, token: sim.token.clone().into() };
+    let entries = provider.catalog(&access).await.unwrap();
     let ids = Ids::new(clock.clone(), rng);
     let control_plane = ControlPlane::new(Parts {
         store,
-        catalog: CatalogCache::new(Catalog::new(0, provider.fallback_catalog(), REGION)),
+        catalog: CatalogCache::new(Catalog::new(1, entries, REGION)),
         authorizer: Arc::new(AllowAll),
         tenants: Tenants::from([(TENANT.to_owned(), Tenant::default())]),
         clock,
@@ -78,16 +81,19 @@ async fn check<R: ApiResource>(store: &Counting, resources: Collection<R>, name:
 #[tokio::test(flavor = "multi_thread")]
 async fn reading_writes_nothing_and_reads_once() {
     let folder = tempfile::tempdir().unwrap();
+    let sim = Sim::start(folder.path(), 0.0).await;
     let url = format!("sqlite:{}", folder.path().join("quiet.db").display());
     let inner = persistence::connect(&url, &persistence::Options::default()).await.unwrap();
     let store = Arc::new(Counting::new(Arc::new(inner)));
     let drain = CancellationToken::new();
-    let seca = SecaClient::connect(&listener(store.clone(), drain.clone()).await, TENANT, REGION, None).await.unwrap();
+    let seca =
+        SecaClient::connect(&listener(store.clone(), &sim, drain.clone()).await, TENANT, REGION, None).await.unwrap();
     let w = life::WORKSPACE;
     seca.workspaces().put(w, WorkspaceSpec::default()).await.unwrap();
     seca.block_storages(w).put(life::DISK, life::disk()).await.unwrap();
     seca.instances(w).put(life::INSTANCE, life::instance(life::DISK)).await.unwrap();
     assert!(store.take().1 >= 3, "writing is counted");
+    let calls = sim.journal().await.len();
 
     check(&store, seca.regions(), REGION, 0).await;
     check(&store, seca.instance_skus(), "cx23", 0).await;
@@ -97,6 +103,7 @@ async fn reading_writes_nothing_and_reads_once() {
     check(&store, seca.workspaces(), w, 2).await;
     check(&store, seca.block_storages(w), life::DISK, 1).await;
     check(&store, seca.instances(w), life::INSTANCE, 1).await;
+    assert_eq!(sim.journal().await.len(), calls, "the provider was called");
     drain.cancel();
 }
 

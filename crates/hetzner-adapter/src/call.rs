@@ -190,6 +190,16 @@ impl Call {
         }
     }
 
+    /// What a late effect of another call could undo: the power of a server. All else only grows, or ends.
+    fn sets(&self) -> Option<(String, String)> {
+        let (server, power) = match self {
+            Self::Poweron { server } => (server, "on"),
+            Self::Poweroff { server } | Self::Shutdown { server, .. } => (server, "off"),
+            _ => return None,
+        };
+        Some((format!("power:{server}"), power.to_owned()))
+    }
+
     /// The call as a step. `target` names the object for people.
     pub fn step(&self, target: impl Into<String>) -> Step {
         Step {
@@ -200,6 +210,8 @@ impl Call {
             payload: serde_json::to_value(self).unwrap_or_default(),
             marks: Vec::new(),
             action_seq: None,
+            sets: self.sets(),
+            reads: matches!(self, Self::Read { .. }),
             secret: None,
         }
     }

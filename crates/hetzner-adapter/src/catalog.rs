@@ -303,7 +303,10 @@ mod tests {
     #[test]
     fn the_fallback_offers_in_each_region_only_what_can_be_ordered_there() {
         let catalog = Catalog::new(0, fallback(), "nbg1");
-        assert_eq!(catalog.regions(), ["nbg1", "fsn1", "hel1", "ash", "hil", "sin"]);
+        let mut regions = catalog.regions().to_vec();
+        assert_eq!(regions[0], "nbg1");
+        regions.sort();
+        assert_eq!(regions, ["ash", "fsn1", "hel1", "hil", "nbg1", "sin"]);
         assert!(skus("fsn1").contains(&"cx23".to_owned()) && skus("fsn1").contains(&"cax11".to_owned()));
         assert!(!skus("ash").contains(&"cx23".to_owned()) && skus("ash").contains(&"cpx11".to_owned()));
         assert!(!skus("sin").contains(&"cax11".to_owned()) && skus("sin").contains(&"ccx13".to_owned()));

@@ -315,6 +315,29 @@ async fn killed_at_every_request(effect: &str) {
     }
 }
 
+/// Requests and replies are lost at random, and processes die at random, in many seeded histories.
+#[tokio::test(start_paused = true)]
+async fn a_bad_network_and_dying_processes_lose_and_double_nothing() {
+    for seed in 0..24 {
+        let mut cloud = Cloud::new(0.3);
+        cloud.chaos = Some((Arc::new(SeededRng::new(seed)), 7 + seed % 5));
+        let product = Product::start(cloud);
+        let dying = async {
+            let rng = SeededRng::new(seed ^ 0xdead);
+            loop {
+                tokio::time::sleep(Duration::from_millis(500 + rng.below(60_000))).await;
+                product.kill_engine();
+                product.start_engine(&format!("engine {}", rng.next()));
+            }
+        };
+        tokio::select! {
+            () = product.lifecycle() => {}
+            () = dying => {}
+        }
+        assert_eq!(product.cloud.counts().await, only_the_marker(), "seed {seed}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_process_may_die_before_any_commit() {
     killed_at_every_request("hold_before_commit").await;

@@ -85,7 +85,7 @@ impl Database {
     }
 
     pub(crate) fn sqlite(connect: SqliteConnectOptions, options: &Options) -> Self {
-        let connect = connect.busy_timeout(Duration::from_secs(5)).statement_cache_capacity(256);
+        let connect = connect.busy_timeout(Duration::from_secs(1)).statement_cache_capacity(256);
         let writer = sqlite_writer(connect.clone());
         let reader = connect.create_if_missing(false).pragma("query_only", "on");
         let pool = |size: u32, connect: SqliteConnectOptions| {

@@ -6,10 +6,10 @@
 use std::{path::Path, str::FromStr, time::Duration};
 
 use sqlx::{
-    ConnectOptions, PgConnection, SqliteConnection,
-    migrate::{Migrate, MigrateError, Migrator},
-    postgres::PgConnectOptions,
-    sqlite::SqliteConnectOptions,
+    ConnectOptions, Connection, PgPool, SqlitePool,
+    migrate::{MigrateError, Migrator},
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqlitePoolOptions},
 };
 
 use crate::{
@@ -20,6 +20,9 @@ use crate::{
 
 static POSTGRES: Migrator = sqlx::migrate!("../../migrations/postgres");
 static SQLITE: Migrator = sqlx::migrate!("../../migrations/sqlite");
+
+/// How long opening may take, waiting for others that migrate included.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -135,10 +138,10 @@ enum Target {
     Sqlite(SqliteConnectOptions),
 }
 
-/// One connection, to migrate by.
+/// One connection, to migrate by; a pool, because only that makes futures that may be sent.
 enum Opened {
-    Postgres(PgConnection),
-    Sqlite(SqliteConnection),
+    Postgres(PgPool),
+    Sqlite(SqlitePool),
 }
 
 /// Opens the store that a URL names (`postgres://…`, `postgresql://…`, `sqlite:path`). An empty database is migrated;
@@ -173,10 +176,9 @@ pub async fn migrate_up(url: &str) -> Result<(), DatabaseError> {
     let mut last = None;
     // Two replicas may begin on an empty SQLite file at the same time: the second finds the work done.
     for _ in 0..3 {
-        let done = match target.open().await? {
-            Opened::Postgres(mut connection) => POSTGRES.run(&mut connection).await,
-            Opened::Sqlite(mut connection) => SQLITE.run(&mut connection).await,
-        };
+        let opened = target.open().await?;
+        let done = opened.up().await;
+        opened.close().await;
         match done {
             Ok(()) => return Ok(()),
             Err(MigrateError::VersionMissing(found)) => {
@@ -195,22 +197,20 @@ pub async fn migrate_up(url: &str) -> Result<(), DatabaseError> {
 pub async fn migrate_down(url: &str, steps: usize) -> Result<(), DatabaseError> {
     let target = Target::parse(url)?;
     let scheme = target.scheme();
-    let mut opened = target.open().await?;
-    let mut applied = opened.applied(scheme).await?;
+    let mut applied = target.applied().await?;
     let needed = latest(target.dialect());
     if let Some(found) = applied.last().copied().filter(|found| *found > needed) {
         return Err(DatabaseError::Newer { scheme, found, needed });
     }
     applied.truncate(applied.len().saturating_sub(steps));
     let remaining = applied.last().copied().unwrap_or(0);
-    let undone = match &mut opened {
-        Opened::Postgres(connection) => POSTGRES.undo(connection, remaining).await,
-        Opened::Sqlite(connection) => SQLITE.undo(connection, remaining).await,
-    };
+    let opened = target.open().await?;
+    let undone = opened.down_to(remaining).await;
+    opened.close().await;
     undone.map_err(|error| DatabaseError::Migration { scheme, reason: error.to_string() })
 }
 
-/// The state of a database's schema. Nothing is written, and no file is made.
+/// The state of a database's schema. No table and no file is made.
 ///
 /// # Errors
 /// The URL or the connection.
@@ -221,7 +221,7 @@ pub async fn schema_state(url: &str) -> Result<SchemaState, DatabaseError> {
     {
         return Ok(SchemaState::Empty);
     }
-    let applied = target.open().await?.applied(target.scheme()).await?;
+    let applied = target.applied().await?;
     let needed = latest(target.dialect());
     Ok(match applied.last().copied() {
         None => SchemaState::Empty,
@@ -275,17 +275,33 @@ impl Target {
         let unreachable = |reason: String| DatabaseError::Unreachable { scheme: self.scheme(), reason };
         match self {
             Self::Postgres(options) => {
-                options.connect().await.map(Opened::Postgres).map_err(|error| unreachable(error.to_string()))
+                // A pool would go on trying, and hide why.
+                let probe = options.connect().await.map_err(|error| unreachable(error.to_string()))?;
+                drop(probe.close().await);
+                let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(OPEN_TIMEOUT);
+                let opened = pool.connect_with(options.clone()).await;
+                opened.map(Opened::Postgres).map_err(|error| unreachable(error.to_string()))
             }
             Self::Sqlite(options) => {
                 let parent = options.get_filename().parent().filter(|path| *path != Path::new(""));
                 if let Some(directory) = parent {
                     tokio::fs::create_dir_all(directory).await.map_err(|error| unreachable(error.to_string()))?;
                 }
-                let options = sqlite_writer(options.clone()).busy_timeout(Duration::from_secs(5));
-                options.connect().await.map(Opened::Sqlite).map_err(|error| unreachable(error.to_string()))
+                let options = sqlite_writer(options.clone()).busy_timeout(OPEN_TIMEOUT);
+                let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(OPEN_TIMEOUT);
+                let opened = pool.connect_with(options).await;
+                opened.map(Opened::Sqlite).map_err(|error| unreachable(error.to_string()))
             }
         }
+    }
+
+    /// The migrations in the database, in their order.
+    async fn applied(&self) -> Result<Vec<i64>, DatabaseError> {
+        let opened = self.open().await?;
+        let applied = opened.applied().await;
+        opened.close().await;
+        let scheme = self.scheme();
+        applied.map_err(|error| DatabaseError::Unreachable { scheme, reason: error.to_string() })
     }
 }
 
@@ -294,31 +310,40 @@ fn sqlite_url() -> DatabaseError {
 }
 
 impl Opened {
-    /// The migrations in the database, in their order.
-    async fn applied(&mut self, scheme: &'static str) -> Result<Vec<i64>, DatabaseError> {
-        let table = match self {
-            Self::Postgres(connection) => {
-                sqlx::query_scalar::<_, i64>("SELECT count(*) FROM pg_tables WHERE tablename = '_sqlx_migrations'")
-                    .fetch_one(&mut *connection)
-                    .await
-            }
-            Self::Sqlite(connection) => {
-                sqlx::query_scalar::<_, i64>("SELECT count(*) FROM sqlite_master WHERE name = '_sqlx_migrations'")
-                    .fetch_one(&mut *connection)
-                    .await
-            }
-        };
-        let failed = |reason: String| DatabaseError::Unreachable { scheme, reason };
-        if table.map_err(|error| failed(error.to_string()))? == 0 {
-            return Ok(Vec::new());
+    async fn up(&self) -> Result<(), MigrateError> {
+        match self {
+            Self::Postgres(pool) => POSTGRES.run(pool).await,
+            Self::Sqlite(pool) => SQLITE.run(pool).await,
         }
-        let listed = match self {
-            Self::Postgres(connection) => connection.list_applied_migrations("_sqlx_migrations").await,
-            Self::Sqlite(connection) => connection.list_applied_migrations("_sqlx_migrations").await,
+    }
+
+    async fn down_to(&self, version: i64) -> Result<(), MigrateError> {
+        match self {
+            Self::Postgres(pool) => POSTGRES.undo(pool, version).await,
+            Self::Sqlite(pool) => SQLITE.undo(pool, version).await,
+        }
+    }
+
+    /// A pool closes its connection by and by; what follows must find the file free.
+    async fn close(self) {
+        match self {
+            Self::Postgres(pool) => pool.close().await,
+            Self::Sqlite(pool) => pool.close().await,
+        }
+    }
+
+    async fn applied(&self) -> Result<Vec<i64>, sqlx::Error> {
+        const POSTGRES_TABLE: &str = "SELECT count(to_regclass('_sqlx_migrations'))";
+        const SQLITE_TABLE: &str = "SELECT count(*) FROM sqlite_master WHERE name = '_sqlx_migrations'";
+        const APPLIED: &str = "SELECT version FROM _sqlx_migrations ORDER BY version";
+        let tables: i64 = match self {
+            Self::Postgres(pool) => sqlx::query_scalar(POSTGRES_TABLE).fetch_one(pool).await?,
+            Self::Sqlite(pool) => sqlx::query_scalar(SQLITE_TABLE).fetch_one(pool).await?,
         };
-        let mut applied: Vec<i64> =
-            listed.map_err(|error| failed(error.to_string()))?.iter().map(|migration| migration.version).collect();
-        applied.sort_unstable();
-        Ok(applied)
+        match self {
+            _ if tables == 0 => Ok(Vec::new()),
+            Self::Postgres(pool) => sqlx::query_scalar(APPLIED).fetch_all(pool).await,
+            Self::Sqlite(pool) => sqlx::query_scalar(APPLIED).fetch_all(pool).await,
+        }
     }
 }

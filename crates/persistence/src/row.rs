@@ -112,11 +112,6 @@ pub(crate) fn insert_args(row: &Resource) -> Result<[Value<'_>; COLUMNS], Fault>
     ])
 }
 
-/// What the user wrote: the parameters of the other half of an update.
-pub(crate) fn written_args(row: &Resource) -> [Value<'_>; 5] {
-    args![row.uid, &row.labels, &row.annotations, &row.extensions, &row.spec]
-}
-
 /// What became of it: the parameters of an update.
 pub(crate) fn outcome_args(row: &Resource) -> Result<[Value<'_>; 15], Fault> {
     Ok(args![
@@ -136,6 +131,13 @@ pub(crate) fn outcome_args(row: &Resource) -> Result<[Value<'_>; 15], Fault> {
         row.action.seq,
         row.action.done_seq,
     ])
+}
+
+/// The same with what the user wrote.
+pub(crate) fn written_args(row: &Resource) -> Result<Vec<Value<'_>>, Fault> {
+    let mut all = outcome_args(row)?.to_vec();
+    all.extend(args![&row.labels, &row.annotations, &row.extensions, &row.spec]);
+    Ok(all)
 }
 
 /// A value as the JSON text that a column keeps.

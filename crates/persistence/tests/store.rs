@@ -104,6 +104,15 @@ mod databases {
         databases::migrations_go_up_and_down(&persistence::testing::postgres_url().await.unwrap()).await;
     }
 
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn replicas_that_start_together_migrate_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", directory.path().join("proxy.db").display());
+        databases::replicas_that_start_together_migrate_once(&url).await;
+        let url = persistence::testing::postgres_url().await.unwrap();
+        databases::replicas_that_start_together_migrate_once(&url).await;
+    }
+
     #[tokio::test]
     async fn errors_name_the_scheme_and_never_the_password() {
         databases::errors_name_the_scheme_and_never_the_password().await;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use crate::{
     Arguments,
     server::Server,
-    simulator::{Object, Simulator},
+    simulator::{Object, Seen, Simulator},
     steps::{Step, Steps},
 };
 use anyhow::{Context as _, bail, ensure};
@@ -320,20 +320,20 @@ fn smallest(skus: &[InstanceSku]) -> Option<String> {
     Some(smallest.metadata.name.clone())
 }
 
-/// From the accepted PUT to `active`, by the server's own times, without what actions took and one pause between
-/// polls.
-async fn judge_speed(steps: &Steps, simulator: &Simulator, made: &Instance, busy: Duration) -> anyhow::Result<()> {
+/// From the accepted PUT to `active`, by the server's own times, without what actions took and without the time in
+/// which the last one had ended and the next poll was still to come.
+async fn judge_speed(steps: &Steps, simulator: &Simulator, made: &Instance, seen: Seen) -> anyhow::Result<()> {
     let accepted = made.metadata.created_at.context("the instance has no creation time")?;
     let active = made.newest_condition().context("the instance has no conditions")?.last_transition_at;
     let total = active.since(accepted);
-    let pause = simulator.poll_pause(accepted.as_millis(), active.as_millis()).await?;
-    let added = total.saturating_sub(busy).saturating_sub(pause);
+    let noticed = simulator.noticed_after(seen.ended.context("no simulated action was seen")?).await?;
+    let added = total.saturating_sub(seen.busy).saturating_sub(noticed);
     let ms = |duration: Duration| duration.as_millis();
     steps.say(format!(
-        "    active {} ms after the accepted PUT: {} ms simulated actions, {} ms the last pause between polls, {} ms added by the proxy",
+        "    active {} ms after the accepted PUT: {} ms simulated actions, {} ms until they were asked for, {} ms added by the proxy",
         ms(total),
-        ms(busy),
-        ms(pause),
+        ms(seen.busy),
+        ms(noticed),
         ms(added)
     ));
     if added > LIMIT {

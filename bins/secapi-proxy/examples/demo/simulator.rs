@@ -61,11 +61,12 @@ struct Journal {
 #[derive(Deserialize)]
 struct Entry {
     time_ms: i64,
-    path: String,
 }
 
-/// The journal's word for a poll of actions.
-const POLL: &str = "/v1/actions";
+#[derive(Deserialize)]
+struct Now {
+    time_ms: i64,
+}
 
 impl Simulator {
     /// The simulator at a URL.
@@ -89,34 +90,33 @@ impl Simulator {
         Ok(all.flat_map(|(kind, list)| list.into_iter().map(move |o| (format!("{kind}/{}", o.id), o))).collect())
     }
 
-    /// The last pause before a poll of actions, between two points in time of the simulator's clock: what the
-    /// proxy waited at most without need, since it cannot know when an action ends.
-    pub(crate) async fn poll_pause(&self, from_ms: i64, to_ms: i64) -> anyhow::Result<Duration> {
-        let journal: Journal = self.get("journal").await?;
-        let during: Vec<Entry> =
-            journal.entries.into_iter().filter(|e| (from_ms..=to_ms).contains(&e.time_ms)).collect();
-        let last = during.iter().rposition(|entry| entry.path.starts_with(POLL));
-        let pause = last.and_then(|at| Some(during[at].time_ms - during.get(at.checked_sub(1)?)?.time_ms));
-        Ok(Duration::from_millis(u64::try_from(pause.unwrap_or_default()).unwrap_or_default()))
+    /// How long after the end of an action the proxy asked for it: it cannot know when an action ends.
+    pub(crate) async fn noticed_after(&self, ended: Instant) -> anyhow::Result<Duration> {
+        let now: Now = self.get("").await?;
+        let ended_ms = now.time_ms - i64::try_from(ended.elapsed().as_millis())?;
+        let journal: Journal = self.get("journal?method=GET&path=/actions*").await?;
+        let asked = journal.entries.into_iter().map(|entry| entry.time_ms).find(|asked_ms| *asked_ms >= ended_ms);
+        Ok(Duration::from_millis(u64::try_from(asked.map_or(0, |asked_ms| asked_ms - ended_ms))?))
     }
 
     /// Watches for how long actions run, until told to stop.
     pub(crate) fn watch(&self) -> Watch {
-        let busy = Arc::new(Mutex::new(Duration::ZERO));
-        let (simulator, sum) = (self.clone(), busy.clone());
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let (simulator, shared) = (self.clone(), seen.clone());
         let task = tokio::spawn(async move {
             let mut since = Instant::now();
             loop {
                 let Ok(inventory) = simulator.inventory().await else { return };
                 let now = Instant::now();
                 if inventory.running_actions > 0 {
-                    *sum.lock().unwrap_or_else(PoisonError::into_inner) += now - since;
+                    let mut seen = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                    *seen = Seen { busy: seen.busy + (now - since), ended: Some(now) };
                 }
                 since = now;
                 sleep(SAMPLE).await;
             }
         });
-        Watch { busy, task }
+        Watch { seen, task }
     }
 
     /// Whether it answers as a simulator does.
@@ -125,16 +125,25 @@ impl Simulator {
     }
 }
 
+/// What a watch saw, to some ten milliseconds.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Seen {
+    /// How long at least one action ran.
+    pub(crate) busy: Duration,
+    /// When the last one was last seen to run.
+    pub(crate) ended: Option<Instant>,
+}
+
 /// A watch over running actions.
 pub(crate) struct Watch {
-    busy: Arc<Mutex<Duration>>,
+    seen: Arc<Mutex<Seen>>,
     task: JoinHandle<()>,
 }
 
 impl Watch {
-    /// How long at least one action ran, to some ten milliseconds.
-    pub(crate) fn stop(self) -> Duration {
+    /// Ends it.
+    pub(crate) fn stop(self) -> Seen {
         self.task.abort();
-        *self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

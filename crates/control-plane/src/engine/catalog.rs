@@ -13,6 +13,8 @@ use crate::{
 
 /// How often a replica asks whether another one refreshed the catalogue.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(2);
+/// How soon a first reading that failed is tried again: until there is one, nobody can name an image.
+pub(crate) const FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// When the catalogue was last followed and last read from the provider.
 #[derive(Default)]
@@ -30,7 +32,9 @@ impl CatalogKeeper {
         settings: &EngineSettings,
     ) -> StoreResult<()> {
         let mut followed = self.followed.lock().await;
-        if followed.is_some_and(|at| at.elapsed() < FOLLOW_INTERVAL) {
+        // Before the first one clients wait for it.
+        let is_first = cache.load().version == 0;
+        if !is_first && followed.is_some_and(|at| at.elapsed() < FOLLOW_INTERVAL) {
             return Ok(());
         }
         *followed = Some(Instant::now());
@@ -42,7 +46,8 @@ impl CatalogKeeper {
     }
 
     /// Reads the catalogue from the provider, unless that was done recently. `resync` says that a resync is
-    /// under way: with a refresh interval of zero, only then.
+    /// under way: with a refresh interval of zero, only then. While there is none at all, a reading that is under
+    /// way for another project is waited for.
     pub(crate) async fn refresh<P: CloudProvider>(
         &self,
         provider: &P,
@@ -52,9 +57,17 @@ impl CatalogKeeper {
         settings: &EngineSettings,
         resync: bool,
     ) -> StoreResult<()> {
-        let Ok(mut refreshed) = self.refreshed.try_lock() else { return Ok(()) };
-        let recent = |at: Instant| {
-            if settings.catalog_refresh.is_zero() { !resync } else { at.elapsed() < settings.catalog_refresh }
+        let free = if cache.load().version == 0 {
+            Some(self.refreshed.lock().await)
+        } else {
+            self.refreshed.try_lock().ok()
+        };
+        let Some(mut refreshed) = free else { return Ok(()) };
+        let is_first = cache.load().version == 0;
+        let recent = |at: Instant| match settings.catalog_refresh {
+            _ if is_first => at.elapsed() < FIRST_RETRY,
+            interval if interval.is_zero() => !resync,
+            interval => at.elapsed() < interval,
         };
         if refreshed.is_some_and(recent) {
             return Ok(());

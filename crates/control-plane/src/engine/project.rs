@@ -49,7 +49,7 @@ pub(super) enum Standing {
 pub(super) struct Flight<O> {
     pub(super) uid: Uid,
     pub(super) step: Step,
-    /// None for the sweep's own calls, which serve no row.
+    /// None for a call that is not recorded: one that only reads, or the sweep's, which serves no row.
     pub(super) id: Option<i64>,
     pub(super) purpose: Purpose,
     pub(super) outcome: Outcome<O>,
@@ -60,6 +60,8 @@ pub(super) struct Flight<O> {
 pub(super) enum Purpose {
     /// To take effect.
     Act,
+    /// To remove what a resource left that is gone.
+    Sweep,
     /// To see whether an earlier one of unknown outcome did.
     Verify {
         /// Whether the late window was over when it began: what is not seen now never happened.
@@ -296,6 +298,10 @@ impl<P: CloudProvider> Project<P> {
         if self.commit(bundle, planned, Verdict::Working, None).await? == Standing::Lost {
             return Ok(Standing::Lost);
         }
+        if step.reads {
+            self.launch(uid, None, step, Purpose::Act, Call::Execute);
+            return Ok(Standing::Held);
+        }
         let generation = bundle.resource.generation;
         let Some(id) = self.shared.store.record_step(&self.lease, uid, generation, &step).await? else {
             return Ok(Standing::Lost);
@@ -304,13 +310,15 @@ impl<P: CloudProvider> Project<P> {
         Ok(Standing::Held)
     }
 
-    /// An earlier call that may still take effect after this other one, and how long it may. The same call again
-    /// does no harm, and after a deletion there is nothing left to change.
+    /// An earlier call that may still take effect after this other one and undo it, and how long it may. After a
+    /// deletion there is nothing left to undo.
     fn contradicted(&self, bundle: &Bundle, step: &Step) -> Option<(String, Duration)> {
         if bundle.resource.is_deleting() {
             return None;
         }
-        let open = bundle.open_steps.iter().find(|open| open.step.payload != step.payload)?;
+        let (what, to) = step.sets.as_ref()?;
+        let undoes = |(other, value): &(String, String)| other == what && value != to;
+        let open = bundle.open_steps.iter().find(|open| open.step.sets.as_ref().is_some_and(undoes))?;
         let left = self.shared.settings.late_window.checked_sub(open.age)?;
         Some((open.step.operation.clone(), left.max(Duration::from_millis(50))))
     }

@@ -35,13 +35,13 @@ impl<P: CloudProvider> Project<P> {
                 self.absorb(observation);
                 let standing = self.finish(&flight, StepState::Running, Some(&action), None).await?;
                 if standing == Standing::Held {
-                    self.launch(uid, flight.id, flight.step, Purpose::Act, Call::Await(action));
+                    self.launch(uid, flight.id, flight.step, flight.purpose, Call::Await(action));
                 }
                 return Ok(standing);
             }
             Outcome::Unknown(message) => self.unknown(&flight, &message).await?,
             Outcome::Retry { after, note } => match flight.purpose {
-                Purpose::Act => self.retry(&flight, after, note).await?,
+                Purpose::Act | Purpose::Sweep => self.retry(&flight, after, note).await?,
                 Purpose::Verify { last } => self.not_seen(&flight, last).await?,
             },
             Outcome::Terminal(note) => self.refused(&flight, note).await?,
@@ -72,7 +72,7 @@ impl<P: CloudProvider> Project<P> {
         if self.finish(flight, StepState::Unknown, None, Some(message)).await? == Standing::Lost {
             return Ok(Standing::Lost);
         }
-        if flight.purpose == Purpose::Act {
+        if flight.purpose == Purpose::Act && flight.id.is_some() {
             // Look it up at once: mostly it did take effect.
             return self.again(flight).await;
         }
@@ -127,7 +127,10 @@ impl<P: CloudProvider> Project<P> {
     }
 
     async fn again(&mut self, flight: &Flight<P::Observation>) -> StoreResult<Standing> {
-        if flight.id.is_some() { self.reconcile(flight.uid).await } else { Ok(Standing::Held) }
+        match flight.purpose {
+            Purpose::Sweep => Ok(Standing::Held),
+            Purpose::Act | Purpose::Verify { .. } => self.reconcile(flight.uid).await,
+        }
     }
 
     pub(super) fn absorb(&mut self, observation: P::Observation) {

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::project::{Call, Project, Purpose, Standing};
+use super::{
+    catalog::FIRST_RETRY,
+    project::{Call, Project, Purpose, Standing},
+};
 use crate::{
     ports::{Access, CloudProvider, OwnedObject, StoreResult},
     resource::Uid,
@@ -37,9 +40,24 @@ impl<P: CloudProvider> Project<P> {
         // With an interval of zero, resyncs do it; the first look at a project does it in any case.
         self.catalog_at = Instant::now() + if interval.is_zero() { self.shared.settings.resync_interval } else { interval };
         if let Some(access) = self.access().await? {
-            self.read_catalog(&access, false);
+            if self.shared.catalog.load().version > 0 {
+                self.read_catalog(&access, false);
+            } else {
+                self.read_first_catalog(&access).await?;
+            }
         } else {
             self.catalog_at = Instant::now() + Duration::from_secs(1);
+        }
+        Ok(())
+    }
+
+    /// Before any work: a workspace that is active may be used, and nobody can name an image before that is read.
+    async fn read_first_catalog(&mut self, access: &Arc<Access>) -> StoreResult<()> {
+        let shared = &self.shared;
+        let (store, cache, settings) = (shared.store.as_ref(), &shared.catalog, &shared.settings);
+        shared.keeper.refresh(shared.provider.as_ref(), access, store, cache, settings, false).await?;
+        if cache.load().version == 0 {
+            self.catalog_at = Instant::now() + FIRST_RETRY;
         }
         Ok(())
     }
@@ -83,7 +101,7 @@ impl<P: CloudProvider> Project<P> {
             return;
         }
         info!(seca.uid = %uid, hcloud.type = object.object_type, hcloud.name = object.name, "sweeping what a deleted resource left");
-        self.launch(uid, None, step, Purpose::Act, Call::Execute);
+        self.launch(uid, None, step, Purpose::Sweep, Call::Execute);
     }
 }
 

@@ -172,6 +172,16 @@ async fn children_wait_for_the_workspace_and_become_active_with_three_conditions
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_workspace_is_active_only_when_there_is_a_catalogue_to_use_it_with() {
+    let world = calm();
+    let (_engine, _cancel) = world.start("a");
+    world.put(&world.workspace(), 0).await;
+    world.bind().await;
+    world.is(&world.workspace(), ResourceState::Active).await;
+    assert!(world.store.catalog_version().await.unwrap() > 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_accepted_write_adds_updating_and_active_and_nothing_else_does() {
     let world = calm();
     let _engine = world.start("a");

@@ -123,6 +123,13 @@ pub struct Step {
     /// The power action that is done when this step is done, by its number: the engine takes it as done then.
     /// None where the observation tells (`running` after a start), and the plan reports it instead.
     pub action_seq: Option<i64>,
+    /// What the call sets, and to what (`power:42`, `off`): while the outcome of one call is unknown, another that
+    /// sets the same to something else waits, because the first may yet take effect and undo it.
+    #[serde(default)]
+    pub sets: Option<(String, String)>,
+    /// Whether the call only reads: then it is not recorded, and nobody minds a lost answer.
+    #[serde(default)]
+    pub reads: bool,
     /// What the call needs and no record may hold: an instance's user data. It dies with the process, which is
     /// no loss, because a recorded step is looked up and never sent again.
     #[serde(skip)]
@@ -138,6 +145,8 @@ impl PartialEq for Step {
             && self.payload == other.payload
             && self.marks == other.marks
             && self.action_seq == other.action_seq
+            && self.sets == other.sets
+            && self.reads == other.reads
     }
 }
 
@@ -151,6 +160,8 @@ impl Step {
             payload,
             marks: Vec::new(),
             action_seq: None,
+            sets: None,
+            reads: false,
             secret: None,
         }
     }

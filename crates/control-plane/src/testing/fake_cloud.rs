@@ -27,6 +27,9 @@ use crate::{
     resource::{ProjectId, Uid},
 };
 
+/// How long reading the catalogue takes.
+const CATALOG_TIME: Duration = Duration::from_millis(300);
+
 /// A thing in the cloud.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Thing {
@@ -196,6 +199,11 @@ fn step(name: &str, call: &Call, action_seq: Option<i64>) -> Plan {
     Plan::Act(Box::new(Step {
         serial: vec![name.to_owned()],
         action_seq,
+        sets: match call {
+            Call::Resize { size } => Some((format!("size:{name}"), size.to_string())),
+            Call::Power { on } => Some((format!("power:{name}"), on.to_string())),
+            Call::Create { .. } | Call::Delete | Call::Reboot => None,
+        },
         ..Step::new(call.verb(), name, serde_json::to_value(call).unwrap_or_default())
     }))
 }
@@ -324,6 +332,7 @@ impl CloudProvider for FakeCloud {
     }
 
     async fn catalog(&self, _access: &Access) -> Result<Vec<CatalogEntry>, CloudError> {
+        sleep(CATALOG_TIME).await;
         Ok(Vec::new())
     }
 

@@ -25,10 +25,18 @@ pub const INSTALLATION: &str = "installation";
 #[derive(Clone)]
 pub struct Cloud {
     pub sim: Sim,
+    /// Loses one request, and one reply, in so many.
+    pub chaos: Option<(Arc<SeededRng>, u64)>,
 }
 
 /// The simulator as the client's door, a network's delay away.
-struct Door(Sim);
+struct Door(Cloud);
+
+impl Door {
+    fn strikes(&self) -> bool {
+        self.0.chaos.as_ref().is_some_and(|(rng, one_in)| rng.one_in(*one_in))
+    }
+}
 
 #[async_trait]
 impl HcloudApi for Door {
@@ -42,7 +50,13 @@ impl HcloudApi for Door {
             token: Some(request.token.expose_secret().to_owned()),
             body: request.body.unwrap_or_default().into(),
         };
-        let answer = tokio::time::timeout(self.request_timeout(), self.0.call(sent)).await;
+        if self.strikes() {
+            return Err(TransportError::new(TransportErrorKind::Broken, "before the commit"));
+        }
+        let answer = tokio::time::timeout(self.request_timeout(), self.0.sim.call(sent)).await;
+        if self.strikes() {
+            return Err(TransportError::new(TransportErrorKind::Broken, "after the commit"));
+        }
         let broken = |kind| TransportError::new(kind, "as the test wants it");
         let answer = answer
             .map_err(|_| broken(TransportErrorKind::Timeout))?
@@ -72,12 +86,12 @@ impl Cloud {
             clock: SimClock::starting_at(Time(1_790_000_000_000)),
         })
         .unwrap();
-        Self { sim }
+        Self { sim, chaos: None }
     }
 
     pub fn provider(&self) -> Arc<HetznerProvider> {
         Arc::new(HetznerProvider::new(
-            Arc::new(Door(self.sim.clone())),
+            Arc::new(Door(self.clone())),
             Arc::new(TokioClock::default()),
             Arc::new(SeededRng::new(7)),
             AdapterSettings::default(),

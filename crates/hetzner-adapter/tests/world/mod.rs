@@ -334,6 +334,12 @@ impl World {
         panic!("it never settles: {:?}", self.calls.iter().rev().take(12).collect::<Vec<_>>());
     }
 
+    /// Until nothing changes for the resources of a kind.
+    pub fn settle_kind(&mut self, kind: Kind) {
+        let uids: Vec<Uid> = self.rows.values().filter(|row| row.key.kind == kind).map(|row| row.uid).collect();
+        while uids.iter().any(|uid| self.rows.contains_key(uid) && self.look(*uid)) {}
+    }
+
     /// The names of the calls since the last time.
     pub fn operations(&mut self) -> Vec<&'static str> {
         self.calls.drain(..).map(|(_, call)| call.operation()).collect()

@@ -42,12 +42,17 @@ const INSERT: Sql = sql!(
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, \
      $23, $24, $25, $26, $27) ON CONFLICT DO NOTHING"
 );
-const UPDATE_WRITTEN: Sql =
-    sql!("UPDATE resources SET labels = $2, annotations = $3, extensions = $4, spec = $5 WHERE uid = $1");
 const UPDATE_OUTCOME: Sql = sql!(
     "UPDATE resources SET status = $2, state = $3, conditions = $4, resource_version = $5, generation = $6, \
      observed_generation = $7, revision = $8, last_modified_at = $9, deleted_at = $10, facts = $11, holder = $12, \
      action_kind = $13, action_seq = $14, action_done_seq = $15 WHERE uid = $1"
+);
+/// The same with what the user wrote.
+const UPDATE_ALL: Sql = sql!(
+    "UPDATE resources SET status = $2, state = $3, conditions = $4, resource_version = $5, generation = $6, \
+     observed_generation = $7, revision = $8, last_modified_at = $9, deleted_at = $10, facts = $11, holder = $12, \
+     action_kind = $13, action_seq = $14, action_done_seq = $15, labels = $16, annotations = $17, extensions = $18, \
+     spec = $19 WHERE uid = $1"
 );
 const QUEUE: Sql = sql!(
     "INSERT INTO work (uid, project, next_run_at, attempts, wakes) VALUES ($1, $2, " now ", 0, 1)"
@@ -177,8 +182,7 @@ async fn update(tx: &mut Tx, put: &Put, before: Resource) -> Result<PutOutcome, 
         tx.execute(DROP_LABELS, &args![uid]).await?;
         add_labels(tx, uid, &put.label_pairs).await?;
     }
-    tx.execute(UPDATE_WRITTEN, &row::written_args(&after)).await?;
-    write_outcome(tx, &after).await?;
+    tx.execute(UPDATE_ALL, &row::written_args(&after)?).await?;
     // Queue rows are locked in uid order as well, all by one statement.
     woken.push(uid);
     tx.execute(WAKE, &[list(&woken)]).await?;

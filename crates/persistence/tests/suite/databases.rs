@@ -46,6 +46,20 @@ pub async fn migrations_go_up_and_down(url: &str) {
     store.close().await;
 }
 
+pub async fn replicas_that_start_together_migrate_once(url: &str) {
+    let mut all = JoinSet::new();
+    for _ in 0..6 {
+        let url = url.to_owned();
+        all.spawn(async move {
+            let store = connect(&url, &Options::default()).await.unwrap();
+            store.ping().await.unwrap();
+            store.installation().await.unwrap()
+        });
+    }
+    let ids = all.join_all().await;
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+}
+
 async fn execute(url: &str, statement: &'static str) {
     if url.starts_with("sqlite:") {
         SqliteConnection::connect(url).await.unwrap().execute(statement).await.unwrap();

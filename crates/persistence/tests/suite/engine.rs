@@ -19,6 +19,8 @@ pub fn step(operation: &str, marks: &[(Uid, Value)]) -> Step {
         serial: vec!["server:42".to_owned()],
         payload: json!({"size": 10, "big": serde_json::from_str::<Value>("12345678901234567890123").unwrap()}),
         marks: marks.iter().map(mark).collect(),
+        sets: None,
+        reads: false,
         action_seq: Some(1),
         secret: Some("never stored".into()),
     }

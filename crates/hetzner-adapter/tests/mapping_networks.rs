@@ -1,0 +1,170 @@
+//! What networks, subnets, route tables and workspaces come to at the provider, told by rows and snapshots.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod world;
+
+use control_plane::ports::Plan;
+use seca_api::{Kind, ResourceState};
+use serde_json::json;
+use world::World;
+
+const ACTIVE: ResourceState = ResourceState::Active;
+const CREATING: ResourceState = ResourceState::Creating;
+
+fn network(world: &mut World, cidr: &str) {
+    world.put(Kind::Network, "n", json!({"cidr": {"ipv4": cidr}, "skuRef": "hcloud-network"}));
+    world.settle();
+}
+
+fn subnet(world: &mut World, name: &str, cidr: &str) {
+    world.put(Kind::Subnet, name, json!({"cidr": {"ipv4": cidr}}));
+    world.settle();
+}
+
+#[test]
+fn a_network_grows_in_place_and_is_replaced_only_while_it_is_empty() {
+    let mut world = World::default();
+    network(&mut world, "10.0.0.0/24");
+    network(&mut world, "10.0.0.0/16");
+    network(&mut world, "10.9.0.0/16");
+    assert_eq!(world.operations(), ["create_network", "change_ip_range", "delete_network", "create_network"]);
+    subnet(&mut world, "n/a", "10.9.1.0/24");
+    network(&mut world, "10.8.0.0/16");
+    world.check(Kind::Network, "n", ACTIVE, Some("AppliesOnRecreate"));
+    assert_eq!(world.status(Kind::Network, "n")["cidr"]["ipv4"], "10.9.0.0/16", "the status shows what is");
+}
+
+#[test]
+fn a_network_repeats_its_blocks_and_names_what_carries_nothing() {
+    for (cidr, more, reason) in [
+        (json!({"ipv4": "10.0.0.0/16", "ipv6": "fd00::/56"}), json!(null), Some("IPv6Unsupported")),
+        (json!({"ipv6": "fd00::/56"}), json!(null), Some("IPv6Unsupported")),
+        (json!({"ipv4": "10.0.0.0/16"}), json!([{"ipv4": "10.5.0.0/16"}]), Some("PartlySupported")),
+        (json!({"ipv4": "10.0.0.0/16"}), json!(null), None),
+    ] {
+        let mut world = World::default();
+        world.put(Kind::Network, "n", json!({"cidr": cidr, "additionalCidrs": more, "skuRef": "x"}));
+        world.settle();
+        world.check(Kind::Network, "n", ACTIVE, reason);
+        assert_eq!(world.status(Kind::Network, "n")["cidr"], cidr);
+        assert_eq!(world.status(Kind::Network, "n").get("additionalCidrs").cloned().unwrap_or_default(), more);
+    }
+}
+
+#[test]
+fn an_open_block_is_chosen_free_of_overlap() {
+    let mut world = World::default();
+    network(&mut world, "10.0.0.0/16");
+    world.put(Kind::Network, "m", json!({"cidr": {"ipv4": "0.0.0.0/16"}, "skuRef": "x"}));
+    world.settle();
+    assert_eq!(world.status(Kind::Network, "m")["cidr"]["ipv4"], "10.1.0.0/16");
+    world.check(Kind::Network, "m", ACTIVE, None);
+}
+
+#[test]
+fn of_two_subnets_with_overlapping_blocks_the_second_waits_across_takeovers() {
+    let mut world = World::default();
+    network(&mut world, "10.0.0.0/16");
+    subnet(&mut world, "n/a", "10.0.1.0/24");
+    for block in ["10.0.1.0/24", "10.0.0.0/22"] {
+        subnet(&mut world, "n/b", block);
+        world.check(Kind::Subnet, "n/b", CREATING, Some("AddressConflict"));
+        world.forget();
+        world.settle();
+        world.check(Kind::Subnet, "n/b", CREATING, Some("AddressConflict"));
+        world.check(Kind::Subnet, "n/a", ACTIVE, None);
+    }
+    // The one that waits owns nothing: its deletion takes nothing away.
+    world.operations();
+    world.delete(Kind::Subnet, "n/b");
+    world.settle();
+    assert!(world.operations().is_empty());
+    subnet(&mut world, "n/b", "10.0.1.0/24");
+    world.delete(Kind::Subnet, "n/a");
+    world.settle();
+    world.check(Kind::Subnet, "n/b", ACTIVE, None);
+    assert_eq!(world.operations(), ["delete_subnet", "add_subnet"]);
+}
+
+#[test]
+fn two_subnets_that_were_tried_at_once_do_not_both_get_the_block() {
+    let mut world = World::default();
+    network(&mut world, "10.0.0.0/16");
+    subnet(&mut world, "n/a", "10.0.1.0/24");
+    let range = json!("10.0.1.0/24");
+    world.put(Kind::Subnet, "n/b", json!({"cidr": {"ipv4": range}}));
+    // It was planned before the other's answer came: its mark is set, its call was refused.
+    world.row_mut(Kind::Subnet, "n/b").facts.insert("ipRange".into(), range);
+    world.settle();
+    world.check(Kind::Subnet, "n/b", CREATING, Some("AddressConflict"));
+    assert_eq!(world.facts(Kind::Subnet, "n/b").get("ipRange"), None);
+}
+
+#[test]
+fn a_block_that_its_subnet_left_goes_to_the_one_that_waits() {
+    let mut world = World::default();
+    network(&mut world, "10.0.0.0/16");
+    subnet(&mut world, "n/a", "10.0.1.0/24");
+    subnet(&mut world, "n/b", "10.0.1.0/24");
+    subnet(&mut world, "n/a", "10.0.2.0/24");
+    world.check(Kind::Subnet, "n/a", ACTIVE, None);
+    world.check(Kind::Subnet, "n/b", ACTIVE, None);
+}
+
+#[test]
+fn a_subnet_moves_and_comes_back_when_it_vanishes() {
+    let mut world = World::default();
+    network(&mut world, "10.0.0.0/16");
+    subnet(&mut world, "n/a", "10.0.1.0/24");
+    subnet(&mut world, "n/a", "10.0.2.0/24");
+    assert_eq!(world.operations(), ["create_network", "add_subnet", "delete_subnet", "add_subnet"]);
+    world.model.networks[0].subnets.clear();
+    world.forget();
+    world.settle();
+    assert_eq!(world.operations(), ["add_subnet"]);
+    // A whole network is removed with one call.
+    world.delete(Kind::Subnet, "n/a");
+    world.delete(Kind::Network, "n");
+    world.settle();
+    assert_eq!(world.operations(), ["delete_network"]);
+}
+
+#[test]
+fn routes_tell_each_for_itself_why_they_carry_nothing() {
+    let mut world = World::default();
+    world.volume("v", Some("ubuntu-24.04"));
+    world.instance("i", "v");
+    network(&mut world, "10.0.0.0/16");
+    world.put(Kind::InternetGateway, "g", json!({"egressOnly": true}));
+    let route = |target: &str| json!({"destinationCidrBlock": "0.0.0.0/0", "targetRef": {"resource": target}});
+    let targets = ["internet-gateways/g", "instances/i", "instances/none", "10.0.0.9"];
+    world.put(Kind::RouteTable, "n/r", json!({"routes": targets.map(route)}));
+    world.settle();
+    world.check(Kind::RouteTable, "n/r", ACTIVE, Some("NotInEffect"));
+    let status = world.status(Kind::RouteTable, "n/r");
+    let routes = status["routes"].as_array().unwrap();
+    for (route, expected) in routes.iter().zip(["NAT server", "no address", "does not exist", "10.0.0.9"]) {
+        assert_eq!(
+            (&route["state"], &route["conditions"][0]["reason"]),
+            (&json!("pending"), &json!("RouteNotProgrammed"))
+        );
+        assert!(route["conditions"][0]["message"].as_str().unwrap().contains(expected), "{route}");
+    }
+    assert_eq!(routes.len(), 4);
+    let message = world.row(Kind::InternetGateway, "g").conditions[0].message.clone().unwrap();
+    assert!(message.contains("1 route table names it"), "{message}");
+    world.now += 1_000;
+    world.settle();
+    assert_eq!(world.status(Kind::RouteTable, "n/r"), status, "looking again changes nothing");
+}
+
+#[test]
+fn a_workspace_waits_for_its_children() {
+    let mut world = World::default();
+    world.volume("v", None);
+    world.delete(Kind::Workspace, "w");
+    assert!(matches!(world.plan_of(Kind::Workspace, "w").plan, Plan::Wait { .. }));
+    world.delete(Kind::BlockStorage, "v");
+    world.settle();
+    assert!(world.rows.is_empty());
+}
