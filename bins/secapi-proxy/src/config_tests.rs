@@ -259,8 +259,10 @@ fn every_setting_has_a_distinct_name_and_key() {
     let mut names: Vec<_> = Setting::ALL.iter().flat_map(|s| s.spec().names).collect();
     let mut keys: Vec<_> = Setting::ALL.iter().map(|s| s.spec().key).collect();
     let counts = (names.len(), keys.len());
-    (names.sort_unstable(), keys.sort_unstable());
-    (names.dedup(), keys.dedup());
+    names.sort_unstable();
+    names.dedup();
+    keys.sort_unstable();
+    keys.dedup();
     assert_eq!((names.len(), keys.len()), counts);
     assert!(parse_base_url(Setting::ProviderEndpoint.spec().default).is_some());
 }

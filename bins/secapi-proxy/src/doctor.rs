@@ -82,6 +82,11 @@ fn good_settings(settings: &Settings, config: &ServeConfig) -> Vec<Finding> {
 
 /// Asks without a token: a provider that is there refuses that with 401.
 async fn provider(endpoint: &url::Url) -> Result<String, String> {
+    if endpoint.path() == "/" {
+        return Err(format!(
+            "HCLOUD_ENDPOINT={endpoint} has no path: it must hold the version of the API, for example https://api.hetzner.cloud/v1"
+        ));
+    }
     let client = http::client(PATIENCE, is_loopback(endpoint)).map_err(|error| format!("{error:#}"))?;
     let address = format!("{}/locations", endpoint.as_str().trim_end_matches('/'));
     match client.get(&address).send().await {

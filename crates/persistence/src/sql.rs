@@ -50,7 +50,9 @@ macro_rules! word {
         " FOR KEY SHARE OF r"
     };
     // Nobody may change what was read, nor begin to depend on it.
-    (postgres exclusive) => { "" };
+    (postgres exclusive) => {
+        " FOR UPDATE OF r"
+    };
     // Nobody may change what was read; others may depend on it.
     (postgres change) => {
         " FOR NO KEY UPDATE OF r"

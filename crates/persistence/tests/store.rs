@@ -86,6 +86,7 @@ suite! {
         no_reference_is_made_to_a_target_that_goes,
         no_cascade_overlooks_what_came_meanwhile,
         no_child_misses_the_move_of_its_workspace,
+        no_write_of_a_former_holder_lands_behind_the_new_one,
         commits_and_writes_go_side_by_side;
 }
 

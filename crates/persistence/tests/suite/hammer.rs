@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use control_plane::{
     Resource, Uid,
-    ports::{BindOutcome, Commit, Delete, DeleteOutcome, DeleteRules, Put, PutOutcome, Store, Verdict},
+    ports::{BindOutcome, Commit, CommitOutcome, Delete, DeleteOutcome, DeleteRules, Put, PutOutcome, Store, Verdict},
 };
 use seca_api::{Kind, ResourceKey, ResourceState};
 use tokio::task::{JoinHandle, JoinSet};
@@ -146,6 +146,30 @@ pub async fn no_child_misses_the_move_of_its_workspace(world: &World) {
     assert_eq!(world.store.project_uids(&control_plane::ProjectId::local()).await.unwrap(), []);
     let lease = world.lease("p").await;
     assert_eq!(world.due(&lease).await.len(), ROUNDS / 3 * 4, "the queue moved as well");
+}
+
+/// Whoever holds the lease reads what is, and nothing that the former holder began changes it any more.
+pub async fn no_write_of_a_former_holder_lands_behind_the_new_one(world: &World) {
+    let (ws, mut lease) = world.bound("p").await;
+    let mut landed = 0;
+    for round in 0..ROUNDS / 3 {
+        let mut former = JoinSet::new();
+        for writer in 0..4 {
+            let base = world.commit_of(ws.uid, Verdict::Working).await;
+            let fact = serde_json::json!({ "writer": format!("{round}-{writer}") });
+            let commit = Commit { facts: fact.as_object().unwrap().clone(), ..base };
+            let (store, held) = (world.store.clone(), lease.clone());
+            former.spawn(async move { store.commit(&held, commit).await.unwrap() });
+        }
+        world.store.release(&lease).await.unwrap();
+        lease = world.lease("p").await;
+        let taken_over = world.read(&ws.key).await;
+        for outcome in former.join_all().await {
+            landed += usize::from(outcome != CommitOutcome::Fenced);
+        }
+        assert_eq!(world.read(&ws.key).await, taken_over, "round {round}");
+    }
+    assert!(landed < ROUNDS / 3 * 4, "some must have come too late");
 }
 
 /// An engine and clients at once: nothing fails, nothing is lost, and all comes to rest.

@@ -233,12 +233,7 @@ impl State {
         .collect()
     }
 
-    fn blockers(
-        &self,
-        key: &ResourceKey,
-        rules: &DeleteRules,
-        cascade: &[(Uid, &'static [Kind])],
-    ) -> Vec<ResourceKey> {
+    fn blockers(&self, key: &ResourceKey, rules: &DeleteRules, cascade: &[(Uid, &'static [Kind])]) -> Vec<ResourceKey> {
         let mut found: Vec<&Resource> = Vec::new();
         found.extend(self.children(key).filter(|child| rules.refused_by_children.contains(&child.key.kind)));
         found.extend(self.referring(key, rules.refused_by_referrers));
@@ -248,7 +243,8 @@ impl State {
             }
         }
         let stays = |row: &Resource| !row.is_deleting() && !cascade.iter().any(|(uid, _)| *uid == row.uid);
-        let mut keys: Vec<ResourceKey> = found.into_iter().filter(|row| stays(row)).map(|row| row.key.clone()).collect();
+        let mut keys: Vec<ResourceKey> =
+            found.into_iter().filter(|row| stays(row)).map(|row| row.key.clone()).collect();
         keys.sort_by_key(|k| (k.kind.as_str(), k.workspace.clone(), k.network.clone(), k.name.clone()));
         keys.dedup();
         keys.truncate(DeleteRules::SHOWN);

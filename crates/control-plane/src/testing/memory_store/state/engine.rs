@@ -50,8 +50,7 @@ impl State {
     pub(in super::super) fn lease(&mut self, ttl: Duration, limit: usize) -> Vec<Lease> {
         let now = self.now();
         let free = self.projects.iter().filter(|(_, project)| project.until.is_none_or(|until| until <= now));
-        let mut free: Vec<(bool, ProjectId)> =
-            free.map(|(id, _)| (self.due(id, 1).is_empty(), id.clone())).collect();
+        let mut free: Vec<(bool, ProjectId)> = free.map(|(id, _)| (self.due(id, 1).is_empty(), id.clone())).collect();
         free.sort();
         let mut leases = Vec::new();
         for (_, id) in free.into_iter().take(limit) {
@@ -297,8 +296,7 @@ impl State {
 
     pub(in super::super) fn prune(&mut self, older: Duration) {
         let Some(before) = self.now().checked_sub(older) else { return };
-        let gone: BTreeSet<Uid> =
-            self.tombstones.iter().filter(|(_, at)| **at < before).map(|(uid, _)| *uid).collect();
+        let gone: BTreeSet<Uid> = self.tombstones.iter().filter(|(_, at)| **at < before).map(|(uid, _)| *uid).collect();
         self.steps.retain(|s| !gone.contains(&s.step.resource));
         self.tombstones.retain(|uid, _| !gone.contains(uid));
     }
