@@ -75,8 +75,8 @@ ci-contract: test-contract ## As test-contract
 migrate-up: ## Migrate the database of SECA_DATABASE_URL to this release's schema
 	$(CARGO) run -q -p secapi-proxy -- migrate up
 
-migrate-down: ## Take the last migration of SECA_DATABASE_URL back
-	$(CARGO) run -q -p secapi-proxy -- migrate down
+migrate-down: ## Take the last migration of SECA_DATABASE_URL back (the first one takes all data along)
+	$(CARGO) run -q -p secapi-proxy -- migrate down --yes
 
 sqlc-gen: ## Nothing to generate any more: says why
 	@echo "sqlc-gen: there is nothing to generate: queries are constant text in crates/persistence, and the store"

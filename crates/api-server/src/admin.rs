@@ -172,11 +172,11 @@ impl Admin {
     async fn workspaces(&self, query: &str) -> Result<Response<Body>, Failure> {
         let [binding] = parameters(query, ["binding"])?;
         let binding = match binding.as_deref() {
-            None => None,
+            None | Some("all") => None,
             Some("none") => Some(Binding::None),
             Some("bound") => Some(Binding::Bound),
             Some("unbound") => Some(Binding::Unbound),
-            Some(_) => return Err(Failure::parameter("binding", "`binding` must be `none`, `bound` or `unbound`")),
+            Some(_) => return Err(Failure::parameter("binding", "`binding` must be `all`, `none`, `bound` or `unbound`")),
         };
         let items = self.bindings.workspaces(binding).await.map_err(refused)?;
         Ok(answer(StatusCode::OK, &json!({ "items": items })))

@@ -340,7 +340,8 @@ impl<P: CloudProvider> Project<P> {
         }
     }
 
-    /// Writes a finding down, if it says anything new.
+    /// Writes a finding down, if it says anything new. What converges ends a row of retries; acting does not, or a
+    /// call that is refused again and again would never be made more slowly.
     pub(super) async fn commit(
         &mut self,
         bundle: &Bundle,
@@ -348,17 +349,27 @@ impl<P: CloudProvider> Project<P> {
         verdict: Verdict,
         next: Option<Duration>,
     ) -> StoreResult<Standing> {
-        let retried = matches!(verdict, Verdict::Failed);
-        self.write(bundle, planned, verdict, next, retried).await
+        let attempts = match verdict {
+            Verdict::Converged => 0,
+            Verdict::Waiting | Verdict::Working => bundle.attempts,
+            Verdict::Failed => bundle.attempts.saturating_add(1),
+        };
+        self.write(bundle, planned, verdict, next, attempts).await
     }
 
-    pub(super) async fn write(
+    /// Writes down that it is tried again after a while.
+    pub(super) async fn commit_retry(&mut self, bundle: &Bundle, note: Note, wait: Duration) -> StoreResult<Standing> {
+        let planned = Planned { note: Some(note), ..Planned::new(Plan::Wait { retry: Some(wait) }) };
+        self.write(bundle, planned, Verdict::Working, Some(wait), bundle.attempts.saturating_add(1)).await
+    }
+
+    async fn write(
         &mut self,
         bundle: &Bundle,
         planned: Planned,
         verdict: Verdict,
         next: Option<Duration>,
-        retried: bool,
+        attempts: u32,
     ) -> StoreResult<Standing> {
         let resource = &bundle.resource;
         let commit = Commit {
@@ -372,7 +383,7 @@ impl<P: CloudProvider> Project<P> {
             facts: planned.facts,
             action_done: planned.action_done,
             next,
-            retried,
+            attempts,
             now: self.shared.clock.now(),
         };
         let before = resource.state;
@@ -428,7 +439,8 @@ impl<P: CloudProvider> Project<P> {
 
     /// The newest credential of the project, opened.
     pub(super) async fn access(&mut self) -> StoreResult<Option<Arc<Access>>> {
-        if self.access_read.is_some_and(|at| at.elapsed() < CREDENTIALS_FRESH) {
+        // Only a token is remembered: of one that is missing nobody would say that it is there by now.
+        if self.access.is_some() && self.access_read.is_some_and(|at| at.elapsed() < CREDENTIALS_FRESH) {
             return Ok(self.access.clone());
         }
         self.access = None;

@@ -79,8 +79,7 @@ impl<P: CloudProvider> Project<P> {
         let Some(bundle) = self.shared.store.bundle(flight.uid).await? else { return Ok(Standing::Held) };
         let wait = backoff::transient(bundle.attempts, self.shared.rng.as_ref());
         let message = format!("the answer to {} was lost; it is looked for", flight.step.operation);
-        let planned = Planned::new(Plan::Wait { retry: Some(wait) }).note(Reason::OutcomeUnknown, message);
-        self.write(&bundle, planned, Verdict::Working, Some(wait), true).await
+        self.commit_retry(&bundle, Note::new(Reason::OutcomeUnknown, message), wait).await
     }
 
     async fn retry(
@@ -94,8 +93,7 @@ impl<P: CloudProvider> Project<P> {
         }
         let Some(bundle) = self.shared.store.bundle(flight.uid).await? else { return Ok(Standing::Held) };
         let wait = after.unwrap_or_else(|| backoff::transient(bundle.attempts, self.shared.rng.as_ref()));
-        let planned = Planned { note: Some(note), ..Planned::new(Plan::Wait { retry: Some(wait) }) };
-        self.write(&bundle, planned, Verdict::Working, Some(wait), true).await
+        self.commit_retry(&bundle, note, wait).await
     }
 
     async fn refused(&mut self, flight: &Flight<P::Observation>, note: Note) -> StoreResult<Standing> {

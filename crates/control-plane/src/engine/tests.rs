@@ -309,6 +309,23 @@ async fn what_vanishes_is_made_again_and_what_a_deleted_resource_left_is_swept()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_is_seen_as_soon_as_it_is_bound_again() {
+    let world = calm();
+    let _engine = world.start("a");
+    world.ready().await;
+    // Past the time for which a token is believed to be there.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    world.store.unbind(&world.workspace(), true).await.unwrap();
+    let instance = world.instance("i");
+    world.put(&instance, 1).await;
+    eventually("a reason", MINUTE, async || world.reason(&instance).await.as_deref() == Some("CredentialMissing")).await;
+    let before = tokio::time::Instant::now();
+    world.bind().await;
+    world.is(&instance, ResourceState::Active).await;
+    assert!(before.elapsed() < Duration::from_secs(5), "not only at the next resync");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_engine_goes_on_where_a_killed_one_stopped() {
     let world = calm();
     let (engine, _cancel) = world.start("a");

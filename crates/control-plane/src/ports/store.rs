@@ -416,8 +416,8 @@ pub struct Commit {
     pub action_done: Option<i64>,
     /// When to look again; none: when woken.
     pub next: Option<Duration>,
-    /// Whether this counts as a retry (for the backoff) or ends a row of them.
-    pub retried: bool,
+    /// How often in a row it was retried by now: the measure of the backoff.
+    pub attempts: u32,
     /// The engine's wall clock.
     pub now: Timestamp,
 }

@@ -266,7 +266,7 @@ impl World {
             facts: planned.facts.clone(),
             action_done: planned.action_done,
             next: None,
-            retried: false,
+            attempts: 0,
             now,
         };
         state::commit(row, &commit).row

@@ -37,7 +37,7 @@ const FINISH_STEP: Sql = sql!(
 const HOLD: Sql = sql!("UPDATE resources SET holder = $2 WHERE uid = $1");
 /// A row that was woken since it was looked at, or that has a newer generation, stays due.
 const SCHEDULE: Sql = sql!(
-    "UPDATE work SET attempts = CASE WHEN $2 = 1 THEN attempts + 1 ELSE 0 END, \
+    "UPDATE work SET attempts = $2, \
      next_run_at = CASE WHEN $3 = 1 AND wakes = $4 THEN " now " + $5 \
      WHEN next_run_at <= " now " THEN next_run_at ELSE " now " END WHERE uid = $1"
 );
@@ -185,7 +185,7 @@ impl Operation for Write<'_> {
         }
         let newest = row.generation == commit.generation && row.action.seq == commit.action_seq;
         let next = commit.next.map(crate::sql::millis);
-        tx.execute(SCHEDULE, &args![commit.uid, commit.retried, newest, commit.wake, next]).await?;
+        tx.execute(SCHEDULE, &args![commit.uid, i64::from(commit.attempts), newest, commit.wake, next]).await?;
         Ok(CommitOutcome::Done(Box::new(row)))
     }
 }

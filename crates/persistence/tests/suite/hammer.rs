@@ -239,7 +239,7 @@ async fn converge(store: &dyn Store, lease: &control_plane::ports::Lease, uid: U
         facts: serde_json::Map::new(),
         action_done: None,
         next: None,
-        retried: false,
+        attempts: 0,
         now: bundle.resource.last_modified_at,
     };
     store.commit(lease, commit).await.unwrap();

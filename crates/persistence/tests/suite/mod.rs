@@ -165,7 +165,7 @@ impl World {
             facts: Map::new(),
             action_done: None,
             next: None,
-            retried: false,
+            attempts: 0,
             now: self.now(),
         }
     }

@@ -155,13 +155,13 @@ pub async fn retries_are_counted_until_they_end(world: &World) {
     let attempts = async || world.store.bundle(row.uid).await.unwrap().unwrap().attempts;
     for expected in 1..=3 {
         let commit = world.commit_of(row.uid, Verdict::Working).await;
-        world.commit(&lease, Commit { retried: true, ..commit }).await;
+        world.commit(&lease, Commit { attempts: expected, ..commit }).await;
         assert_eq!(attempts().await, expected);
     }
     updated(world.put(Put { spec: r#"{"new":1}"#.to_owned(), ..world.update_of(&world.read(&row.key).await) }).await);
     assert_eq!(attempts().await, 0, "what a client changed is tried as if for the first time");
     let commit = world.commit_of(row.uid, Verdict::Working).await;
-    world.commit(&lease, Commit { retried: true, ..commit }).await;
+    world.commit(&lease, Commit { attempts: 7, ..commit }).await;
     world.converge(&lease, row.uid).await;
     assert_eq!(attempts().await, 0);
 }

@@ -195,7 +195,7 @@ impl World {
             facts: facts.as_object().cloned().unwrap_or_default(),
             action_done: Some(row.action.seq),
             next: None,
-            retried: false,
+            attempts: 0,
             now: self.clock.now(),
         };
         self.store.commit(&lease, commit).await.unwrap();

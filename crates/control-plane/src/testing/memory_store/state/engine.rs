@@ -217,7 +217,7 @@ impl State {
         let resource = row.resource.clone();
         let newest = resource.generation == commit.generation && resource.action.seq == commit.action_seq;
         if let Some(work) = self.work.get_mut(&commit.uid) {
-            work.attempts = if commit.retried { work.attempts.saturating_add(1) } else { 0 };
+            work.attempts = commit.attempts;
             if newest && work.wakes == commit.wake {
                 work.next = commit.next.map(|after| now + after);
             } else {
