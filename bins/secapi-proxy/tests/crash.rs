@@ -2,7 +2,7 @@
 //!
 //! The provider requests of a clean life of an instance are recorded. Then, for each of them, the same life is led
 //! again while that request is spoiled: held before or after it takes effect while the proxy is killed and started
-//! anew, or its reply lost without a kill. In each life one server is made, and in the end nothing is left of it.
+//! anew; its reply lost without a kill; or answered with 504 while it takes effect later. In each life one server is made, and in the end nothing is left of it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
 mod common;
@@ -103,7 +103,13 @@ fn cases(requests: &[Request]) -> VecDeque<Case> {
         let effects: &[&'static str] = if request.method == "GET" {
             &["hold_before_commit", "lose_reply_before_commit"]
         } else {
-            &["hold_before_commit", "hold_after_commit", "lose_reply_before_commit", "lose_reply_after_commit"]
+            &[
+                "hold_before_commit",
+                "hold_after_commit",
+                "lose_reply_before_commit",
+                "lose_reply_after_commit",
+                "late_commit",
+            ]
         };
         effects.iter().map(|effect| Case { request: request.clone(), effect }).collect::<Vec<_>>()
     };
@@ -159,9 +165,9 @@ async fn kill(sim: &Sim, fault: u64, setup: &Setup, proxy: &mut Proxy, is_over: 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_instance_survives_every_crash_and_every_lost_reply() {
-    let started = Instant::now();
     let folder = tempfile::tempdir().unwrap();
     let sim = Sim::start(folder.path(), SPEED).await;
+    let started = Instant::now();
     let requests = record(&sim).await;
     println!("{} different requests, recorded in {:.1} s", requests.len(), started.elapsed().as_secs_f32());
     requests.iter().for_each(|request| println!("  {request}"));

@@ -9,7 +9,7 @@ use std::process::Command;
 use common::{
     PATIENCE, binary, life,
     process::Process,
-    proxy::{ADMIN_TOKEN, BEARER, KEY, OTHER_KEY, REGION, Setup, TENANT},
+    proxy::{ADMIN_TOKEN, BEARER, KEY, OTHER_KEY, Proxy, REGION, Setup, TENANT},
     sim::Sim,
     until,
 };
@@ -86,34 +86,21 @@ async fn when_the_replica_that_works_is_killed_the_other_goes_on() {
     let fault = sim.spoil("POST", "/servers", 1, "hold_after_commit").await;
     let seca = second.client().await;
     life::workspace(&seca, &second.admin(), &sim.token).await.unwrap();
-    let made = async {
-        life::create(&seca).await.unwrap();
+    seca.block_storages(life::WORKSPACE).put(life::DISK, life::disk()).await.unwrap();
+    seca.instances(life::WORKSPACE).put(life::INSTANCE, life::instance(life::DISK)).await.unwrap();
+    until("the server is asked for", PATIENCE, async || sim.fault(fault).await.1.then_some(())).await;
+    // The project is leased by one, which said so.
+    let leased = |proxy: &Proxy| {
+        proxy.process.output().lines().any(|line| line.contains("project leased") && !line.contains("=local"))
     };
-    let killed = async {
-        until("the server is asked for", PATIENCE, async || sim.fault(fault).await.1.then_some(())).await;
-        // The project is leased once: the one that said so works on it.
-        let said = |output: String| {
-            output.lines().filter(|line| line.contains("project leased") && !line.contains("local")).count()
-        };
-        let (a, b) = (said(first.process.output()), said(second.process.output()));
-        assert!(a + b >= 1, "nobody leased the project");
-        a > 0
-    };
-    let first_works = {
-        tokio::pin!(made);
-        let first_works = tokio::select! { () = &mut made => panic!("it is not held"), first = killed => first };
-        if first_works {
-            first.process.kill();
-        } else {
-            // Clients of the killed one go to the other.
-            second.process.kill();
-        }
-        sim.control("POST", &format!("/faults/{fault}/release"), None).await;
-        if first_works {
-            made.await;
-        }
-        first_works
-    };
+    let first_works = leased(&first);
+    assert_ne!(first_works, leased(&second), "one of them leased the project");
+    if first_works {
+        first.process.kill()
+    } else {
+        second.process.kill()
+    }
+    sim.control("POST", &format!("/faults/{fault}/release"), None).await;
     println!("the {} replica worked and was killed", if first_works { "first" } else { "second" });
     let survivor = if first_works { &mut second } else { &mut first };
     let seca = survivor.client().await;

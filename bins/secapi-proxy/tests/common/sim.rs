@@ -101,7 +101,10 @@ impl Sim {
 
     /// Adds a fault for one request; its id.
     pub async fn spoil(&self, method: &str, shape: &str, nth: u64, effect: &str) -> u64 {
-        let rule = json!({"match": {"method": method, "path": shape, "nth": nth}, "effect": {"type": effect}});
+        let mut rule = json!({"match": {"method": method, "path": shape, "nth": nth}, "effect": {"type": effect}});
+        if effect == "late_commit" {
+            rule["effect"]["delay_ms"] = json!(1_500);
+        }
         self.control("POST", "/faults", Some(rule)).await["fault"]["id"].as_u64().unwrap()
     }
 

@@ -287,12 +287,18 @@ fn delete(context: &Context<'_>, server: &Server) -> Planned {
     let started = |row: &Resource| row.marked(facts::EVER_STARTED);
     let heir = boot_volume(context)
         .filter(|volume| !volume.is_deleting() && (started(context.resource()) || started(volume)))
-        .filter(|volume| volume.holder == Some(context.resource().uid));
+        .filter(|volume| volume.holder == Some(context.resource().uid))
+        // It has its disk already: this server came of a lost call, after the name was free again.
+        .filter(|volume| volume.fact(facts::BACKING) != Some(facts::SERVER) || inherits(volume, server));
     match heir {
         None => act(Call::DeleteServer { server: server.id }.step(&server.name)),
         Some(_) if server.status != ServerStatus::Off => act(Call::Poweroff { server: server.id }.step(&server.name)),
         Some(volume) => hand_over(context, server, volume),
     }
+}
+
+fn inherits(volume: &Resource, server: &Server) -> bool {
+    volume.fact(facts::SERVER_ID) == Some(server.id.to_string().as_str())
 }
 
 /// The disk is the block storage's: the server passes to it with name and labels.
