@@ -64,7 +64,7 @@ fn setup(folder: &std::path::Path, sim: &Sim) -> Setup {
         .with("SECA_REQUEST_TIMEOUT", "4s")
         .with("SECA_LATE_WINDOW", "5s")
         .with("SECA_HETZNER_AVAILABILITY_CACHE_TTL", "1h")
-        .with("SECA_LOG_LEVEL", "debug,hyper=info,sqlx=warn")
+        .with("SECA_LOG_LEVEL", "debug,hyper=info,sqlx=warn,api_server=warn")
         .on_fixed_ports()
 }
 

@@ -57,11 +57,8 @@ impl CatalogKeeper {
         settings: &EngineSettings,
         resync: bool,
     ) -> StoreResult<()> {
-        let free = if cache.load().version == 0 {
-            Some(self.refreshed.lock().await)
-        } else {
-            self.refreshed.try_lock().ok()
-        };
+        let free =
+            if cache.load().version == 0 { Some(self.refreshed.lock().await) } else { self.refreshed.try_lock().ok() };
         let Some(mut refreshed) = free else { return Ok(()) };
         let is_first = cache.load().version == 0;
         let recent = |at: Instant| match settings.catalog_refresh {

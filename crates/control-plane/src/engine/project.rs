@@ -265,7 +265,8 @@ impl<P: CloudProvider> Project<P> {
         let Some(snapshot) = &self.snapshot else { return unable(unreadable(), None) };
         // An action whose outcome is unknown is never sent again: it is waited for, or seen not to have happened.
         if let Some(open) = bundle.open_steps.iter().find(|s| s.step.action_seq.is_some()) {
-            let message = format!("the answer to {} was lost; it is looked for and never sent twice", open.step.operation);
+            let message =
+                format!("the answer to {} was lost; it is looked for and never sent twice", open.step.operation);
             return unable(Note::new(Reason::OutcomeUnknown, message), Some(Duration::from_secs(1)));
         }
         let catalog = self.shared.catalog.load();
@@ -291,7 +292,8 @@ impl<P: CloudProvider> Project<P> {
             return Ok(Standing::Held);
         }
         if let Some((open, left)) = self.contradicted(bundle, &step) {
-            let message = format!("the answer to {open} was lost; {} waits until it can no longer undo it", step.operation);
+            let message =
+                format!("the answer to {open} was lost; {} waits until it can no longer undo it", step.operation);
             let planned = planned.note(Reason::OutcomeUnknown, message);
             return self.commit(bundle, planned, Verdict::Working, Some(left)).await;
         }
@@ -577,5 +579,8 @@ fn plan_local(bundle: &Bundle) -> Planned {
     if resource.key.kind == Kind::Workspace {
         return wait.note(Reason::WaitingForCredential, "no Hetzner Cloud token is bound to the workspace yet");
     }
-    wait.note(Reason::WaitingForWorkspace, format!("workspace {} has no Hetzner Cloud token yet", resource.key.workspace))
+    wait.note(
+        Reason::WaitingForWorkspace,
+        format!("workspace {} has no Hetzner Cloud token yet", resource.key.workspace),
+    )
 }

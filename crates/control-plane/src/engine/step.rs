@@ -9,9 +9,7 @@ use super::{
     project::{Call, Flight, Project, Purpose, Standing},
 };
 use crate::{
-    ports::{
-        Bundle, CloudProvider, Note, Outcome, Plan, Planned, StepRecord, StepState, StoreResult, Verdict,
-    },
+    ports::{Bundle, CloudProvider, Note, Outcome, Plan, Planned, StepRecord, StepState, StoreResult, Verdict},
     reason::Reason,
     resource::Uid,
 };

@@ -38,7 +38,8 @@ impl<P: CloudProvider> Project<P> {
         }
         let interval = self.shared.settings.catalog_refresh;
         // With an interval of zero, resyncs do it; the first look at a project does it in any case.
-        self.catalog_at = Instant::now() + if interval.is_zero() { self.shared.settings.resync_interval } else { interval };
+        self.catalog_at =
+            Instant::now() + if interval.is_zero() { self.shared.settings.resync_interval } else { interval };
         if let Some(access) = self.access().await? {
             if self.shared.catalog.load().version > 0 {
                 self.read_catalog(&access, false);

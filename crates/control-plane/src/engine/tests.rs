@@ -37,7 +37,14 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::default());
         let rng = Arc::new(SeededRng::new(seed ^ 0x5eca));
         let ids = Ids::new(clock.clone(), rng.clone());
-        Self { store: Arc::new(MemoryStore::new("installation")), cloud, clock, rng, ids, wake: Arc::new(Notify::new()) }
+        Self {
+            store: Arc::new(MemoryStore::new("installation")),
+            cloud,
+            clock,
+            rng,
+            ids,
+            wake: Arc::new(Notify::new()),
+        }
     }
 
     fn start(&self, owner: &str) -> (JoinHandle<()>, CancellationToken) {
@@ -71,8 +78,7 @@ impl World {
     }
 
     async fn put(&self, key: &ResourceKey, size: i64) -> PutOutcome {
-        let expected =
-            self.get(key).await.map(|r| Expected { uid: r.uid, resource_version: r.resource_version });
+        let expected = self.get(key).await.map(|r| Expected { uid: r.uid, resource_version: r.resource_version });
         let put = Put {
             key: key.clone(),
             expected,
@@ -159,10 +165,8 @@ async fn children_wait_for_the_workspace_and_become_active_with_three_conditions
     world.put(&workspace, 0).await;
     world.put(&instance, 1).await;
     world.is(&workspace, ResourceState::Creating).await;
-    eventually("a reason", MINUTE, async || {
-        world.reason(&instance).await.as_deref() == Some("WaitingForWorkspace")
-    })
-    .await;
+    eventually("a reason", MINUTE, async || world.reason(&instance).await.as_deref() == Some("WaitingForWorkspace"))
+        .await;
     assert_eq!(world.states(&instance).await, ["pending"]);
     world.bind().await;
     world.is(&instance, ResourceState::Active).await;
@@ -318,7 +322,8 @@ async fn a_token_is_seen_as_soon_as_it_is_bound_again() {
     world.store.unbind(&world.workspace(), true).await.unwrap();
     let instance = world.instance("i");
     world.put(&instance, 1).await;
-    eventually("a reason", MINUTE, async || world.reason(&instance).await.as_deref() == Some("CredentialMissing")).await;
+    eventually("a reason", MINUTE, async || world.reason(&instance).await.as_deref() == Some("CredentialMissing"))
+        .await;
     let before = tokio::time::Instant::now();
     world.bind().await;
     world.is(&instance, ResourceState::Active).await;

@@ -384,7 +384,9 @@ impl StepState {
 
     /// Finds a state by its word.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Intended, Self::Running, Self::Unknown, Self::Done, Self::Failed].into_iter().find(|s| s.as_str() == text)
+        [Self::Intended, Self::Running, Self::Unknown, Self::Done, Self::Failed]
+            .into_iter()
+            .find(|s| s.as_str() == text)
     }
 
     /// Whether nothing more can come of it.

@@ -38,13 +38,19 @@ pub trait Vault: Send + Sync {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VaultError {
     /// Not of the form `enc:v2:<key id>:<base64>`.
-    #[error("the stored token is not in the form enc:v2 (plain and enc:v1 tokens are not read); bind the workspace again")]
+    #[error(
+        "the stored token is not in the form enc:v2 (plain and enc:v1 tokens are not read); bind the workspace again"
+    )]
     Form,
     /// No key with this id is configured.
-    #[error("the stored token is sealed with key {0}, which is not configured; add it to SECA_CREDENTIALS_KEYS_OLD or bind the workspace again")]
+    #[error(
+        "the stored token is sealed with key {0}, which is not configured; add it to SECA_CREDENTIALS_KEYS_OLD or bind the workspace again"
+    )]
     UnknownKey(String),
     /// Content or context differ from what was sealed.
-    #[error("the stored token does not open: it was changed, or belongs to another workspace; bind the workspace again")]
+    #[error(
+        "the stored token does not open: it was changed, or belongs to another workspace; bind the workspace again"
+    )]
     Forged,
     /// The cipher refused.
     #[error("the token could not be sealed; check SECA_CREDENTIALS_KEY")]

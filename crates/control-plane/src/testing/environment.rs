@@ -2,8 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use secrecy::{ExposeSecret, SecretString};
 use seca_api::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use crate::ports::{Clock, Rng, SealContext, Vault, VaultError};

@@ -20,8 +20,8 @@ use super::environment::SeededRng;
 use crate::{
     catalog::CatalogEntry,
     ports::{
-        Access, BindError, CloudError, CloudProvider, Desired, Note, Outcome, OwnedObject, Plan, Planned, ProjectFinder,
-        Step,
+        Access, BindError, CloudError, CloudProvider, Desired, Note, Outcome, OwnedObject, Plan, Planned,
+        ProjectFinder, Step,
     },
     reason::Reason,
     resource::{ProjectId, Uid},
@@ -254,11 +254,7 @@ impl CloudProvider for FakeCloud {
         let mut status = Map::new();
         status.insert("on".to_owned(), json!(thing.is_some_and(|t| t.on)));
         let done = plan == Plan::Nothing && resource.action.pending().is_some();
-        Planned {
-            status: Some(status),
-            action_done: done.then_some(resource.action.seq),
-            ..Planned::new(plan)
-        }
+        Planned { status: Some(status), action_done: done.then_some(resource.action.seq), ..Planned::new(plan) }
     }
 
     async fn execute(&self, _access: &Access, step: &Step) -> Outcome<Seen> {
