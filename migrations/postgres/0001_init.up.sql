@@ -93,7 +93,8 @@ CREATE TABLE steps (
     state TEXT NOT NULL,
     action TEXT,
     error TEXT,
-    created_at BIGINT NOT NULL,
+    -- From when on a late effect is counted: the intent, then the moment its answer was found missing.
+    since BIGINT NOT NULL,
     updated_at BIGINT NOT NULL
 );
 CREATE INDEX steps_uid ON steps (uid);

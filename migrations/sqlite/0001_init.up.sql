@@ -93,7 +93,8 @@ CREATE TABLE steps (
     state TEXT NOT NULL,
     action TEXT,
     error TEXT,
-    created_at INTEGER NOT NULL,
+    -- From when on a late effect is counted: the intent, then the moment its answer was found missing.
+    since INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX steps_uid ON steps (uid);

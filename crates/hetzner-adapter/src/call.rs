@@ -88,6 +88,13 @@ pub enum Call {
     DeleteFirewall {
         firewall: Id<Firewall>,
     },
+    /// Removes what a resource left that is gone, if the object still is that resource's: it may have been handed
+    /// over since it was seen.
+    Sweep {
+        object: ObjectId,
+        /// The resource that is gone.
+        uid: Uid,
+    },
     /// Reads an object that is on its way to another state.
     Read {
         object: ObjectId,
@@ -130,6 +137,7 @@ impl Call {
             Self::CreateFirewall(_) => "create_firewall",
             Self::SetFirewallRules { .. } => "set_firewall_rules",
             Self::DeleteFirewall { .. } => "delete_firewall",
+            Self::Sweep { .. } => "sweep",
             Self::Read { .. } => "read",
         }
     }
@@ -153,7 +161,7 @@ impl Call {
             Self::SetFirewallRules { firewall, .. } | Self::DeleteFirewall { firewall } => {
                 Some(ObjectId::Firewall(*firewall))
             }
-            Self::Read { object, .. } => Some(*object),
+            Self::Sweep { object, .. } | Self::Read { object, .. } => Some(*object),
         }
     }
 
@@ -176,6 +184,7 @@ impl Call {
                 | Self::DeleteVolume { .. }
                 | Self::DeleteNetwork { .. }
                 | Self::DeleteFirewall { .. }
+                | Self::Sweep { .. }
         )
     }
 
@@ -190,9 +199,11 @@ impl Call {
         }
     }
 
-    /// What a late effect of another call could undo: the power of a server. All else only grows, or ends.
+    /// What a late effect of another call could undo: the power of a server, and that a name has one server: see
+    /// [`StepExt::frees`]. All else only grows, or ends.
     fn sets(&self) -> Option<(String, String)> {
         let (server, power) = match self {
+            Self::CreateServer(body) => return Some((name_key(&body.name), "taken".to_owned())),
             Self::Poweron { server } => (server, "on"),
             Self::Poweroff { server } | Self::Shutdown { server, .. } => (server, "off"),
             _ => return None,
@@ -224,16 +235,22 @@ impl Call {
         serde_json::from_value(step.payload.clone())
     }
 
-    /// The call that removes an object; none for a type that is never removed alone.
+    /// The call that removes an object; none for a type that is never removed alone, and for what is nobody's.
     pub fn removing(object: &OwnedObject) -> Option<Self> {
-        Some(match object.object_type.as_str() {
-            "server" => Self::DeleteServer { server: object.id.parse().ok()? },
-            "volume" => Self::DeleteVolume { volume: object.id.parse().ok()? },
-            "network" => Self::DeleteNetwork { network: object.id.parse().ok()? },
-            "firewall" => Self::DeleteFirewall { firewall: object.id.parse().ok()? },
+        let uid = object.uid?;
+        let object = match object.object_type.as_str() {
+            "server" => ObjectId::Server(object.id.parse().ok()?),
+            "volume" => ObjectId::Volume(object.id.parse().ok()?),
+            "network" => ObjectId::Network(object.id.parse().ok()?),
+            "firewall" => ObjectId::Firewall(object.id.parse().ok()?),
             _ => return None,
-        })
+        };
+        Some(Self::Sweep { object, uid })
     }
+}
+
+fn name_key(name: &str) -> String {
+    format!("name:{name}")
 }
 
 /// What a step may have beside its call.
@@ -242,6 +259,8 @@ pub(crate) trait StepExt: Sized {
     fn mark(self, mark: Mark) -> Self;
     /// With the power action that it completes.
     fn completes(self, seq: i64) -> Self;
+    /// It frees a name: it waits while a creation of that name could still take effect and make a second object.
+    fn frees(self, name: &str) -> Self;
     /// With what must not be recorded.
     fn secret(self, secret: Option<SecretString>) -> Self;
 }
@@ -254,6 +273,11 @@ impl StepExt for Step {
 
     fn completes(mut self, seq: i64) -> Self {
         self.action_seq = Some(seq);
+        self
+    }
+
+    fn frees(mut self, name: &str) -> Self {
+        self.sets = Some((name_key(name), "free".to_owned()));
         self
     }
 
@@ -278,4 +302,22 @@ pub(crate) fn millis(at: Timestamp) -> i64 {
 /// A watch interval as a duration.
 pub(crate) fn from_millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_frees_a_name_contradicts_what_takes_it_and_nothing_else() {
+        let create = |name: &str| {
+            Call::CreateServer(Box::new(CreateServer { name: name.to_owned(), ..CreateServer::default() }))
+        };
+        let taken = create("web-1").step("web-1").sets.unwrap();
+        let freed = Call::DeleteServer { server: 1.into() }.step("web-1").frees("web-1").sets.unwrap();
+        assert_eq!(taken.0, freed.0);
+        assert_ne!(taken.1, freed.1);
+        assert_ne!(create("web-2").step("web-2").sets.unwrap().0, freed.0);
+        assert_eq!(Call::DeleteServer { server: 1.into() }.step("web-1").sets, None, "a removal waits for nothing");
+    }
 }

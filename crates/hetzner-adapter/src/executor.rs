@@ -4,7 +4,7 @@
 //! a lost one it is looked up by name or id, and a name that is taken is adopted only if its labels are ours.
 
 use control_plane::{
-    Reason,
+    Reason, Uid,
     ports::{Note, Outcome, Step},
 };
 use hcloud_client::{
@@ -46,6 +46,11 @@ impl Executor<'_> {
                 return Outcome::Done(Observation::seen(firewall));
             }
         }
+        if let Call::Sweep { object, uid } = &call
+            && let Some(outcome) = self.keep_from_sweep(&call, *object, *uid).await
+        {
+            return outcome;
+        }
         match self.send(&call, step.secret.as_ref()).await {
             Ok(sent) => self.sent(&call, sent).await,
             Err(error) => self.refused(&call, &error).await,
@@ -80,33 +85,59 @@ impl Executor<'_> {
                 let body = UpdateServer { name: Some(name.clone()), labels: Some(labels.clone()) };
                 Sent::new(client.update_server(*server, &body).await?, Vec::new())
             }
-            Call::DeleteServer { server } => Sent::action(client.delete_server(*server).await?),
+            Call::DeleteServer { server } => self.delete(ObjectId::Server(*server)).await?,
             Call::Poweron { server } => Sent::action(client.power_on(*server).await?),
             Call::Poweroff { server } => Sent::action(client.power_off(*server).await?),
             Call::Shutdown { server, .. } => Sent::action(client.shutdown(*server).await?),
             Call::Reboot { server, .. } => Sent::action(client.reboot(*server).await?),
             Call::Reset { server, .. } => Sent::action(client.reset(*server).await?),
             Call::ResizeVolume { volume, size } => Sent::action(client.resize_volume(*volume, *size).await?),
-            Call::DeleteVolume { volume } => {
-                client.delete_volume(*volume).await?;
-                Sent::gone(ObjectId::Volume(*volume))
-            }
+            Call::DeleteVolume { volume } => self.delete(ObjectId::Volume(*volume)).await?,
             Call::ChangeIpRange { network, ip_range } => {
                 Sent::action(client.change_ip_range(*network, *ip_range).await?)
             }
-            Call::DeleteNetwork { network } => {
-                client.delete_network(*network).await?;
-                Sent::gone(ObjectId::Network(*network))
-            }
+            Call::DeleteNetwork { network } => self.delete(ObjectId::Network(*network)).await?,
             Call::AddSubnet { network, subnet, .. } => Sent::action(client.add_subnet(*network, subnet).await?),
             Call::DeleteSubnet { network, ip_range } => Sent::action(client.delete_subnet(*network, *ip_range).await?),
-            Call::DeleteFirewall { firewall } => {
-                self.memory.forget_firewall(*firewall);
-                client.delete_firewall(*firewall).await?;
-                Sent::gone(ObjectId::Firewall(*firewall))
-            }
+            Call::DeleteFirewall { firewall } => self.delete(ObjectId::Firewall(*firewall)).await?,
+            Call::Sweep { object, .. } => self.delete(*object).await?,
             Call::Read { .. } => Sent::action_free(),
         })
+    }
+
+    async fn delete(&self, object: ObjectId) -> Result<Sent, Error> {
+        match object {
+            ObjectId::Server(server) => return Ok(Sent::action(self.client.delete_server(server).await?)),
+            ObjectId::Volume(volume) => self.client.delete_volume(volume).await?,
+            ObjectId::Network(network) => self.client.delete_network(network).await?,
+            ObjectId::Firewall(firewall) => {
+                self.memory.forget_firewall(firewall);
+                self.client.delete_firewall(firewall).await?;
+            }
+        }
+        Ok(Sent::gone(object))
+    }
+
+    /// What a sweep saw may be old: an object that is no longer the gone resource's stays, and one that cannot be
+    /// read is not removed either.
+    async fn keep_from_sweep(&self, call: &Call, object: ObjectId, uid: Uid) -> Option<Made> {
+        match self.get(&self.client.at(Priority::Delete), object).await {
+            Ok(found) if found.uid() == Some(uid) => None,
+            Ok(found) => Some(Outcome::Done(Observation::seen(found))),
+            Err(error) => Some(match judge(&error) {
+                Verdict::Unknown(message) => retry(Reason::ProviderUnavailable, message),
+                _ => self.refused(call, &error).await,
+            }),
+        }
+    }
+
+    async fn get(&self, client: &ProjectClient, object: ObjectId) -> Result<Object, Error> {
+        match object {
+            ObjectId::Server(id) => client.get_server(id).await.map(Object::from),
+            ObjectId::Volume(id) => client.get_volume(id).await.map(Object::from),
+            ObjectId::Network(id) => client.get_network(id).await.map(Object::from),
+            ObjectId::Firewall(id) => client.get_firewall(id).await.map(Object::from),
+        }
     }
 
     /// The call was accepted.
@@ -205,21 +236,21 @@ impl Executor<'_> {
 
     /// Reads what a call was about: `Done` if its effect is seen, `Retry` if it is not (yet).
     async fn look(&self, call: &Call, actions: &[Action]) -> Made {
-        let looked = match call.object() {
-            None => return self.look_at_created(call, actions).await,
-            Some(ObjectId::Server(id)) => self.client.get_server(id).await.map(Object::from),
-            Some(ObjectId::Volume(id)) => self.client.get_volume(id).await.map(Object::from),
-            Some(ObjectId::Network(id)) => self.client.get_network(id).await.map(Object::from),
-            Some(ObjectId::Firewall(id)) => self.client.get_firewall(id).await.map(Object::from),
+        let Some(id) = call.object() else { return self.look_at_created(call, actions).await };
+        let is_watch = matches!(call, Call::Read { .. });
+        // Many may watch for long: calls that change something go first.
+        let looked = match is_watch {
+            true => self.get(&self.client.at(Priority::ActionPoll), id).await,
+            false => self.get(&self.client, id).await,
         };
-        match (looked, call.object()) {
-            (Ok(object), _) => judge_effect(call, object, actions),
-            (Err(error), Some(id)) if error.class() == ErrorClass::NotFound => Outcome::Done(Observation::gone(id)),
-            (Err(error), _) if matches!(call, Call::Read { .. }) => match judge(&error) {
+        match looked {
+            Ok(object) => judge_effect(call, object, actions),
+            Err(error) if error.class() == ErrorClass::NotFound => Outcome::Done(Observation::gone(id)),
+            Err(error) if is_watch => match judge(&error) {
                 Verdict::Retry(after, note) => Outcome::Retry { after, note },
                 _ => retry(Reason::ProviderUnavailable, format!("Hetzner Cloud could not be asked: {error}.")),
             },
-            (Err(error), _) => Outcome::Unknown(error.to_string()),
+            Err(error) => Outcome::Unknown(error.to_string()),
         }
     }
 

@@ -2,14 +2,15 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use hcloud_client::types::{Action, Firewall, Id};
 
-use crate::snapshot::{Observation, Snapshot};
+use crate::snapshot::{Learnt, Observation, Snapshot};
 
-/// Actions under way, the firewall that many instances want at once, and what was seen during an observation.
+/// Actions under way, the firewall that many instances want at once, what was seen during an observation, and what
+/// one snapshot leaves to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Memory(Mutex<State>);
 
@@ -20,6 +21,10 @@ struct State {
     /// Observations that are running, and what was seen since the first of them began.
     observing: usize,
     seen: Vec<Observation>,
+    /// What no list shows, for the next snapshot. It ends with the last snapshot: meanwhile another process may
+    /// have worked on the project.
+    learnt: Learnt,
+    life: Weak<()>,
 }
 
 impl Memory {
@@ -52,9 +57,10 @@ impl Memory {
         self.lock().firewalls.retain(|_, firewall| firewall.id != id);
     }
 
-    /// Notes what an answer showed while lists are being read.
+    /// Notes what an answer showed: what no list shows, and all of it while lists are being read.
     pub(crate) fn note(&self, observation: &Observation) {
         let mut state = self.lock();
+        state.learnt.absorb(observation);
         if state.observing > 0 {
             state.seen.push(observation.clone());
         }
@@ -64,6 +70,9 @@ impl Memory {
     pub(crate) fn observe(&self) -> Observing<'_> {
         let mut state = self.lock();
         state.observing += 1;
+        if state.observing == 1 && state.life.strong_count() == 0 {
+            state.learnt = Learnt::default();
+        }
         Observing { memory: self, since: state.seen.len() }
     }
 
@@ -86,6 +95,11 @@ impl Observing<'_> {
         for observation in state.seen.iter().skip(self.since) {
             snapshot.absorb(observation.clone());
         }
+        snapshot.learn(&state.learnt);
+        state.learnt = snapshot.learnt.clone();
+        let life = state.life.upgrade().unwrap_or_default();
+        state.life = Arc::downgrade(&life);
+        snapshot.life = Some(life);
         state.firewalls.retain(|_, firewall| snapshot.firewalls.contains_key(&firewall.id.get()));
         drop(state);
         snapshot

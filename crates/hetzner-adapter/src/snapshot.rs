@@ -1,7 +1,7 @@
 //! What is known of a project: every object of the types in use, ours or not, because a foreign one may have the
 //! name that ours needs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use control_plane::{Resource, Uid, ports::OwnedObject};
 use hcloud_client::types::{Firewall, Id, Labels, Network, PlacementGroup, Server, ServerStatus, Volume};
@@ -9,7 +9,7 @@ use ipnet::Ipv4Net;
 use seca_api::Timestamp;
 use time::OffsetDateTime;
 
-use crate::naming;
+use crate::{executor::has_subnet, naming};
 
 /// A project's objects, by id, and what only the calls of this process could tell.
 #[derive(Clone, Debug, Default)]
@@ -19,12 +19,56 @@ pub struct Snapshot {
     pub(crate) networks: BTreeMap<i64, Network>,
     pub(crate) firewalls: BTreeMap<i64, Firewall>,
     pub(crate) placement_groups: BTreeMap<i64, PlacementGroup>,
+    pub(crate) learnt: Learnt,
+    /// Lives as long as somebody has the snapshot: see [`Memory`](crate::memory::Memory).
+    pub(crate) life: Option<Arc<()>>,
+}
+
+/// What no list shows, and only the answers to calls told.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Learnt {
     /// Servers whose guest was asked to shut down, with the number of the power action.
     shutdowns: BTreeMap<i64, i64>,
     /// The last reboot of a server that is known, by its action.
     reboots: BTreeMap<i64, i64>,
     /// Who added a subnet: it bears no label.
     subnet_owners: BTreeMap<(i64, Ipv4Net), Uid>,
+}
+
+impl Learnt {
+    /// Takes a later observation in.
+    pub(crate) fn absorb(&mut self, observation: &Observation) {
+        for change in observation.changes() {
+            self.apply(change);
+        }
+    }
+
+    fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Seen(Object::Server(server)) if server.status == ServerStatus::Off => {
+                self.shutdowns.remove(&server.id.get());
+            }
+            Change::Seen(Object::Network(network)) => {
+                let id = network.id.get();
+                self.subnet_owners.retain(|(of, range), _| *of != id || has_subnet(network, *range));
+            }
+            Change::Gone(ObjectId::Server(id)) => {
+                self.shutdowns.remove(&id.get());
+                self.reboots.remove(&id.get());
+            }
+            Change::Gone(ObjectId::Network(id)) => self.subnet_owners.retain(|(of, _), _| *of != id.get()),
+            Change::ShutdownSent { server, seq } => drop(self.shutdowns.insert(server.get(), *seq)),
+            Change::Rebooted { server, action } => {
+                let last = self.reboots.entry(server.get()).or_insert(*action);
+                *last = (*last).max(*action);
+            }
+            // The first one known stays: a second crash victim must not take a subnet over.
+            Change::SubnetAdded { network, range, owner } => {
+                self.subnet_owners.entry((network.get(), *range)).or_insert(*owner);
+            }
+            Change::Seen(_) | Change::Gone(_) => {}
+        }
+    }
 }
 
 /// An object as an answer showed it.
@@ -36,6 +80,19 @@ pub enum Object {
     Network(Box<Network>),
     Firewall(Box<Firewall>),
     PlacementGroup(Box<PlacementGroup>),
+}
+
+impl Object {
+    /// The resource that its label names.
+    pub(crate) fn uid(&self) -> Option<Uid> {
+        naming::uid_of(match self {
+            Self::Server(server) => &server.labels,
+            Self::Volume(volume) => &volume.labels,
+            Self::Network(network) => &network.labels,
+            Self::Firewall(firewall) => &firewall.labels,
+            Self::PlacementGroup(group) => &group.labels,
+        })
+    }
 }
 
 /// An object by its id.
@@ -173,25 +230,25 @@ impl Snapshot {
     /// Takes a later observation in.
     pub fn absorb(&mut self, observation: Observation) {
         for change in observation.0 {
+            self.learnt.apply(&change);
             self.apply(change);
         }
     }
 
+    /// Takes over what was learnt before the lists were read, as far as they do not contradict it.
+    pub(crate) fn learn(&mut self, learnt: &Learnt) {
+        self.learnt = learnt.clone();
+        let Self { learnt, servers, networks, .. } = self;
+        learnt.shutdowns.retain(|id, _| servers.get(id).is_some_and(|server| server.status != ServerStatus::Off));
+        learnt.reboots.retain(|id, _| servers.contains_key(id));
+        learnt.subnet_owners.retain(|(id, range), _| networks.get(id).is_some_and(|n| has_subnet(n, *range)));
+    }
+
     fn apply(&mut self, change: Change) {
         match change {
-            Change::Seen(Object::Server(server)) => {
-                if server.status == ServerStatus::Off {
-                    self.shutdowns.remove(&server.id.get());
-                }
-                self.servers.insert(server.id.get(), *server);
-            }
+            Change::Seen(Object::Server(server)) => drop(self.servers.insert(server.id.get(), *server)),
             Change::Seen(Object::Volume(volume)) => drop(self.volumes.insert(volume.id.get(), *volume)),
-            Change::Seen(Object::Network(network)) => {
-                let id = network.id.get();
-                let exists = |range: Ipv4Net| network.subnets.iter().any(|subnet| subnet.ip_range == Some(range));
-                self.subnet_owners.retain(|(network, range), _| *network != id || exists(*range));
-                self.networks.insert(id, *network);
-            }
+            Change::Seen(Object::Network(network)) => drop(self.networks.insert(network.id.get(), *network)),
             Change::Seen(Object::Firewall(firewall)) => drop(self.firewalls.insert(firewall.id.get(), *firewall)),
             Change::Seen(Object::PlacementGroup(group)) => {
                 self.placement_groups.insert(group.id.get(), *group);
@@ -200,28 +257,13 @@ impl Snapshot {
             Change::Gone(ObjectId::Volume(id)) => drop(self.volumes.remove(&id.get())),
             Change::Gone(ObjectId::Network(id)) => drop(self.networks.remove(&id.get())),
             Change::Gone(ObjectId::Firewall(id)) => drop(self.firewalls.remove(&id.get())),
-            Change::ShutdownSent { server, seq } => {
-                let is_off = self.servers.get(&server.get()).is_some_and(|s| s.status == ServerStatus::Off);
-                if !is_off {
-                    self.shutdowns.insert(server.get(), seq);
-                }
-            }
-            Change::Rebooted { server, action } => {
-                let last = self.reboots.entry(server.get()).or_insert(action);
-                *last = action.max(*last);
-            }
-            // The first one known stays: a second crash victim must not take a subnet over.
-            Change::SubnetAdded { network, range, owner } => {
-                self.subnet_owners.entry((network.get(), range)).or_insert(owner);
-            }
+            Change::ShutdownSent { .. } | Change::Rebooted { .. } | Change::SubnetAdded { .. } => {}
         }
     }
 
     /// The provider detaches everything from a server that is deleted.
     fn forget_server(&mut self, id: Id<Server>) {
         self.servers.remove(&id.get());
-        self.shutdowns.remove(&id.get());
-        self.reboots.remove(&id.get());
         for volume in self.volumes.values_mut() {
             volume.server = volume.server.filter(|server| *server != id);
         }
@@ -272,17 +314,17 @@ impl Snapshot {
 
     /// Whether a server's guest was asked to shut down for a power action.
     pub(crate) fn was_asked_to_shut_down(&self, server: Id<Server>, seq: i64) -> bool {
-        self.shutdowns.get(&server.get()) == Some(&seq)
+        self.learnt.shutdowns.get(&server.get()) == Some(&seq)
     }
 
     /// The last reboot of a server that is known.
     pub(crate) fn last_reboot(&self, server: Id<Server>) -> Option<i64> {
-        self.reboots.get(&server.get()).copied()
+        self.learnt.reboots.get(&server.get()).copied()
     }
 
     /// Who added a subnet, as far as this process saw it.
     pub(crate) fn subnet_owner(&self, network: Id<Network>, range: Ipv4Net) -> Option<Uid> {
-        self.subnet_owners.get(&(network.get(), range)).copied()
+        self.learnt.subnet_owners.get(&(network.get(), range)).copied()
     }
 
     /// The objects of an installation but for its marker, and for what serves all while it is used.

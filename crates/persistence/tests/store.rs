@@ -72,6 +72,7 @@ suite! {
         nothing_is_removed_that_is_alive_or_has_children,
         a_resource_made_again_begins_anew,
         steps_and_tombstones_are_kept_for_their_time,
+        failed_steps_go_after_their_time_but_the_last_one,
         the_catalogue_is_replaced_by_compare_and_set,
         orphans_are_reported_by_project;
     bindings:
@@ -80,7 +81,8 @@ suite! {
         unbinding_is_refused_while_provider_objects_may_exist,
         never_bound_and_unbound_are_different,
         credentials_are_found_newest_first_and_resealed,
-        a_token_of_a_former_life_cannot_be_bound;
+        a_token_of_a_former_life_cannot_be_bound,
+        what_is_being_deleted_takes_a_new_token_of_its_project_alone;
     hammer:
         no_child_is_born_under_a_parent_that_goes,
         no_reference_is_made_to_a_target_that_goes,

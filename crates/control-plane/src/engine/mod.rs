@@ -12,6 +12,7 @@
 mod backoff;
 mod catalog;
 mod project;
+mod reading;
 mod step;
 mod sweep;
 #[cfg(test)]
@@ -52,7 +53,7 @@ pub struct EngineSettings {
     pub default_region: String,
     /// The provider's endpoint where a binding names none.
     pub default_endpoint: Url,
-    /// How many calls of one project may be under way at once.
+    /// How many calls of one project may be under way at once, those that wait for the rate budget included.
     pub max_in_flight: usize,
 }
 
@@ -69,7 +70,7 @@ impl EngineSettings {
             catalog_refresh: Duration::from_secs(60),
             default_region: "fsn1".to_owned(),
             default_endpoint,
-            max_in_flight: 64,
+            max_in_flight: 512,
         }
     }
 }
@@ -170,8 +171,9 @@ impl<P: CloudProvider> Engine<P> {
 struct Workers<P> {
     shared: Arc<Shared<P>>,
     cancel: CancellationToken,
-    running: BTreeMap<ProjectId, Arc<Notify>>,
-    tasks: JoinSet<ProjectId>,
+    /// By project: the token of the lease, and how to wake its worker.
+    running: BTreeMap<ProjectId, (i64, Arc<Notify>)>,
+    tasks: JoinSet<Lease>,
 }
 
 /// How many free projects one scan takes: few, so that replicas that start together share them.
@@ -179,7 +181,7 @@ const LEASES_PER_SCAN: usize = 16;
 
 impl<P: CloudProvider> Workers<P> {
     async fn wake(&mut self) {
-        for notify in self.running.values() {
+        for (_, notify) in self.running.values() {
             notify.notify_one();
         }
         self.lease().await;
@@ -206,19 +208,22 @@ impl<P: CloudProvider> Workers<P> {
         let project = lease.project.clone();
         info!(seca.project = %project, lease.token = lease.token, "project leased");
         let wake = Arc::new(Notify::new());
-        self.running.insert(project.clone(), wake.clone());
-        let worker = Project::new(self.shared.clone(), lease, wake);
+        self.running.insert(project, (lease.token, wake.clone()));
+        let worker = Project::new(self.shared.clone(), lease.clone(), wake);
         let cancel = self.cancel.clone();
         self.tasks.spawn(async move {
             worker.run(cancel).await;
-            project
+            lease
         });
     }
 
-    fn ended(&mut self, ended: Result<ProjectId, tokio::task::JoinError>) {
+    fn ended(&mut self, ended: Result<Lease, tokio::task::JoinError>) {
         match ended {
-            Ok(project) => {
-                self.running.remove(&project);
+            // A lease that ran out may have been taken again by ourselves: then the entry is the new worker's.
+            Ok(lease) => {
+                if self.running.get(&lease.project).is_some_and(|(token, _)| *token == lease.token) {
+                    self.running.remove(&lease.project);
+                }
             }
             // The lease runs out by itself, and the project is taken again: by us, or by another.
             Err(error) => warn!(%error, "a project's task died"),

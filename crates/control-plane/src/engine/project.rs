@@ -17,11 +17,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::{Shared, backoff};
+use super::{Shared, backoff, reading::Reading};
 use crate::{
     ports::{
-        Access, Bundle, CloudProvider, Commit, CommitOutcome, Desired, Lease, Note, Outcome, Plan, Planned,
-        SealContext, Step, StepState, StoreResult, Verdict,
+        Bundle, CloudError, CloudProvider, Commit, CommitOutcome, Desired, Lease, Note, Outcome, Plan, Planned, Step,
+        StepState, StoreError, StoreResult, Verdict,
     },
     reason::Reason,
     resource::Uid,
@@ -33,8 +33,8 @@ const BATCH: usize = 50;
 /// How often one resource is looked at before the others, and the answers, get their turn: resources wake each
 /// other, and a pair that never agrees must not stop the rest.
 const LOOKS: u8 = 4;
-/// How long credentials are believed before they are read again.
-const CREDENTIALS_FRESH: Duration = Duration::from_millis(500);
+/// How long a row that cannot be read is left alone.
+const UNREADABLE_RETRY: Duration = Duration::from_secs(60);
 
 /// Whether the worker may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,13 +46,22 @@ pub(super) enum Standing {
 }
 
 /// A call under way, and what it is for.
-pub(super) struct Flight<O> {
+pub(super) struct Flight {
     pub(super) uid: Uid,
+    /// What it was launched for: what was asked for or woken since is judged anew.
+    pub(super) generation: i64,
+    pub(super) wake: i64,
     pub(super) step: Step,
     /// None for a call that is not recorded: one that only reads, or the sweep's, which serves no row.
     pub(super) id: Option<i64>,
     pub(super) purpose: Purpose,
-    pub(super) outcome: Outcome<O>,
+}
+
+impl Flight {
+    pub(super) fn of(bundle: &Bundle, id: Option<i64>, step: Step, purpose: Purpose) -> Self {
+        let resource = &bundle.resource;
+        Self { uid: resource.uid, generation: resource.generation, wake: bundle.wake, step, id, purpose }
+    }
 }
 
 /// Why a call is under way.
@@ -73,27 +82,25 @@ pub(super) enum Purpose {
 pub(super) struct Project<P: CloudProvider> {
     pub(super) shared: Arc<Shared<P>>,
     pub(super) lease: Lease,
-    wake: Arc<Notify>,
-    access: Option<Arc<Access>>,
-    access_read: Option<Instant>,
+    pub(super) wake: Arc<Notify>,
     pub(super) snapshot: Option<P::Snapshot>,
-    /// The provider said no to reading the project: not before this, and meanwhile this is the reason.
-    blocked: Option<(Instant, Note)>,
-    failures: u32,
-    resync_at: Instant,
+    pub(super) reading: Reading<P::Snapshot>,
+    /// The store failed, or something else was dropped on the way: everything is to be queued again.
+    requeue: bool,
+    /// Rows that cannot be read, each left alone for a while so that it stops nobody else.
+    unreadable: BTreeMap<Uid, Instant>,
     /// Each a task of its own, so that a call goes on while the worker reads or writes.
-    pub(super) flights: JoinSet<Flight<P::Observation>>,
+    pub(super) flights: JoinSet<(Flight, Outcome<P::Observation>)>,
     /// Resources with a call under way.
     pub(super) flying: BTreeSet<Uid>,
-    /// What calls under way must not share time with.
-    pub(super) busy: BTreeSet<String>,
+    /// What calls under way must not share time with, and how many hold it.
+    pub(super) busy: BTreeMap<String, usize>,
     /// Resources that wait for a busy key, to be looked at when a call ends.
     parked: BTreeSet<Uid>,
     /// Steps of unknown outcome that were looked up and not seen.
     pub(super) unseen: BTreeSet<i64>,
     /// Renewal of the lease and refreshes of the catalogue; ends with the worker.
     pub(super) background: JoinSet<()>,
-    pub(super) catalog_at: Instant,
 }
 
 impl<P: CloudProvider> Project<P> {
@@ -102,19 +109,17 @@ impl<P: CloudProvider> Project<P> {
             shared,
             lease,
             wake,
-            access: None,
-            access_read: None,
             snapshot: None,
-            blocked: None,
-            failures: 0,
-            resync_at: Instant::now(),
+            reading: Reading::new(),
+            // Whatever the former holder knew is gone: look at everything once.
+            requeue: true,
+            unreadable: BTreeMap::new(),
             flights: JoinSet::new(),
             flying: BTreeSet::new(),
-            busy: BTreeSet::new(),
+            busy: BTreeMap::new(),
             parked: BTreeSet::new(),
             unseen: BTreeSet::new(),
             background: JoinSet::new(),
-            catalog_at: Instant::now(),
         }
     }
 
@@ -124,17 +129,14 @@ impl<P: CloudProvider> Project<P> {
         let mut scan = tokio::time::interval(self.shared.settings.scan_interval);
         scan.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.schedule_resync();
-        // Whatever the former holder knew is gone: look at everything once.
-        if let Err(error) = self.shared.store.requeue_project(&self.lease.project).await {
-            warn!(%error, seca.project = %self.lease.project, "the project could not be queued on takeover");
-        }
         loop {
             let wake = self.wake.clone();
-            let event = tokio::select! {
+            let event: Event<P> = tokio::select! {
                 biased;
                 () = cancel.cancelled() => Event::Cancelled,
                 () = lost.cancelled() => Event::Lost,
                 Some(Ok(flight)) = self.flights.join_next() => Event::Landed(Box::new(flight)),
+                Some(Ok(read)) = self.reading.observing.join_next() => Event::Read(Box::new(read)),
                 () = wake.notified() => Event::Look,
                 _ = scan.tick() => Event::Look,
             };
@@ -142,6 +144,7 @@ impl<P: CloudProvider> Project<P> {
                 Event::Cancelled => break,
                 Event::Lost => Ok(Standing::Lost),
                 Event::Landed(flight) => self.landed(*flight).await,
+                Event::Read(read) => self.observed(*read).await,
                 Event::Look => Ok(Standing::Held),
             };
             let standing = match standing {
@@ -154,9 +157,14 @@ impl<P: CloudProvider> Project<P> {
                     warn!(seca.project = %self.lease.project, "the lease is lost; its new holder goes on");
                     return;
                 }
-                Err(error) => warn!(%error, seca.project = %self.lease.project, "the store failed; trying again"),
+                Err(error) => {
+                    warn!(%error, seca.project = %self.lease.project, "the store failed; trying again");
+                    self.requeue = true;
+                }
             }
         }
+        // Not one goes out beside those of the next holder.
+        self.flights.shutdown().await;
         // Calls under way are dropped: their intents are recorded, and the next holder looks them up.
         if let Err(error) = self.shared.store.release(&self.lease).await {
             warn!(%error, seca.project = %self.lease.project, "the lease could not be given back; it runs out");
@@ -165,22 +173,24 @@ impl<P: CloudProvider> Project<P> {
 
     /// Does what is due: resync, then the queue, until nothing is left that can be done now.
     async fn work(&mut self) -> StoreResult<Standing> {
-        if !self.lease.project.is_local() {
-            self.refresh_catalog().await?;
-            if Instant::now() >= self.resync_at {
-                self.schedule_resync();
-                if self.resync().await? == Standing::Lost {
-                    return Ok(Standing::Lost);
-                }
-            }
+        if self.requeue {
+            self.parked.clear();
+            self.shared.store.requeue_project(&self.lease.project).await?;
+            self.requeue = false;
+        }
+        if !self.lease.project.is_local() && !self.read().await? {
+            return Ok(Standing::Held);
         }
         let mut looked: BTreeMap<Uid, u8> = BTreeMap::new();
+        let now = Instant::now();
+        self.unreadable.retain(|_, until| *until > now);
         loop {
-            let limit = BATCH + self.flying.len() + self.parked.len();
+            let limit = BATCH + self.flying.len() + self.parked.len() + self.unreadable.len();
             let due = self.shared.store.due(&self.lease, limit).await?;
             let fresh: Vec<Uid> = due
                 .into_iter()
                 .filter(|uid| !self.flying.contains(uid) && !self.parked.contains(uid))
+                .filter(|uid| !self.unreadable.contains_key(uid))
                 .filter(|uid| looked.get(uid).is_none_or(|times| *times < LOOKS))
                 .collect();
             if fresh.is_empty() || self.flying.len() >= self.shared.settings.max_in_flight {
@@ -188,8 +198,13 @@ impl<P: CloudProvider> Project<P> {
             }
             for uid in fresh {
                 *looked.entry(uid).or_default() += 1;
-                if self.reconcile(uid).await? == Standing::Lost {
-                    return Ok(Standing::Lost);
+                match self.reconcile(uid).await {
+                    Ok(Standing::Held) => {}
+                    Err(error @ (StoreError::Corrupt(_) | StoreError::Refused(_))) => {
+                        error!(%error, seca.uid = %uid, "a resource cannot be read; the others go on");
+                        self.unreadable.insert(uid, Instant::now() + UNREADABLE_RETRY);
+                    }
+                    other => return other,
                 }
             }
             if looked.len() >= BATCH {
@@ -243,7 +258,7 @@ impl<P: CloudProvider> Project<P> {
         if self.lease.project.is_local() {
             return Ok(Prepared::Answer(Box::new(plan_local(bundle))));
         }
-        let Some(access) = self.access().await? else {
+        if self.access().await?.is_none() {
             if leaves_without_access(bundle) {
                 return Ok(Prepared::Answer(Box::new(plan_local(bundle))));
             }
@@ -252,11 +267,12 @@ impl<P: CloudProvider> Project<P> {
                 "the workspace has no token; what exists stays as it is until one of the same project is bound",
             );
             return Ok(Prepared::Answer(Box::new(unable(note, None))));
-        };
-        if self.snapshot.is_none() && !self.observe(&access).await {
-            let (until, note) = self.blocked.clone().unwrap_or_else(|| (Instant::now(), unreadable()));
-            let retry = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(50));
-            return Ok(Prepared::Answer(Box::new(unable(note, Some(retry)))));
+        }
+        if self.snapshot.is_none() {
+            return Ok(match self.reading.blocked() {
+                Some((left, note)) => Prepared::Answer(Box::new(unable(note, Some(left)))),
+                None => Prepared::Busy,
+            });
         }
         if self.resolve(bundle).await? { Ok(Prepared::Busy) } else { Ok(Prepared::Go) }
     }
@@ -287,7 +303,7 @@ impl<P: CloudProvider> Project<P> {
 
     async fn act(&mut self, bundle: &Bundle, planned: Planned, step: Step) -> StoreResult<Standing> {
         let uid = bundle.resource.uid;
-        if step.serial.iter().any(|key| self.busy.contains(key)) {
+        if step.serial.iter().any(|key| self.busy.contains_key(key)) {
             self.parked.insert(uid);
             return Ok(Standing::Held);
         }
@@ -301,23 +317,20 @@ impl<P: CloudProvider> Project<P> {
             return Ok(Standing::Lost);
         }
         if step.reads {
-            self.launch(uid, None, step, Purpose::Act, Call::Execute);
+            self.launch(Flight::of(bundle, None, step, Purpose::Act), Call::Execute);
             return Ok(Standing::Held);
         }
         let generation = bundle.resource.generation;
         let Some(id) = self.shared.store.record_step(&self.lease, uid, generation, &step).await? else {
             return Ok(Standing::Lost);
         };
-        self.launch(uid, Some(id), step, Purpose::Act, Call::Execute);
+        self.launch(Flight::of(bundle, Some(id), step, Purpose::Act), Call::Execute);
         Ok(Standing::Held)
     }
 
-    /// An earlier call that may still take effect after this other one and undo it, and how long it may. After a
-    /// deletion there is nothing left to undo.
+    /// An earlier call that may still take effect after this other one and undo it, and how long it may. That holds
+    /// for a deletion too, which may leave something to another resource; what only removes sets nothing.
     fn contradicted(&self, bundle: &Bundle, step: &Step) -> Option<(String, Duration)> {
-        if bundle.resource.is_deleting() {
-            return None;
-        }
         let (what, to) = step.sets.as_ref()?;
         let undoes = |(other, value): &(String, String)| other == what && value != to;
         let open = bundle.open_steps.iter().find(|open| open.step.sets.as_ref().is_some_and(undoes))?;
@@ -359,10 +372,18 @@ impl<P: CloudProvider> Project<P> {
         self.write(bundle, planned, verdict, next, attempts).await
     }
 
-    /// Writes down that it is tried again after a while.
-    pub(super) async fn commit_retry(&mut self, bundle: &Bundle, note: Note, wait: Duration) -> StoreResult<Standing> {
+    /// Writes down that a call is tried again after a while. Looking again at what is under way is no retry.
+    pub(super) async fn commit_retry(
+        &mut self,
+        bundle: &Bundle,
+        flight: &Flight,
+        note: Note,
+        after: Option<Duration>,
+    ) -> StoreResult<Standing> {
+        let wait = after.unwrap_or_else(|| backoff::transient(bundle.attempts, self.shared.rng.as_ref()));
+        let attempts = if flight.step.reads { bundle.attempts } else { bundle.attempts.saturating_add(1) };
         let planned = Planned { note: Some(note), ..Planned::new(Plan::Wait { retry: Some(wait) }) };
-        self.write(bundle, planned, Verdict::Working, Some(wait), bundle.attempts.saturating_add(1)).await
+        self.write(bundle, planned, Verdict::Working, Some(wait), attempts).await
     }
 
     async fn write(
@@ -417,87 +438,47 @@ impl<P: CloudProvider> Project<P> {
         Ok(Standing::Held)
     }
 
-    /// Reads the project from lists. False when it could not be read, or not so soon again.
-    pub(super) async fn observe(&mut self, access: &Access) -> bool {
-        if self.blocked.as_ref().is_some_and(|(until, _)| *until > Instant::now()) {
-            return false;
-        }
-        match self.shared.provider.observe(access).await {
-            Ok(snapshot) => {
-                self.snapshot = Some(snapshot);
-                self.blocked = None;
-                self.failures = 0;
-                true
-            }
-            Err(error) => {
-                warn!(%error, seca.project = %self.lease.project, "the project could not be read");
-                let wait = error.after.unwrap_or_else(|| backoff::transient(self.failures, self.shared.rng.as_ref()));
-                self.failures = self.failures.saturating_add(1);
-                self.blocked = Some((Instant::now() + wait, error.note));
-                false
-            }
-        }
-    }
-
-    /// The newest credential of the project, opened.
-    pub(super) async fn access(&mut self) -> StoreResult<Option<Arc<Access>>> {
-        // Only a token is remembered: of one that is missing nobody would say that it is there by now.
-        if self.access.is_some() && self.access_read.is_some_and(|at| at.elapsed() < CREDENTIALS_FRESH) {
-            return Ok(self.access.clone());
-        }
-        self.access = None;
-        for credential in self.shared.store.project_credentials(&self.lease.project).await? {
-            let context = SealContext {
-                tenant: credential.workspace.tenant.clone(),
-                region: credential.workspace.region.clone(),
-                workspace: credential.workspace.name.clone(),
-                provider: "hetzner".to_owned(),
-            };
-            let endpoint = match credential.endpoint.as_deref().map(str::parse) {
-                None => self.shared.settings.default_endpoint.clone(),
-                Some(Ok(url)) => url,
-                Some(Err(_)) => continue,
-            };
-            match self.shared.vault.open(&credential.sealed, &context) {
-                Ok(token) => {
-                    self.access = Some(Arc::new(Access { project: self.lease.project.clone(), endpoint, token }));
-                    break;
-                }
-                Err(error) => warn!(%error, seca.workspace = %credential.workspace, "a token could not be opened"),
-            }
-        }
-        self.access_read = Some(Instant::now());
-        Ok(self.access.clone())
-    }
-
-    fn schedule_resync(&mut self) {
-        let interval = self.shared.settings.resync_interval;
-        self.resync_at = Instant::now() + interval.mul_f64(0.9 + 0.2 * self.shared.rng.fraction());
-    }
-
     /// Starts a call, in the order of its serial keys.
-    pub(super) fn launch(&mut self, uid: Uid, id: Option<i64>, step: Step, purpose: Purpose, call: Call) {
-        let Some(access) = self.access.clone() else { return };
-        self.flying.insert(uid);
-        self.busy.extend(step.serial.iter().cloned());
+    pub(super) fn launch(&mut self, flight: Flight, call: Call) {
+        let Some(access) = self.reading.current() else {
+            // The token went since it was looked at: what the call was for is found again.
+            self.requeue = true;
+            return;
+        };
+        self.flying.insert(flight.uid);
+        for key in &flight.step.serial {
+            *self.busy.entry(key.clone()).or_default() += 1;
+        }
         let provider = self.shared.provider.clone();
         self.flights.spawn(async move {
+            let step = &flight.step;
             let calling = async {
                 match &call {
-                    Call::Execute => provider.execute(&access, &step).await,
-                    Call::Await(action) => provider.wait(&access, &step, action).await,
-                    Call::Verify => provider.verify(&access, &step).await,
+                    Call::Execute => provider.execute(&access, step).await,
+                    Call::Await(action) => provider.wait(&access, step, action).await,
+                    Call::Verify => provider.verify(&access, step).await,
                 }
             };
             let outcome = AssertUnwindSafe(calling).catch_unwind().await;
-            let outcome = outcome.unwrap_or_else(|_| Outcome::Unknown("the call panicked".to_owned()));
-            Flight { uid, step, id, purpose, outcome }
+            (flight, outcome.unwrap_or_else(|_| Outcome::Unknown("the call panicked".to_owned())))
         });
+    }
+
+    /// Frees the serial keys of a landed call.
+    pub(super) fn free(&mut self, step: &Step) {
+        for key in &step.serial {
+            if let Some(holders) = self.busy.get_mut(key) {
+                *holders -= 1;
+                if *holders == 0 {
+                    self.busy.remove(key);
+                }
+            }
+        }
     }
 
     pub(super) async fn finish(
         &mut self,
-        flight: &Flight<P::Observation>,
+        flight: &Flight,
         state: StepState,
         action: Option<&str>,
         error: Option<&str>,
@@ -515,10 +496,11 @@ pub(super) enum Call {
     Verify,
 }
 
-enum Event<O> {
+enum Event<P: CloudProvider> {
     Cancelled,
     Lost,
-    Landed(Box<Flight<O>>),
+    Landed(Box<(Flight, Outcome<P::Observation>)>),
+    Read(Box<Result<P::Snapshot, CloudError>>),
     Look,
 }
 
@@ -554,12 +536,15 @@ async fn keep<P: CloudProvider>(shared: Arc<Shared<P>>, lease: Lease, lost: Canc
     loop {
         tokio::time::sleep(ttl / 3).await;
         let asked = Instant::now();
-        match shared.store.renew(&lease, ttl).await {
-            Ok(true) => renewed = asked,
-            Ok(false) => break,
+        let left = ttl.saturating_sub(renewed.elapsed());
+        match tokio::time::timeout(left, shared.store.renew(&lease, ttl)).await {
+            Ok(Ok(true)) => renewed = asked,
             // Without an answer the lease is as good as lost when its time is over.
-            Err(_) if renewed.elapsed() >= ttl => break,
-            Err(error) => warn!(%error, seca.project = %lease.project, "the lease could not be renewed; trying again"),
+            Ok(Ok(false)) | Err(_) => break,
+            Ok(Err(_)) if renewed.elapsed() >= ttl => break,
+            Ok(Err(error)) => {
+                warn!(%error, seca.project = %lease.project, "the lease could not be renewed; trying again")
+            }
         }
     }
     lost.cancel();

@@ -9,21 +9,17 @@ use super::{
     project::{Call, Flight, Project, Purpose, Standing},
 };
 use crate::{
-    ports::{Bundle, CloudProvider, Note, Outcome, Plan, Planned, StepRecord, StepState, StoreResult, Verdict},
+    ports::{Bundle, CloudProvider, Note, Outcome, Plan, Planned, StepState, StoreResult, Verdict},
     reason::Reason,
-    resource::Uid,
 };
 
 impl<P: CloudProvider> Project<P> {
     /// A call came back.
-    pub(super) async fn landed(&mut self, mut flight: Flight<P::Observation>) -> StoreResult<Standing> {
-        let uid = flight.uid;
-        self.flying.remove(&uid);
-        for key in &flight.step.serial {
-            self.busy.remove(key);
-        }
-        log(&flight);
-        let outcome = std::mem::replace(&mut flight.outcome, Outcome::Unknown(String::new()));
+    pub(super) async fn landed(&mut self, landed: (Flight, Outcome<P::Observation>)) -> StoreResult<Standing> {
+        let (flight, outcome) = landed;
+        self.flying.remove(&flight.uid);
+        self.free(&flight.step);
+        log(&flight, &outcome);
         let standing = match outcome {
             Outcome::Done(observation) => {
                 self.absorb(observation);
@@ -33,7 +29,9 @@ impl<P: CloudProvider> Project<P> {
                 self.absorb(observation);
                 let standing = self.finish(&flight, StepState::Running, Some(&action), None).await?;
                 if standing == Standing::Held {
-                    self.launch(uid, flight.id, flight.step, flight.purpose, Call::Await(action));
+                    // Seen to be running, also by a look-up: how it ends is known then.
+                    let purpose = if flight.purpose == Purpose::Sweep { Purpose::Sweep } else { Purpose::Act };
+                    self.launch(Flight { purpose, ..flight }, Call::Await(action));
                 }
                 return Ok(standing);
             }
@@ -50,7 +48,7 @@ impl<P: CloudProvider> Project<P> {
         self.unpark().await
     }
 
-    async fn done(&mut self, flight: &Flight<P::Observation>) -> StoreResult<Standing> {
+    async fn done(&mut self, flight: &Flight) -> StoreResult<Standing> {
         if self.finish(flight, StepState::Done, None, None).await? == Standing::Lost {
             return Ok(Standing::Lost);
         }
@@ -65,7 +63,7 @@ impl<P: CloudProvider> Project<P> {
         self.again(flight).await
     }
 
-    async fn unknown(&mut self, flight: &Flight<P::Observation>, message: &str) -> StoreResult<Standing> {
+    async fn unknown(&mut self, flight: &Flight, message: &str) -> StoreResult<Standing> {
         warn!(seca.uid = %flight.uid, step = flight.step.operation, message, "the outcome of a call is unknown");
         if self.finish(flight, StepState::Unknown, None, Some(message)).await? == Standing::Lost {
             return Ok(Standing::Lost);
@@ -74,38 +72,39 @@ impl<P: CloudProvider> Project<P> {
             // Look it up at once: mostly it did take effect.
             return self.again(flight).await;
         }
-        let Some(bundle) = self.shared.store.bundle(flight.uid).await? else { return Ok(Standing::Held) };
-        let wait = backoff::transient(bundle.attempts, self.shared.rng.as_ref());
         let message = format!("the answer to {} was lost; it is looked for", flight.step.operation);
-        self.commit_retry(&bundle, Note::new(Reason::OutcomeUnknown, message), wait).await
+        let Some(bundle) = self.unchanged(flight).await? else { return self.again(flight).await };
+        self.commit_retry(&bundle, flight, Note::new(Reason::OutcomeUnknown, message), None).await
     }
 
-    async fn retry(
-        &mut self,
-        flight: &Flight<P::Observation>,
-        after: Option<Duration>,
-        note: Note,
-    ) -> StoreResult<Standing> {
+    async fn retry(&mut self, flight: &Flight, after: Option<Duration>, note: Note) -> StoreResult<Standing> {
         if self.finish(flight, StepState::Failed, None, Some(&note.message)).await? == Standing::Lost {
             return Ok(Standing::Lost);
         }
-        let Some(bundle) = self.shared.store.bundle(flight.uid).await? else { return Ok(Standing::Held) };
-        let wait = after.unwrap_or_else(|| backoff::transient(bundle.attempts, self.shared.rng.as_ref()));
-        self.commit_retry(&bundle, note, wait).await
+        let Some(bundle) = self.unchanged(flight).await? else { return self.again(flight).await };
+        self.commit_retry(&bundle, flight, note, after).await
     }
 
-    async fn refused(&mut self, flight: &Flight<P::Observation>, note: Note) -> StoreResult<Standing> {
+    async fn refused(&mut self, flight: &Flight, note: Note) -> StoreResult<Standing> {
         if self.finish(flight, StepState::Failed, None, Some(&note.message)).await? == Standing::Lost {
             return Ok(Standing::Lost);
         }
-        let Some(bundle) = self.shared.store.bundle(flight.uid).await? else { return Ok(Standing::Held) };
+        let Some(bundle) = self.unchanged(flight).await? else { return self.again(flight).await };
         let planned = Planned { note: Some(note), ..Planned::new(Plan::Fail) };
         self.commit(&bundle, planned, Verdict::Failed, Some(backoff::SLOW)).await
     }
 
+    /// The resource, if it still is what the call was made for: a refusal of what is no longer asked for says
+    /// nothing about what is. Wake-ups since the launch are not slept through.
+    async fn unchanged(&mut self, flight: &Flight) -> StoreResult<Option<Bundle>> {
+        let bundle = self.shared.store.bundle(flight.uid).await?;
+        let bundle = bundle.filter(|bundle| bundle.resource.generation == flight.generation);
+        Ok(bundle.map(|bundle| Bundle { wake: flight.wake, ..bundle }))
+    }
+
     /// A call of unknown outcome was looked up and is not seen. After the late window it never happened; before,
     /// planning goes on with what is there, because every creation has a name that no second one can take.
-    async fn not_seen(&mut self, flight: &Flight<P::Observation>, last: bool) -> StoreResult<Standing> {
+    async fn not_seen(&mut self, flight: &Flight, last: bool) -> StoreResult<Standing> {
         if let Some(id) = flight.id {
             if last {
                 self.unseen.remove(&id);
@@ -122,7 +121,7 @@ impl<P: CloudProvider> Project<P> {
         self.again(flight).await
     }
 
-    async fn again(&mut self, flight: &Flight<P::Observation>) -> StoreResult<Standing> {
+    async fn again(&mut self, flight: &Flight) -> StoreResult<Standing> {
         match flight.purpose {
             Purpose::Sweep => Ok(Standing::Held),
             Purpose::Act | Purpose::Verify { .. } => self.reconcile(flight.uid).await,
@@ -139,29 +138,34 @@ impl<P: CloudProvider> Project<P> {
     /// is under way for it and planning must wait.
     pub(super) async fn resolve(&mut self, bundle: &Bundle) -> StoreResult<bool> {
         let window = self.shared.settings.late_window;
-        let uid = bundle.resource.uid;
         for open in &bundle.open_steps {
+            let flight = |purpose| Flight::of(bundle, Some(open.id), open.step.clone(), purpose);
             if let (StepState::Running, Some(action)) = (open.state, open.action.clone()) {
-                self.launch(uid, Some(open.id), open.step.clone(), Purpose::Act, Call::Await(action));
+                self.launch(flight(Purpose::Act), Call::Await(action));
                 return Ok(true);
             }
-            let over = open.age >= window;
-            if over || !self.unseen.contains(&open.id) {
-                self.verify(uid, open, over);
+            if open.state != StepState::Unknown {
+                // Its sender died, or lost its lease, at most a moment ago: from now on it may be late.
+                let held = self.shared.store.finish_step(&self.lease, open.id, StepState::Unknown, None, None).await?;
+                if !held {
+                    return Ok(true);
+                }
+                self.launch(flight(Purpose::Verify { last: false }), Call::Verify);
+                return Ok(true);
+            }
+            let last = open.age >= window;
+            if last || !self.unseen.contains(&open.id) {
+                self.launch(flight(Purpose::Verify { last }), Call::Verify);
                 return Ok(true);
             }
         }
         Ok(false)
     }
-
-    fn verify(&mut self, uid: Uid, open: &StepRecord, last: bool) {
-        self.launch(uid, Some(open.id), open.step.clone(), Purpose::Verify { last }, Call::Verify);
-    }
 }
 
-fn log<O>(flight: &Flight<O>) {
+fn log<O>(flight: &Flight, outcome: &Outcome<O>) {
     let (uid, operation, target) = (flight.uid, &flight.step.operation, &flight.step.target);
-    match &flight.outcome {
+    match outcome {
         Outcome::Done(_) => info!(seca.uid = %uid, step = operation, hcloud.name = target, "step done"),
         Outcome::Running { action, .. } => {
             info!(seca.uid = %uid, step = operation, hcloud.name = target, hcloud.action_id = action, "step running");

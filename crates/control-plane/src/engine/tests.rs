@@ -11,7 +11,7 @@ use crate::{
     catalog::CatalogCache,
     ports::{
         Act, BindOutcome, Clock, Credential, Delete, DeleteOutcome, DeleteRules, Expected, Ids, Put, PutOutcome, Rng,
-        Store,
+        StepState, Store,
     },
     resource::{ActionKind, ProjectId, Resource},
     testing::{
@@ -24,7 +24,9 @@ use crate::{
 const MINUTE: Duration = Duration::from_secs(60);
 
 struct World {
-    store: Arc<dyn Store>,
+    store: Arc<MemoryStore>,
+    /// The store as the engines reach it.
+    engines: Arc<dyn Store>,
     cloud: FakeCloud,
     clock: Arc<dyn Clock>,
     rng: Arc<SeededRng>,
@@ -37,14 +39,8 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::default());
         let rng = Arc::new(SeededRng::new(seed ^ 0x5eca));
         let ids = Ids::new(clock.clone(), rng.clone());
-        Self {
-            store: Arc::new(MemoryStore::new("installation")),
-            cloud,
-            clock,
-            rng,
-            ids,
-            wake: Arc::new(Notify::new()),
-        }
+        let store = Arc::new(MemoryStore::new("installation"));
+        Self { engines: store.clone(), store, cloud, clock, rng, ids, wake: Arc::new(Notify::new()) }
     }
 
     fn start(&self, owner: &str) -> (JoinHandle<()>, CancellationToken) {
@@ -52,7 +48,7 @@ impl World {
         settings.late_window = Duration::from_secs(30);
         settings.resync_interval = 2 * MINUTE;
         let engine = Engine::new(EngineParts {
-            store: self.store.clone(),
+            store: self.engines.clone(),
             provider: Arc::new(self.cloud.clone()),
             vault: Arc::new(PlainVault),
             clock: self.clock.clone(),
@@ -280,6 +276,46 @@ async fn a_final_refusal_is_an_error_once_and_heals() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_of_what_is_no_longer_asked_for_says_nothing_about_what_is() {
+    let world = World::new(FakeCloud::new(Duration::from_millis(500)), 1);
+    let _engine = world.start("a");
+    world.ready().await;
+    let instance = world.instance("i");
+    world.cloud.script(&[Fault::Terminal]);
+    world.put(&instance, 1).await;
+    eventually("the call is under way", MINUTE, async || {
+        world.get(&instance).await.is_some_and(|row| row.state == ResourceState::Creating)
+    })
+    .await;
+    let before = tokio::time::Instant::now();
+    world.put(&instance, 2).await;
+    world.is(&instance, ResourceState::Active).await;
+    assert_eq!(world.states(&instance).await, ["active", "creating", "pending"]);
+    assert!(before.elapsed() < Duration::from_secs(5), "the correction is not slept through");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_late_window_begins_when_the_answer_is_missed() {
+    let world = World::new(FakeCloud::new(Duration::from_secs(40)), 1);
+    let _engine = world.start("a");
+    world.ready().await;
+    // The call takes longer than the window before its answer is lost, and is late by most of another one.
+    let instance = world.instance("i");
+    world.cloud.script(&[Fault::Late(Duration::from_secs(20)), Fault::Error, Fault::Error, Fault::Error]);
+    world.put(&instance, 1).await;
+    let uid = world.get(&instance).await.unwrap().uid;
+    eventually("the answer is missed", 2 * MINUTE, async || {
+        let bundle = world.store.bundle(uid).await.unwrap().unwrap();
+        bundle.open_steps.iter().any(|open| open.state == StepState::Unknown)
+    })
+    .await;
+    world.delete(&instance).await;
+    world.gone(&instance).await;
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(world.cloud.things(), BTreeMap::new(), "nothing appears afterwards");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_vanishes_is_made_again_and_what_a_deleted_resource_left_is_swept() {
     let world = calm();
     let _engine = world.start("a");
@@ -357,7 +393,8 @@ async fn a_cancelled_engine_gives_its_leases_back() {
     assert_eq!(taken.len(), 2, "the local project and the bound one: {taken:?}");
 }
 
-/// Engines that die and come back, clients that write and delete, a cloud that fails, loses answers and is late:
+/// Engines that die and come back, clients that write and delete, a database that breaks now and then, a cloud that
+/// fails, loses answers and is late:
 /// in the end there is exactly one thing for each resource, of the right size and power, and nothing else.
 #[tokio::test(start_paused = true)]
 async fn in_the_end_the_cloud_is_what_was_asked_for() {
@@ -374,7 +411,8 @@ fn seeds() -> u64 {
 }
 
 async fn converges(seed: u64) {
-    let world = World::new(FakeCloud::chaotic(seed), seed);
+    let mut world = World::new(FakeCloud::chaotic(seed), seed);
+    world.engines = Arc::new(world.store.shaky(seed));
     let dice = SeededRng::new(seed.wrapping_mul(31) + 7);
     let mut engines = vec![world.start("e0"), world.start("e1")];
     world.ready().await;

@@ -43,10 +43,24 @@ fn judge(judgement: &Judgement<'_>) -> Vec<Violation> {
     }
     // A volume that grew, or that another instance left, is no reason to refuse a change that is not about it.
     if judgement.retargeted(BOOT_VOLUME) {
+        found.extend(disk_in_use(judgement));
         found.extend(held_server(judgement));
         found.extend(disk_too_small(judgement));
     }
     found
+}
+
+/// The disk of an existing server is the former volume's blocks: with another one, its data would have no owner.
+fn disk_in_use(judgement: &Judgement<'_>) -> Option<Violation> {
+    let (instance, _) = judgement.subject.old?;
+    let former = judgement.left(BOOT_VOLUME).filter(|volume| volume.holder == Some(instance.uid))?;
+    let volume = judgement.found(BOOT_VOLUME)?.row()?;
+    let rule = format!(
+        "deviceRef names block storage {}, but the instance boots from {}; changing the boot volume of an instance \
+         whose server exists is not supported yet and comes with a later release; keep {}, or create another instance",
+        volume.key.name, former.key.name, former.key.name
+    );
+    Some(Violation::at(BOOT_VOLUME, rule))
 }
 
 /// A volume that keeps the server of a deleted instance, or is about to, cannot boot another one yet.

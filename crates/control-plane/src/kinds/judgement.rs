@@ -88,6 +88,8 @@ pub struct Judgement<'a> {
     pub parents: &'a [Resource],
     /// Its references, as far as they could be understood.
     pub references: &'a [Resolved],
+    /// The rows that exclusive references named before and no longer do, each with its place.
+    pub left: &'a [(String, Resource)],
     /// What [`KindRules::relatives`] asked for.
     pub relatives: &'a [Resource],
     /// The catalogue of the moment.
@@ -118,6 +120,11 @@ impl Judgement<'_> {
     /// What the reference at a place names.
     pub fn found(&self, pointer: &str) -> Option<&Found> {
         self.references.iter().find(|resolved| resolved.pointer == pointer).map(|resolved| &resolved.found)
+    }
+
+    /// What the exclusive reference at a place named before, if it names something else now.
+    pub fn left(&self, pointer: &str) -> Option<&Resource> {
+        self.left.iter().find(|(at, _)| at == pointer).map(|(_, row)| row)
     }
 
     /// Whether the reference at a place names something else than before; true for a new resource. Another

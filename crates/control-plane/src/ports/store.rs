@@ -351,7 +351,8 @@ pub struct StepRecord {
     pub state: StepState,
     /// The provider's action, when it answered with one.
     pub action: Option<String>,
-    /// How long ago the intent was recorded, by the database's time.
+    /// For how long its effect may have been late, by the database's time: since the intent was recorded, and anew
+    /// since its answer was found to be missing, because a call may wait for the rate budget before it is sent.
     pub age: Duration,
 }
 

@@ -65,12 +65,14 @@ impl ControlPlane {
             }
         }
         self.read_holders(old, &mut resolved).await?;
+        let left = self.read_left(rules, &subject, &references).await?;
         let relatives = self.relatives(rules, &subject).await?;
         let judgement = Judgement {
             subject,
             rules,
             parents: &parents,
             references: &resolved,
+            left: &left,
             relatives: &relatives,
             catalog: &catalog,
         };
@@ -131,6 +133,31 @@ impl ControlPlane {
             }
         }
         Ok(())
+    }
+
+    /// What exclusive references no longer name: what was named before is known only once the own row is read.
+    async fn read_left(
+        &self,
+        rules: &KindRules,
+        subject: &Subject<'_>,
+        references: &[Spelled],
+    ) -> StoreResult<Vec<(String, Resource)>> {
+        let Some((row, old)) = subject.old else { return Ok(Vec::new()) };
+        let mut left = HashMap::new();
+        for before in kinds::spelled(rules.references, &row.key, old).into_iter().filter(|r| r.field.exclusive) {
+            let now = references.iter().find(|reference| reference.pointer == before.pointer);
+            if now.and_then(Spelled::identity) != before.identity()
+                && let Ok(Target::Resource(key)) = before.target
+            {
+                left.insert(key, before.pointer);
+            }
+        }
+        if left.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys: Vec<ResourceKey> = left.keys().cloned().collect();
+        let rows = self.store.get_many(&keys).await?;
+        Ok(rows.into_iter().filter_map(|row| Some((left.remove(&row.key)?, row))).collect())
     }
 
     async fn relatives(&self, rules: &KindRules, subject: &Subject<'_>) -> StoreResult<Vec<Resource>> {

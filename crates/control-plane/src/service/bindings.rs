@@ -183,7 +183,8 @@ impl Bindings {
         let endpoint = self.endpoints.choose(chosen)?;
         check_token(&request.token)?;
         let row = self.workspace(workspace).await?;
-        if row.is_deleting() {
+        // What is left to delete in a project needs a token of it, a new one if the former died.
+        if row.is_deleting() && row.project.is_local() {
             return Err(Refusal::Conflict(format!("{workspace} is being deleted; bind another workspace")));
         }
         let installation = self.store.installation().await?;
@@ -191,6 +192,13 @@ impl Bindings {
         let candidate = ProjectId(self.ids.uid().to_string());
         let access = Access { project: candidate.clone(), endpoint: endpoint.clone(), token: request.token.clone() };
         let project = self.finder.find_project(&access, &installation, &candidate).await.map_err(refused_token)?;
+        if row.is_deleting() && row.project != project {
+            return Err(Refusal::Conflict(format!(
+                "{workspace} is being deleted, and this token opens another project than {}, where its resources are; \
+                 bind a token of that project",
+                row.project
+            )));
+        }
         let sealed = self
             .vault
             .seal(&request.token, &seal_context(workspace))

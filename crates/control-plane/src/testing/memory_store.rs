@@ -6,7 +6,7 @@
 mod state;
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -14,11 +14,12 @@ use async_trait::async_trait;
 use seca_api::ResourceKey;
 use state::State;
 
+use super::environment::SeededRng;
 use crate::{
     catalog::CatalogEntry,
     ports::{
         Act, ActOutcome, BindOutcome, Binding, Bundle, Commit, CommitOutcome, Credential, Delete, DeleteOutcome, Lease,
-        ListQuery, OwnedObject, Page, Put, PutOutcome, Step, StepState, Store, StoreResult, UnbindOutcome,
+        ListQuery, OwnedObject, Page, Put, PutOutcome, Step, StepState, Store, StoreError, StoreResult, UnbindOutcome,
         WorkspaceBinding,
     },
     resource::{ProjectId, Resource, Uid},
@@ -26,7 +27,8 @@ use crate::{
 
 /// A store that lives as long as its process.
 pub struct MemoryStore {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
+    trouble: Option<SeededRng>,
 }
 
 impl Default for MemoryStore {
@@ -38,31 +40,40 @@ impl Default for MemoryStore {
 impl MemoryStore {
     /// An empty store of an installation.
     pub fn new(installation: &str) -> Self {
-        Self { state: Mutex::new(State::new(installation)) }
+        Self { state: Arc::new(Mutex::new(State::new(installation))), trouble: None }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The same store through a connection that breaks now and then, before anything is done: one call in forty.
+    #[must_use]
+    pub fn shaky(&self, seed: u64) -> Self {
+        Self { state: self.state.clone(), trouble: Some(SeededRng::new(seed)) }
+    }
+
+    fn state(&self) -> StoreResult<MutexGuard<'_, State>> {
+        if self.trouble.as_ref().is_some_and(|dice| dice.one_in(40)) {
+            return Err(StoreError::Unavailable("an injected outage".to_owned()));
+        }
+        Ok(self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 #[async_trait]
 impl Store for MemoryStore {
     async fn get(&self, key: &ResourceKey) -> StoreResult<Option<Resource>> {
-        Ok(self.state().find(key).cloned())
+        Ok(self.state()?.find(key).cloned())
     }
 
     async fn get_many(&self, keys: &[ResourceKey]) -> StoreResult<Vec<Resource>> {
-        let state = self.state();
+        let state = self.state()?;
         Ok(keys.iter().filter_map(|key| state.find(key).cloned()).collect())
     }
 
     async fn list(&self, query: &ListQuery) -> StoreResult<Page> {
-        Ok(self.state().list(query))
+        Ok(self.state()?.list(query))
     }
 
     async fn count_children(&self, parent: &ResourceKey) -> StoreResult<i64> {
-        let state = self.state();
+        let state = self.state()?;
         let live = state.children(parent).filter(|child| !child.is_deleting()).count();
         Ok(i64::try_from(live).unwrap_or(i64::MAX))
     }
@@ -72,87 +83,87 @@ impl Store for MemoryStore {
     }
 
     async fn installation(&self) -> StoreResult<String> {
-        Ok(self.state().installation.clone())
+        Ok(self.state()?.installation.clone())
     }
 
     async fn put(&self, put: Put) -> StoreResult<PutOutcome> {
-        Ok(self.state().put(put))
+        Ok(self.state()?.put(put))
     }
 
     async fn delete(&self, delete: Delete) -> StoreResult<DeleteOutcome> {
-        Ok(self.state().delete(&delete))
+        Ok(self.state()?.delete(&delete))
     }
 
     async fn act(&self, act: Act) -> StoreResult<ActOutcome> {
-        Ok(self.state().act(&act))
+        Ok(self.state()?.act(&act))
     }
 
     async fn bind(&self, credential: Credential) -> StoreResult<BindOutcome> {
-        Ok(self.state().bind(credential))
+        Ok(self.state()?.bind(credential))
     }
 
     async fn credential(&self, workspace: &ResourceKey) -> StoreResult<Option<Credential>> {
-        let state = self.state();
+        let state = self.state()?;
         Ok(state.find(workspace).and_then(|row| state.credential(row.uid)).cloned())
     }
 
     async fn unbind(&self, workspace: &ResourceKey, force: bool) -> StoreResult<UnbindOutcome> {
-        Ok(self.state().unbind(workspace, force))
+        Ok(self.state()?.unbind(workspace, force))
     }
 
     async fn project_credentials(&self, project: &ProjectId) -> StoreResult<Vec<Credential>> {
-        Ok(self.state().credentials().into_iter().filter(|c| c.project == *project).collect())
+        Ok(self.state()?.credentials().into_iter().filter(|c| c.project == *project).collect())
     }
 
     async fn credentials(&self) -> StoreResult<Vec<Credential>> {
-        Ok(self.state().credentials())
+        Ok(self.state()?.credentials())
     }
 
     async fn reseal(&self, credential: &Credential, sealed: &str) -> StoreResult<bool> {
-        Ok(self.state().reseal(credential, sealed))
+        Ok(self.state()?.reseal(credential, sealed))
     }
 
     async fn workspaces(&self, binding: Option<Binding>) -> StoreResult<Vec<WorkspaceBinding>> {
-        Ok(self.state().workspaces(binding))
+        Ok(self.state()?.workspaces(binding))
     }
 
     async fn lease(&self, _owner: &str, ttl: Duration, limit: usize) -> StoreResult<Vec<Lease>> {
-        Ok(self.state().lease(ttl, limit))
+        Ok(self.state()?.lease(ttl, limit))
     }
 
     async fn renew(&self, lease: &Lease, ttl: Duration) -> StoreResult<bool> {
-        Ok(self.state().renew(lease, ttl))
+        Ok(self.state()?.renew(lease, ttl))
     }
 
     async fn release(&self, lease: &Lease) -> StoreResult<()> {
-        self.state().release(lease);
+        self.state()?.release(lease);
         Ok(())
     }
 
     async fn due(&self, lease: &Lease, limit: usize) -> StoreResult<Vec<Uid>> {
-        Ok(self.state().due(&lease.project, limit))
+        Ok(self.state()?.due(&lease.project, limit))
     }
 
     async fn next_due(&self, lease: &Lease) -> StoreResult<Option<Duration>> {
-        Ok(self.state().next_due(&lease.project))
+        Ok(self.state()?.next_due(&lease.project))
     }
 
     async fn project_uids(&self, project: &ProjectId) -> StoreResult<Vec<Uid>> {
-        Ok(self.state().project_uids(project))
+        Ok(self.state()?.project_uids(project))
     }
 
     async fn existing(&self, uids: &[Uid]) -> StoreResult<Vec<Uid>> {
-        let state = self.state();
+        let state = self.state()?;
         Ok(uids.iter().copied().filter(|uid| state.exists(*uid)).collect())
     }
 
     async fn removed(&self, uids: &[Uid]) -> StoreResult<Vec<Uid>> {
-        let state = self.state();
+        let state = self.state()?;
         Ok(uids.iter().copied().filter(|uid| state.was_removed(*uid)).collect())
     }
 
     async fn bundle(&self, uid: Uid) -> StoreResult<Option<Bundle>> {
-        Ok(self.state().bundle(uid))
+        Ok(self.state()?.bundle(uid))
     }
 
     async fn record_step(
@@ -162,7 +173,7 @@ impl Store for MemoryStore {
         generation: i64,
         step: &Step,
     ) -> StoreResult<Option<i64>> {
-        Ok(self.state().record_step(lease, resource, generation, step))
+        Ok(self.state()?.record_step(lease, resource, generation, step))
     }
 
     async fn finish_step(
@@ -173,54 +184,54 @@ impl Store for MemoryStore {
         action: Option<&str>,
         _error: Option<&str>,
     ) -> StoreResult<bool> {
-        Ok(self.state().finish_step(lease, id, state, action))
+        Ok(self.state()?.finish_step(lease, id, state, action))
     }
 
     async fn claim(&self, lease: &Lease, resource: Uid, holder: Uid) -> StoreResult<Option<bool>> {
-        Ok(self.state().claim(lease, resource, holder))
+        Ok(self.state()?.claim(lease, resource, holder))
     }
 
     async fn commit(&self, lease: &Lease, commit: Commit) -> StoreResult<CommitOutcome> {
-        Ok(self.state().commit(lease, &commit))
+        Ok(self.state()?.commit(lease, &commit))
     }
 
     async fn remove(&self, lease: &Lease, uid: Uid) -> StoreResult<CommitOutcome> {
-        Ok(self.state().remove(lease, uid))
+        Ok(self.state()?.remove(lease, uid))
     }
 
     async fn requeue(&self, lease: &Lease, uid: Uid, after: Duration) -> StoreResult<()> {
-        self.state().requeue(lease, uid, after);
+        self.state()?.requeue(lease, uid, after);
         Ok(())
     }
 
     async fn requeue_project(&self, project: &ProjectId) -> StoreResult<()> {
-        self.state().requeue_project(project);
+        self.state()?.requeue_project(project);
         Ok(())
     }
 
     async fn save_orphans(&self, lease: &Lease, orphans: &[OwnedObject]) -> StoreResult<bool> {
-        Ok(self.state().save_orphans(lease, orphans))
+        Ok(self.state()?.save_orphans(lease, orphans))
     }
 
     async fn orphans(&self) -> StoreResult<Vec<(ProjectId, OwnedObject)>> {
-        Ok(self.state().orphans())
+        Ok(self.state()?.orphans())
     }
 
     async fn prune(&self, older: Duration) -> StoreResult<()> {
-        self.state().prune(older);
+        self.state()?.prune(older);
         Ok(())
     }
 
     async fn catalog(&self) -> StoreResult<(i64, Vec<CatalogEntry>)> {
-        Ok(self.state().catalog.clone())
+        Ok(self.state()?.catalog.clone())
     }
 
     async fn catalog_version(&self) -> StoreResult<i64> {
-        Ok(self.state().catalog.0)
+        Ok(self.state()?.catalog.0)
     }
 
     async fn save_catalog(&self, expected: i64, entries: &[CatalogEntry]) -> StoreResult<Option<i64>> {
-        let catalog = &mut self.state().catalog;
+        let catalog = &mut self.state()?.catalog;
         if catalog.0 != expected {
             return Ok(None);
         }

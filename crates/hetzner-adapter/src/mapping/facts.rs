@@ -17,6 +17,9 @@ pub(crate) const EVER_ATTACHED: &str = "everAttached";
 /// A mark of an instance and of its boot volume: the server may have run, so that its disk may hold data.
 pub(crate) const EVER_STARTED: &str = "everStarted";
 
+/// A mark: the name of the block storage whose blocks the server's disk is.
+pub(crate) const BOOT_VOLUME: &str = "bootVolume";
+
 /// The provider's id of the server.
 pub(crate) const SERVER_ID: &str = "serverId";
 /// The provider's id of the volume.
@@ -39,6 +42,9 @@ pub(crate) const SHUTDOWN_SEQ: &str = "shutdownSeq";
 pub(crate) const SHUTDOWN_AT: &str = "shutdownAt";
 /// The power action that a reboot was sent for.
 pub(crate) const REBOOT_SEQ: &str = "rebootSeq";
+
+/// The provider's id of the last reboot of the server that is known: a later one is another.
+pub(crate) const LAST_REBOOT: &str = "lastRebootAction";
 
 /// The shared firewall that was removed on behalf of this resource.
 pub(crate) const RELEASED_FIREWALL: &str = "releasedFirewall";

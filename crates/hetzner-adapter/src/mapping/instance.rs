@@ -45,6 +45,40 @@ pub(super) fn boot_volume<'a>(context: &Context<'a>) -> Option<&'a Resource> {
     context.bundle().target(BOOT_VOLUME)?.resource.as_ref()
 }
 
+/// The same, if it is held: then the server's disk is its blocks.
+pub(super) fn disk<'a>(context: &Context<'a>) -> Option<&'a Resource> {
+    boot_volume(context).filter(|volume| volume.holder == Some(context.resource().uid))
+}
+
+/// Whether the server's disk may be the blocks of another volume than the one that is named now. Admission refuses
+/// to name another one, but a volume may become the server's disk at the very moment.
+fn boots_from_another(context: &Context<'_>) -> bool {
+    let Some(target) = context.bundle().target(BOOT_VOLUME) else { return true };
+    let made_from = context.resource().fact(facts::BOOT_VOLUME);
+    let is_other = made_from.is_some_and(|name| name != target.key.name);
+    let is_live = target.resource.as_ref().is_some_and(|volume| !volume.is_deleting());
+    is_other || is_live && disk(context).is_none()
+}
+
+/// What is said instead of what could lose the disk of a volume, or make nobody remember that it holds data.
+pub(super) fn wrong_volume(context: &Context<'_>) -> Planned {
+    let named = context.bundle().target(BOOT_VOLUME).map_or("none", |target| target.key.name.as_str());
+    let real = context.resource().fact(facts::BOOT_VOLUME).unwrap_or("another one");
+    let remedy = if context.resource().is_deleting() {
+        "The server is kept, because its disk may hold data; when that is not needed any more, delete the server at \
+         Hetzner Cloud."
+    } else {
+        "Set bootVolume.deviceRef back."
+    };
+    fail(
+        Reason::Unsupported,
+        format!(
+            "The instance names the boot volume `{named}`, but its server's disk belongs to the block storage `{real}`. \
+             {remedy}"
+        ),
+    )
+}
+
 // -- creating ---------------------------------------------------------------------------------------------------
 
 fn create(context: &Context<'_>) -> Checked<Planned> {
@@ -78,6 +112,7 @@ fn create(context: &Context<'_>) -> Checked<Planned> {
         (facts::USER_DATA, hash_of(spec.user_data.iter())),
         (facts::SSH_KEYS, hash_of(spec.ssh_keys.iter())),
         (facts::DEFAULT_IMAGE, image.defaulted.map_or(Value::Null, Value::String)),
+        (facts::BOOT_VOLUME, volume.key.name.clone().into()),
     ];
     let step = Call::CreateServer(Box::new(body))
         .step(name)
@@ -220,8 +255,11 @@ fn hash_of<'a>(texts: impl Iterator<Item = &'a String>) -> Value {
 
 fn keep(context: &Context<'_>, server: &Server) -> Checked<Planned> {
     let spec: InstanceSpec = context.spec()?;
-    let with_status =
-        |planned: Planned| planned.fact(facts::SERVER_ID, server.id.to_string()).status(power::status(context, server));
+    let with_status = |planned: Planned| {
+        power::with_last_reboot(planned, context, server)
+            .fact(facts::SERVER_ID, server.id.to_string())
+            .status(power::status(context, server))
+    };
     if power::is_busy(server) && context.is_converging() {
         return Ok(with_status(context.watch_server(server, Until::Settled)));
     }
@@ -285,9 +323,12 @@ fn delete(context: &Context<'_>, server: &Server) -> Planned {
         return context.watch_server(server, Until::Settled);
     }
     let started = |row: &Resource| row.marked(facts::EVER_STARTED);
-    let heir = boot_volume(context)
+    let disk = disk(context);
+    if started(context.resource()) && boots_from_another(context) {
+        return wrong_volume(context);
+    }
+    let heir = disk
         .filter(|volume| !volume.is_deleting() && (started(context.resource()) || started(volume)))
-        .filter(|volume| volume.holder == Some(context.resource().uid))
         // It has its disk already: this server came of a lost call, after the name was free again.
         .filter(|volume| volume.fact(facts::BACKING) != Some(facts::SERVER) || inherits(volume, server));
     match heir {
@@ -309,5 +350,5 @@ fn hand_over(context: &Context<'_>, server: &Server, volume: &Resource) -> Plann
         labels: naming::labels(context.installation(), volume, "hand_over"),
     };
     let inherits = [(facts::BACKING, facts::SERVER.into()), (facts::SERVER_ID, server.id.to_string().into())];
-    act(call.step(&server.name).mark(mark(volume, &inherits)))
+    act(call.step(&server.name).frees(&server.name).mark(mark(volume, &inherits)))
 }

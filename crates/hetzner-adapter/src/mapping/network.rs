@@ -7,8 +7,8 @@ use ipnet::Ipv4Net;
 use seca_api::{Kind, NetworkSpec};
 use serde_json::{Value, json};
 
-use super::{Checked, Context, Mapping, PlannedExt, act, facts, fail, map, settled, wait};
-use crate::{call::Call, executor::overlap};
+use super::{Checked, Context, Mapping, PlannedExt, act, facts, map, settled, wait};
+use crate::call::Call;
 
 /// See the module.
 pub(super) struct NetworkMapping;
@@ -46,24 +46,18 @@ fn alive(context: &Context<'_>, network: Option<&hcloud::Network>) -> Checked<Pl
             .status(status(&spec, None))
             .note(Reason::IPv6Unsupported, "Hetzner Cloud has no IPv6 networks, so nothing stands behind this one."));
     };
-    let is_any = asked.addr().is_unspecified();
+    let asked = asked.trunc();
     let Some(network) = network else {
-        return Ok(create(context, asked, is_any));
+        return Ok(create(context, asked));
     };
-    let real = network.ip_range;
-    let fits = if is_any { real.prefix_len() == asked.prefix_len() } else { real == asked.trunc() };
-    if !fits {
-        return Ok(change(context, network, &spec, asked.trunc()));
+    if network.ip_range != asked {
+        return Ok(change(context, network, &spec, asked));
     }
     let planned = settled().fact(facts::NETWORK_ID, network.id.to_string());
-    Ok(with_intent(planned.status(status(&spec, is_any.then_some(real))), &spec))
+    Ok(with_intent(planned.status(status(&spec, None)), &spec))
 }
 
-fn create(context: &Context<'_>, asked: Ipv4Net, is_any: bool) -> Planned {
-    let range = if is_any { free_block(context, asked.prefix_len()) } else { Some(asked.trunc()) };
-    let Some(ip_range) = range else {
-        return fail(Reason::AddressConflict, "No private block of this size is free; choose one yourself.");
-    };
+fn create(context: &Context<'_>, ip_range: Ipv4Net) -> Planned {
     let body = CreateNetwork {
         name: context.object_name(),
         ip_range,
@@ -73,13 +67,6 @@ fn create(context: &Context<'_>, asked: Ipv4Net, is_any: bool) -> Planned {
         expose_routes_to_vswitch: None,
     };
     act(Call::CreateNetwork(Box::new(body)).step(context.object_name()))
-}
-
-/// The first block of a size in 10.0.0.0/8 that overlaps no network of the project.
-fn free_block(context: &Context<'_>, prefix: u8) -> Option<Ipv4Net> {
-    let private: Ipv4Net = Ipv4Net::new_assert([10, 0, 0, 0].into(), 8);
-    let taken: Vec<Ipv4Net> = context.snapshot.networks.values().map(|network| network.ip_range).collect();
-    private.subnets(prefix.max(8)).ok()?.find(|block| !taken.iter().any(|other| overlap(*other, *block)))
 }
 
 /// The block was changed: extended where the provider can, replaced while nothing is in it.
@@ -109,7 +96,7 @@ fn with_intent(planned: Planned, spec: &NetworkSpec) -> Planned {
     planned.note(reason, format!("A Hetzner network has one IPv4 block; {kept} nothing."))
 }
 
-/// Repeats the specification; where that left the block open, with the block that was chosen.
+/// Repeats the specification, with the real block where that is another one.
 fn status(spec: &NetworkSpec, real: Option<Ipv4Net>) -> serde_json::Map<String, Value> {
     let mut cidr = json!(spec.cidr);
     if let Some(real) = real {

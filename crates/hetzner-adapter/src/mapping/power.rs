@@ -8,7 +8,7 @@ use hcloud_client::types::{Server, ServerStatus};
 use seca_api::{InstanceStatus, PowerState, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::{Context, act, facts, instance, map, mark};
+use super::{Context, PlannedExt, act, facts, instance, map, mark};
 use crate::{
     call::{Call, StepExt, Until, millis},
     snapshot::ObjectId,
@@ -72,10 +72,10 @@ pub(super) fn next(context: &Context<'_>, server: &Server) -> Next {
 
 fn power_on(context: &Context<'_>, server: &Server, completes: Option<i64>) -> Planned {
     let started = [(facts::EVER_STARTED, Value::Bool(true))];
-    let mut step = Call::Poweron { server: server.id }.step(&server.name).mark(mark(context.resource(), &started));
-    if let Some(volume) = instance::boot_volume(context) {
-        step = step.mark(mark(volume, &started));
-    }
+    // A volume that nobody marks would not inherit the disk, and one that is not the disk must not be marked.
+    let Some(volume) = instance::disk(context) else { return instance::wrong_volume(context) };
+    let step = Call::Poweron { server: server.id }.step(&server.name);
+    let step = step.mark(mark(context.resource(), &started)).mark(mark(volume, &started));
     act(match completes {
         Some(seq) => step.completes(seq),
         None => step,
@@ -106,13 +106,27 @@ fn restart(context: &Context<'_>, server: &Server) -> Planned {
     let seq = row.action.seq;
     let was_sent = row.facts.get(facts::REBOOT_SEQ).and_then(Value::as_i64) == Some(seq);
     let (server_id, issued_at) = (server.id, millis(context.now));
-    let after_action = context.snapshot.last_reboot(server.id);
+    let after_action = last_reboot(context, server);
     let call = if was_sent && context.bundle().attempts >= REBOOTS {
         Call::Reset { server: server_id, issued_at, after_action }
     } else {
         Call::Reboot { server: server_id, issued_at, after_action }
     };
     act(call.step(&server.name).mark(mark(row, &[(facts::REBOOT_SEQ, seq.into())])).completes(seq))
+}
+
+/// The last reboot that anybody knows of: the action list of the server has it among the new ones.
+fn last_reboot(context: &Context<'_>, server: &Server) -> Option<i64> {
+    let remembered = context.resource().facts.get(facts::LAST_REBOOT).and_then(Value::as_i64);
+    remembered.max(context.snapshot.last_reboot(server.id))
+}
+
+/// Remembers the last reboot beyond this process.
+pub(super) fn with_last_reboot(planned: Planned, context: &Context<'_>, server: &Server) -> Planned {
+    match last_reboot(context, server) {
+        Some(action) => planned.fact(facts::LAST_REBOOT, action),
+        None => planned,
+    }
 }
 
 /// The status members: the power, and since when it is so. None while it was never on.

@@ -182,6 +182,7 @@ impl Model {
                 self.firewalls.retain(|f| f.id != *firewall);
                 one(Change::Gone(ObjectId::Firewall(*firewall)))
             }
+            Call::Sweep { .. } => panic!("no plan of a resource sweeps"),
             Call::Read { object: ObjectId::Server(id), .. } => self.seen(*id),
             Call::Read { object, .. } => panic!("nothing of this model is under way: {object:?}"),
         }

@@ -75,10 +75,12 @@ impl Operation for Bind<'_> {
         let credential = self.0;
         let key = &credential.workspace;
         let Some(found) = tx.first(WORKSPACE, &key_args(key)).await? else { return Ok(BindOutcome::NotFound) };
-        if found.maybe_int(2)?.is_some() || found.text(0)? != credential.workspace_uid.to_string() {
+        let project = ProjectId(found.text(1)?);
+        // One that is being deleted may need a new token to get there, and nothing else.
+        let goes_elsewhere = found.maybe_int(2)?.is_some() && project != credential.project;
+        if goes_elsewhere || found.text(0)? != credential.workspace_uid.to_string() {
             return Ok(BindOutcome::NotFound);
         }
-        let project = ProjectId(found.text(1)?);
         let members = members(tx, &found, key).await?;
         if project != credential.project && count_touched(tx, &members).await? > 0 {
             return Ok(BindOutcome::OtherProject(project));

@@ -27,17 +27,19 @@ const ROW_TO_REMOVE: Sql = sql!("SELECT " columns " FROM resources r WHERE r.uid
 const CHILD: Sql = sql!("SELECT r.uid FROM resources r WHERE (" in_network ") OR (" in_workspace ") LIMIT 1");
 const UPDATE_FACTS: Sql = sql!("UPDATE resources SET facts = $2 WHERE uid = $1");
 const ADD_STEP: Sql = sql!(
-    "INSERT INTO steps (uid, project, generation, operation, target, step, state, created_at, updated_at) \
+    "INSERT INTO steps (uid, project, generation, operation, target, step, state, since, updated_at) \
      VALUES ($1, $2, $3, $4, $5, $6, 'intended', " now ", " now ") RETURNING id"
 );
 const FINISH_STEP: Sql = sql!(
-    "UPDATE steps SET state = $2, action = COALESCE($3, action), error = $4, updated_at = " now
-    " WHERE id = $1 AND project = $5"
+    "UPDATE steps SET since = CASE WHEN $2 = 'unknown' AND state <> 'unknown' THEN " now " ELSE since END, \
+     state = $2, action = COALESCE($3, action), error = $4, updated_at = " now " WHERE id = $1 AND project = $5"
 );
+/// What took effect ends a row of retries.
+const END_RETRIES: Sql = sql!("UPDATE work SET attempts = 0 WHERE uid = (SELECT uid FROM steps WHERE id = $1)");
 const HOLD: Sql = sql!("UPDATE resources SET holder = $2 WHERE uid = $1");
 /// A row that was woken since it was looked at, or that has a newer generation, stays due.
 const SCHEDULE: Sql = sql!(
-    "UPDATE work SET attempts = $2, \
+    "UPDATE work SET attempts = CASE WHEN $3 = 1 AND wakes = $4 THEN $2 ELSE attempts END, \
      next_run_at = CASE WHEN $3 = 1 AND wakes = $4 THEN " now " + $5 \
      WHEN next_run_at <= " now " THEN next_run_at ELSE " now " END WHERE uid = $1"
 );
@@ -56,10 +58,14 @@ const ADD_ORPHANS: Sql = sql!(
     "INSERT INTO orphans (project, position, object) SELECT $1, CAST(j.value->>0 AS BIGINT), j.value->>1 FROM " (rows 2)
 );
 const ORPHANS: Sql = sql!("SELECT project, object FROM orphans ORDER BY project, position");
-const PRUNE_STEPS: Sql = sql!(
-    "DELETE FROM steps WHERE uid IN (SELECT uid FROM tombstones WHERE removed_at < " now " - $1)"
+/// Each statement has a time of its own, so the second one is told what the first one found.
+const PRUNE_TOMBSTONES: Sql = sql!("DELETE FROM tombstones WHERE removed_at < " now " - $1 RETURNING uid");
+const PRUNE_STEPS: Sql = sql!("DELETE FROM steps WHERE uid IN " (list 1));
+/// The last step of a resource stays: it tells that something may exist at the provider.
+const PRUNE_FAILED: Sql = sql!(
+    "DELETE FROM steps WHERE state = 'failed' AND updated_at < " now " - $1 \
+     AND EXISTS (SELECT 1 FROM steps later WHERE later.uid = steps.uid AND later.id > steps.id)"
 );
-const PRUNE_TOMBSTONES: Sql = sql!("DELETE FROM tombstones WHERE removed_at < " now " - $1");
 const CATALOG: Sql = sql!("SELECT version, entries FROM catalog");
 const CATALOG_VERSION: Sql = sql!("SELECT version FROM catalog");
 const SAVE_CATALOG: Sql =
@@ -123,6 +129,9 @@ impl Operation for FinishStep<'_> {
         }
         let args = args![self.id, self.state.as_str(), self.action, self.error, &self.lease.project];
         tx.execute(FINISH_STEP, &args).await?;
+        if self.state == StepState::Done {
+            tx.execute(END_RETRIES, &args![self.id]).await?;
+        }
         Ok(true)
     }
 }
@@ -269,8 +278,11 @@ impl Operation for Prune {
     type Output = ();
 
     async fn run(&self, tx: &mut Tx) -> Result<(), Fault> {
-        tx.execute(PRUNE_STEPS, &args![self.0]).await?;
-        tx.execute(PRUNE_TOMBSTONES, &args![self.0]).await?;
+        let gone = row::uids(&tx.fetch(PRUNE_TOMBSTONES, &args![self.0]).await?)?;
+        if !gone.is_empty() {
+            tx.execute(PRUNE_STEPS, &[list(&gone)]).await?;
+        }
+        tx.execute(PRUNE_FAILED, &args![self.0]).await?;
         Ok(())
     }
 }

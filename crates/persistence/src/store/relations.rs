@@ -65,7 +65,7 @@ const RELATIONS: Sql = sql!(
     " FROM resources r WHERE " in_network
 );
 const OPEN_STEPS: Sql = sql!(
-    "SELECT id, generation, step, state, action, " now " - created_at FROM steps \
+    "SELECT id, generation, step, state, action, " now " - since FROM steps \
      WHERE uid = $1 AND state NOT IN ('done', 'failed') ORDER BY id"
 );
 

@@ -130,3 +130,20 @@ pub async fn a_token_of_a_former_life_cannot_be_bound(world: &World) {
     assert_eq!(bind(world, &ws.key, "p").await, BindOutcome::NotFound);
     assert_eq!(world.store.credentials().await.unwrap(), []);
 }
+
+pub async fn what_is_being_deleted_takes_a_new_token_of_its_project_alone(world: &World) {
+    let (ws, lease) = world.bound("p").await;
+    let volume = world.create(&key(Kind::BlockStorage, "b")).await;
+    world.mark_deleted(&volume.key).await;
+    world.mark_deleted(&ws.key).await;
+    world.settle(&lease).await;
+    let renewed = Credential { sealed: "enc:renewed".to_owned(), ..world.credential(&ws, "p") };
+    assert_eq!(world.store.bind(renewed.clone()).await.unwrap(), BindOutcome::Done);
+    assert_eq!(world.store.credential(&ws.key).await.unwrap(), Some(renewed.clone()));
+    assert_eq!(sorted(world.due(&lease).await), [ws.uid, volume.uid], "they go on");
+    assert_eq!(bind(world, &ws.key, "q").await, BindOutcome::NotFound);
+    assert_eq!(world.read(&volume.key).await.project, project("p"));
+    // Also when the former token was removed on purpose.
+    assert_eq!(world.store.unbind(&ws.key, true).await.unwrap(), UnbindOutcome::Done);
+    assert_eq!(world.store.bind(renewed).await.unwrap(), BindOutcome::Done);
+}

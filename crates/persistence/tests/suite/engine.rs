@@ -307,6 +307,41 @@ pub async fn steps_and_tombstones_are_kept_for_their_time(world: &World) {
     assert_eq!(world.store.bundle(stays.uid).await.unwrap().unwrap().open_steps.len(), 1);
 }
 
+pub async fn failed_steps_go_after_their_time_but_the_last_one(world: &World) {
+    let (ws, lease) = world.bound("p").await;
+    let volume = world.create(&key(Kind::BlockStorage, "b")).await;
+    let touch = async |state| {
+        let id = world.store.record_step(&lease, volume.uid, 1, &step("create_volume", &[])).await.unwrap().unwrap();
+        assert!(world.store.finish_step(&lease, id, state, None, None).await.unwrap());
+        id
+    };
+    let prune = async |older: u64| {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        world.store.prune(Duration::from_millis(older)).await.unwrap();
+    };
+    let open = async || {
+        let bundle = world.store.bundle(volume.uid).await.unwrap().unwrap();
+        bundle.open_steps.iter().map(|open| open.id).collect::<Vec<_>>()
+    };
+    // What was pruned cannot be opened again, which tells whether it is there.
+    let (first, second) = (touch(StepState::Failed).await, touch(StepState::Unknown).await);
+    let last = touch(StepState::Failed).await;
+    prune(3_600_000).await;
+    world.store.finish_step(&lease, first, StepState::Unknown, None, None).await.unwrap();
+    assert_eq!(open().await, [first, second], "not yet");
+    world.store.finish_step(&lease, first, StepState::Failed, None, None).await.unwrap();
+    prune(1).await;
+    for id in [first, last] {
+        world.store.finish_step(&lease, id, StepState::Unknown, None, None).await.unwrap();
+    }
+    assert_eq!(open().await, [second, last]);
+    for id in [second, last] {
+        world.store.finish_step(&lease, id, StepState::Failed, None, None).await.unwrap();
+    }
+    prune(1).await;
+    assert_eq!(world.store.unbind(&ws.key, false).await.unwrap(), UnbindOutcome::InUse(1), "it was touched");
+}
+
 pub async fn the_catalogue_is_replaced_by_compare_and_set(world: &World) {
     let entry = |name: &str| CatalogEntry {
         kind: Kind::InstanceSku,

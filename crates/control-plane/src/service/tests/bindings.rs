@@ -128,3 +128,29 @@ async fn a_workspace_that_is_being_deleted_is_not_bound() {
     let refused = bindings.bind(&workspace, request("p1", None)).await;
     assert!(matches!(refused, Err(Refusal::Conflict(why)) if why.contains("being deleted")));
 }
+
+/// Finds one project, whatever the token.
+struct Always(&'static str);
+
+#[async_trait]
+impl ProjectFinder for Always {
+    async fn find_project(&self, _: &Access, _: &str, _: &ProjectId) -> Result<ProjectId, BindError> {
+        Ok(ProjectId(self.0.to_owned()))
+    }
+}
+
+#[tokio::test]
+async fn a_workspace_that_is_being_deleted_takes_a_new_token_of_its_project_alone() {
+    let world = empty_world();
+    let with_finder = |project| Bindings { finder: Arc::new(Always(project)), ..bindings(&world) };
+    let workspace = key(Kind::Workspace, "w");
+    world.create(Kind::Workspace, "w", json!({})).await;
+    with_finder("p1").bind(&workspace, request("dead", None)).await.unwrap();
+    world.delete(&workspace).await.unwrap();
+    let refused = with_finder("p2").bind(&workspace, request("new", None)).await;
+    assert!(matches!(refused, Err(Refusal::Conflict(why)) if why.contains("another project than p1")));
+    let sealed = async || world.store.credential(&workspace).await.unwrap().unwrap().sealed;
+    let before = sealed().await;
+    with_finder("p1").bind(&workspace, request("new", None)).await.unwrap();
+    assert_ne!(sealed().await, before);
+}

@@ -159,6 +159,30 @@ async fn networks() {
 }
 
 #[tokio::test]
+async fn the_boot_volume_of_an_existing_server_stays() {
+    let world = world().await;
+    let (disk, own) = (key(Kind::BlockStorage, "disk"), key(Kind::Instance, "i"));
+    for name in ["other", "third"] {
+        world.create(Kind::BlockStorage, name, volume(20)).await;
+    }
+    let boot = |name: &str| with(instance(), "/spec/bootVolume/deviceRef", json!(name));
+    // Nothing was booted yet: it may change its mind.
+    world.create(Kind::Instance, "i", boot("block-storages/third")).await;
+    world.put(&own, boot("block-storages/disk")).await.unwrap();
+    world.claim(&disk, &own).await;
+    let found = world.violations(Kind::Instance, "i", boot("block-storages/other")).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].pointer, "/spec/bootVolume/deviceRef");
+    for words in ["storage other", "boots from disk", "not supported yet", "keep disk"] {
+        assert!(found[0].rule.contains(words), "{found:?}");
+    }
+    // Another spelling is no change, and neither is a change of something else.
+    for name in ["disk", "workspaces/w/block-storages/disk"] {
+        world.put(&own, with(boot(name), "/labels", json!({"a": name.len().to_string()}))).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_network_in_use_can_only_grow() {
     let world = world().await;
     let key = key(Kind::Network, "net");

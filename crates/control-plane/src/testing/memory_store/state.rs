@@ -274,10 +274,11 @@ impl State {
 
     pub(super) fn bind(&mut self, credential: Credential) -> BindOutcome {
         let Some(workspace) = self.find(&credential.workspace) else { return BindOutcome::NotFound };
-        if workspace.is_deleting() || workspace.uid != credential.workspace_uid {
+        let moves = workspace.project != credential.project;
+        // One that is being deleted may need a new token to get there, and nothing else.
+        if workspace.is_deleting() && moves || workspace.uid != credential.workspace_uid {
             return BindOutcome::NotFound;
         }
-        let moves = workspace.project != credential.project;
         let members = self.members(&credential.workspace);
         if moves && self.count_touched(&members) > 0 {
             return BindOutcome::OtherProject(workspace.project.clone());

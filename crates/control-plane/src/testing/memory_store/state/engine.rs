@@ -178,9 +178,18 @@ impl State {
         action: Option<&str>,
     ) -> bool {
         let held = self.holds(lease);
-        if let Some(recorded) = self.steps.iter_mut().find(|s| s.step.id == id).filter(|_| held) {
-            recorded.step.state = state;
-            recorded.step.action = action.map(str::to_owned).or(recorded.step.action.take());
+        let now = self.now();
+        let Some(recorded) = self.steps.iter_mut().find(|s| s.step.id == id).filter(|_| held) else { return held };
+        if state == StepState::Unknown && recorded.step.state != StepState::Unknown {
+            recorded.at = now;
+        }
+        recorded.step.state = state;
+        recorded.step.action = action.map(str::to_owned).or(recorded.step.action.take());
+        let uid = recorded.step.resource;
+        if state == StepState::Done
+            && let Some(work) = self.work.get_mut(&uid)
+        {
+            work.attempts = 0;
         }
         held
     }
@@ -217,8 +226,8 @@ impl State {
         let resource = row.resource.clone();
         let newest = resource.generation == commit.generation && resource.action.seq == commit.action_seq;
         if let Some(work) = self.work.get_mut(&commit.uid) {
-            work.attempts = commit.attempts;
             if newest && work.wakes == commit.wake {
+                work.attempts = commit.attempts;
                 work.next = commit.next.map(|after| now + after);
             } else {
                 work.next = Some(work.next.map_or(now, |next| next.min(now)));
@@ -297,7 +306,12 @@ impl State {
     pub(in super::super) fn prune(&mut self, older: Duration) {
         let Some(before) = self.now().checked_sub(older) else { return };
         let gone: BTreeSet<Uid> = self.tombstones.iter().filter(|(_, at)| **at < before).map(|(uid, _)| *uid).collect();
-        self.steps.retain(|s| !gone.contains(&s.step.resource));
+        let last: BTreeMap<Uid, i64> = self.steps.iter().map(|s| (s.step.resource, s.step.id)).collect();
+        self.steps.retain(|s| {
+            let is_last = last.get(&s.step.resource) == Some(&s.step.id);
+            let is_over = s.step.state == StepState::Failed && s.at < before && !is_last;
+            !gone.contains(&s.step.resource) && !is_over
+        });
         self.tombstones.retain(|uid, _| !gone.contains(uid));
     }
 }

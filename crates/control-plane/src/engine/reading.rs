@@ -1,0 +1,205 @@
+//! What a project is read with and when: its token, its lists, the catalogue. Lists are read in tasks of their own,
+//! so that answers, deletions, the lease and a shutdown never wait for them.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use tokio::{task::JoinSet, time::Instant};
+use tracing::warn;
+
+use super::{
+    backoff,
+    project::{Project, Standing},
+};
+use crate::{
+    ports::{Access, CloudError, CloudProvider, Note, SealContext, StoreResult},
+    reason::Reason,
+};
+
+/// How long credentials are believed before they are read again.
+const CREDENTIALS_FRESH: Duration = Duration::from_millis(500);
+/// How long the first work of a project waits for the first catalogue.
+const CATALOG_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The state of reading one project.
+pub(super) struct Reading<S> {
+    access: Option<Arc<Access>>,
+    /// The sealed form of the token in use.
+    sealed: Option<String>,
+    access_read: Option<Instant>,
+    /// Tokens that the provider rejected, sealed: another one of the project is tried before them.
+    rejected: BTreeSet<String>,
+    /// The lists that are being read.
+    pub(super) observing: JoinSet<Result<S, CloudError>>,
+    /// The provider said no to reading the project: not before this, and meanwhile this is the reason.
+    blocked: Option<(Instant, Note)>,
+    failures: u32,
+    resync_at: Instant,
+    begun: Instant,
+    catalog_at: Instant,
+}
+
+impl<S: Send + 'static> Reading<S> {
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            access: None,
+            sealed: None,
+            access_read: None,
+            rejected: BTreeSet::new(),
+            observing: JoinSet::new(),
+            blocked: None,
+            failures: 0,
+            resync_at: now,
+            begun: now,
+            catalog_at: now,
+        }
+    }
+
+    /// The token as it was last read.
+    pub(super) fn current(&self) -> Option<Arc<Access>> {
+        self.access.clone()
+    }
+
+    /// For how long the project is not read again, and why.
+    pub(super) fn blocked(&self) -> Option<(Duration, Note)> {
+        let (until, note) = self.blocked.as_ref()?;
+        let left = until.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then(|| (left.max(Duration::from_millis(50)), note.clone()))
+    }
+}
+
+impl<P: CloudProvider> Project<P> {
+    /// Starts what is to be read now. False while nothing can be decided before it is there.
+    pub(super) async fn read(&mut self) -> StoreResult<bool> {
+        let Some(access) = self.access().await? else { return Ok(true) };
+        self.read_catalog_if_due(&access);
+        let is_resync = Instant::now() >= self.reading.resync_at;
+        let wanted = self.snapshot.is_none() || is_resync;
+        if wanted && self.reading.observing.is_empty() && self.reading.blocked().is_none() {
+            self.schedule_resync();
+            let (shared, access) = (self.shared.clone(), access.clone());
+            self.reading.observing.spawn(async move { shared.provider.observe(&access).await });
+        }
+        // Clients name SKUs and images by the catalogue, so that the first one comes before the first workspace.
+        let has_catalog = self.shared.catalog.load().version > 0 || self.reading.begun.elapsed() > CATALOG_PATIENCE;
+        let is_reading = self.snapshot.is_none() && !self.reading.observing.is_empty();
+        Ok(has_catalog && !is_reading)
+    }
+
+    /// The lists came, or did not.
+    pub(super) async fn observed(&mut self, read: Result<P::Snapshot, CloudError>) -> StoreResult<Standing> {
+        let shared = self.shared.clone();
+        match read {
+            Ok(snapshot) => {
+                let is_first = self.snapshot.replace(snapshot).is_none();
+                self.reading.blocked = None;
+                self.reading.failures = 0;
+                if !is_first {
+                    shared.store.requeue_project(&self.lease.project).await?;
+                    shared.store.prune(STEPS_KEPT).await?;
+                    if let (true, Some(access)) = (shared.settings.catalog_refresh.is_zero(), self.reading.current()) {
+                        self.read_catalog(&access, true);
+                    }
+                }
+                self.sweep().await
+            }
+            Err(error) => {
+                warn!(%error, seca.project = %self.lease.project, "the project could not be read");
+                let reading = &mut self.reading;
+                let jitter = backoff::transient(reading.failures, shared.rng.as_ref());
+                reading.failures = reading.failures.saturating_add(1);
+                let is_credential =
+                    matches!(error.note.reason, Reason::CredentialRejected | Reason::CredentialReadOnly);
+                let has_another = is_credential && reading.sealed.take().is_some_and(|s| reading.rejected.insert(s));
+                let wait = if has_another { jitter } else { error.after.unwrap_or(jitter) };
+                reading.blocked = Some((Instant::now() + wait, error.note));
+                if is_credential {
+                    // What is known of the project cannot be kept up: everything in it says so.
+                    self.snapshot = None;
+                    self.reading.access_read = None;
+                    shared.store.requeue_project(&self.lease.project).await?;
+                }
+                Ok(Standing::Held)
+            }
+        }
+    }
+
+    /// The newest credential of the project that opens and was not rejected.
+    pub(super) async fn access(&mut self) -> StoreResult<Option<Arc<Access>>> {
+        // Only a token is remembered: of one that is missing nobody would say that it is there by now.
+        let is_fresh = self.reading.access_read.is_some_and(|at| at.elapsed() < CREDENTIALS_FRESH);
+        if is_fresh && self.reading.access.is_some() {
+            return Ok(self.reading.current());
+        }
+        let mut credentials = self.shared.store.project_credentials(&self.lease.project).await?;
+        let rejected = &mut self.reading.rejected;
+        rejected.retain(|sealed| credentials.iter().any(|c| c.sealed == *sealed));
+        if credentials.iter().all(|c| rejected.contains(&c.sealed)) {
+            rejected.clear();
+        }
+        credentials.retain(|c| !rejected.contains(&c.sealed));
+        self.reading.access = None;
+        for credential in credentials {
+            let workspace = &credential.workspace;
+            let context = SealContext {
+                tenant: workspace.tenant.clone(),
+                region: workspace.region.clone(),
+                workspace: workspace.name.clone(),
+                provider: "hetzner".to_owned(),
+            };
+            let endpoint = match credential.endpoint.as_deref().map(str::parse) {
+                None => self.shared.settings.default_endpoint.clone(),
+                Some(Ok(url)) => url,
+                Some(Err(_)) => continue,
+            };
+            match self.shared.vault.open(&credential.sealed, &context) {
+                Ok(token) => {
+                    let access = Access { project: self.lease.project.clone(), endpoint, token };
+                    self.reading.access = Some(Arc::new(access));
+                    self.reading.sealed = Some(credential.sealed);
+                    break;
+                }
+                Err(error) => warn!(%error, seca.workspace = %workspace, "a token could not be opened"),
+            }
+        }
+        self.reading.access_read = Some(Instant::now());
+        Ok(self.reading.current())
+    }
+
+    pub(super) fn schedule_resync(&mut self) {
+        let interval = self.shared.settings.resync_interval;
+        self.reading.resync_at = Instant::now() + interval.mul_f64(0.9 + 0.2 * self.shared.rng.fraction());
+    }
+
+    fn read_catalog_if_due(&mut self, access: &Arc<Access>) {
+        let now = Instant::now();
+        if now < self.reading.catalog_at {
+            return;
+        }
+        let interval = self.shared.settings.catalog_refresh;
+        // With an interval of zero, resyncs do it; until there is a catalogue at all, soon again.
+        self.reading.catalog_at = now
+            + match self.shared.catalog.load().version {
+                0 => super::catalog::FIRST_RETRY,
+                _ if interval.is_zero() => self.shared.settings.resync_interval,
+                _ => interval,
+            };
+        self.read_catalog(access, false);
+    }
+
+    fn read_catalog(&mut self, access: &Arc<Access>, resync: bool) {
+        let (shared, access, wake) = (self.shared.clone(), access.clone(), self.wake.clone());
+        while self.background.try_join_next().is_some() {}
+        self.background.spawn(async move {
+            let (store, cache, settings) = (shared.store.as_ref(), &shared.catalog, &shared.settings);
+            let refreshed = shared.keeper.refresh(shared.provider.as_ref(), &access, store, cache, settings, resync);
+            if let Err(error) = refreshed.await {
+                warn!(%error, "the catalogue could not be kept");
+            }
+            wake.notify_one();
+        });
+    }
+}
+
+/// How long steps and tombstones outlive their resource.
+const STEPS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
