@@ -364,8 +364,10 @@ fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Option<T> {
     choices.iter().find(|(word, _)| *word == text.trim()).map(|(_, choice)| *choice)
 }
 
+/// A region that this release knows of. Looked up here and not only in the catalogue, which is in the database.
 fn region(text: &str) -> Option<String> {
-    seca_api::RegionName::parse(text.trim()).ok().map(|name| name.into_string())
+    let name = text.trim();
+    hetzner_adapter::catalog::fallback().into_iter().map(|entry| entry.region).find(|region| region == name)
 }
 
 /// `name[:strict|late][:conformance]`, comma-separated; the suffixes in any order, each once.

@@ -53,6 +53,17 @@ fn the_defaults_are_those_of_the_documentation() {
 }
 
 #[test]
+fn the_rule_for_regions_names_all_that_this_release_knows_of() {
+    let problems = environment(&[("SECA_DEFAULT_REGION", "nowhere")]).err().unwrap_or_default().concat();
+    let regions: Vec<_> = hetzner_adapter::catalog::fallback().into_iter().map(|entry| entry.region).collect();
+    assert!(regions.len() > 5, "{regions:?}");
+    for region in regions {
+        assert!(problems.contains(&region), "{region} is not in: {problems}");
+        assert!(environment(&[("SECA_DEFAULT_REGION", &region)]).is_ok(), "{region}");
+    }
+}
+
+#[test]
 fn what_is_required_is_asked_for_all_at_once() {
     let problems = sentences(serve(&Settings::default()).err().unwrap_or_default());
     let names: Vec<_> =
@@ -87,6 +98,7 @@ fn a_wrong_setting_is_one_sentence_with_the_variable_the_rule_and_an_example() {
         ("SECA_REFERENCE_POLICY", "lax"),
         ("SECA_CONFORMANCE_MODE", "maybe"),
         ("SECA_DEFAULT_REGION", "Falkenstein 1"),
+        ("SECA_DEFAULT_REGION", "nowhere"),
         ("HCLOUD_ENDPOINT", "api.hetzner.cloud"),
         ("HETZNER_CLOUD_API_URL", "ftp://api.hetzner.cloud"),
         ("HCLOUD_HETZNER_ENDPOINT", "nonsense"),

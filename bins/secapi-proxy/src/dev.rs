@@ -67,7 +67,7 @@ pub(crate) async fn run(arguments: DevArgs) -> anyhow::Result<()> {
     let found = folder.path("ready.json");
     ready.write(Some(&found))?;
     ready.write(arguments.ready_file.as_deref())?;
-    print!("{}", guide::text(&ready, &arguments.dir));
+    print!("{}", guide::text(&ready, &std::path::absolute(&arguments.dir)?, first_tenant(&arguments.tenants)));
     let result = tokio::select! {
         () = signals.next() => Ok(()),
         () = proxy.failed() => Err(anyhow::anyhow!("a part of the proxy ended that must not; see the log")),
@@ -98,6 +98,11 @@ fn settings(arguments: &DevArgs, folder: &Folder, simulator: SocketAddr) -> Sett
     ];
     values.extend(arguments.public_base_url.clone().map(|url| (Setting::PublicBaseUrl, url)));
     Settings::of(values)
+}
+
+/// The name of the first tenant of a list that was read before.
+fn first_tenant(tenants: &str) -> &str {
+    tenants.split([',', ':']).next().unwrap_or_default().trim()
 }
 
 /// In a URL, a percent sign and a question mark mean something else than in a path.

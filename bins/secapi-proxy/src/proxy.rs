@@ -77,7 +77,7 @@ impl Proxy {
                 default_region: config.default_region.clone(),
                 public_base_url: config.public_base_url.clone(),
                 signing_key: config.keys.derive("skip tokens of lists"),
-                served: kinds::served().iter().chain(kinds::catalog::KINDS).copied().collect(),
+                served: kinds::served().to_vec(),
                 ids: shared.ids.clone(),
                 limits: Limits::default(),
             },

@@ -108,7 +108,7 @@ settings! {
     ConformanceMode { ["SECA_CONFORMANCE_MODE"], "conformance_mode", false, "false",
         "true or false (also 1, yes, on, 0, no, off): what holds for a tenant that says nothing of it", "false" }
     DefaultRegion { ["SECA_DEFAULT_REGION"], "default_region", false, "fsn1",
-        "the name of a region: lower-case letters, digits and hyphens", "fsn1" }
+        "one of the regions ash, fsn1, hel1, hil, nbg1 and sin", "fsn1" }
     ProviderEndpoint { ["HCLOUD_ENDPOINT", "HETZNER_CLOUD_API_URL"], "hcloud_endpoint", false, "https://api.hetzner.cloud/v1",
         "the http or https base URL of the Hetzner Cloud API, version included", "https://api.hetzner.cloud/v1" }
     PrimaryEndpoint { ["HCLOUD_HETZNER_ENDPOINT", "HETZNER_PRIMARY_API_URL"], "hcloud_hetzner_endpoint", false, "not used",

@@ -139,6 +139,24 @@ async fn it_is_ready_at_once_and_the_printed_commands_work_in_order_and_with_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn with_a_relative_folder_and_other_tenants_the_printed_commands_work_from_anywhere() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = command(Path::new("it"), &["--listen", "127.0.0.1:0", "--tenants", "acme:late,other"]);
+    let mut process = Process::start("dev", home.path(), command.current_dir(home.path()));
+    read_ready(&mut process, &home.path().join("it/ready.json")).await;
+    let guide = until("the guide", PATIENCE, async || Some(process.stdout()).filter(|t| t.contains("Ctrl-C"))).await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let commands: Vec<_> = guide.lines().filter(|line| line.starts_with("curl ")).collect();
+    assert_eq!(commands.len(), 6, "{guide}");
+    for line in commands {
+        let (status, body) = paste(&format!("cd {} && {line}", elsewhere.path().display()), home.path());
+        assert!([200, 201].contains(&status), "{status} {line}\n{body}");
+    }
+    process.signal("INT");
+    assert_eq!(process.wait(PATIENCE).await, Some(0), "{}", process.output());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn its_secrets_are_made_once_and_belong_to_their_owner() {
     let home = tempfile::tempdir().unwrap();
     let secrets = |folder: &Path| {

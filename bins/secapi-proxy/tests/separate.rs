@@ -7,7 +7,7 @@ mod common;
 use std::process::Command;
 
 use common::{
-    PATIENCE, binary, life,
+    PATIENCE, binary, http, life,
     process::Process,
     proxy::{ADMIN_TOKEN, BEARER, KEY, OTHER_KEY, Proxy, REGION, Setup, TENANT},
     sim::Sim,
@@ -219,9 +219,46 @@ fn a_default_region_that_is_not_served_is_refused_with_the_list() {
     let folder = tempfile::tempdir().unwrap();
     let setup = Setup::new(folder.path(), UNUSED).with("SECA_DEFAULT_REGION", "mars");
     let (code, output) = setup.run(&["serve"]);
-    assert!(matches!(code, Some(1 | 2)), "{output}");
+    assert_eq!(code, Some(2), "{output}");
+    assert_eq!(output.lines().count(), 1, "{output}");
     for part in ["SECA_DEFAULT_REGION", "mars", "fsn1", "for example"] {
         assert!(output.contains(part), "{output}");
+    }
+    assert!(!folder.path().join("secapi.db").exists(), "the database was opened");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_provider_decides_is_read_only_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let proxy = Setup::new(folder.path(), UNUSED).serve().await;
+    let paths = [
+        "seca.region/v1/regions/fsn1".to_owned(),
+        format!("seca.compute/v1/tenants/{TENANT}/skus/cx23"),
+        format!("seca.storage/v1/tenants/{TENANT}/skus/hcloud-volume"),
+        format!("seca.network/v1/tenants/{TENANT}/skus/hcloud-network"),
+        format!("seca.storage/v1/tenants/{TENANT}/images/ubuntu-24.04"),
+    ];
+    for path in paths {
+        for method in [reqwest::Method::PUT, reqwest::Method::DELETE] {
+            let request = http().request(method.clone(), format!("{}/providers/{path}", proxy.public));
+            let answer = request.bearer_auth(BEARER).json(&json!({"spec": {}})).send().await.unwrap();
+            let allow = answer.headers().get("allow").map(|value| value.to_str().unwrap().to_owned());
+            assert_eq!((answer.status().as_u16(), allow.as_deref()), (405, Some("GET")), "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workspace_without_a_binding_is_told_from_one_that_does_not_exist() {
+    let folder = tempfile::tempdir().unwrap();
+    let proxy = Setup::new(folder.path(), UNUSED).serve().await;
+    unbound_workspace(&proxy.client().await, "there").await;
+    for (workspace, words, others) in [("there", "is not bound", "does not exist"), ("none", "does not exist", "bound")] {
+        let url = format!("{}/admin/v1/tenants/{TENANT}/workspaces/{workspace}/providers/hetzner", proxy.admin);
+        let answer = http().get(url).query(&[("region", REGION)]).bearer_auth(ADMIN_TOKEN).send().await.unwrap();
+        assert_eq!(answer.status(), 404);
+        let text = answer.text().await.unwrap();
+        assert!(text.contains(words) && !text.contains(others), "{text}");
     }
 }
 

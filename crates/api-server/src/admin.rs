@@ -150,7 +150,15 @@ impl Admin {
                 self.bindings.unbind(&key, force).await.map_err(refused)?;
                 Ok(answer(StatusCode::ACCEPTED, &json!({ "status": "accepted" })))
             }
-            _ => self.bindings.get(&key).await.map(|view| answer(StatusCode::OK, &json!(view))).map_err(refused),
+            _ => match self.bindings.find(&key).await.map_err(refused)? {
+                Some(view) => Ok(answer(StatusCode::OK, &json!(view))),
+                None => Err(Failure::new(
+                    ProblemKind::NotFound,
+                    format!(
+                        "{key} is not bound to a Hetzner Cloud project; bind it with a PUT of {{\"apiToken\": \"…\"}} to this path"
+                    ),
+                )),
+            },
         }
     }
 

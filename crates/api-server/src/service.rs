@@ -80,7 +80,7 @@ impl Service for ControlPlane {
 #[expect(missing_docs, reason = "documented on Bindings, whose shape this is")]
 pub trait BindingService: Send + Sync + 'static {
     async fn bind(&self, workspace: &ResourceKey, request: BindRequest) -> Result<(), Refusal>;
-    async fn get(&self, workspace: &ResourceKey) -> Result<BindingView, Refusal>;
+    async fn find(&self, workspace: &ResourceKey) -> Result<Option<BindingView>, Refusal>;
     async fn unbind(&self, workspace: &ResourceKey, force: bool) -> Result<(), Refusal>;
     async fn workspaces(&self, binding: Option<Binding>) -> Result<Vec<WorkspaceView>, Refusal>;
     async fn orphans(&self) -> Result<Vec<(ProjectId, OwnedObject)>, Refusal>;
@@ -92,8 +92,8 @@ impl BindingService for Bindings {
         Self::bind(self, workspace, request).await
     }
 
-    async fn get(&self, workspace: &ResourceKey) -> Result<BindingView, Refusal> {
-        Self::get(self, workspace).await
+    async fn find(&self, workspace: &ResourceKey) -> Result<Option<BindingView>, Refusal> {
+        Self::find(self, workspace).await
     }
 
     async fn unbind(&self, workspace: &ResourceKey, force: bool) -> Result<(), Refusal> {

@@ -46,15 +46,15 @@ impl BindingService for Stub {
         ))
     }
 
-    async fn get(&self, workspace: &ResourceKey) -> Result<BindingView, Refusal> {
+    async fn find(&self, workspace: &ResourceKey) -> Result<Option<BindingView>, Refusal> {
         self.ask(format!("get {workspace}@{}", workspace.region))?;
-        Ok(BindingView {
+        Ok((workspace.name != "unbound").then(|| BindingView {
             provider: "hetzner",
             project_ref: None,
             api_endpoint: "https://api.hetzner.cloud/v1".into(),
             has_token: true,
             project: "p1".into(),
-        })
+        }))
     }
 
     async fn unbind(&self, workspace: &ResourceKey, force: bool) -> Result<(), Refusal> {
@@ -234,4 +234,13 @@ async fn health_needs_no_credential() {
         let answer = ask(&router, Request::get(path).body(Body::empty()).unwrap()).await;
         assert_eq!((answer.status.as_u16(), answer.json()), (200, json!({ "status": word })), "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_workspace_that_is_not_bound_is_404_and_told_how_to_bind() {
+    let path = "/admin/v1/tenants/acme/workspaces/unbound/providers/hetzner";
+    let answer = ask(&router(Arc::new(Stub::default())), admin("GET", path, None)).await;
+    assert_eq!(answer.status, 404);
+    let detail = answer.json()["detail"].to_string();
+    assert!(detail.contains("is not bound") && detail.contains("PUT") && detail.contains("apiToken"), "{detail}");
 }

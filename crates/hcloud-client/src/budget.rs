@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 use tokio::sync::Notify;
@@ -33,6 +33,8 @@ const DEFAULT_LIMIT: f64 = 3600.0;
 const RESERVE: f64 = 0.10;
 /// Below this share polls slow down and sweeps stretch.
 const LOW: f64 = 0.25;
+/// The pause after a refusal that names none: the bucket was judged wrongly, and what is known of it is checked slowly.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Fewer missing tokens than this tell too little about the refill rate, for resets are whole seconds.
 const TELLING: f64 = 10.0;
 
@@ -72,6 +74,8 @@ struct Bucket {
     sent: u64,
     queue: BTreeSet<(Priority, u64)>,
     next_ticket: u64,
+    /// Nothing is sent before, for the provider refused a request.
+    paused_until: Instant,
 }
 
 impl Default for RateBudget {
@@ -95,6 +99,7 @@ impl RateBudget {
                 sent: 0,
                 queue: BTreeSet::new(),
                 next_ticket: 0,
+                paused_until: Instant::now(),
             }),
             changed: Notify::new(),
         }
@@ -117,6 +122,35 @@ impl RateBudget {
                 }
                 Turn::Wait => changed.await,
             }
+        }
+    }
+
+    /// [`RateBudget::acquire`] for a caller with other things to do: as soon as it is clear that the turn does not
+    /// come within `patience`, and at the latest then, it says instead how long that would take.
+    ///
+    /// # Errors
+    /// The time until the turn comes, as far as it can be told.
+    pub async fn acquire_within(&self, priority: Priority, patience: Duration) -> Result<Permit<'_>, Duration> {
+        let deadline = Instant::now() + patience;
+        let place = Place::take(self, priority);
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let (turn, due) = {
+                let mut bucket = self.lock();
+                (bucket.turn(place.key), bucket.due(place.key))
+            };
+            let delay = match turn {
+                Turn::Go { sent, alone } => return Ok(Permit { budget: self, sent, alone }),
+                Turn::In(delay) => Some(delay),
+                Turn::Wait => None,
+            };
+            let now = Instant::now();
+            if now >= deadline || now + due > deadline {
+                return Err(due.max(PAUSE));
+            }
+            let wake = delay.map_or(deadline, |delay| deadline.min(now + delay));
+            let _ = tokio::time::timeout_at(wake, changed).await;
         }
     }
 
@@ -173,18 +207,29 @@ impl Bucket {
         if self.queue.first() != Some(&key) || (!self.probed && self.in_flight > 0) {
             return Turn::Wait;
         }
-        self.refill();
-        let missing = 1.0 + self.floor(key.0) - self.tokens;
-        if missing > 0.0 {
-            // A millisecond more than computed, so that rounding never sends too early.
-            let delay = Duration::from_secs_f64(missing / self.refill_per_second);
-            return Turn::In(delay + Duration::from_millis(1));
+        let due = self.due(key);
+        if !due.is_zero() {
+            return Turn::In(due);
         }
         self.tokens -= 1.0;
         let alone = self.in_flight == 0;
         self.in_flight += 1;
         self.sent += 1;
         Turn::Go { sent: self.sent, alone }
+    }
+
+    /// How long until the turn of a place comes if nothing but the refill changes: those before it take a token each.
+    fn due(&mut self, key: (Priority, u64)) -> Duration {
+        self.refill();
+        #[allow(clippy::cast_precision_loss, reason = "some thousands at most")]
+        let before = self.queue.range(..key).count() as f64;
+        let missing = 1.0 + before + self.floor(key.0) - self.tokens;
+        let refilled = match missing > 0.0 {
+            // A millisecond more than computed, so that rounding never sends too early.
+            true => Duration::from_secs_f64(missing / self.refill_per_second) + Duration::from_millis(1),
+            false => Duration::ZERO,
+        };
+        refilled.max(self.paused_until.saturating_duration_since(self.as_of))
     }
 
     /// Trues the bucket up. An answer to a request that was alone under way is exact; otherwise
@@ -223,13 +268,14 @@ impl Permit<'_> {
         drop(self.settle(headers, now));
     }
 
-    /// The provider refused for lack of budget: the bucket is empty, whatever was thought, and
-    /// what was learned of a faster refill is forgotten. Returns when the next token is due.
+    /// The provider refused for lack of budget: its headers tell what there is, and nothing is sent for as long as
+    /// `Retry-After` says, or a second. Returns when the next token is due.
     pub fn refused(self, headers: &HeaderMap, now: OffsetDateTime) -> Duration {
         let mut bucket = self.settle(headers, now);
-        bucket.tokens = bucket.tokens.min(0.0);
-        bucket.refill_per_second = bucket.limit / 3600.0;
-        let delay = Duration::from_secs_f64((1.0 - bucket.tokens) / bucket.refill_per_second);
+        let pause = retry_after(headers).map_or(PAUSE, |asked| asked.max(PAUSE));
+        bucket.paused_until = bucket.paused_until.max(bucket.as_of + pause);
+        let refilled = Duration::from_secs_f64((1.0 - bucket.tokens).max(0.0) / bucket.refill_per_second);
+        let delay = refilled.max(bucket.paused_until - bucket.as_of);
         // The permit's own drop locks again.
         drop(bucket);
         delay
@@ -238,6 +284,7 @@ impl Permit<'_> {
     fn settle(&self, headers: &HeaderMap, now: OffsetDateTime) -> MutexGuard<'_, Bucket> {
         let mut bucket = self.budget.lock();
         bucket.probed = true;
+        bucket.refill();
         if let Some(headers) = RateHeaders::read(headers) {
             let exact = self.alone && bucket.sent == self.sent;
             bucket.true_up(headers, exact, now);
@@ -274,6 +321,12 @@ impl Drop for Place<'_> {
         self.budget.lock().queue.remove(&self.key);
         self.budget.changed.notify_waiters();
     }
+}
+
+/// `Retry-After` in seconds; the form with a date is not used by the provider.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: u32 = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.into()))
 }
 
 /// `RateLimit-*` of an answer.

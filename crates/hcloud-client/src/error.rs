@@ -53,6 +53,14 @@ pub enum Error {
     /// The provider no longer lists an action; read the resource to learn what became of it.
     #[error("action {0} is no longer listed by the provider; read the resource it was to change")]
     ActionGone(Id<Action>),
+    /// Not sent: the project's request budget has no room for it soon.
+    #[error("{operation}: not sent, for the request budget of the project is spent; about {} s", after.as_secs_f64().ceil())]
+    Throttled {
+        /// Method and path.
+        operation: String,
+        /// When to come back.
+        after: Duration,
+    },
     /// The request could not be put into JSON.
     #[error("{operation}: the request cannot be written: {message}")]
     Encode {
@@ -76,6 +84,7 @@ impl Error {
             },
             Self::Decode { mutating: true, .. } => ErrorClass::Ambiguous,
             Self::ActionGone(_) => ErrorClass::NotFound,
+            Self::Throttled { after, .. } => ErrorClass::RateLimited { retry_after: *after },
             Self::Decode { .. } | Self::Encode { .. } => ErrorClass::Bug,
         }
     }

@@ -45,6 +45,9 @@ impl RetryPolicy {
     }
 }
 
+/// How long a change waits for the budget unless told otherwise.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// What all calls of one project share, whatever token they use: budget and poller.
 #[derive(Debug, Default)]
 pub struct ProjectState {
@@ -58,6 +61,7 @@ pub struct Hcloud {
     api: Arc<dyn HcloudApi>,
     environment: Arc<dyn Environment>,
     retry: RetryPolicy,
+    patience: Duration,
     projects: Mutex<HashMap<String, Arc<ProjectState>>>,
 }
 
@@ -65,13 +69,21 @@ impl Hcloud {
     /// The provider behind this door.
     #[must_use]
     pub fn new(api: Arc<dyn HcloudApi>, environment: Arc<dyn Environment>) -> Self {
-        Self { api, environment, retry: RetryPolicy::default(), projects: Mutex::default() }
+        Self { api, environment, retry: RetryPolicy::default(), patience: PATIENCE, projects: Mutex::default() }
     }
 
     /// With another retry policy.
     #[must_use]
     pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;
+        self
+    }
+
+    /// With another time that a change waits for the budget before it is given back as [`Error::Throttled`] (default:
+    /// 5 s). Reads and polls wait for as long as it takes.
+    #[must_use]
+    pub const fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 
@@ -83,6 +95,7 @@ impl Hcloud {
             api: Arc::clone(&self.api),
             environment: Arc::clone(&self.environment),
             retry: self.retry,
+            patience: self.patience,
             state,
             access,
             priority: None,
@@ -114,13 +127,15 @@ impl fmt::Debug for Hcloud {
 /// Typed calls for one project; the calls are in `calls/`, one file per resource.
 ///
 /// Reads are repeated inside when they fail in passing. A change is sent once: it is repeated only
-/// when the provider refused it for lack of budget, which proves that nothing happened. Dropping
-/// the future of a change leaves its outcome unknown.
+/// when the provider refused it for lack of budget, which proves that nothing happened, and not sent
+/// at all when the budget has no room for it soon ([`Error::Throttled`]). Dropping the future of a
+/// change leaves its outcome unknown.
 #[derive(Clone)]
 pub struct ProjectClient {
     api: Arc<dyn HcloudApi>,
     environment: Arc<dyn Environment>,
     retry: RetryPolicy,
+    patience: Duration,
     state: Arc<ProjectState>,
     access: Access,
     priority: Option<Priority>,
@@ -254,6 +269,8 @@ impl ProjectClient {
             };
             failures += 1;
             let again = match error.class() {
+                // Not a failure of the provider's: the caller knows better what to do meanwhile.
+                _ if matches!(error, Error::Throttled { .. }) => None,
                 // The budget knows when to go on: nothing was done, and acquiring waits.
                 ErrorClass::RateLimited { .. } => Some(Duration::ZERO),
                 ErrorClass::Retry => Some(self.backoff(failures)),
@@ -275,7 +292,14 @@ impl ProjectClient {
 
     async fn send_once(&self, call: &Call) -> Result<Answer, Error> {
         let priority = self.priority.unwrap_or(call.priority);
-        let permit = self.state.budget.acquire(priority).await;
+        let permit = match call.is_mutating() {
+            true => self.state.budget.acquire_within(priority, self.patience).await.map_err(|due| {
+                // Not all at once: who was sent away together would meet the same crowd again.
+                let spread = (due / 4).max(self.patience).mul_f64(self.environment.random().clamp(0.0, 1.0));
+                Error::Throttled { operation: call.operation(), after: due.saturating_add(spread) }
+            })?,
+            false => self.state.budget.acquire(priority).await,
+        };
         let begun = Instant::now();
         let result = self
             .api

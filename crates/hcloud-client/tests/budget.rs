@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::join_all;
-use hcloud_client::types::Id;
-use hcloud_client::{ErrorClass, ListFilter, Priority, ProjectClient, RateBudget};
+use hcloud_client::types::{CreateVolume, Id};
+use hcloud_client::{Error, ErrorClass, ListFilter, Priority, ProjectClient, RateBudget};
 use serde_json::json;
 use support::{EPOCH, Scripted, access, client, error, hcloud, ok, volume, with_headers};
 use tokio::time::Instant;
@@ -75,6 +75,19 @@ async fn call(client: &ProjectClient, priority: Priority) {
     }
 }
 
+/// A client whose changes wait for the budget as long as it takes.
+fn patient(api: Arc<Scripted>) -> ProjectClient {
+    hcloud(api).with_patience(Duration::from_secs(3600)).project(access("p"))
+}
+
+async fn change(client: &ProjectClient) -> Result<(), Error> {
+    let volume: CreateVolume = serde_json::from_value(json!({
+        "name": "v", "size": 10, "location": "fsn1", "automount": false, "labels": {}
+    }))
+    .unwrap();
+    client.create_volume(&volume).await.map(drop)
+}
+
 const CLASSES: [Priority; 4] = [Priority::Resync, Priority::ActionPoll, Priority::Mutation, Priority::Delete];
 
 #[tokio::test(start_paused = true)]
@@ -113,7 +126,7 @@ async fn a_hundred_requests_for_fifty_tokens_meet_no_429_and_go_by_priority() {
 async fn a_cold_burst_probes_before_it_runs() {
     let bucket = Bucket::new(3600.0, 1.0, 10.0);
     let api = metered(&bucket, Duration::from_millis(80));
-    let client = client(Arc::<Scripted>::clone(&api));
+    let client = patient(Arc::<Scripted>::clone(&api));
     join_all((0..40).map(|_| call(&client, Priority::Delete))).await;
     assert_eq!(bucket.lock().unwrap().refusals, 0);
     // The second request left only after the first was answered.
@@ -175,7 +188,7 @@ async fn the_last_tenth_is_for_deletions() {
 async fn a_wait_that_is_abandoned_leaves_no_trace() {
     let bucket = Bucket::new(600.0, 1.0 / 6.0, 2.0);
     let api = metered(&bucket, Duration::ZERO);
-    let client = client(api);
+    let client = patient(api);
     call(&client, Priority::Delete).await;
     call(&client, Priority::Delete).await;
     let waiting = call(&client, Priority::Delete);
@@ -187,7 +200,98 @@ async fn a_wait_that_is_abandoned_leaves_no_trace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_429_empties_the_bucket_and_the_call_waits_instead_of_failing() {
+async fn a_change_without_room_in_the_budget_is_given_back_unsent_with_the_time_to_come_back() {
+    // Of 3600 the last 360 are for deletions: 98 left, so that 263 must come back, one a second.
+    let bucket = Bucket::new(3600.0, 1.0, 100.0);
+    let api = metered(&bucket, Duration::ZERO);
+    let client = client(Arc::<Scripted>::clone(&api));
+    call(&client, Priority::Delete).await;
+    let begin = Instant::now();
+    let error = change(&client).await.unwrap_err();
+
+    assert_eq!(begin.elapsed(), Duration::ZERO, "nothing is gained by waiting");
+    assert_eq!(api.count(), 1, "nothing was sent");
+    let ErrorClass::RateLimited { retry_after } = error.class() else { panic!("{error}") };
+    // 262 s, and up to a quarter more so that not all come back at once (the dice show the highest).
+    assert_eq!(retry_after.as_secs(), 262 + 65);
+    assert!(matches!(error, Error::Throttled { .. }) && !error.outcome_unknown() && error.code().is_none());
+    assert!(error.to_string().contains("not sent"), "{error}");
+    assert_eq!(client.budget().snapshot().waiting, 0);
+    // Deletions go on, and reads wait for as long as it takes.
+    call(&client, Priority::Delete).await;
+    call(&client, Priority::Mutation).await;
+    assert!(begin.elapsed() > Duration::from_secs(260), "{:?}", begin.elapsed());
+    assert_eq!(bucket.lock().unwrap().refusals, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_waits_for_a_permit_that_comes_soon_and_those_behind_it_are_given_back() {
+    let bucket = Bucket::new(3600.0, 1.0, 360.0);
+    let api = metered(&bucket, Duration::ZERO);
+    let client = client(Arc::<Scripted>::clone(&api));
+    call(&client, Priority::Delete).await;
+    let begin = Instant::now();
+    let outcomes = join_all((0..20).map(|_| change(&client))).await;
+    assert!(begin.elapsed() <= Duration::from_secs(5), "{:?}", begin.elapsed());
+    let done = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    assert!((2..=5).contains(&done), "{done} of 20");
+    let unsent = outcomes.iter().filter(|outcome| matches!(outcome, Err(Error::Throttled { .. }))).count();
+    assert_eq!((done + unsent, api.count()), (20, 1 + done));
+    assert_eq!(bucket.lock().unwrap().refusals, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unanswered_probe_holds_a_change_no_longer_than_its_patience() {
+    let bucket = Bucket::new(3600.0, 1.0, 3600.0);
+    let client = client(metered(&bucket, Duration::from_secs(20)));
+    let begin = Instant::now();
+    let (_, second) = tokio::join!(change(&client), async {
+        let outcome = change(&client).await;
+        (outcome, begin.elapsed())
+    });
+    assert!(matches!(second, (Err(Error::Throttled { .. }), waited) if waited.as_secs() == 5), "{second:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_is_believed_in_its_headers_and_pauses_at_least_a_second() {
+    let now = EPOCH.as_secs_f64();
+    // what the refusal says: remaining, seconds until full, Retry-After; then how long until the change is sent again
+    let table = [
+        (Some((3000.0, 600.0)), None, 1000..1100),
+        (Some((3000.0, 600.0)), Some("3"), 3000..3100),
+        (Some((3000.0, 600.0)), Some("0"), 1000..1100),
+        // Nothing left, but all of it is back in 36 s: the reserve is full again after 3.7 s.
+        (Some((0.0, 36.0)), None, 3600..3900),
+        // No headers: what was known of the bucket holds.
+        (None, None, 1000..1100),
+    ];
+    for (headers, retry_after, expected) in table {
+        let mut refusal = error(429, "rate_limit_exceeded");
+        if let Some((remaining, full)) = headers {
+            refusal = with_headers(refusal, 3600.0, remaining, now + full);
+        }
+        if let Some(text) = retry_after {
+            refusal.as_mut().unwrap().headers.insert("retry-after", text.parse().unwrap());
+        }
+        let api = Scripted::replies(vec![refusal, ok(&json!({"volume": volume(1)}))]);
+        change(&client(Arc::<Scripted>::clone(&api))).await.unwrap();
+        let times = api.times();
+        let paused = (times[1] - times[0]).as_millis();
+        assert!(expected.contains(&paused), "{headers:?}, Retry-After {retry_after:?}: {paused} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_that_leaves_nothing_gives_the_change_back() {
+    let refusal = with_headers(error(429, "rate_limit_exceeded"), 3600.0, 0.0, EPOCH.as_secs_f64() + 3600.0);
+    let api = Scripted::replies(vec![refusal]);
+    let error = change(&client(Arc::<Scripted>::clone(&api))).await.unwrap_err();
+    assert!(matches!(error, Error::Throttled { after, .. } if after > Duration::from_secs(300)), "{error}");
+    assert_eq!(api.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_without_headers_pauses_and_the_call_waits_instead_of_failing() {
     let api = Scripted::replies(vec![error(429, "rate_limit_exceeded"), ok(&json!({"volume": volume(1)}))]);
     let client = client(Arc::<Scripted>::clone(&api));
     client.at(Priority::Delete).get_volume(Id::new(1)).await.unwrap();

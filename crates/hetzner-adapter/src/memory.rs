@@ -115,3 +115,62 @@ impl Drop for Observing<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hcloud_client::types::Server;
+    use serde_json::json;
+
+    use super::*;
+    use crate::snapshot::{Change, Object};
+
+    fn server(id: i64, status: &str) -> Server {
+        serde_json::from_value(json!({
+            "id": id, "name": "srv", "status": status, "created": "2026-01-01T00:00:00Z", "labels": {},
+            "public_net": {"firewalls": []},
+            "server_type": {"id": 1, "name": "cx23", "cores": 2, "memory": 4.0, "disk": 40,
+                            "cpu_type": "shared", "architecture": "x86"},
+            "location": {"id": 1, "name": "fsn1", "network_zone": "eu-central"},
+        }))
+        .unwrap()
+    }
+
+    fn lists(servers: Vec<Server>) -> Snapshot {
+        Snapshot::from_lists(servers, Vec::new(), Vec::new(), Vec::new(), Vec::new())
+    }
+
+    #[test]
+    fn what_no_list_shows_passes_from_snapshot_to_snapshot() {
+        let memory = Memory::default();
+        let first = memory.observe().complete(lists(vec![server(1, "running"), server(2, "running")]));
+        let told = |id: i64| {
+            let server = Id::new(id);
+            vec![Change::ShutdownSent { server, seq: 7 }, Change::Rebooted { server, action: 70 + id }]
+        };
+        memory.note(&Observation::new(told(1)));
+        // While lists are read, a second one is told of, and the first one is seen off.
+        let observing = memory.observe();
+        memory.note(&Observation::new(told(2)));
+        memory.note(&Observation::new(vec![Change::Seen(Object::from(server(1, "off")))]));
+        let second = observing.complete(lists(vec![server(1, "running"), server(2, "running")]));
+        drop(first);
+        let third = memory.observe().complete(lists(vec![server(1, "off"), server(2, "running")]));
+        drop(second);
+        for (id, asked) in [(1, false), (2, true)] {
+            assert_eq!(third.was_asked_to_shut_down(Id::new(id), 7), asked, "{id}");
+            assert_eq!(third.last_reboot(Id::new(id)), Some(70 + id));
+        }
+        let fourth = memory.observe().complete(lists(vec![server(2, "running")]));
+        assert_eq!((fourth.last_reboot(Id::new(1)), fourth.last_reboot(Id::new(2))), (None, Some(72)));
+    }
+
+    #[test]
+    fn what_was_learnt_ends_with_the_last_snapshot() {
+        let memory = Memory::default();
+        let first = memory.observe().complete(lists(vec![server(1, "running")]));
+        memory.note(&Observation::new(vec![Change::Rebooted { server: Id::new(1), action: 5 }]));
+        drop(first);
+        let second = memory.observe().complete(lists(vec![server(1, "running")]));
+        assert_eq!(second.last_reboot(Id::new(1)), None, "another process may have worked on it meanwhile");
+    }
+}

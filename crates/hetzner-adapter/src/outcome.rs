@@ -93,6 +93,10 @@ pub(crate) fn failed(action: &Action) -> Outcome<Observation> {
 
 /// The sentence for the person whose resource it is: the provider's own words and code, and nothing of ours.
 fn sentence(error: &Error) -> String {
+    if let Error::Throttled { after, .. } = error {
+        let seconds = after.as_secs_f64().ceil();
+        return format!("The request budget of the Hetzner Cloud project is spent; about {seconds} s.");
+    }
     match error.api() {
         Some(api) => {
             let named = [api.fields(), api.limits()].concat().join(", ");
@@ -100,5 +104,19 @@ fn sentence(error: &Error) -> String {
             format!("Hetzner Cloud says: {} ({}{named}).", api.message.trim_end_matches('.'), api.code)
         }
         None => format!("Hetzner Cloud could not be asked: {error}."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_the_budget_held_back_is_tried_again_when_it_has_room() {
+        let after = Duration::from_millis(41_200);
+        let error = Error::Throttled { operation: "POST /servers".to_owned(), after };
+        let Verdict::Retry(again, note) = judge(&error) else { panic!("{error}") };
+        assert_eq!((again, note.reason), (Some(after), Reason::Throttled));
+        assert_eq!(note.message, "The request budget of the Hetzner Cloud project is spent; about 42 s.");
     }
 }

@@ -19,6 +19,7 @@ use hetzner_adapter::{
     naming,
     snapshot::{Change, Object, ObjectId},
 };
+use http::Method;
 use serde_json::{Value, json};
 
 const UID: &str = "018f4e9c-0000-7000-8000-0000000000aa";
@@ -306,6 +307,50 @@ async fn what_was_made_while_lists_are_read_is_not_forgotten() {
         assert!(matches!(done(world.execute(&step).await)[..], [Change::Gone(_)]));
     }
     assert!(world.cloud.counts().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_removes_only_what_still_is_the_gone_resources() {
+    const OTHER: &str = "018f4e9c-0000-7000-8000-0000000000bb";
+    let world = World::new(0.0);
+    let server = world.server().await;
+    let owned = world.provider.owned(&world.provider.observe(&world.cloud.access(TOKEN)).await.unwrap(), "inst");
+    let sweep = world.provider.removal(&owned[0]).unwrap();
+    assert_eq!(sweep.serial, [format!("server:{server}")], "it keeps clear of other calls");
+    // It is handed over after the sweep saw it.
+    let hand_over = Call::UpdateServer { server, name: "kept".into(), labels: labels(OTHER) };
+    done(world.finish(&hand_over).await);
+    let changes = done(world.execute(&sweep).await);
+    assert!(matches!(&changes[..], [Change::Seen(Object::Server(s))] if s.name == "kept"), "{changes:?}");
+    assert_eq!(world.cloud.inventory().await["counts"]["servers"], 1);
+    // What cannot be read stays.
+    let effect = json!({"type": "error", "status": 503, "code": "maintenance", "message": "later"});
+    world.cloud.fault(json!({"method": "GET", "count": 0}), effect).await;
+    let sweep = Call::Sweep { object: ObjectId::Server(server), uid: OTHER.parse().unwrap() };
+    assert_eq!(reason(&world.finish(&sweep).await).0, "retry");
+    assert_eq!(world.cloud.inventory().await["counts"]["servers"], 1);
+    world.cloud.clear_faults().await;
+    for _ in 0..2 {
+        let changes = done(world.finish(&sweep).await);
+        assert!(matches!(changes[..], [Change::Gone(ObjectId::Server(_))]), "{changes:?}");
+    }
+    assert!(world.cloud.counts().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_only_watches_lets_changes_go_first() {
+    let world = World::new(1.0);
+    let server = world.server().await;
+    // One request more is left than what only deletions may use; then one comes back every second.
+    world.cloud.control(Method::PUT, "/_sim/rate", &json!({"project": "p", "limit": 3600, "remaining": 361})).await;
+    let read = Call::Read { object: ObjectId::Server(server), until: Until::Settled, retry_ms: 100 }.step("srv");
+    done(world.execute(&read).await);
+    let on = Call::Poweron { server }.step("srv");
+    let outcomes = tokio::join!(world.execute(&read), world.execute(&on));
+    assert_eq!(reason(&outcomes.1).0, "running", "{outcomes:?}");
+    let journal = world.cloud.journal("/_sim/journal").await;
+    let server = format!("GET /v1/servers/{server}");
+    assert_eq!(journal[journal.len() - 2..], [format!("{}/actions/poweron", server.replace("GET", "POST")), server]);
 }
 
 fn create_volume() -> Call {

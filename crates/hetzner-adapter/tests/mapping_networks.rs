@@ -52,16 +52,6 @@ fn a_network_repeats_its_blocks_and_names_what_carries_nothing() {
 }
 
 #[test]
-fn an_open_block_is_chosen_free_of_overlap() {
-    let mut world = World::default();
-    network(&mut world, "10.0.0.0/16");
-    world.put(Kind::Network, "m", json!({"cidr": {"ipv4": "0.0.0.0/16"}, "skuRef": "x"}));
-    world.settle();
-    assert_eq!(world.status(Kind::Network, "m")["cidr"]["ipv4"], "10.1.0.0/16");
-    world.check(Kind::Network, "m", ACTIVE, None);
-}
-
-#[test]
 fn of_two_subnets_with_overlapping_blocks_the_second_waits_across_takeovers() {
     let mut world = World::default();
     network(&mut world, "10.0.0.0/16");

@@ -23,6 +23,11 @@ enum Event {
         volume: u8,
         start: bool,
     },
+    /// An instance is pointed at another boot volume.
+    Retarget {
+        name: u8,
+        volume: u8,
+    },
     Power {
         name: u8,
         action: ActionKind,
@@ -50,6 +55,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (small.clone(), any::<bool>()).prop_map(|(name, blank)| Event::Volume { name, blank }),
         3 => (small.clone(), small.clone(), any::<bool>())
             .prop_map(|(name, volume, start)| Event::Instance { name, volume, start }),
+        2 => (small.clone(), small.clone()).prop_map(|(name, volume)| Event::Retarget { name, volume }),
         3 => (small.clone(), action).prop_map(|(name, action)| Event::Power { name, action }),
         1 => small.clone().prop_map(Event::DeleteVolume),
         2 => small.clone().prop_map(Event::DeleteInstance),
@@ -78,6 +84,16 @@ fn happen(world: &mut World, event: &Event) {
             let (name, volume) = (format!("i{name}"), format!("v{volume}"));
             if world.find(Kind::Instance, &name).is_none() && is_live(world, Kind::BlockStorage, &volume) {
                 world.put_with(Kind::Instance, &name, World::instance_spec(&volume), *start);
+            }
+        }
+        Event::Retarget { name, volume } => {
+            let (name, volume) = (format!("i{name}"), format!("v{volume}"));
+            if is_live(world, Kind::Instance, &name) && is_live(world, Kind::BlockStorage, &volume) {
+                let uid = world.row(Kind::Instance, &name).uid;
+                let boot = world.bundle(uid).targets.into_iter().find_map(|target| target.resource);
+                if boot.is_none_or(|volume| volume.holder != Some(uid)) {
+                    world.instance(&name, &volume);
+                }
             }
         }
         Event::Power { name, action } => {

@@ -98,6 +98,12 @@ pub enum DatabaseError {
         /// What the driver says.
         reason: String,
     },
+    /// The folder of a SQLite file is missing.
+    #[error("the sqlite database cannot be opened: the folder {folder} does not exist; create it, or name a file elsewhere")]
+    Folder {
+        /// The folder.
+        folder: String,
+    },
     /// It is of an older release.
     #[error(
         "the {scheme} database is at schema version {found} and this release needs {needed}; run `secapi-proxy migrate`"
@@ -166,7 +172,7 @@ pub async fn connect(url: &str, options: &Options) -> Result<SqlStore, DatabaseE
     })
 }
 
-/// Applies all migrations that are missing. A SQLite file and its directory are made when absent.
+/// Applies all migrations that are missing. A SQLite file is made when absent, for its owner alone; its folder is not.
 ///
 /// # Errors
 /// As for [`connect`]; a database of a newer release is left alone.
@@ -283,10 +289,7 @@ impl Target {
                 opened.map(Opened::Postgres).map_err(|error| unreachable(error.to_string()))
             }
             Self::Sqlite(options) => {
-                let parent = options.get_filename().parent().filter(|path| *path != Path::new(""));
-                if let Some(directory) = parent {
-                    tokio::fs::create_dir_all(directory).await.map_err(|error| unreachable(error.to_string()))?;
-                }
+                make_private(options.get_filename()).await?;
                 let options = sqlite_writer(options.clone()).busy_timeout(OPEN_TIMEOUT);
                 let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(OPEN_TIMEOUT);
                 let opened = pool.connect_with(options).await;
@@ -302,6 +305,27 @@ impl Target {
         opened.close().await;
         let scheme = self.scheme();
         applied.map_err(|error| DatabaseError::Unreachable { scheme, reason: error.to_string() })
+    }
+}
+
+/// Makes an empty database file that only its owner may use, unless there is one; SQLite gives the files that it puts
+/// beside it the same mode. A folder that is missing is more likely misspelt, or not mounted.
+async fn make_private(file: &Path) -> Result<(), DatabaseError> {
+    let folder = file.parent().filter(|path| *path != Path::new("")).unwrap_or(Path::new("."));
+    if !tokio::fs::try_exists(folder).await.unwrap_or(false) {
+        return Err(DatabaseError::Folder { folder: folder.display().to_string() });
+    }
+    let mut options = tokio::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    options.mode(0o600);
+    match options.open(file).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(DatabaseError::Unreachable {
+            scheme: "sqlite",
+            reason: format!("the file {} cannot be made: {error}", file.display()),
+        }),
     }
 }
 

@@ -98,7 +98,7 @@ mod databases {
     #[tokio::test]
     async fn sqlite_migrates_up_and_down() {
         let directory = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", directory.path().join("made/for/it/proxy.db").display());
+        let url = format!("sqlite:{}", directory.path().join("proxy.db").display());
         databases::migrations_go_up_and_down(&url).await;
     }
 
@@ -114,6 +114,42 @@ mod databases {
         databases::replicas_that_start_together_migrate_once(&url).await;
         let url = persistence::testing::postgres_url().await.unwrap();
         databases::replicas_that_start_together_migrate_once(&url).await;
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_sqlite_file_is_made_for_its_owner_alone_and_one_that_is_there_keeps_its_mode() {
+        use std::{fs, os::unix::fs::PermissionsExt as _};
+
+        use control_plane::ports::Store as _;
+
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("proxy.db");
+        let url = format!("sqlite:{}", file.display());
+        let store = persistence::connect(&url, &persistence::Options::default()).await.unwrap();
+        store.installation().await.unwrap();
+        // The write-ahead log too: it holds the same.
+        let modes: Vec<_> = fs::read_dir(directory.path())
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .map(|entry| (entry.file_name(), entry.metadata().unwrap().permissions().mode() & 0o777))
+            .collect();
+        assert!(modes.len() > 1 && modes.iter().all(|(_, mode)| *mode == 0o600), "{modes:?}");
+        store.close().await;
+
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        persistence::connect(&url, &persistence::Options::default()).await.unwrap().close().await;
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_missing_is_named_and_not_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path().join("missing/folder");
+        let url = format!("sqlite:{}", folder.join("proxy.db").display());
+        let error = persistence::connect(&url, &persistence::Options::default()).await.unwrap_err().to_string();
+        assert!(error.contains(&format!("the folder {} does not exist", folder.display())), "{error}");
+        assert!(!directory.path().join("missing").exists());
     }
 
     #[tokio::test]

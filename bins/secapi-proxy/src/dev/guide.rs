@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::serve::Ready;
 
-/// The text.
-pub(crate) fn text(ready: &Ready, folder: &Path) -> String {
+/// The text. The folder is an absolute path, so that the commands work wherever they are pasted.
+pub(crate) fn text(ready: &Ready, folder: &Path, tenant: &str) -> String {
     let token = quoted(&folder.join("token").display().to_string());
     let Ready { public, admin, sim, .. } = ready;
     let sim = sim.as_deref().unwrap_or_default();
@@ -18,7 +18,7 @@ pub(crate) fn text(ready: &Ready, folder: &Path) -> String {
          state       {shown}   database, keys, simulator; delete the folder to begin anew\n\n\
          Paste these, one after the other:\n",
     );
-    for (about, command) in commands(public, &token) {
+    for (about, command) in commands(public, &token, tenant) {
         text.push_str(&format!("\n# {about}\n{command}\n"));
     }
     text.push_str("\n`make demo` does more, in a second terminal. Ctrl-C ends this.\n");
@@ -26,15 +26,15 @@ pub(crate) fn text(ready: &Ready, folder: &Path) -> String {
 }
 
 /// Six commands that work in this order, each alone in a shell of its own.
-fn commands(public: &str, token: &str) -> Vec<(&'static str, String)> {
+fn commands(public: &str, token: &str, tenant: &str) -> Vec<(&'static str, String)> {
     let curl = |more: &str, path: &str| {
         format!("curl -sS -H \"Authorization: Bearer $(cat {token})\" {more}{public}/providers/{path}")
     };
     let put = |path: &str, body: &str| curl(&format!("-X PUT -H 'Content-Type: application/json' -d '{body}' "), path);
-    let workspace = "v1/tenants/dev/workspaces/hello";
+    let workspace = format!("v1/tenants/{tenant}/workspaces/hello");
     vec![
         ("the regions, and where each provider answers", curl("", "seca.region/v1/regions")),
-        ("the sizes of instances in the default region", curl("", "seca.compute/v1/tenants/dev/skus")),
+        ("the sizes of instances in the default region", curl("", &format!("seca.compute/v1/tenants/{tenant}/skus"))),
         (
             "a workspace, which is bound to the simulated project at once",
             put(&format!("seca.workspace/{workspace}"), r#"{"spec": {}}"#),
@@ -69,10 +69,11 @@ mod tests {
 
     #[test]
     fn there_are_six_commands_and_each_brings_its_token() {
-        let commands = commands("http://127.0.0.1:8080", ".dev/token");
+        let commands = commands("http://127.0.0.1:8080", "/home/.dev/token", "acme");
         assert_eq!(commands.len(), 6);
         for (about, command) in commands {
-            assert!(command.starts_with("curl ") && command.contains("$(cat .dev/token)"), "{about}: {command}");
+            assert!(command.starts_with("curl ") && command.contains("$(cat /home/.dev/token)"), "{about}: {command}");
+            assert!(command.contains("/tenants/acme/") || command.ends_with("/regions"), "{about}: {command}");
             assert!(!command.contains('\n'), "{command}");
         }
     }

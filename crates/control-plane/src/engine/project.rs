@@ -196,6 +196,7 @@ impl<P: CloudProvider> Project<P> {
             if fresh.is_empty() || self.flying.len() >= self.shared.settings.max_in_flight {
                 return Ok(Standing::Held);
             }
+            self.reading.expire();
             for uid in fresh {
                 *looked.entry(uid).or_default() += 1;
                 match self.reconcile(uid).await {
@@ -258,15 +259,10 @@ impl<P: CloudProvider> Project<P> {
         if self.lease.project.is_local() {
             return Ok(Prepared::Answer(Box::new(plan_local(bundle))));
         }
-        if self.access().await?.is_none() {
-            if leaves_without_access(bundle) {
-                return Ok(Prepared::Answer(Box::new(plan_local(bundle))));
-            }
-            let note = Note::new(
-                Reason::CredentialMissing,
-                "the workspace has no token; what exists stays as it is until one of the same project is bound",
-            );
-            return Ok(Prepared::Answer(Box::new(unable(note, None))));
+        if self.access().await?.is_none() || !self.reading.is_bound(&bundle.resource.key) {
+            let planned =
+                if leaves_without_access(bundle) { plan_local(bundle) } else { unable(self.reading.missing(), None) };
+            return Ok(Prepared::Answer(Box::new(planned)));
         }
         if self.snapshot.is_none() {
             return Ok(match self.reading.blocked() {

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use seca_api::ResourceKey;
 use tokio::{task::JoinSet, time::Instant};
 use tracing::warn;
 
@@ -25,6 +26,10 @@ pub(super) struct Reading<S> {
     access: Option<Arc<Access>>,
     /// The sealed form of the token in use.
     sealed: Option<String>,
+    /// The workspaces with a token of their own: for the others nothing is done with somebody else's.
+    bound: BTreeSet<ResourceKey>,
+    /// Why tokens that are there cannot be opened.
+    unopened: Option<String>,
     access_read: Option<Instant>,
     /// Tokens that the provider rejected, sealed: another one of the project is tried before them.
     rejected: BTreeSet<String>,
@@ -44,6 +49,8 @@ impl<S: Send + 'static> Reading<S> {
         Self {
             access: None,
             sealed: None,
+            bound: BTreeSet::new(),
+            unopened: None,
             access_read: None,
             rejected: BTreeSet::new(),
             observing: JoinSet::new(),
@@ -58,6 +65,26 @@ impl<S: Send + 'static> Reading<S> {
     /// The token as it was last read.
     pub(super) fn current(&self) -> Option<Arc<Access>> {
         self.access.clone()
+    }
+
+    /// Whether the workspace of a resource has a token, as it was last read.
+    pub(super) fn is_bound(&self, key: &ResourceKey) -> bool {
+        key.workspace_key().is_none_or(|workspace| self.bound.contains(&workspace))
+    }
+
+    /// Why nothing can be done for a resource without a token.
+    pub(super) fn missing(&self) -> Note {
+        let message = match &self.unopened {
+            Some(why) => format!("the workspace's token cannot be used: {why}"),
+            None => "the workspace has no token; what exists stays as it is until one of the same project is bound"
+                .to_owned(),
+        };
+        Note::new(Reason::CredentialMissing, message)
+    }
+
+    /// Has credentials read again before the next use.
+    pub(super) fn expire(&mut self) {
+        self.access_read = None;
     }
 
     /// For how long the project is not read again, and why.
@@ -132,6 +159,8 @@ impl<P: CloudProvider> Project<P> {
             return Ok(self.reading.current());
         }
         let mut credentials = self.shared.store.project_credentials(&self.lease.project).await?;
+        self.reading.bound = credentials.iter().map(|c| c.workspace.clone()).collect();
+        self.reading.unopened = None;
         let rejected = &mut self.reading.rejected;
         rejected.retain(|sealed| credentials.iter().any(|c| c.sealed == *sealed));
         if credentials.iter().all(|c| rejected.contains(&c.sealed)) {
@@ -159,7 +188,11 @@ impl<P: CloudProvider> Project<P> {
                     self.reading.sealed = Some(credential.sealed);
                     break;
                 }
-                Err(error) => warn!(%error, seca.workspace = %workspace, "a token could not be opened"),
+                Err(error) => {
+                    warn!(%error, seca.workspace = %workspace, "a token could not be opened");
+                    self.reading.bound.remove(workspace);
+                    self.reading.unopened = Some(error.to_string());
+                }
             }
         }
         self.reading.access_read = Some(Instant::now());

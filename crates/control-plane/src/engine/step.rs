@@ -116,6 +116,9 @@ impl<P: CloudProvider> Project<P> {
                 if self.finish(flight, StepState::Unknown, None, None).await? == Standing::Lost {
                     return Ok(Standing::Lost);
                 }
+                let Some(bundle) = self.unchanged(flight).await? else { return self.again(flight).await };
+                let message = format!("the answer to {} was lost, and it is not seen", flight.step.operation);
+                return self.commit_retry(&bundle, flight, Note::new(Reason::ProviderUnavailable, message), None).await;
             }
         }
         self.again(flight).await

@@ -95,12 +95,16 @@ impl World {
     }
 
     async fn bind(&self) {
-        let workspace = self.get(&self.workspace()).await.unwrap();
+        self.bind_as(&self.workspace()).await;
+    }
+
+    async fn bind_as(&self, workspace: &ResourceKey) {
+        let workspace = self.get(workspace).await.unwrap();
         let credential = Credential {
             workspace: workspace.key.clone(),
             workspace_uid: workspace.uid,
             project: ProjectId("project-1".into()),
-            sealed: "w/token".into(),
+            sealed: format!("{}/token", workspace.key.name),
             endpoint: None,
             project_ref: None,
         };
@@ -364,6 +368,43 @@ async fn a_token_is_seen_as_soon_as_it_is_bound_again() {
     world.bind().await;
     world.is(&instance, ResourceState::Active).await;
     assert!(before.elapsed() < Duration::from_secs(5), "not only at the next resync");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_done_for_a_workspace_with_the_token_of_another() {
+    let world = calm();
+    let _engine = world.start("a");
+    world.ready().await;
+    let other = ResourceKey::tenant(Kind::Workspace, "fsn1", "t", "other");
+    world.put(&other, 0).await;
+    world.bind_as(&other).await;
+    world.is(&other, ResourceState::Active).await;
+    world.store.unbind(&world.workspace(), true).await.unwrap();
+    let instance = world.instance("i");
+    world.put(&instance, 1).await;
+    for key in [&instance, &world.workspace()] {
+        eventually("a reason", MINUTE, async || world.reason(key).await.as_deref() == Some("CredentialMissing")).await;
+    }
+    assert_eq!(world.get(&world.workspace()).await.unwrap().state, ResourceState::Active);
+    tokio::time::sleep(10 * MINUTE).await;
+    assert_eq!(world.cloud.calls(), Vec::<String>::new());
+    world.bind().await;
+    world.is(&instance, ResourceState::Active).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_are_never_seen_come_more_and_more_slowly_and_say_why() {
+    let world = calm();
+    let _engine = world.start("a");
+    world.ready().await;
+    let instance = world.instance("i");
+    world.cloud.script(&[Fault::Late(100 * MINUTE); 40]);
+    world.put(&instance, 1).await;
+    let begun = tokio::time::Instant::now();
+    eventually("a reason", MINUTE, async || world.reason(&instance).await.as_deref() == Some("ProviderUnavailable"))
+        .await;
+    tokio::time::sleep(MINUTE.saturating_sub(begun.elapsed())).await;
+    assert!(world.cloud.sent() < 20, "{} calls in a minute", world.cloud.sent());
 }
 
 #[tokio::test(start_paused = true)]

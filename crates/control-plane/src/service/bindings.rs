@@ -224,20 +224,28 @@ impl Bindings {
         }
     }
 
-    /// The binding of a workspace.
+    /// The binding of a workspace; none when the workspace exists and is not bound.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] when it is not bound.
-    pub async fn get(&self, workspace: &ResourceKey) -> Result<BindingView, Refusal> {
+    /// [`Refusal::NotFound`] when there is no such workspace.
+    pub async fn find(&self, workspace: &ResourceKey) -> Result<Option<BindingView>, Refusal> {
         let bound = if is_possible(workspace) { self.store.credential(workspace).await? } else { None };
-        let credential = bound.ok_or_else(|| Refusal::NotFound(workspace.clone()))?;
-        Ok(BindingView {
+        let Some(credential) = bound else { return self.workspace(workspace).await.map(|_| None) };
+        Ok(Some(BindingView {
             provider: PROVIDER,
             project_ref: credential.project_ref,
             api_endpoint: credential.endpoint.unwrap_or_else(|| without_slash(&self.endpoints.default)),
             has_token: true,
             project: credential.project.0,
-        })
+        }))
+    }
+
+    /// The binding of a workspace.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] when it is not bound.
+    pub async fn get(&self, workspace: &ResourceKey) -> Result<BindingView, Refusal> {
+        self.find(workspace).await?.ok_or_else(|| Refusal::NotFound(workspace.clone()))
     }
 
     /// Removes a binding.

@@ -61,7 +61,7 @@ pub enum Fault {
 #[derive(Debug, Default)]
 struct World {
     things: BTreeMap<String, Thing>,
-    created: BTreeMap<Uid, u32>,
+    sent: usize,
     calls: Vec<String>,
     script: Vec<Fault>,
 }
@@ -97,9 +97,14 @@ impl FakeCloud {
         self.lock().things.clone()
     }
 
-    /// The mutating calls so far.
+    /// The mutating calls that took effect so far.
     pub fn calls(&self) -> Vec<String> {
         self.lock().calls.clone()
+    }
+
+    /// How many mutating calls were sent, those that had no effect (yet) included.
+    pub fn sent(&self) -> usize {
+        self.lock().sent
     }
 
     /// Changes the world as somebody at the provider's console would.
@@ -137,7 +142,6 @@ impl FakeCloud {
             (Call::Create { uid, size }, None) => {
                 let thing = Thing { uid: *uid, size: *size, on: false, reboots: 0 };
                 world.things.insert(name.to_owned(), thing.clone());
-                *world.created.entry(*uid).or_default() += 1;
                 Some(thing)
             }
             (Call::Delete, _) => {
@@ -262,6 +266,7 @@ impl CloudProvider for FakeCloud {
             return Outcome::Terminal(busy("an unreadable step"));
         };
         let fault = self.fault();
+        self.lock().sent += 1;
         // Detached: the sender may die, the request goes on.
         let (cloud, name, latency) = (self.clone(), step.target.clone(), self.latency);
         let request = tokio::spawn(async move {

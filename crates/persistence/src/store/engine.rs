@@ -8,7 +8,7 @@ use control_plane::{
     ports::{Commit, CommitOutcome, Lease, OwnedObject, Step, StepState},
     state,
 };
-use seca_api::Kind;
+use seca_api::{Kind, Scope};
 
 use super::{
     queue::holds,
@@ -43,7 +43,10 @@ const SCHEDULE: Sql = sql!(
      next_run_at = CASE WHEN $3 = 1 AND wakes = $4 THEN " now " + $5 \
      WHEN next_run_at <= " now " THEN next_run_at ELSE " now " END WHERE uid = $1"
 );
-const HELD: Sql = sql!("SELECT r.uid FROM resources r WHERE r.holder = $1 ORDER BY r.uid" change);
+const HELD: Sql = sql!("SELECT " columns " FROM resources r WHERE r.holder = $1 ORDER BY r.uid" change);
+/// What lies in the same network and may have waited for the room that one left.
+const SIBLINGS: Sql =
+    sql!("SELECT r.uid FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.workspace = $3 AND r.network = $4");
 const LET_GO: Sql = sql!("UPDATE resources SET holder = NULL WHERE holder = $1");
 const BURY: Sql = sql!("INSERT INTO tombstones (uid, removed_at) VALUES ($1, " now ") ON CONFLICT DO NOTHING");
 const REMOVE: [Sql; 5] = [
@@ -218,11 +221,21 @@ impl Operation for Remove<'_> {
             return Ok(CommitOutcome::Done(Box::new(row)));
         }
         let mut woken = related(tx, &row).await?;
-        let held = row::uids(&tx.fetch(HELD, &args![self.uid]).await?)?;
+        let held = row::all(&tx.fetch(HELD, &args![self.uid]).await?)?;
         if !held.is_empty() {
             tx.execute(LET_GO, &args![self.uid]).await?;
-            woken.extend(held);
+            for held in &held {
+                // Whoever waited to hold it next refers to it.
+                woken.extend(related(tx, held).await?);
+                woken.push(held.uid);
+            }
         }
+        if row.key.kind.scope() == Scope::Network {
+            let network = args![&row.key.tenant, &row.key.region, &row.key.workspace, &row.key.network];
+            woken.extend(row::uids(&tx.fetch(SIBLINGS, &network).await?)?);
+        }
+        woken.sort();
+        woken.dedup();
         tx.execute(BURY, &args![self.uid]).await?;
         tx.execute(WAKE, &[list(woken.iter().chain([&self.uid]))]).await?;
         for statement in REMOVE {

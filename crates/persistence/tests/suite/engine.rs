@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use control_plane::{
     ActionKind, CatalogEntry, ProjectId, Reason, Uid,
-    ports::{ActOutcome, Commit, CommitOutcome, Mark, Note, OwnedObject, Put, Step, StepState, Verdict},
+    ports::{ActOutcome, Commit, CommitOutcome, Mark, Note, OwnedObject, Put, Step, StepState, UnbindOutcome, Verdict},
 };
 use seca_api::{Kind, ResourceState, Timestamp};
 use serde_json::{Map, Value, json};

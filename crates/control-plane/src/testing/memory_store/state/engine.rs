@@ -1,8 +1,11 @@
 //! What the engine does: leases, the queue, steps, commits.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use seca_api::Kind;
+use seca_api::{Kind, Scope};
 
 use super::{Recorded, State, outer_first};
 use crate::{
@@ -249,10 +252,19 @@ impl State {
             return CommitOutcome::Done(Box::new(row.clone()));
         }
         let mut woken = self.related(uid);
-        for (held, row) in &mut self.rows {
-            if row.resource.holder == Some(uid) {
+        if row.key.kind.scope() == Scope::Network
+            && let Some(network) = row.key.parent()
+        {
+            woken.extend(self.children(&network).map(|sibling| sibling.uid));
+        }
+        let held: Vec<Uid> =
+            self.rows.values().filter(|r| r.resource.holder == Some(uid)).map(|r| r.resource.uid).collect();
+        for held in held {
+            // Whoever waited to hold it next refers to it.
+            woken.extend(self.related(held));
+            woken.insert(held);
+            if let Some(row) = self.rows.get_mut(&held) {
                 row.resource.holder = None;
-                woken.insert(*held);
             }
         }
         let row = self.rows.remove(&uid);
