@@ -253,7 +253,8 @@ async fn a_workspace_without_a_binding_is_told_from_one_that_does_not_exist() {
     let folder = tempfile::tempdir().unwrap();
     let proxy = Setup::new(folder.path(), UNUSED).serve().await;
     unbound_workspace(&proxy.client().await, "there").await;
-    for (workspace, words, others) in [("there", "is not bound", "does not exist"), ("none", "does not exist", "bound")] {
+    for (workspace, words, others) in [("there", "is not bound", "does not exist"), ("none", "does not exist", "bound")]
+    {
         let url = format!("{}/admin/v1/tenants/{TENANT}/workspaces/{workspace}/providers/hetzner", proxy.admin);
         let answer = http().get(url).query(&[("region", REGION)]).bearer_auth(ADMIN_TOKEN).send().await.unwrap();
         assert_eq!(answer.status(), 404);

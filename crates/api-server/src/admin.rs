@@ -184,7 +184,9 @@ impl Admin {
             Some("none") => Some(Binding::None),
             Some("bound") => Some(Binding::Bound),
             Some("unbound") => Some(Binding::Unbound),
-            Some(_) => return Err(Failure::parameter("binding", "`binding` must be `all`, `none`, `bound` or `unbound`")),
+            Some(_) => {
+                return Err(Failure::parameter("binding", "`binding` must be `all`, `none`, `bound` or `unbound`"));
+            }
         };
         let items = self.bindings.workspaces(binding).await.map_err(refused)?;
         Ok(answer(StatusCode::OK, &json!({ "items": items })))

@@ -99,7 +99,9 @@ pub enum DatabaseError {
         reason: String,
     },
     /// The folder of a SQLite file is missing.
-    #[error("the sqlite database cannot be opened: the folder {folder} does not exist; create it, or name a file elsewhere")]
+    #[error(
+        "the sqlite database cannot be opened: the folder {folder} does not exist; create it, or name a file elsewhere"
+    )]
     Folder {
         /// The folder.
         folder: String,
@@ -311,6 +313,10 @@ impl Target {
 /// Makes an empty database file that only its owner may use, unless there is one; SQLite gives the files that it puts
 /// beside it the same mode. A folder that is missing is more likely misspelt, or not mounted.
 async fn make_private(file: &Path) -> Result<(), DatabaseError> {
+    // The driver's name for a database in memory, which is no file.
+    if file.to_string_lossy().starts_with("file:sqlx-in-memory-") {
+        return Ok(());
+    }
     let folder = file.parent().filter(|path| *path != Path::new("")).unwrap_or(Path::new("."));
     if !tokio::fs::try_exists(folder).await.unwrap_or(false) {
         return Err(DatabaseError::Folder { folder: folder.display().to_string() });

@@ -59,7 +59,8 @@ suite! {
         a_requeue_never_postpones,
         a_wake_up_during_work_is_not_lost,
         an_idle_resource_is_due_when_woken,
-        retries_are_counted_until_they_end;
+        retries_are_counted_until_they_end,
+        what_waited_for_a_removed_row_is_woken;
     engine:
         conditions_follow_the_transitions,
         a_bundle_has_all_relations,

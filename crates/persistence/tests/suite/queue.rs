@@ -8,7 +8,7 @@ use control_plane::{
 };
 use seca_api::Kind;
 
-use super::{TTL, World, engine::step, key, sorted, updated, workspace};
+use super::{TTL, World, engine::step, in_network, key, sorted, updated, workspace};
 
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -164,4 +164,28 @@ pub async fn retries_are_counted_until_they_end(world: &World) {
     world.commit(&lease, Commit { attempts: 7, ..commit }).await;
     world.converge(&lease, row.uid).await;
     assert_eq!(attempts().await, 0);
+}
+
+pub async fn what_waited_for_a_removed_row_is_woken(world: &World) {
+    let (_, lease) = world.bound("p").await;
+    let volume = world.create(&key(Kind::BlockStorage, "v")).await;
+    let boots = [("/spec/bootVolume/deviceRef", &volume.key)];
+    let holder = world.create_with(&key(Kind::Instance, "holder"), &boots).await;
+    let waiting = world.create_with(&key(Kind::Instance, "waiting"), &boots).await;
+    world.create(&key(Kind::Network, "n")).await;
+    let leaving = world.create(&in_network(Kind::Subnet, "n", "leaving")).await;
+    let staying = world.create(&in_network(Kind::Subnet, "n", "staying")).await;
+    assert_eq!(world.store.claim(&lease, volume.uid, holder.uid).await.unwrap(), Some(true));
+    for row in [&holder, &leaving] {
+        world.mark_deleted(&row.key).await;
+    }
+    world.settle(&lease).await;
+    assert_eq!(world.due(&lease).await, []);
+
+    world.store.remove(&lease, holder.uid).await.unwrap();
+    let due = world.due(&lease).await;
+    assert!(due.contains(&volume.uid) && due.contains(&waiting.uid), "the next may hold the volume: {due:?}");
+    world.settle(&lease).await;
+    world.store.remove(&lease, leaving.uid).await.unwrap();
+    assert!(world.due(&lease).await.contains(&staying.uid), "there is room in the network");
 }
