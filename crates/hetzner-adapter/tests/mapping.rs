@@ -158,6 +158,24 @@ fn a_blank_volume_is_released_when_an_instance_boots_from_it() {
 }
 
 #[test]
+fn a_boot_volume_tells_what_its_disk_is_and_not_what_it_was_asked_to_become() {
+    let mut world = with_instance(Some("ubuntu-24.04"));
+    world.check(Kind::BlockStorage, "v", ACTIVE, None);
+    let disk = world.model.servers[0].primary_disk_size;
+    let asked = |size: u64, image: &str| json!({"skuRef": "skus/hcloud-volume", "sizeGB": size, "sourceImageRef": format!("images/{image}")});
+    world.put(Kind::BlockStorage, "v", asked(disk + 20, "ubuntu-24.04"));
+    world.settle();
+    world.check(Kind::BlockStorage, "v", ACTIVE, Some("AppliesOnRecreate"));
+    assert_eq!(world.status(Kind::BlockStorage, "v")["sizeGB"], disk);
+    world.put(Kind::BlockStorage, "v", asked(disk, "debian-12"));
+    world.settle();
+    world.check(Kind::BlockStorage, "v", ACTIVE, Some("AppliesOnRecreate"));
+    world.put(Kind::BlockStorage, "v", asked(disk, "ubuntu-24.04"));
+    world.settle();
+    world.check(Kind::BlockStorage, "v", ACTIVE, None);
+}
+
+#[test]
 fn a_vanished_volume_is_an_error_and_is_not_made_again() {
     let mut world = World::default();
     world.volume("v", None);

@@ -116,10 +116,11 @@ fn kept(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>) -
     // While the instance hands its server over, that bears the instance's labels.
     let remembered = context.resource().fact(facts::SERVER_ID).and_then(|id| id.parse::<i64>().ok());
     let handed = remembered.and_then(|id| context.snapshot.servers.get(&id));
-    if backing.kept.or(backing.holders).or(handed).is_none() {
+    let Some(server) = backing.kept.or(backing.holders).or(handed) else {
         return lost("The server whose disk it kept");
-    }
-    settled().status(status(u64::from(spec.size_gb), None)).note(
+    };
+    let size = size_on(server, spec);
+    settled().status(status(size, None)).note(
         Reason::BootVolumeHeld,
         "It keeps the disk of an instance that was deleted. Booting from it again comes with a later release; until \
          then use a new block storage.",
@@ -140,7 +141,42 @@ fn logical(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>
         return act(Call::DeleteVolume { volume: volume.id }.step(&volume.name).mark(mark(row, &gone)));
     }
     let user = backing.holders.and(holder(context)).filter(|instance| !instance.is_deleting());
-    settled().fact(facts::BACKING, facts::NONE).status(status(u64::from(spec.size_gb), user))
+    let settled = settled().fact(facts::BACKING, facts::NONE);
+    let Some(server) = backing.holders else {
+        return settled.status(status(u64::from(spec.size_gb), user));
+    };
+    let size = size_on(server, spec);
+    let mut missing = Vec::new();
+    if size < u64::from(spec.size_gb) {
+        missing.push(format!("the disk of the server has {size} GB and cannot grow"));
+    }
+    if row.facts.get(facts::SOURCE_IMAGE).cloned().unwrap_or_default() != source_image(row) {
+        missing.push("the disk was made from another image".to_owned());
+    }
+    let planned = settled.status(status(size, user));
+    if missing.is_empty() {
+        return planned;
+    }
+    let message = format!(
+        "An instance runs from it, so the change is kept as intent: {}. It applies to a new block storage that a new \
+         instance boots from.",
+        missing.join(", and ")
+    );
+    planned.note(Reason::AppliesOnRecreate, message)
+}
+
+/// The size that a boot volume has on a server's disk, which may be larger, but is never smaller than is told.
+fn size_on(server: &Server, spec: &BlockStorageSpec) -> u64 {
+    let asked = u64::from(spec.size_gb);
+    // Some answers leave the disk out.
+    if server.primary_disk_size == 0 { asked } else { asked.min(server.primary_disk_size) }
+}
+
+/// The image that a boot volume names, as text; null for none.
+pub(super) fn source_image(row: &Resource) -> Value {
+    let spec = row.spec::<BlockStorageSpec>().ok();
+    let reference = spec.and_then(|spec| spec.source_image_ref).filter(|reference| !reference.is_unset());
+    reference.map_or(Value::Null, |reference| Value::String(reference.resource))
 }
 
 fn create_volume(context: &Context<'_>, spec: &BlockStorageSpec) -> Planned {

@@ -20,6 +20,9 @@ pub(crate) const EVER_STARTED: &str = "everStarted";
 /// A mark: the name of the block storage whose blocks the server's disk is.
 pub(crate) const BOOT_VOLUME: &str = "bootVolume";
 
+/// A mark of a boot volume: the image that the server's disk was made from; absent for the default one.
+pub(crate) const SOURCE_IMAGE: &str = "sourceImage";
+
 /// The provider's id of the server.
 pub(crate) const SERVER_ID: &str = "serverId";
 /// The provider's id of the volume.

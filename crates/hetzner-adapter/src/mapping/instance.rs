@@ -11,7 +11,9 @@ use seca_api::{BlockStorageSpec, InstanceSpec, Kind, ResourceState, reference::T
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::{Checked, Context, Mapping, PlannedExt, act, deny_all, facts, fail, mark, power, settled, wait};
+use super::{
+    Checked, Context, Mapping, PlannedExt, act, block_storage, deny_all, facts, fail, mark, power, settled, wait,
+};
 use crate::{
     call::{Call, StepExt, Until},
     naming,
@@ -117,6 +119,7 @@ fn create(context: &Context<'_>) -> Checked<Planned> {
     let step = Call::CreateServer(Box::new(body))
         .step(name)
         .mark(mark(context.resource(), &made_with))
+        .mark(mark(volume, &[(facts::SOURCE_IMAGE, block_storage::source_image(volume))]))
         .secret(spec.user_data.map(SecretString::from));
     Ok(act(step))
 }

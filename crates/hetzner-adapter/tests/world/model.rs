@@ -23,7 +23,7 @@ pub struct Model {
 pub fn server(id: i64, name: &str, status: &str, labels: &Value, firewalls: &[i64]) -> Server {
     let firewalls: Vec<Value> = firewalls.iter().map(|id| json!({"id": id, "status": "applied"})).collect();
     serde_json::from_value(json!({
-        "id": id, "name": name, "status": status, "created": CREATED, "labels": labels,
+        "id": id, "name": name, "status": status, "primary_disk_size": 40, "created": CREATED, "labels": labels,
         "public_net": {"firewalls": firewalls},
         "server_type": {"id": 114, "name": "cx23", "cores": 2, "memory": 4.0, "disk": 40,
                         "cpu_type": "shared", "architecture": "x86"},
