@@ -10,6 +10,14 @@ use seca_api::Kind;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+/// The zone that a spelling means: datacenters are gone, and `fsn1-dc14` still means `fsn1` to those who wrote it.
+pub fn zone_name(spelling: &str) -> &str {
+    match spelling.rsplit_once("-dc") {
+        Some((zone, number)) if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => zone,
+        _ => spelling,
+    }
+}
+
 /// One entry: a region, a SKU or a system image of one region.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CatalogEntry {
@@ -142,6 +150,13 @@ mod tests {
     fn the_default_region_is_first_and_the_others_follow_by_name() {
         let entries = ["fsn1", "nbg1", "hel1"].map(|r| entry(Kind::Region, r, r)).to_vec();
         assert_eq!(Catalog::new(1, entries, "nbg1").regions(), ["nbg1", "fsn1", "hel1"]);
+    }
+
+    #[test]
+    fn a_former_datacenter_means_its_zone() {
+        for (spelling, zone) in [("fsn1", "fsn1"), ("fsn1-dc14", "fsn1"), ("fsn1-dc", "fsn1-dc"), ("a-dcx1", "a-dcx1")] {
+            assert_eq!(zone_name(spelling), zone);
+        }
     }
 
     #[test]

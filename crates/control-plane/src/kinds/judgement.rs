@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{KindRules, ReferenceField, is_set, spelled};
 use crate::{
-    catalog::{Catalog, CatalogEntry},
+    catalog::{Catalog, CatalogEntry, zone_name},
     resource::Resource,
 };
 
@@ -142,7 +142,7 @@ impl Judgement<'_> {
     pub fn unknown_zone(&self, pointer: &str) -> Option<Violation> {
         let zone = self.text(pointer)?;
         let zones = self.catalog.zones(&self.subject.key.region);
-        if zones.iter().any(|known| known == zone) || !self.subject.changed(pointer) {
+        if zones.iter().any(|known| known == zone_name(zone)) || !self.subject.changed(pointer) {
             return None;
         }
         let region = &self.subject.key.region;

@@ -4,6 +4,7 @@
 
 use control_plane::{
     CatalogEntry, Reason, Resource,
+    catalog::zone_name,
     ports::{Plan, Planned},
 };
 use hcloud_client::types::{CreateServer, CreateServerFirewall, CreateServerPublicNet, Server, ServerStatus};
@@ -103,7 +104,7 @@ fn create(context: &Context<'_>) -> Checked<Planned> {
         server_type: sku.fact("serverType").unwrap_or(&sku.name).to_owned(),
         image: image.id,
         // Zones are locations.
-        location: Some(spec.zone.clone()),
+        location: Some(zone_name(&spec.zone).to_owned()),
         firewalls: vec![CreateServerFirewall { firewall: firewall.id }],
         labels: context.labels("create_server"),
         start_after_create: Some(false),
