@@ -154,7 +154,8 @@ mod tests {
 
     #[test]
     fn a_former_datacenter_means_its_zone() {
-        for (spelling, zone) in [("fsn1", "fsn1"), ("fsn1-dc14", "fsn1"), ("fsn1-dc", "fsn1-dc"), ("a-dcx1", "a-dcx1")] {
+        for (spelling, zone) in [("fsn1", "fsn1"), ("fsn1-dc14", "fsn1"), ("fsn1-dc", "fsn1-dc"), ("a-dcx1", "a-dcx1")]
+        {
             assert_eq!(zone_name(spelling), zone);
         }
     }
