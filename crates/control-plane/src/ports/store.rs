@@ -576,7 +576,8 @@ pub trait Store: Send + Sync + 'static {
     /// The reports of all projects.
     async fn orphans(&self) -> StoreResult<Vec<(ProjectId, OwnedObject)>>;
 
-    /// Removes steps and tombstones older than this whose resources are gone.
+    /// Removes steps and tombstones older than this whose resources are gone, and failed steps of that age of those
+    /// that are not, but for the last one of each.
     async fn prune(&self, older: Duration) -> StoreResult<()>;
 
     // -- catalogue ------------------------------------------------------------------------------------------
