@@ -106,10 +106,10 @@ define later
 endef
 
 release ci-package: ## (later) Release archives and signed images
-	$(call later,releases come with the packaging step; until then `make build` and deploy/Dockerfile)
+	$(call later,releases come with the packaging step; until then: make build, and deploy/Dockerfile)
 
 phase1-smoke phase2-smoke: ## (later) The predecessor's smoke scripts
-	$(call later,`make demo` is the smoke test; the predecessor's scripts come back with the conformance step)
+	$(call later,the smoke test is: make demo; the predecessor's scripts come back with the conformance step)
 
 conformance-bootstrap conformance-run conformance-smoke conformance-full conformance-region conformance-auth \
 conformance-workspace conformance-compute conformance-storage conformance-network conformance-foundation \
