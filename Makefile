@@ -106,7 +106,7 @@ define later
 endef
 
 release ci-package: ## (later) Release archives and signed images
-	$(call later,releases come with the packaging step; until then: make build, and deploy/Dockerfile)
+	$(call later,releases come with the packaging step; until then: make build and deploy/Dockerfile)
 
 phase1-smoke phase2-smoke: ## (later) The predecessor's smoke scripts
 	$(call later,the smoke test is: make demo; the predecessor's scripts come back with the conformance step)
