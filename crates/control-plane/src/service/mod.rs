@@ -22,7 +22,7 @@ pub use read::{ListRequest, ListView};
 pub use write::{PutRequest, PutView};
 
 use crate::{
-    catalog::CatalogCache,
+    catalog::{Catalog, CatalogCache},
     kinds,
     ports::{Clock, Ids, Store, StoreError},
 };
@@ -200,6 +200,18 @@ impl ControlPlane {
             ids: parts.ids,
             wake: parts.wake,
         }
+    }
+
+    /// Takes in the catalogue that another replica stored since; false when there is none.
+    async fn follow_catalog(&self) -> Result<bool, StoreError> {
+        let known = self.catalog.load();
+        if self.store.catalog_version().await? <= known.version {
+            return Ok(false);
+        }
+        let (version, entries) = self.store.catalog().await?;
+        let default_region = known.regions().first().cloned().unwrap_or_default();
+        self.catalog.store(Catalog::new(version, entries, &default_region));
+        Ok(true)
     }
 
     /// The settings of a tenant; none for an unknown one.

@@ -48,7 +48,13 @@ impl ControlPlane {
         let rules = writable(&key)?;
         let draft = Draft::read(rules, &key, body)?;
         for _ in 0..ADMISSIONS {
-            let put = self.admit(context, rules, &key, &draft, if_version).await?;
+            let put = match self.admit(context, rules, &key, &draft, if_version).await {
+                // What it names may stand in a catalogue that another replica has just read.
+                Err(Refusal::Violations { .. }) if self.follow_catalog().await? => {
+                    self.admit(context, rules, &key, &draft, if_version).await?
+                }
+                admitted => admitted?,
+            };
             match self.store.put(put).await? {
                 PutOutcome::Created(row) => {
                     self.wake.notify_one();

@@ -263,3 +263,20 @@ proptest! {
         prop_assert!(draft.violations.is_empty());
     }
 }
+
+#[tokio::test]
+async fn what_another_replica_has_just_read_can_be_named() {
+    let world = world().await;
+    let mut entries: Vec<_> = world.plane.catalog().load().entries().cloned().collect();
+    let image = entries.iter().find(|e| e.kind == Kind::Image && e.region == "fsn1").unwrap().clone();
+    entries.push(crate::CatalogEntry { name: "brand-new".to_owned(), ..image });
+    let known = world.plane.catalog().load().version;
+    let mut stored = 0;
+    while stored <= known {
+        stored = world.store.save_catalog(stored, &entries).await.unwrap().unwrap();
+    }
+    let body = |image: &str| json!({"spec": {"skuRef": "skus/hcloud-volume", "sizeGB": 10, "sourceImageRef": image}});
+    let key = super::key(Kind::BlockStorage, "b");
+    assert!(world.put(&key, body("images/nowhere")).await.is_err());
+    assert!(world.put(&key, body("images/brand-new")).await.unwrap().created);
+}
