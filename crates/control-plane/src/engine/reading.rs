@@ -12,8 +12,9 @@ use super::{
     project::{Project, Standing},
 };
 use crate::{
-    ports::{Access, CloudError, CloudProvider, Note, SealContext, StoreResult},
+    ports::{Access, CloudError, CloudProvider, Note, StoreResult},
     reason::Reason,
+    service::seal_context,
 };
 
 /// How long credentials are believed before they are read again.
@@ -143,7 +144,7 @@ impl<P: CloudProvider> Project<P> {
                 if is_credential {
                     // What is known of the project cannot be kept up: everything in it says so.
                     self.snapshot = None;
-                    self.reading.access_read = None;
+                    self.reading.expire();
                     shared.store.requeue_project(&self.lease.project).await?;
                 }
                 Ok(Standing::Held)
@@ -170,18 +171,12 @@ impl<P: CloudProvider> Project<P> {
         self.reading.access = None;
         for credential in credentials {
             let workspace = &credential.workspace;
-            let context = SealContext {
-                tenant: workspace.tenant.clone(),
-                region: workspace.region.clone(),
-                workspace: workspace.name.clone(),
-                provider: "hetzner".to_owned(),
-            };
             let endpoint = match credential.endpoint.as_deref().map(str::parse) {
                 None => self.shared.settings.default_endpoint.clone(),
                 Some(Ok(url)) => url,
                 Some(Err(_)) => continue,
             };
-            match self.shared.vault.open(&credential.sealed, &context) {
+            match self.shared.vault.open(&credential.sealed, &seal_context(workspace)) {
                 Ok(token) => {
                     let access = Access { project: self.lease.project.clone(), endpoint, token };
                     self.reading.access = Some(Arc::new(access));
