@@ -73,6 +73,12 @@ reasons! {
         "Create the instance again to apply it.";
     AppliesWhenOff: "A change was accepted that needs the instance to be off.",
         "Stop the instance.";
+    NotAttached: "The instance names resources that are not attached to its server yet; attaching comes with a later release.",
+        "Nothing; the message names them.";
+    EmptySource: "The image was taken from a block storage that nothing was ever written to, so it is empty as well.",
+        "Nothing; take an image of a block storage that holds data.";
+    AddressNotHonoured: "Hetzner Cloud gives public addresses itself, so the address is another one than asked for.",
+        "Use the address in the status, or leave the address out.";
     AddressConflict: "The address range overlaps one that is in use.",
         "Delete the other one, or choose another range.";
     RouteNotProgrammed: "A route is kept as intent, because its target has no address in the network.",

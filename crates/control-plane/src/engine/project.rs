@@ -19,6 +19,7 @@ use tracing::{debug, error, info, warn};
 
 use super::{Shared, backoff, reading::Reading};
 use crate::{
+    kinds,
     ports::{
         Bundle, CloudError, CloudProvider, Commit, CommitOutcome, Desired, Lease, Note, Outcome, Plan, Planned, Step,
         StepState, StoreError, StoreResult, Verdict,
@@ -257,7 +258,8 @@ impl<P: CloudProvider> Project<P> {
     /// What must be known before a plan: access, a snapshot, and the outcome of every earlier call.
     async fn prepare(&mut self, bundle: &Bundle) -> StoreResult<Prepared> {
         if self.lease.project.is_local() {
-            return Ok(Prepared::Answer(Box::new(plan_local(bundle))));
+            let alone = kinds::rules(bundle.resource.key.kind).is_some_and(|rules| rules.local);
+            return Ok(if alone { Prepared::Go } else { Prepared::Answer(Box::new(plan_local(bundle))) });
         }
         if self.access().await?.is_none() || !self.reading.is_bound(&bundle.resource.key) {
             let planned =
@@ -274,7 +276,12 @@ impl<P: CloudProvider> Project<P> {
     }
 
     fn plan(&self, bundle: &Bundle) -> Planned {
-        let Some(snapshot) = &self.snapshot else { return unable(unreadable(), None) };
+        let nothing = P::Snapshot::default();
+        let snapshot = match &self.snapshot {
+            None if self.lease.project.is_local() => &nothing,
+            None => return unable(unreadable(), None),
+            Some(snapshot) => snapshot,
+        };
         // An action whose outcome is unknown is never sent again: it is waited for, or seen not to have happened.
         if let Some(open) = bundle.open_steps.iter().find(|s| s.step.action_seq.is_some()) {
             let message =

@@ -86,6 +86,7 @@ impl World {
             label_pairs: BTreeMap::new(),
             edges: Vec::new(),
             initial_status: "{}".into(),
+            home: None,
             start: false,
             now: self.clock.now(),
         };

@@ -71,6 +71,10 @@ pub struct KindRules {
     pub powered: bool,
     /// Whether its status counts its children.
     pub counts_children: bool,
+    /// Whether it can be made without a provider's project: then project `local` makes it, from an empty snapshot.
+    pub local: bool,
+    /// The field whose target's project makes it, for kinds without a parent.
+    pub home: Option<&'static str>,
     /// The status members of a new resource, from its specification.
     pub initial_status: fn(&Value) -> Map<String, Value>,
     /// Which lists of related resources the judgement needs beside parents and targets.
@@ -90,6 +94,8 @@ impl KindRules {
             delete: FREELY,
             powered: false,
             counts_children: false,
+            local: false,
+            home: None,
             initial_status: |_| Map::new(),
             relatives: |_| Vec::new(),
             judge: |_| Vec::new(),

@@ -232,7 +232,8 @@ pub struct OwnedObject {
 #[async_trait]
 pub trait CloudProvider: Send + Sync + 'static {
     /// All that is known of a project: belongs to the lease holder, lives in memory, is rebuilt on takeover.
-    type Snapshot: Send + Sync + 'static;
+    /// The default is what a project without objects shows, and what is planned with where no project is needed.
+    type Snapshot: Default + Send + Sync + 'static;
     /// What one answer showed.
     type Observation: Send + Sync + 'static;
 

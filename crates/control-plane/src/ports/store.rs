@@ -115,6 +115,10 @@ pub struct Put {
     pub edges: Vec<Edge>,
     /// Status members of a new resource.
     pub initial_status: String,
+    /// The resource whose project does the work, for kinds without a parent that need one: an image's block
+    /// storage. It is one of the edges' targets. While it does not exist, and for all other kinds without a
+    /// parent, that is `local`; a row that is in `local` moves to it with a later write.
+    pub home: Option<ResourceKey>,
     /// Whether the write also asks for power on (the extension `hetzner.cloud/start-after-create`).
     pub start: bool,
     /// The handler's wall clock.

@@ -88,7 +88,9 @@ impl ControlPlane {
         // Sent again with every PUT, it must not undo a stop: only its appearance counts.
         let asked_before =
             subject.old.is_some_and(|(row, _)| row.extension(START_EXTENSION).as_deref() == Some("true"));
+        let home = rules.home.and_then(|field| edges.iter().find(|edge| edge.field == field));
         Put {
+            home: home.map(|edge| edge.target.clone()),
             key: subject.key.clone(),
             expected: subject.old.map(|(row, _)| Expected { uid: row.uid, resource_version: row.resource_version }),
             uid: self.ids.uid(),

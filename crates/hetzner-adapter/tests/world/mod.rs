@@ -104,6 +104,7 @@ impl World {
             label_pairs: BTreeMap::new(),
             edges: Vec::<Edge>::new(),
             initial_status: "{}".into(),
+            home: None,
             start,
             now: self.time(),
         };

@@ -110,7 +110,7 @@ impl Operation for Put {
         let strict = self.edges.iter().filter(|edge| edge.strict).map(|edge| &edge.target);
         let missing = parents.iter().chain(strict).find(|key| !named.get(key).is_some_and(|found| found.live));
         if self.expected.is_none() && missing.is_none() {
-            let project = parents.first().and_then(|key| named.get(key)).map(|found| found.project.clone());
+            let project = parents.first().or(self.home.as_ref()).and_then(|key| named.get(key)).map(|found| found.project.clone());
             if let Some(created) = create(tx, self, project.unwrap_or_else(ProjectId::local)).await? {
                 return Ok(PutOutcome::Created(created));
             }

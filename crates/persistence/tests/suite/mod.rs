@@ -88,6 +88,7 @@ impl World {
             label_pairs: BTreeMap::new(),
             edges: Vec::new(),
             initial_status: "{}".to_owned(),
+            home: None,
             start: false,
             now: self.now(),
         }

@@ -164,13 +164,14 @@ impl State {
             return PutOutcome::Missing(missing.clone());
         }
         match before {
-            None => PutOutcome::Created(self.create(put, parents.first())),
+            None => PutOutcome::Created(self.create(put, parents.first().cloned())),
             Some(before) => self.update(before, put),
         }
     }
 
-    fn create(&mut self, put: Put, workspace: Option<&ResourceKey>) -> Resource {
-        let project = workspace.and_then(|key| self.find(key)).map_or_else(ProjectId::local, |w| w.project.clone());
+    fn create(&mut self, put: Put, workspace: Option<ResourceKey>) -> Resource {
+        let home = workspace.or_else(|| put.home.clone());
+        let project = home.and_then(|key| self.find(&key)).map_or_else(ProjectId::local, |row| row.project.clone());
         let (label_pairs, edges) = (put.label_pairs.clone(), put.edges.clone());
         let resource = state::create(put, project);
         self.keys.insert(resource.key.clone(), resource.uid);
