@@ -9,7 +9,7 @@ SHELL := bash
         migrate-up migrate-down sqlc-gen docker-build docker-run docker-push release phase1-smoke phase2-smoke \
         conformance-bootstrap conformance-run conformance-smoke conformance-full conformance-region conformance-auth \
         conformance-workspace conformance-compute conformance-storage conformance-network conformance-foundation \
-        conformance-foundation-core ci ci-verify ci-unit ci-integration ci-contract ci-conformance ci-package \
+        conformance-foundation-core conformance-report ci ci-verify ci-unit ci-integration ci-contract ci-conformance ci-package \
         sim-clients
 
 help: ## List the targets
@@ -82,8 +82,9 @@ sqlc-gen: ## Nothing to generate any more: says why
 	@echo "sqlc-gen: there is nothing to generate: queries are constant text in crates/persistence, and the store"
 	@echo "suite runs every one of them on both databases (make test-integration)."
 
-generate: ## Rewrite what is generated from the code: docs/reasons.md
+generate: ## Rewrite what is generated from the code: docs/reasons.md and openapi/
 	UPDATE_DOCS=1 $(CARGO) test -q --locked -p control-plane reason
+	UPDATE_DOCS=1 $(CARGO) test -q --locked -p seca-api --test openapi the_written_documents_are_current
 
 # -- packaging (needs a container engine) ----------------------------------------------------------------------
 
@@ -99,6 +100,34 @@ docker-run: ## Run the container image with PostgreSQL (deploy/docker-compose.ym
 docker-push: ## Push the container image
 	docker push $(IMAGE):$(TAG)
 
+# -- the official conformance tool (SECATEST names it; docs/conformance-testing.md) ----------------------------
+
+conformance-bootstrap: ## Say which secatest and which running proxy the next targets would use
+	scripts/conformance bootstrap
+
+conformance-smoke: ## secatest against a running proxy: the region and workspace queries
+conformance-region: ## As conformance-smoke: the region scenarios
+conformance-auth: ## As conformance-smoke: the authorization scenarios
+conformance-workspace: ## As conformance-smoke: the workspace scenarios
+conformance-compute: ## As conformance-smoke: the compute scenarios
+conformance-storage: ## As conformance-smoke: the storage scenarios
+conformance-network: ## As conformance-smoke: the network scenarios
+conformance-foundation: ## As conformance-smoke: everything but Usage
+conformance-foundation-core: ## As conformance-smoke: the life cycles only
+conformance-full: ## As conformance-smoke: everything
+conformance-smoke conformance-region conformance-auth conformance-workspace conformance-compute conformance-storage \
+conformance-network conformance-foundation conformance-foundation-core conformance-full:
+	scripts/conformance run $(@:conformance-%=%)
+
+conformance-run: ## As conformance-smoke: what CONFORMANCE_FILTER selects
+	scripts/conformance run filter
+
+conformance-report: ## Start everything on the simulator and run all of secatest under both reference policies
+	scripts/conformance report
+
+ci-conformance: conformance-report ## As conformance-report, and the committed report against the specification
+	scripts/check-conformance-report
+
 # -- what later steps bring ------------------------------------------------------------------------------------
 
 define later
@@ -110,8 +139,3 @@ release ci-package: ## (later) Release archives and signed images
 
 phase1-smoke phase2-smoke: ## (later) The predecessor's smoke scripts
 	$(call later,the smoke test is: make demo; the predecessor's scripts come back with the conformance step)
-
-conformance-bootstrap conformance-run conformance-smoke conformance-full conformance-region conformance-auth \
-conformance-workspace conformance-compute conformance-storage conformance-network conformance-foundation \
-conformance-foundation-core ci-conformance: ## (later) The official conformance tool
-	$(call later,running secatest comes with the step that completes the foundation API)

@@ -5,7 +5,10 @@
 
 use std::{collections::BTreeMap, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
 
-use control_plane::service::{EndpointPolicy, ReferencePolicy, Tenant, Tenants};
+use control_plane::{
+    service::{EndpointPolicy, ReferencePolicy, Tenant, Tenants},
+    watch::Patience,
+};
 use secrecy::{ExposeSecret, SecretString};
 use token_provisioner::setting::{Problem, is_loopback, parse_base_url, parse_duration};
 use tracing_subscriber::EnvFilter;
@@ -50,6 +53,7 @@ pub(crate) struct ServeConfig {
     pub(crate) lease_ttl: Duration,
     pub(crate) stop_grace: Duration,
     pub(crate) late_window: Duration,
+    pub(crate) patience: Patience,
     /// What an operator should know about these settings.
     pub(crate) notes: Vec<String>,
 }
@@ -142,6 +146,7 @@ pub(crate) fn serve(settings: &Settings) -> Result<ServeConfig, Vec<Problem>> {
         lease_ttl: reader.duration(Setting::LeaseTtl, 300, 600_000).unwrap_or(Duration::from_secs(15)),
         stop_grace: reader.duration(Setting::StopGrace, 0, 3_600_000).unwrap_or(Duration::from_secs(90)),
         late_window,
+        patience: reader.patience(),
         notes: std::mem::take(&mut reader.notes),
     };
     reader.finish(config)
@@ -319,6 +324,11 @@ impl<'a> Reader<'a> {
     fn late_window(&mut self, request_timeout: Duration) -> Duration {
         let window = self.value(Setting::LateWindow, |text| parse_duration(text).filter(|w| *w >= request_timeout));
         window.unwrap_or(request_timeout + Duration::from_secs(60))
+    }
+
+    fn patience(&mut self) -> Patience {
+        let patience = Patience::default();
+        Patience { hold: self.duration(Setting::PatientGet, 0, 30_000).unwrap_or(patience.hold), ..patience }
     }
 
     fn tenants(&mut self) -> Tenants {

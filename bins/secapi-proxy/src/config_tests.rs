@@ -46,9 +46,15 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!(config.tenants, Tenants::from([("dev".to_owned(), Tenant::default())]));
     assert_eq!(config.default_region, "fsn1");
     assert_eq!(config.public_base_url, None);
-    let seconds =
-        [config.request_timeout, config.catalog_refresh, config.lease_ttl, config.stop_grace, config.late_window];
-    assert_eq!(seconds.map(|d| d.as_secs()), [30, 60, 15, 90, 90]);
+    let durations = [
+        config.request_timeout,
+        config.catalog_refresh,
+        config.lease_ttl,
+        config.stop_grace,
+        config.late_window,
+        config.patience.hold,
+    ];
+    assert_eq!(durations.map(|d| d.as_secs()), [30, 60, 15, 90, 90, 8]);
     assert_eq!(config.notes.len(), 1, "that there is no authentication: {:?}", config.notes);
 }
 
@@ -111,6 +117,9 @@ fn a_wrong_setting_is_one_sentence_with_the_variable_the_rule_and_an_example() {
         ("SECA_LEASE_TTL", "fifteen"),
         ("SECA_STOP_GRACE", "2h"),
         ("SECA_LATE_WINDOW", "10s"),
+        ("SECA_PATIENT_GET", "31s"),
+        ("SECA_PATIENT_GET", "-1s"),
+        ("SECA_PATIENT_GET", "patiently"),
         ("SECA_LOG_LEVEL", "info=what=ever"),
         ("SECA_LOG_FORMAT", "xml"),
         ("SECA_CONFIG", "/nowhere/secapi-proxy.toml"),
@@ -264,6 +273,14 @@ fn keys_are_listed_the_current_one_first() {
 fn the_late_window_follows_the_request_timeout() {
     let config = environment(&[("SECA_REQUEST_TIMEOUT", "5s")]).unwrap_or_else(|problems| panic!("{problems:?}"));
     assert_eq!(config.late_window.as_secs(), 65);
+}
+
+#[test]
+fn patience_is_a_duration_up_to_half_a_minute_and_nothing_else_about_it_is_a_setting() {
+    for (text, millis) in [("0s", 0), ("0", 0), ("800ms", 800), ("12", 12_000), ("30s", 30_000)] {
+        let config = environment(&[("SECA_PATIENT_GET", text)]).unwrap_or_else(|problems| panic!("{problems:?}"));
+        assert_eq!(config.patience, Patience { hold: Duration::from_millis(millis), ..Patience::default() }, "{text}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 use anyhow::Context as _;
 use api_server::{AdminConfig, ApiConfig, Authenticator, Limits, Off, Options, Readiness, StaticTokens};
 use control_plane::{
-    Catalog, CatalogCache, ProjectId,
+    Catalog, CatalogCache, ProjectId, Watchers,
     engine::{Engine, EngineParts, EngineSettings},
     kinds,
     ports::{Access, Clock, CloudProvider as _, Ids, ProjectFinder, Rng, Store, Vault},
@@ -49,6 +49,7 @@ struct Shared {
     vault: Arc<dyn Vault>,
     provider: Arc<HetznerProvider>,
     wake: Arc<Notify>,
+    watchers: Arc<Watchers>,
 }
 
 impl Proxy {
@@ -169,6 +170,7 @@ async fn share(
         vault: Arc::new(vault),
         provider: Arc::new(provider),
         wake: Arc::new(Notify::new()),
+        watchers: Arc::new(Watchers::new(config.patience)),
     })
 }
 
@@ -202,6 +204,7 @@ fn control_plane(config: &ServeConfig, shared: &Shared) -> ControlPlane {
         ids: shared.ids.clone(),
         wake: shared.wake.clone(),
     })
+    .watched_by(shared.watchers.clone())
 }
 
 fn bindings(config: &ServeConfig, shared: &Shared) -> Bindings {
@@ -235,6 +238,7 @@ fn engine(config: &ServeConfig, shared: &Shared, owner: String) -> Engine<Hetzne
         wake: shared.wake.clone(),
         settings,
     })
+    .watched_by(shared.watchers.clone())
 }
 
 fn authenticator(auth: &AuthConfig) -> anyhow::Result<Arc<dyn Authenticator>> {

@@ -40,6 +40,7 @@ pub(crate) enum Setting {
     LeaseTtl,
     StopGrace,
     LateWindow,
+    PatientGet,
     LogLevel,
     LogFormat,
 }
@@ -125,6 +126,8 @@ settings! {
         "a duration up to 1h: how long a guest may take to shut down before its power is cut", "90s" }
     LateWindow { ["SECA_LATE_WINDOW"], "late_window", false, "SECA_REQUEST_TIMEOUT and 60s",
         "a duration not shorter than SECA_REQUEST_TIMEOUT: how long a call whose answer was lost may still take effect", "90s" }
+    PatientGet { ["SECA_PATIENT_GET"], "patient_get", false, "8s",
+        "a duration up to 30s: how long a GET of a resource in transition is held for a client that polls; 0s: not at all", "8s" }
     LogLevel { ["SECA_LOG_LEVEL"], "log_level", false, "info",
         "error, warn, info, debug or trace, also per module", "info,hcloud_client=debug" }
     LogFormat { ["SECA_LOG_FORMAT"], "log_format", false, "text",

@@ -1,6 +1,11 @@
 //! Request headers: what is accepted, which version the client insists on, under which URL it reached us.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header, uri::Authority};
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderName, HeaderValue, Response, Uri, header, uri::Authority},
+};
 use control_plane::ports::Deleted;
 use seca_api::ProblemKind;
 use url::Url;
@@ -117,6 +122,36 @@ pub(crate) fn has_already(headers: &HeaderMap, tag: &str) -> bool {
         .any(|candidate| candidate == "*" || candidate.strip_prefix("W/").unwrap_or(candidate).trim_matches('"') == tag)
 }
 
+/// Whether a reader names representations that it has, and this is none of them.
+pub(crate) fn has_another(headers: &HeaderMap, tag: &str) -> bool {
+    headers.contains_key(header::IF_NONE_MATCH) && !has_already(headers, tag)
+}
+
+/// The most seconds that a client may ask us to wait.
+const LONGEST_WAIT: u64 = 30;
+
+/// `Prefer: wait=n` (RFC 7240) of a reader: how long it would have us wait, at most 30 s. A preference is never an
+/// error: of several the first counts, and what cannot be read is passed over.
+pub(crate) fn wait(headers: &HeaderMap) -> Option<Duration> {
+    let preferences = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
+    let value = preferences.flat_map(|value| value.split(',')).find_map(|preference| {
+        let (name, value) = preference.split(';').next()?.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("wait").then(|| value.trim().trim_matches('"').to_owned())
+    })?;
+    let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| Duration::from_secs(value.parse().unwrap_or(u64::MAX).min(LONGEST_WAIT)))
+}
+
+/// Says that a reader's wish counted.
+pub(crate) fn waited(response: &mut Response<Body>, wait: Duration) {
+    if let Ok(value) = HeaderValue::from_str(&format!("wait={}", wait.as_secs())) {
+        response.headers_mut().insert(PREFERENCE_APPLIED, value);
+    }
+}
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
 /// A `Warning` header of a sentence.
 pub(crate) fn warning(sentence: &str) -> Option<HeaderValue> {
     let mut quoted = String::from("299 - \"");
@@ -213,12 +248,35 @@ mod tests {
     }
 
     #[test]
+    fn a_wish_to_wait_is_read_and_bounded_and_never_an_error() {
+        let cases = [
+            (&[][..], None),
+            (&[("prefer", "wait=10")], Some(10)),
+            (&[("prefer", "respond-async, Wait = \"7\"; x=y, wait=9")], Some(7)),
+            (&[("prefer", "wait=0")], Some(0)),
+            (&[("prefer", "wait=30")], Some(30)),
+            (&[("prefer", "wait=31")], Some(30)),
+            (&[("prefer", "wait=99999999999999999999999")], Some(30)),
+            (&[("prefer", "wait=-1")], None),
+            (&[("prefer", "wait=1.5")], None),
+            (&[("prefer", "wait=")], None),
+            (&[("prefer", "wait")], None),
+            (&[("prefer", "return=minimal")], None),
+        ];
+        for (headers, seconds) in cases {
+            assert_eq!(wait(&with(headers)).map(|wait| wait.as_secs()), seconds, "{headers:?}");
+        }
+    }
+
+    #[test]
     fn a_reader_is_known_by_its_tag() {
         for yes in ["\"3.4\"", "W/\"3.4\"", "\"1.1\", \"3.4\"", "*"] {
-            assert!(has_already(&with(&[("if-none-match", yes)]), "3.4"), "{yes}");
+            let headers = with(&[("if-none-match", yes)]);
+            assert!(has_already(&headers, "3.4") && !has_another(&headers, "3.4"), "{yes}");
         }
-        assert!(!has_already(&with(&[("if-none-match", "\"3.5\"")]), "3.4"));
-        assert!(!has_already(&with(&[]), "3.4"));
+        let (other, none) = (with(&[("if-none-match", "\"3.5\"")]), with(&[]));
+        assert!(!has_already(&other, "3.4") && has_another(&other, "3.4"));
+        assert!(!has_already(&none, "3.4") && !has_another(&none, "3.4"));
     }
 
     #[test]

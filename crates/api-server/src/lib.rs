@@ -10,6 +10,7 @@ mod admin;
 mod answer;
 mod body;
 mod config;
+mod docs;
 mod headers;
 mod health;
 mod json;

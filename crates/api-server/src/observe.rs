@@ -3,7 +3,7 @@
 use std::{
     any::Any,
     panic::AssertUnwindSafe,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -15,7 +15,7 @@ use axum::{
 };
 use control_plane::ports::Ids;
 use futures::FutureExt as _;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::answer::Failure;
 
@@ -28,11 +28,25 @@ pub(crate) struct Trace {
     id: String,
     subject: OnceLock<String>,
     reason: OnceLock<String>,
+    held: Mutex<HeldTime>,
+}
+
+/// How long a request was held on purpose: time that the deadline does not count.
+#[derive(Debug, Default)]
+struct HeldTime {
+    before: Duration,
+    since: Option<Instant>,
+}
+
+impl HeldTime {
+    fn total(&self) -> Duration {
+        self.before + self.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
 }
 
 impl Trace {
     fn new(id: String) -> Arc<Self> {
-        Arc::new(Self { id, subject: OnceLock::new(), reason: OnceLock::new() })
+        Arc::new(Self { id, subject: OnceLock::new(), reason: OnceLock::new(), held: Mutex::default() })
     }
 
     /// The trace of a request; one of its own where the request never passed [`observe`].
@@ -51,6 +65,36 @@ impl Trace {
     pub(crate) fn reason(&self, reason: &str) {
         let _ = self.reason.set(reason.to_owned());
     }
+
+    /// Waits on purpose: the deadline stands still meanwhile.
+    pub(crate) async fn holding<T>(&self, wait: impl Future<Output = T>) -> T {
+        self.lock().since = Some(Instant::now());
+        let output = wait.await;
+        let mut held = self.lock();
+        held.before = held.total();
+        held.since = None;
+        output
+    }
+
+    fn held(&self) -> Duration {
+        self.lock().total()
+    }
+
+    /// Ends when a time is over that begins now, but for what is held of it.
+    async fn expired(&self, limit: Duration) {
+        let started = Instant::now();
+        loop {
+            let left = (limit + self.held()).saturating_sub(started.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            sleep(left).await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HeldTime> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What the layer needs.
@@ -68,11 +112,15 @@ pub(crate) async fn observe(State(observer): State<Observer>, mut request: Reque
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     request.extensions_mut().insert(Arc::clone(&trace));
 
-    let answered = timeout(observer.timeout, AssertUnwindSafe(next.run(request)).catch_unwind()).await;
+    let answered = tokio::select! {
+        biased;
+        answered = AssertUnwindSafe(next.run(request)).catch_unwind() => Some(answered),
+        () = trace.expired(observer.timeout) => None,
+    };
     let mut response = match answered {
-        Ok(Ok(response)) => response,
-        Ok(Err(panic)) => Failure::internal(format!("panic: {}", panic_text(panic.as_ref()))).respond(&path, &trace),
-        Err(_) => Failure::unavailable("the request deadline passed").respond(&path, &trace),
+        Some(Ok(response)) => response,
+        Some(Err(panic)) => Failure::internal(format!("panic: {}", panic_text(panic.as_ref()))).respond(&path, &trace),
+        None => Failure::unavailable("the request deadline passed").respond(&path, &trace),
     };
     if let Ok(value) = HeaderValue::from_str(trace.id()) {
         response.headers_mut().insert(REQUEST_ID, value);
@@ -83,6 +131,9 @@ pub(crate) async fn observe(State(observer): State<Observer>, mut request: Reque
 
 fn log(observer: &Observer, trace: &Trace, (method, path): (&str, &str), status: u16, duration: Duration) {
     let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let held_ms = Some(trace.held())
+        .filter(|held| !held.is_zero())
+        .map(|held| u64::try_from(held.as_millis()).unwrap_or(u64::MAX));
     let listener = observer.listener;
     let request_id = trace.id.as_str();
     let subject = trace.subject.get().map_or("-", String::as_str);
@@ -92,7 +143,20 @@ fn log(observer: &Observer, trace: &Trace, (method, path): (&str, &str), status:
         _ if path == "/healthz" || path == "/readyz" => {
             tracing::debug!(listener, method, path, status, duration_ms, request_id, "request");
         }
-        _ => tracing::info!(listener, method, path, status, duration_ms, request_id, subject, reason, "request"),
+        _ => {
+            tracing::info!(
+                listener,
+                method,
+                path,
+                status,
+                duration_ms,
+                held_ms,
+                request_id,
+                subject,
+                reason,
+                "request"
+            );
+        }
     }
 }
 
@@ -102,4 +166,28 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_counts_all_time_but_what_was_held() {
+        let seconds = Duration::from_secs;
+        let trace = Trace::new("x".to_owned());
+        let work = async {
+            sleep(seconds(9)).await;
+            trace.holding(sleep(seconds(30))).await;
+            assert_eq!(trace.held(), seconds(30));
+            trace.holding(sleep(seconds(5))).await;
+            std::future::pending::<()>().await;
+        };
+        let started = Instant::now();
+        tokio::select! {
+            () = work => {}
+            () = trace.expired(seconds(10)) => {}
+        }
+        assert_eq!((started.elapsed(), trace.held()), (seconds(45), seconds(35)));
+    }
 }

@@ -14,10 +14,11 @@ use axum::{
 };
 use control_plane::{
     ActionKind, kinds,
-    service::{Context, ControlPlane, ListView, PutRequest, Refusal, View},
+    service::{Caller, Context, ControlPlane, ListView, PutRequest, Refusal, View},
+    watch::{Held, Hold},
 };
 use seca_api::{ListMetadata, ProblemKind, Provider, ResourceKey};
-use serde_json::{json, value::RawValue};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -25,6 +26,7 @@ use crate::{
     auth::{AuthError, Authenticator},
     body,
     config::ApiConfig,
+    docs::Documents,
     headers,
     health::Readiness,
     json,
@@ -39,6 +41,8 @@ struct Api {
     authenticator: Arc<dyn Authenticator>,
     readiness: Readiness,
     pager: Pager,
+    documents: Documents,
+    drain: CancellationToken,
     config: ApiConfig,
 }
 
@@ -60,8 +64,10 @@ pub fn public_router_over(
     drain: CancellationToken,
 ) -> Router {
     let observer = Observer { ids: config.ids.clone(), timeout: config.limits.request_timeout, listener: "public" };
-    let readiness = Readiness::of_service(Arc::clone(&service), drain);
-    let api = Api { pager: Pager::new(&config.signing_key), service, authenticator, readiness, config };
+    let readiness = Readiness::of_service(Arc::clone(&service), drain.clone());
+    let documents = Documents::default();
+    let pager = Pager::new(&config.signing_key);
+    let api = Api { service, authenticator, readiness, pager, documents, drain, config };
     Router::new().fallback(handle).with_state(Arc::new(api)).layer(from_fn_with_state(observer, observe))
 }
 
@@ -81,6 +87,7 @@ struct Call<'a> {
     context: Context<'a>,
     headers: &'a HeaderMap,
     method: &'a Method,
+    trace: &'a Trace,
 }
 
 impl Call<'_> {
@@ -93,6 +100,9 @@ impl Api {
     async fn answer(&self, parts: &Parts, body: Body, trace: &Trace) -> Result<Response<Body>, Failure> {
         let (method, path) = (&parts.method, parts.uri.path());
         if let Some(answer) = self.readiness.answer(method, path).await {
+            return answer;
+        }
+        if let Some(answer) = self.documents.answer(method, path, &parts.headers) {
             return answer;
         }
         if path == "/.wellknown/secapi" || path == "/.well-known/secapi" {
@@ -121,7 +131,7 @@ impl Api {
         let base_url = headers::base_url(self.config.public_base_url.as_ref(), &parts.uri, &parts.headers)?;
         let profile = self.profile(&route.target.key().tenant);
         let context = Context { caller: &caller, base_url: &base_url };
-        let call = Call { route, profile, context, headers: &parts.headers, method };
+        let call = Call { route, profile, context, headers: &parts.headers, method, trace };
         self.dispatch(call, parts.uri.query().unwrap_or_default(), body).await
     }
 
@@ -137,11 +147,47 @@ impl Api {
 
     async fn get(&self, call: &Call<'_>, key: &ResourceKey) -> Result<Response<Body>, Failure> {
         headers::accept(call.headers)?;
-        let view = self.service.get(call.context, key).await.map_err(|refusal| call.refused(&refusal))?;
-        if view.tag.as_deref().is_some_and(|tag| headers::has_already(call.headers, tag)) {
-            return Ok(tagged(empty(StatusCode::NOT_MODIFIED), view.tag.as_deref()));
+        let mut wish = headers::wait(call.headers);
+        let read =
+            async |context| self.service.get(context, key).await.map_err(|refusal: Refusal| call.refused(&refusal));
+        let mut view = read(call.context).await?;
+        // Who names what it has, and has not this, waits for nothing else.
+        let is_news = view.tag.as_deref().is_some_and(|tag| headers::has_another(call.headers, tag));
+        let transition = view.transition.as_ref().filter(|_| !is_news);
+        match transition.map(|transition| self.service.hold(call.context.caller, transition, wish)) {
+            Some(Held::Until(hold)) => {
+                let caller = self.wait(call, hold).await?;
+                view = read(Context { caller: &caller, ..call.context }).await?;
+            }
+            Some(Held::Full) => wish = None,
+            Some(Held::No) | None => {}
         }
-        Ok(shown(StatusCode::OK, view))
+        if let Some(transition) = &view.transition {
+            self.service.told(call.context.caller, transition);
+        }
+        let known = view.tag.as_deref().is_some_and(|tag| headers::has_already(call.headers, tag));
+        let mut response = match known {
+            true => tagged(empty(StatusCode::NOT_MODIFIED), view.tag.as_deref()),
+            false => shown(StatusCode::OK, view),
+        };
+        if let Some(wish) = wish {
+            headers::waited(&mut response, wish);
+        }
+        Ok(response)
+    }
+
+    /// Holds a read until there is something to say or the process drains. What proved the caller must still do: the
+    /// same subject, as it is known by then.
+    async fn wait(&self, call: &Call<'_>, hold: Hold) -> Result<Caller, Failure> {
+        let released = async {
+            tokio::select! {
+                () = hold.released() => {}
+                () = self.drain.cancelled() => {}
+            }
+        };
+        call.trace.holding(released).await;
+        let again = self.authenticator.authenticate(call.headers).await.map_err(|error| unauthorized(&error))?;
+        if again.subject == call.context.caller.subject { Ok(again) } else { Err(unauthorized(&AuthError::Rejected)) }
     }
 
     async fn list(&self, call: &Call<'_>, key: &ResourceKey, query: &str) -> Result<Response<Body>, Failure> {
@@ -149,7 +195,7 @@ impl Api {
         let request = self.pager.request(key, query, deleted)?;
         let page = self.service.list(call.context, &request).await.map_err(|refusal| call.refused(&refusal))?;
         let token = page.next.as_deref().map(|after| self.pager.token(&request, after)).transpose()?;
-        render(key, &page, token)
+        Ok(json_text(StatusCode::OK, page_text(&page, &ListMetadata::new(key.kind, &key.network, token))?))
     }
 
     async fn put(&self, call: &Call<'_>, key: &ResourceKey, body: Body) -> Result<Response<Body>, Failure> {
@@ -249,14 +295,21 @@ fn tagged(mut response: Response<Body>, tag: Option<&str>) -> Response<Body> {
 }
 
 /// A page. Items are copied as the service rendered them.
-fn render(key: &ResourceKey, page: &ListView, token: Option<String>) -> Result<Response<Body>, Failure> {
-    #[derive(serde::Serialize)]
-    struct Page<'a> {
-        items: Vec<&'a RawValue>,
-        metadata: ListMetadata,
+fn page_text(page: &ListView, metadata: &ListMetadata) -> Result<String, Failure> {
+    const OPEN: &str = "{\"items\":[";
+    const BETWEEN: &str = "],\"metadata\":";
+    let metadata = serde_json::to_string(metadata).map_err(Failure::internal)?;
+    let items: usize = page.items.iter().map(|item| item.len() + 1).sum();
+    let mut text = String::with_capacity(OPEN.len() + items + BETWEEN.len() + metadata.len() + 1);
+    text.push_str(OPEN);
+    for (at, item) in page.items.iter().enumerate() {
+        if at > 0 {
+            text.push(',');
+        }
+        text.push_str(item);
     }
-    let items: Result<_, _> = page.items.iter().map(|item| serde_json::from_str(item)).collect();
-    let page =
-        Page { items: items.map_err(Failure::internal)?, metadata: ListMetadata::new(key.kind, &key.network, token) };
-    Ok(json_text(StatusCode::OK, serde_json::to_string(&page).map_err(Failure::internal)?))
+    text.push_str(BETWEEN);
+    text.push_str(&metadata);
+    text.push('}');
+    Ok(text)
 }

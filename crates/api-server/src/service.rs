@@ -1,14 +1,17 @@
 //! What the routers stand in front of: the control plane's services, as traits, so that the HTTP rules can be
 //! tested (and used) without a store behind them.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use control_plane::{
     ActionKind, ProjectId,
     ports::{Binding, OwnedObject, StoreError},
     service::{
-        BindRequest, BindingView, Bindings, Context, ControlPlane, ListRequest, ListView, PutRequest, PutView, Refusal,
-        Tenant, View, WorkspaceView,
+        BindRequest, BindingView, Bindings, Caller, Context, ControlPlane, ListRequest, ListView, PutRequest, PutView,
+        Refusal, Tenant, View, WorkspaceView,
     },
+    watch::{Held, Transition},
 };
 use seca_api::ResourceKey;
 
@@ -32,6 +35,14 @@ pub trait Service: Send + Sync + 'static {
     ) -> Result<(), Refusal>;
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), StoreError>;
+    /// A service without watchers holds nothing.
+    fn hold(&self, caller: &Caller, transition: &Transition, wish: Option<Duration>) -> Held {
+        let _ = (caller, transition, wish);
+        Held::No
+    }
+    fn told(&self, caller: &Caller, transition: &Transition) {
+        let _ = (caller, transition);
+    }
 }
 
 #[async_trait]
@@ -72,6 +83,14 @@ impl Service for ControlPlane {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.store().ping().await
+    }
+
+    fn hold(&self, caller: &Caller, transition: &Transition, wish: Option<Duration>) -> Held {
+        Self::hold(self, caller, transition, wish)
+    }
+
+    fn told(&self, caller: &Caller, transition: &Transition) {
+        Self::told(self, caller, transition);
     }
 }
 

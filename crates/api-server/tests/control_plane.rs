@@ -10,10 +10,11 @@ use api_server::{Readiness, StaticTokens, admin_router, public_router};
 use axum::Router;
 use common::{Answer, FixedClock, admin_config, ask, config, ids, request, with};
 use control_plane::{
-    Catalog, CatalogCache, CatalogEntry,
+    Catalog, CatalogCache, CatalogEntry, Watchers,
     ports::{Clock, Store},
     service::{AllowAll, Bindings, ControlPlane, EndpointPolicy, Parts, Tenant, Tenants},
     testing::{MemoryStore, environment::PlainVault, fake_cloud::FakeCloud},
+    watch::Patience,
 };
 use seca_api::Kind;
 use serde_json::{Value, json};
@@ -59,6 +60,9 @@ fn world() -> World {
         ids: ids(),
         wake: wake.clone(),
     });
+    // Nothing would ever end a wait here.
+    let patience = Patience { hold: Duration::ZERO, ..Patience::default() };
+    let plane = plane.watched_by(Arc::new(Watchers::new(patience)));
     let endpoints = EndpointPolicy { default: "https://api.hetzner.cloud/v1".parse().unwrap(), allowed: Vec::new() };
     let finder = Arc::new(FakeCloud::new(Duration::ZERO));
     let bindings = Bindings::new(store.clone(), Arc::new(PlainVault), finder, ids(), endpoints, wake);

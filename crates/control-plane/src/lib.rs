@@ -11,7 +11,9 @@ pub mod service;
 pub mod state;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod watch;
 
 pub use catalog::{Catalog, CatalogCache, CatalogEntry};
 pub use reason::Reason;
 pub use resource::{ActionKind, ActionState, ProjectId, Resource, Uid};
+pub use watch::Watchers;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use control_plane::ports::{Mark, OwnedObject, Step};
 use hcloud_client::types::{
-    AddSubnet, CreateFirewall, CreateNetwork, CreateServer, CreateVolume, Firewall, FirewallRule, Id, Labels, Network,
-    Server, Volume,
+    AddSubnet, CreateFirewall, CreateNetwork, CreatePrimaryIp, CreateServer, CreateVolume, Firewall, FirewallRule, Id,
+    Labels, Network, PrimaryIp, Server, Volume,
 };
 use ipnet::Ipv4Net;
 use seca_api::Timestamp;
@@ -88,6 +88,10 @@ pub enum Call {
     DeleteFirewall {
         firewall: Id<Firewall>,
     },
+    CreatePrimaryIp(Box<CreatePrimaryIp>),
+    DeletePrimaryIp {
+        primary_ip: Id<PrimaryIp>,
+    },
     /// Removes what a resource left that is gone, if the object still is that resource's: it may have been handed
     /// over since it was seen.
     Sweep {
@@ -137,6 +141,8 @@ impl Call {
             Self::CreateFirewall(_) => "create_firewall",
             Self::SetFirewallRules { .. } => "set_firewall_rules",
             Self::DeleteFirewall { .. } => "delete_firewall",
+            Self::CreatePrimaryIp(_) => "create_primary_ip",
+            Self::DeletePrimaryIp { .. } => "delete_primary_ip",
             Self::Sweep { .. } => "sweep",
             Self::Read { .. } => "read",
         }
@@ -145,7 +151,11 @@ impl Call {
     /// The object that it is about; none for one that is to be made.
     pub fn object(&self) -> Option<ObjectId> {
         match self {
-            Self::CreateServer(_) | Self::CreateVolume(_) | Self::CreateNetwork(_) | Self::CreateFirewall(_) => None,
+            Self::CreateServer(_)
+            | Self::CreateVolume(_)
+            | Self::CreateNetwork(_)
+            | Self::CreateFirewall(_)
+            | Self::CreatePrimaryIp(_) => None,
             Self::UpdateServer { server, .. }
             | Self::DeleteServer { server }
             | Self::Poweron { server }
@@ -161,6 +171,7 @@ impl Call {
             Self::SetFirewallRules { firewall, .. } | Self::DeleteFirewall { firewall } => {
                 Some(ObjectId::Firewall(*firewall))
             }
+            Self::DeletePrimaryIp { primary_ip } => Some(ObjectId::PrimaryIp(*primary_ip)),
             Self::Sweep { object, .. } | Self::Read { object, .. } => Some(*object),
         }
     }
@@ -172,6 +183,7 @@ impl Call {
             Self::CreateVolume(body) => Some((&body.name, &body.labels)),
             Self::CreateNetwork(body) => Some((&body.name, &body.labels)),
             Self::CreateFirewall(body) => Some((&body.name, &body.labels)),
+            Self::CreatePrimaryIp(body) => Some((&body.name, &body.labels)),
             _ => None,
         }
     }
@@ -184,6 +196,7 @@ impl Call {
                 | Self::DeleteVolume { .. }
                 | Self::DeleteNetwork { .. }
                 | Self::DeleteFirewall { .. }
+                | Self::DeletePrimaryIp { .. }
                 | Self::Sweep { .. }
         )
     }
@@ -195,6 +208,7 @@ impl Call {
             (_, Some(ObjectId::Volume(id))) => vec![format!("volume:{id}")],
             (_, Some(ObjectId::Network(id))) => vec![format!("network:{id}")],
             (_, Some(ObjectId::Firewall(id))) => vec![format!("firewall:{id}")],
+            (_, Some(ObjectId::PrimaryIp(id))) => vec![format!("primary_ip:{id}")],
             (_, None) => self.creates().map(|(name, _)| format!("name:{name}")).into_iter().collect(),
         }
     }
@@ -243,6 +257,7 @@ impl Call {
             "volume" => ObjectId::Volume(object.id.parse().ok()?),
             "network" => ObjectId::Network(object.id.parse().ok()?),
             "firewall" => ObjectId::Firewall(object.id.parse().ok()?),
+            "primary_ip" => ObjectId::PrimaryIp(object.id.parse().ok()?),
             _ => return None,
         };
         Some(Self::Sweep { object, uid })

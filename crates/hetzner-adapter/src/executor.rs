@@ -10,8 +10,8 @@ use control_plane::{
 use hcloud_client::{
     Error, ErrorClass, ListFilter, Priority, ProjectClient,
     types::{
-        Action, CreateServer, Firewall, Id, Labels, Network, Server, ServerStatus, UpdateServer, UserData, Volume,
-        VolumeStatus,
+        Action, CreateServer, Firewall, Id, Labels, Network, PrimaryIp, Server, ServerStatus, UpdateServer, UserData,
+        Volume, VolumeStatus,
     },
 };
 use ipnet::Ipv4Net;
@@ -100,6 +100,11 @@ impl Executor<'_> {
             Call::AddSubnet { network, subnet, .. } => Sent::action(client.add_subnet(*network, subnet).await?),
             Call::DeleteSubnet { network, ip_range } => Sent::action(client.delete_subnet(*network, *ip_range).await?),
             Call::DeleteFirewall { firewall } => self.delete(ObjectId::Firewall(*firewall)).await?,
+            Call::CreatePrimaryIp(body) => {
+                let made = client.create_primary_ip(body).await?;
+                Sent::new(made.resource.clone(), made.actions().cloned().collect())
+            }
+            Call::DeletePrimaryIp { primary_ip } => self.delete(ObjectId::PrimaryIp(*primary_ip)).await?,
             Call::Sweep { object, .. } => self.delete(*object).await?,
             Call::Read { .. } => Sent::action_free(),
         })
@@ -110,6 +115,7 @@ impl Executor<'_> {
             ObjectId::Server(server) => return Ok(Sent::action(self.client.delete_server(server).await?)),
             ObjectId::Volume(volume) => self.client.delete_volume(volume).await?,
             ObjectId::Network(network) => self.client.delete_network(network).await?,
+            ObjectId::PrimaryIp(primary_ip) => self.client.delete_primary_ip(primary_ip).await?,
             ObjectId::Firewall(firewall) => {
                 self.memory.forget_firewall(firewall);
                 self.client.delete_firewall(firewall).await?;
@@ -137,6 +143,7 @@ impl Executor<'_> {
             ObjectId::Volume(id) => client.get_volume(id).await.map(Object::from),
             ObjectId::Network(id) => client.get_network(id).await.map(Object::from),
             ObjectId::Firewall(id) => client.get_firewall(id).await.map(Object::from),
+            ObjectId::PrimaryIp(id) => client.get_primary_ip(id).await.map(Object::from),
         }
     }
 
@@ -268,6 +275,10 @@ impl Executor<'_> {
                 Some(id) => Some(self.client.get_volume(Id::new(id)).await.map(Object::from)),
                 None => None,
             },
+            Call::CreatePrimaryIp(_) => match id_of(PrimaryIp::TYPE) {
+                Some(id) => Some(self.client.get_primary_ip(Id::new(id)).await.map(Object::from)),
+                None => None,
+            },
             _ => None,
         };
         match looked {
@@ -294,6 +305,7 @@ impl Executor<'_> {
             Call::CreateServer(_) => adopt(client.list_servers(&filter).await, name, labels),
             Call::CreateVolume(_) => adopt(client.list_volumes(&filter).await, name, labels),
             Call::CreateNetwork(_) => adopt(client.list_networks(&filter).await, name, labels),
+            Call::CreatePrimaryIp(_) => adopt(client.list_primary_ips(&filter).await, name, labels),
             _ => adopt::<Firewall>(client.list_firewalls(&filter).await, name, labels),
         };
         found.unwrap_or_else(absent)

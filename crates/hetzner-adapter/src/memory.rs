@@ -122,7 +122,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::snapshot::{Change, Object};
+    use crate::snapshot::{Change, Lists, Object};
 
     fn server(id: i64, status: &str) -> Server {
         serde_json::from_value(json!({
@@ -136,7 +136,7 @@ mod tests {
     }
 
     fn lists(servers: Vec<Server>) -> Snapshot {
-        Snapshot::from_lists(servers, Vec::new(), Vec::new(), Vec::new(), Vec::new())
+        Snapshot::from_lists(Lists { servers, ..Lists::default() })
     }
 
     #[test]

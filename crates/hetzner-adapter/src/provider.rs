@@ -22,7 +22,7 @@ use crate::{
     mapping,
     memory::Memory,
     outcome::unreadable,
-    snapshot::{Observation, Snapshot},
+    snapshot::{Lists, Observation, Snapshot},
 };
 
 /// What an operator may choose.
@@ -119,13 +119,14 @@ impl CloudProvider for HetznerProvider {
         let client = self.client(access);
         let all = ListFilter::all();
         let read = async {
-            Ok(Snapshot::from_lists(
-                client.list_servers(&all).await?,
-                client.list_volumes(&all).await?,
-                client.list_networks(&all).await?,
-                client.list_firewalls(&all).await?,
-                client.list_placement_groups(&all).await?,
-            ))
+            Ok(Snapshot::from_lists(Lists {
+                servers: client.list_servers(&all).await?,
+                volumes: client.list_volumes(&all).await?,
+                networks: client.list_networks(&all).await?,
+                firewalls: client.list_firewalls(&all).await?,
+                primary_ips: client.list_primary_ips(&all).await?,
+                placement_groups: client.list_placement_groups(&all).await?,
+            }))
         };
         let snapshot = read.await.map_err(|error| unreadable(&error))?;
         Ok(observing.complete(snapshot))

@@ -4,12 +4,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use control_plane::{Resource, Uid, ports::OwnedObject};
-use hcloud_client::types::{Firewall, Id, Labels, Network, PlacementGroup, Server, ServerStatus, Volume};
+use hcloud_client::types::{Firewall, Id, Labels, Network, PlacementGroup, PrimaryIp, Server, ServerStatus, Volume};
 use ipnet::Ipv4Net;
 use seca_api::Timestamp;
 use time::OffsetDateTime;
 
-use crate::{executor::has_subnet, naming};
+use crate::{executor::has_subnet, mapping::facts, naming};
 
 /// A project's objects, by id, and what only the calls of this process could tell.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +18,7 @@ pub struct Snapshot {
     pub(crate) volumes: BTreeMap<i64, Volume>,
     pub(crate) networks: BTreeMap<i64, Network>,
     pub(crate) firewalls: BTreeMap<i64, Firewall>,
+    pub(crate) primary_ips: BTreeMap<i64, PrimaryIp>,
     pub(crate) placement_groups: BTreeMap<i64, PlacementGroup>,
     pub(crate) learnt: Learnt,
     /// Lives as long as somebody has the snapshot: see [`Memory`](crate::memory::Memory).
@@ -79,6 +80,7 @@ pub enum Object {
     Volume(Box<Volume>),
     Network(Box<Network>),
     Firewall(Box<Firewall>),
+    PrimaryIp(Box<PrimaryIp>),
     PlacementGroup(Box<PlacementGroup>),
 }
 
@@ -90,6 +92,7 @@ impl Object {
             Self::Volume(volume) => &volume.labels,
             Self::Network(network) => &network.labels,
             Self::Firewall(firewall) => &firewall.labels,
+            Self::PrimaryIp(ip) => &ip.labels,
             Self::PlacementGroup(group) => &group.labels,
         })
     }
@@ -104,6 +107,7 @@ pub enum ObjectId {
     Volume(Id<Volume>),
     Network(Id<Network>),
     Firewall(Id<Firewall>),
+    PrimaryIp(Id<PrimaryIp>),
 }
 
 /// One thing that is known better now.
@@ -206,23 +210,36 @@ macro_rules! labelled {
     )+};
 }
 
-labelled!(Server "server", Volume "volume", Network "network", Firewall "firewall", PlacementGroup "placement_group");
+labelled!(
+    Server "server",
+    Volume "volume",
+    Network "network",
+    Firewall "firewall",
+    PrimaryIp "primary_ip",
+    PlacementGroup "placement_group"
+);
+
+/// Complete lists of all that a project has of the types in use.
+#[derive(Debug, Default)]
+pub(crate) struct Lists {
+    pub(crate) servers: Vec<Server>,
+    pub(crate) volumes: Vec<Volume>,
+    pub(crate) networks: Vec<Network>,
+    pub(crate) firewalls: Vec<Firewall>,
+    pub(crate) primary_ips: Vec<PrimaryIp>,
+    pub(crate) placement_groups: Vec<PlacementGroup>,
+}
 
 impl Snapshot {
     /// From complete lists.
-    pub(crate) fn from_lists(
-        servers: Vec<Server>,
-        volumes: Vec<Volume>,
-        networks: Vec<Network>,
-        firewalls: Vec<Firewall>,
-        placement_groups: Vec<PlacementGroup>,
-    ) -> Self {
+    pub(crate) fn from_lists(lists: Lists) -> Self {
         Self {
-            servers: by_id(servers),
-            volumes: by_id(volumes),
-            networks: by_id(networks),
-            firewalls: by_id(firewalls),
-            placement_groups: by_id(placement_groups),
+            servers: by_id(lists.servers),
+            volumes: by_id(lists.volumes),
+            networks: by_id(lists.networks),
+            firewalls: by_id(lists.firewalls),
+            primary_ips: by_id(lists.primary_ips),
+            placement_groups: by_id(lists.placement_groups),
             ..Self::default()
         }
     }
@@ -250,6 +267,7 @@ impl Snapshot {
             Change::Seen(Object::Volume(volume)) => drop(self.volumes.insert(volume.id.get(), *volume)),
             Change::Seen(Object::Network(network)) => drop(self.networks.insert(network.id.get(), *network)),
             Change::Seen(Object::Firewall(firewall)) => drop(self.firewalls.insert(firewall.id.get(), *firewall)),
+            Change::Seen(Object::PrimaryIp(ip)) => drop(self.primary_ips.insert(ip.id.get(), *ip)),
             Change::Seen(Object::PlacementGroup(group)) => {
                 self.placement_groups.insert(group.id.get(), *group);
             }
@@ -257,6 +275,7 @@ impl Snapshot {
             Change::Gone(ObjectId::Volume(id)) => drop(self.volumes.remove(&id.get())),
             Change::Gone(ObjectId::Network(id)) => drop(self.networks.remove(&id.get())),
             Change::Gone(ObjectId::Firewall(id)) => drop(self.firewalls.remove(&id.get())),
+            Change::Gone(ObjectId::PrimaryIp(id)) => drop(self.primary_ips.remove(&id.get())),
             Change::ShutdownSent { .. } | Change::Rebooted { .. } | Change::SubnetAdded { .. } => {}
         }
     }
@@ -276,11 +295,14 @@ impl Snapshot {
         for group in self.placement_groups.values_mut() {
             group.servers.retain(|server| *server != id);
         }
+        for ip in self.primary_ips.values_mut() {
+            ip.assignee_id = ip.assignee_id.filter(|assignee| *assignee != id.get());
+        }
     }
 
     /// The server of a resource.
     pub(crate) fn server_of(&self, installation: &str, resource: &Resource) -> Option<&Server> {
-        find(&self.servers, installation, resource, "serverId")
+        find(&self.servers, installation, resource, facts::SERVER_ID)
     }
 
     /// The server whose label names a resource.
@@ -290,12 +312,17 @@ impl Snapshot {
 
     /// The volume of a resource.
     pub(crate) fn volume_of(&self, installation: &str, resource: &Resource) -> Option<&Volume> {
-        find(&self.volumes, installation, resource, "volumeId")
+        find(&self.volumes, installation, resource, facts::VOLUME_ID)
     }
 
     /// The network of a resource.
     pub(crate) fn network_of(&self, installation: &str, resource: &Resource) -> Option<&Network> {
-        find(&self.networks, installation, resource, "networkId")
+        find(&self.networks, installation, resource, facts::NETWORK_ID)
+    }
+
+    /// The primary IP of a resource.
+    pub(crate) fn primary_ip_of(&self, installation: &str, resource: &Resource) -> Option<&PrimaryIp> {
+        find(&self.primary_ips, installation, resource, facts::PRIMARY_IP_ID)
     }
 
     /// The firewall of an installation that serves a purpose.
@@ -339,6 +366,7 @@ impl Snapshot {
         collect(&mut owned, installation, self.volumes.values());
         collect(&mut owned, installation, self.networks.values());
         collect(&mut owned, installation, firewalls);
+        collect(&mut owned, installation, self.primary_ips.values());
         collect(&mut owned, installation, groups);
         owned
     }

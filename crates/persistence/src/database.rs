@@ -3,7 +3,17 @@
 //! PostgreSQL has three pools, so that neither a flood of reads nor the engine can starve writes. SQLite has one
 //! connection that writes (`BEGIN IMMEDIATE`) and a pool of those that read.
 
-use std::{future::Future, time::Duration};
+#[cfg(feature = "testing")]
+mod explain;
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use sqlx::{
     PgPool, Postgres, SqlSafeStr, Sqlite, SqlitePool, Transaction,
@@ -30,13 +40,34 @@ pub(crate) enum Lane {
 
 /// A database.
 #[derive(Clone, Debug)]
-pub(crate) enum Database {
+pub(crate) struct Database {
+    pools: Pools,
+    statements: Statements,
+}
+
+#[derive(Clone, Debug)]
+enum Pools {
     Postgres { read: PgPool, write: PgPool, engine: PgPool },
     Sqlite { read: SqlitePool, write: SqlitePool },
 }
 
+/// How many statements were sent, each of them a round trip. BEGIN and COMMIT are none.
+#[derive(Clone, Debug, Default)]
+struct Statements(Arc<AtomicU64>);
+
+impl Statements {
+    fn count(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// A transaction.
-pub(crate) enum Tx {
+pub(crate) struct Tx {
+    connection: Connection,
+    statements: Statements,
+}
+
+enum Connection {
     Postgres(Transaction<'static, Postgres>),
     Sqlite(Transaction<'static, Sqlite>),
 }
@@ -48,6 +79,17 @@ pub(crate) trait Operation: Sync {
 
     /// Runs it.
     fn run(&self, tx: &mut Tx) -> impl Future<Output = Result<Self::Output, Fault>> + Send;
+}
+
+/// One text and its parameters.
+struct Batch<'a>(Sql, &'a [Value<'a>]);
+
+impl Operation for Batch<'_> {
+    type Output = Vec<Row>;
+
+    async fn run(&self, tx: &mut Tx) -> Result<Vec<Row>, Fault> {
+        tx.fetch(self.0, self.1).await
+    }
 }
 
 /// A query with its parameters bound, for either database.
@@ -64,6 +106,9 @@ macro_rules! bound {
     }};
 }
 
+#[cfg(feature = "testing")]
+use bound;
+
 impl Database {
     pub(crate) fn postgres(connect: PgConnectOptions, options: &Options) -> Self {
         let connect = connect.application_name("secapi-proxy").statement_cache_capacity(256);
@@ -77,11 +122,11 @@ impl Database {
                 .test_before_acquire(false)
                 .connect_lazy_with(connect.clone())
         };
-        Self::Postgres {
+        Self::new(Pools::Postgres {
             read: pool(options.read_connections),
             write: pool(options.write_connections),
             engine: pool(options.engine_connections),
-        }
+        })
     }
 
     pub(crate) fn sqlite(connect: SqliteConnectOptions, options: &Options) -> Self {
@@ -97,14 +142,23 @@ impl Database {
                 .test_before_acquire(false)
                 .connect_lazy_with(connect)
         };
-        Self::Sqlite { read: pool(options.read_connections, reader), write: pool(1, writer) }
+        Self::new(Pools::Sqlite { read: pool(options.read_connections, reader), write: pool(1, writer) })
+    }
+
+    fn new(pools: Pools) -> Self {
+        Self { pools, statements: Statements::default() }
     }
 
     pub(crate) const fn dialect(&self) -> Dialect {
-        match self {
-            Self::Postgres { .. } => Dialect::Postgres,
-            Self::Sqlite { .. } => Dialect::Sqlite,
+        match self.pools {
+            Pools::Postgres { .. } => Dialect::Postgres,
+            Pools::Sqlite { .. } => Dialect::Sqlite,
         }
+    }
+
+    /// How many statements were sent so far.
+    pub(crate) fn statements(&self) -> u64 {
+        self.statements.0.load(Ordering::Relaxed)
     }
 
     /// Reads by one statement.
@@ -122,12 +176,13 @@ impl Database {
     ) -> Result<Vec<Row>, Fault> {
         let text = &text.into_sql_str();
         again(|| async move {
-            Ok(match self {
-                Self::Postgres { .. } => {
+            self.statements.count();
+            Ok(match &self.pools {
+                Pools::Postgres { .. } => {
                     let query = bound!(text.clone(), args).persistent(persistent);
                     query.fetch_all(self.pg_pool(lane)?).await?.into_iter().map(Row::Postgres).collect()
                 }
-                Self::Sqlite { read, .. } => {
+                Pools::Sqlite { read, .. } => {
                     let query = bound!(text.clone(), args).persistent(persistent);
                     query.fetch_all(read).await?.into_iter().map(Row::Sqlite).collect()
                 }
@@ -140,11 +195,12 @@ impl Database {
     pub(crate) async fn execute(&self, lane: Lane, sql: Sql, args: &[Value<'_>]) -> Result<Vec<Row>, Fault> {
         let text = sql.text(self.dialect());
         again(|| async move {
-            Ok(match self {
-                Self::Postgres { .. } => {
+            self.statements.count();
+            Ok(match &self.pools {
+                Pools::Postgres { .. } => {
                     bound!(text, args).fetch_all(self.pg_pool(lane)?).await?.into_iter().map(Row::Postgres).collect()
                 }
-                Self::Sqlite { write, .. } => {
+                Pools::Sqlite { write, .. } => {
                     bound!(text, args).fetch_all(write).await?.into_iter().map(Row::Sqlite).collect()
                 }
             })
@@ -152,17 +208,26 @@ impl Database {
         .await
     }
 
+    /// Writes by one text that is a transaction of its own: a statement in PostgreSQL, a few of them in SQLite.
+    pub(crate) async fn batch(&self, lane: Lane, sql: Sql, args: &[Value<'_>]) -> Result<Vec<Row>, Fault> {
+        match self.pools {
+            Pools::Postgres { .. } => self.execute(lane, sql, args).await,
+            Pools::Sqlite { .. } => self.transact(lane, &Batch(sql, args)).await,
+        }
+    }
+
     /// Runs an operation in a transaction.
     pub(crate) async fn transact<O: Operation>(&self, lane: Lane, operation: &O) -> Result<O::Output, Fault> {
         again(|| async move {
-            let mut tx = match self {
-                Self::Postgres { .. } => Tx::Postgres(self.pg_pool(lane)?.begin().await?),
-                Self::Sqlite { write, .. } => Tx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            let connection = match &self.pools {
+                Pools::Postgres { .. } => Connection::Postgres(self.pg_pool(lane)?.begin().await?),
+                Pools::Sqlite { write, .. } => Connection::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
             };
+            let mut tx = Tx { connection, statements: self.statements.clone() };
             let output = operation.run(&mut tx).await?;
-            match tx {
-                Tx::Postgres(tx) => tx.commit().await?,
-                Tx::Sqlite(tx) => tx.commit().await?,
+            match tx.connection {
+                Connection::Postgres(tx) => tx.commit().await?,
+                Connection::Sqlite(tx) => tx.commit().await?,
             }
             Ok(output)
         })
@@ -170,23 +235,23 @@ impl Database {
     }
 
     fn pg_pool(&self, lane: Lane) -> Result<&PgPool, Fault> {
-        match (self, lane) {
-            (Self::Postgres { read, .. }, Lane::Read) => Ok(read),
-            (Self::Postgres { write, .. }, Lane::Write) => Ok(write),
-            (Self::Postgres { engine, .. }, Lane::Engine) => Ok(engine),
-            (Self::Sqlite { .. }, _) => Err(Fault::Sql(sqlx::Error::PoolClosed)),
+        match (&self.pools, lane) {
+            (Pools::Postgres { read, .. }, Lane::Read) => Ok(read),
+            (Pools::Postgres { write, .. }, Lane::Write) => Ok(write),
+            (Pools::Postgres { engine, .. }, Lane::Engine) => Ok(engine),
+            (Pools::Sqlite { .. }, _) => Err(Fault::Sql(sqlx::Error::PoolClosed)),
         }
     }
 
     /// Waits until all connections are given back, and closes them.
     pub(crate) async fn close(&self) {
-        match self {
-            Self::Postgres { read, write, engine } => {
+        match &self.pools {
+            Pools::Postgres { read, write, engine } => {
                 read.close().await;
                 write.close().await;
                 engine.close().await;
             }
-            Self::Sqlite { read, write } => {
+            Pools::Sqlite { read, write } => {
                 read.close().await;
                 write.close().await;
             }
@@ -202,11 +267,12 @@ pub(crate) fn sqlite_writer(connect: SqliteConnectOptions) -> SqliteConnectOptio
 impl Tx {
     /// Runs a statement and reads its rows.
     pub(crate) async fn fetch(&mut self, sql: Sql, args: &[Value<'_>]) -> Result<Vec<Row>, Fault> {
-        Ok(match self {
-            Self::Postgres(tx) => {
+        self.statements.count();
+        Ok(match &mut self.connection {
+            Connection::Postgres(tx) => {
                 bound!(sql.postgres, args).fetch_all(&mut **tx).await?.into_iter().map(Row::Postgres).collect()
             }
-            Self::Sqlite(tx) => {
+            Connection::Sqlite(tx) => {
                 bound!(sql.sqlite, args).fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect()
             }
         })
@@ -219,9 +285,10 @@ impl Tx {
 
     /// Runs a statement; the number of rows that it wrote.
     pub(crate) async fn execute(&mut self, sql: Sql, args: &[Value<'_>]) -> Result<u64, Fault> {
-        Ok(match self {
-            Self::Postgres(tx) => bound!(sql.postgres, args).execute(&mut **tx).await?.rows_affected(),
-            Self::Sqlite(tx) => bound!(sql.sqlite, args).execute(&mut **tx).await?.rows_affected(),
+        self.statements.count();
+        Ok(match &mut self.connection {
+            Connection::Postgres(tx) => bound!(sql.postgres, args).execute(&mut **tx).await?.rows_affected(),
+            Connection::Sqlite(tx) => bound!(sql.sqlite, args).execute(&mut **tx).await?.rows_affected(),
         })
     }
 }

@@ -133,13 +133,6 @@ pub(crate) fn outcome_args(row: &Resource) -> Result<[Value<'_>; 15], Fault> {
     ])
 }
 
-/// The same with what the user wrote.
-pub(crate) fn written_args(row: &Resource) -> Result<Vec<Value<'_>>, Fault> {
-    let mut all = outcome_args(row)?.to_vec();
-    all.extend(args![&row.labels, &row.annotations, &row.extensions, &row.spec]);
-    Ok(all)
-}
-
 /// A value as the JSON text that a column keeps.
 pub(crate) fn json<T: serde::Serialize>(value: &T) -> Result<String, Fault> {
     serde_json::to_string(value).map_err(|error| Fault::Corrupt(format!("not to be written as JSON: {error}")))

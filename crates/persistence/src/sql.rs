@@ -107,6 +107,37 @@ macro_rules! word {
          r.observed_generation, r.revision, r.created_at, r.last_modified_at, r.deleted_at, r.facts, r.holder, \
          r.action_kind, r.action_seq, r.action_done_seq"
     };
+    // As many empty columns.
+    ($db:ident no_columns) => {
+        "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+         NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL"
+    };
+    // `r` is the row of the key in the parameters 1 to 6.
+    ($db:ident own) => {
+        "r.tenant = $1 AND r.region = $2 AND r.kind = $3 AND r.workspace = $4 AND r.network = $5 AND r.name = $6"
+    };
+    // `r` is the row of the key in the first six columns of `j`.
+    ($db:ident listed) => {
+        "r.tenant = j.value->>0 AND r.region = j.value->>1 AND r.kind = j.value->>2 AND r.workspace = j.value->>3 \
+         AND r.network = j.value->>4 AND r.name = j.value->>5"
+    };
+    // The number of live children of `r`, a workspace or a network.
+    ($db:ident live_children) => {
+        "CASE r.kind WHEN 'workspace' THEN (SELECT count(*) FROM resources c WHERE c.tenant = r.tenant \
+         AND c.region = r.region AND c.workspace = r.name AND c.deleted_at IS NULL) \
+         WHEN 'network' THEN (SELECT count(*) FROM resources c WHERE c.tenant = r.tenant AND c.region = r.region \
+         AND c.workspace = r.workspace AND c.network = r.name AND c.deleted_at IS NULL) ELSE 0 END"
+    };
+    // What makes a queued row due: now, or earlier if it was.
+    ($db:ident wake) => {
+        concat!(
+            "wakes = wakes + 1, next_run_at = CASE WHEN next_run_at <= ",
+            $crate::sql::word!($db now),
+            " THEN next_run_at ELSE ",
+            $crate::sql::word!($db now),
+            " END"
+        )
+    };
     // Equal keys of `r` and `e`.
     ($db:ident joined) => {
         "r.tenant = e.tenant AND r.region = e.region AND r.kind = e.kind AND r.workspace = e.workspace \
@@ -131,6 +162,134 @@ macro_rules! word {
     };
     ($db:ident in_workspace) => {
         "$4 = 'workspace' AND r.tenant = $2 AND r.region = $3 AND r.workspace = $7"
+    };
+    // -- a PUT, see store/put.rs ------------------------------------------------------------------------------
+    // The rows that a PUT depends on (keys in parameter $n, with the marks of `Mark`), locked so that nobody can
+    // begin to delete them. A row that was waited for is read as it is then.
+    ($db:ident (with_named $n:literal)) => {
+        concat!(
+            "WITH named AS MATERIALIZED (SELECT r.project, r.deleted_at, j.value->>6 AS needed, j.value->>7 AS gives, \
+             j.value->>8 AS home FROM ",
+            $crate::sql::word!($db (rows $n)),
+            " JOIN resources r ON ",
+            $crate::sql::word!($db listed),
+            " ORDER BY r.uid",
+            $crate::sql::word!($db share),
+            ")"
+        )
+    };
+    // How many of those that must live do.
+    ($db:ident living) => {
+        "(SELECT count(n.needed) FROM named n WHERE n.deleted_at IS NULL)"
+    };
+    // The project that takes the row in.
+    ($db:ident given_project) => {
+        "(SELECT o.project FROM named o JOIN named h ON h.home = '1' WHERE o.gives = '1')"
+    };
+    ($db:ident insert) => {
+        concat!(
+            "INSERT INTO resources (uid, tenant, region, kind, workspace, network, name, project, labels, annotations, \
+             extensions, spec, status, state, conditions, resource_version, generation, observed_generation, \
+             revision, created_at, last_modified_at, deleted_at, facts, holder, action_kind, action_seq, \
+             action_done_seq) SELECT $1, $2, $3, $4, $5, $6, $7, COALESCE(",
+            $crate::sql::word!($db given_project),
+            ", $8), $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27 WHERE ",
+            $crate::sql::word!($db living),
+            " = $31 ON CONFLICT DO NOTHING"
+        )
+    };
+    ($db:ident add_labels) => {
+        "INSERT INTO resource_labels (uid, name, value, number) SELECT $1, j.value->>0, j.value->>1, j.value->>2 FROM "
+    };
+    ($db:ident add_edges) => {
+        "INSERT INTO resource_references (uid, position, field, strict, tenant, region, kind, workspace, network, \
+         name) SELECT $1, CAST(j.value->>0 AS BIGINT), j.value->>1, CAST(j.value->>2 AS BIGINT), j.value->>3, \
+         j.value->>4, j.value->>5, j.value->>6, j.value->>7, j.value->>8 FROM "
+    };
+    // Whoever named the key in the parameters 2 to 7 before there was such a row.
+    ($db:ident early) => {
+        "SELECT e.uid FROM resource_references e WHERE e.tenant = $2 AND e.region = $3 AND e.kind = $4 \
+         AND e.workspace = $5 AND e.network = $6 AND e.name = $7 AND e.uid <> $1"
+    };
+    ($db:ident change_row) => {
+        "UPDATE resources SET labels = $4, annotations = $5, extensions = $6, spec = $7, state = $8, \
+         conditions = $9, resource_version = $10, generation = $11, revision = $12, last_modified_at = $13, \
+         action_kind = $14, action_seq = $15"
+    };
+    ($db:ident judged) => {
+        " WHERE uid = $1 AND resource_version = $2 AND revision = $3 AND deleted_at IS NULL"
+    };
+    ($db:ident still_judged) => {
+        "EXISTS (SELECT 1 FROM resources i WHERE i.uid = $1 AND i.resource_version = $2 AND i.revision = $3 \
+         AND i.deleted_at IS NULL)"
+    };
+    // -- a DELETE and a power action, see store/write.rs --------------------------------------------------------
+    // Live children, live referrers, and live referrers of the children that go along; of the kinds that refuse.
+    ($db:ident blockers) => {
+        concat!(
+            "SELECT r.tenant, r.region, r.kind, r.workspace, r.network, r.name FROM resources r WHERE ((",
+            $crate::sql::word!($db in_network),
+            ") OR (",
+            $crate::sql::word!($db in_workspace),
+            ")) AND r.kind IN ",
+            $crate::sql::word!($db (list 8)),
+            " AND r.deleted_at IS NULL AND r.uid NOT IN ",
+            $crate::sql::word!($db (list 14)),
+            " UNION SELECT r.tenant, r.region, r.kind, r.workspace, r.network, r.name \
+             FROM resource_references e JOIN resources r ON r.uid = e.uid WHERE ",
+            $crate::sql::word!($db referring),
+            " AND r.kind IN ",
+            $crate::sql::word!($db (list 9)),
+            " AND r.deleted_at IS NULL AND r.uid NOT IN ",
+            $crate::sql::word!($db (list 14)),
+            " UNION SELECT r.tenant, r.region, r.kind, r.workspace, r.network, r.name FROM ",
+            $crate::sql::word!($db (rows 11)),
+            " JOIN resource_references e ON e.tenant = j.value->>0 AND e.region = j.value->>1 \
+             AND e.kind = j.value->>2 AND e.workspace = j.value->>3 AND e.network = j.value->>4 \
+             AND e.name = j.value->>5 JOIN resources r ON r.uid = e.uid AND r.kind = j.value->>6 \
+             WHERE r.deleted_at IS NULL AND r.uid NOT IN ",
+            $crate::sql::word!($db (list 14)),
+            " ORDER BY 3, 4, 5, 6 LIMIT $12"
+        )
+    };
+    // The rows that go, with what is written about them.
+    ($db:ident gone) => {
+        concat!(
+            "SELECT j.value->>0 AS uid, j.value->>1 AS tenant, j.value->>2 AS region, j.value->>3 AS kind, \
+             j.value->>4 AS workspace, j.value->>5 AS network, j.value->>6 AS name, j.value->>7 AS state, \
+             j.value->>8 AS conditions, CAST(j.value->>9 AS BIGINT) AS resource_version, \
+             CAST(j.value->>10 AS BIGINT) AS generation, CAST(j.value->>11 AS BIGINT) AS revision, \
+             CAST(j.value->>12 AS BIGINT) AS last_modified_at, CAST(j.value->>13 AS BIGINT) AS deleted_at FROM ",
+            $crate::sql::word!($db (rows 10))
+        )
+    };
+    ($db:ident delete_row) => {
+        "state = g.state, conditions = g.conditions, resource_version = g.resource_version, \
+         generation = g.generation, revision = g.revision, last_modified_at = g.last_modified_at, \
+         deleted_at = g.deleted_at FROM gone g"
+    };
+    // The rows that go, and their referrers, targets, parents and children.
+    ($db:ident related_to_gone) => {
+        concat!(
+            "SELECT g.uid FROM gone g \
+             UNION SELECT e.uid FROM gone g JOIN resource_references e ON e.tenant = g.tenant \
+             AND e.region = g.region AND e.kind = g.kind AND e.workspace = g.workspace AND e.network = g.network \
+             AND e.name = g.name \
+             UNION SELECT r.uid FROM gone g JOIN resource_references e ON e.uid = g.uid JOIN resources r ON ",
+            $crate::sql::word!($db joined),
+            " UNION SELECT r.uid FROM gone g JOIN resources r ON r.tenant = g.tenant AND r.region = g.region \
+             AND r.kind = 'network' AND r.workspace = g.workspace AND r.network = '' AND r.name = g.network \
+             UNION SELECT r.uid FROM gone g JOIN resources r ON r.tenant = g.tenant AND r.region = g.region \
+             AND r.kind = 'workspace' AND r.workspace = '' AND r.network = '' AND r.name = g.workspace \
+             UNION SELECT r.uid FROM gone g JOIN resources r ON g.kind = 'network' AND r.tenant = g.tenant \
+             AND r.region = g.region AND r.workspace = g.workspace AND r.network = g.name \
+             UNION SELECT r.uid FROM gone g JOIN resources r ON g.kind = 'workspace' AND r.tenant = g.tenant \
+             AND r.region = g.region AND r.workspace = g.name"
+        )
+    };
+    ($db:ident act_row) => {
+        "UPDATE resources SET state = $2, conditions = $3, resource_version = $4, generation = $5, revision = $6, \
+         last_modified_at = $7, action_kind = $8, action_seq = $9 WHERE uid = $1"
     };
     ($db:ident $text:literal) => {
         $text

@@ -2,6 +2,7 @@
 
 mod bindings;
 mod engine;
+mod put;
 mod queue;
 mod read;
 mod relations;
@@ -13,9 +14,9 @@ use async_trait::async_trait;
 use control_plane::{
     CatalogEntry, ProjectId, Resource, Uid,
     ports::{
-        Act, ActOutcome, BindOutcome, Binding, Bundle, Commit, CommitOutcome, Credential, Delete, DeleteOutcome, Lease,
-        ListQuery, OwnedObject, Page, Put, PutOutcome, Step, StepState, Store, StoreError, StoreResult, UnbindOutcome,
-        WorkspaceBinding,
+        Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome, Credential,
+        Delete, DeleteOutcome, Lease, ListQuery, Look, OwnedObject, Page, Put, PutOutcome, Step, StepState, Store,
+        StoreError, StoreResult, UnbindOutcome, WorkspaceBinding,
     },
 };
 use seca_api::ResourceKey;
@@ -36,12 +37,34 @@ impl SqlStore {
     pub async fn close(&self) {
         self.db.close().await;
     }
+
+    /// How many statements were sent so far: round trips, without BEGIN and COMMIT.
+    pub fn statements(&self) -> u64 {
+        self.db.statements()
+    }
+
+    /// How the database finds a page, and what that costs it.
+    ///
+    /// # Errors
+    /// As for [`Store::list`].
+    #[cfg(feature = "testing")]
+    pub async fn explain_list(&self, query: &ListQuery) -> StoreResult<crate::testing::Explained> {
+        Ok(read::explain_list(&self.db, query).await?)
+    }
 }
 
 #[async_trait]
 impl Store for SqlStore {
     async fn get(&self, key: &ResourceKey) -> StoreResult<Option<Resource>> {
         Ok(read::get(&self.db, key).await?)
+    }
+
+    async fn look(&self, key: &ResourceKey) -> StoreResult<Look> {
+        Ok(read::look(&self.db, key).await?)
+    }
+
+    async fn admission(&self, query: &AdmissionQuery) -> StoreResult<Admission> {
+        Ok(read::admission(&self.db, query).await?)
     }
 
     async fn get_many(&self, keys: &[ResourceKey]) -> StoreResult<Vec<Resource>> {
@@ -72,7 +95,7 @@ impl Store for SqlStore {
     }
 
     async fn put(&self, put: Put) -> StoreResult<PutOutcome> {
-        Ok(self.db.transact(Lane::Write, &put).await?)
+        Ok(put::put(&self.db, &put).await?)
     }
 
     async fn delete(&self, delete: Delete) -> StoreResult<DeleteOutcome> {

@@ -20,6 +20,16 @@ use std::{
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, postgres::PgConnectOptions};
 use tokio::{sync::OnceCell, time::Instant};
 
+/// How a database finds what a statement asks for.
+#[derive(Clone, Debug)]
+pub struct Explained {
+    /// The plan, a line each. PostgreSQL has carried it out, and tells the rows and buffers of each part.
+    pub plan: Vec<String>,
+    /// What it costs to carry out. PostgreSQL: how many rows it read from the tables; for a statement that stays
+    /// prepared, by the plan that is made once for all values. SQLite: how many instructions of its machine it ran.
+    pub cost: u64,
+}
+
 /// Why there is no PostgreSQL to test with.
 #[derive(Debug, thiserror::Error)]
 pub enum TestingError {

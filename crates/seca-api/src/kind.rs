@@ -179,6 +179,30 @@ impl Kind {
         }
     }
 
+    /// The values of `metadata.kind`, in the order of [`Kind::ALL`].
+    pub const WORDS: [&str; Self::ALL.len()] = {
+        let mut words = [""; Self::ALL.len()];
+        let mut index = 0;
+        while index < words.len() {
+            words[index] = Self::ALL[index].as_str();
+            index += 1;
+        }
+        words
+    };
+
+    /// What can be asked of a resource of the kind beside changing it: the last segment of the path.
+    pub const fn actions(self) -> &'static [&'static str] {
+        match self {
+            Self::Instance => &["start", "stop", "restart"],
+            _ => &[],
+        }
+    }
+
+    /// Whether the kind is a SKU: a page of the catalogue that does not change.
+    pub const fn is_sku(self) -> bool {
+        matches!(self, Self::StorageSku | Self::InstanceSku | Self::NetworkSku)
+    }
+
     /// The provider that serves the kind.
     pub const fn provider(self) -> Provider {
         match self {

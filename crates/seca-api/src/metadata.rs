@@ -5,9 +5,70 @@ use serde::{Deserialize, Serialize};
 use crate::{
     key::ResourceKey,
     kind::{Kind, Scope},
+    names::{NAME_MAX, SHORT_NAME_MAX},
+    schema::{Field, TIME, TextRule, Type, UNLIMITED, text},
     serial,
     timestamp::Timestamp,
 };
+
+const PERMISSION: [Field; 3] = [
+    Field::required("provider", text(1, 64), "The provider with its version, `seca.compute/v1`."),
+    Field::required("resource", text(1, 256), "The path within the workspace or tenant, `instances/web-1`."),
+    Field::required("verb", text(1, 7), "The HTTP method of the request, in upper case."),
+];
+
+const MODIFICATION: [Field; 4] = [
+    Field::required("createdAt", TIME, "When it was made."),
+    Field::optional("deletedAt", TIME, "When its removal was asked for."),
+    Field::required("lastModifiedAt", TIME, "When it was last changed by a request."),
+    Field::required(
+        "resourceVersion",
+        Type::Integer { min: 1, max: i64::MAX },
+        "How many requests have changed it; what `if-unmodified-since` compares.",
+    ),
+];
+
+const TYPE: [Field; 3] = [
+    Field::required("apiVersion", text(1, 16), "The version of the provider.").default("\"v1\""),
+    Field::required("kind", Type::OneOf(&Kind::WORDS), "The kind."),
+    Field::required("ref", text(1, 255), "The canonical URN."),
+];
+
+const fn place(name: &'static str, description: &'static str) -> Field {
+    Field::required(name, text(1, SHORT_NAME_MAX), description)
+}
+
+/// What the metadata of a kind holds.
+pub fn fields(kind: Kind) -> Vec<Field> {
+    let scope = kind.scope();
+    let name = Type::Text { min: 1, max: NAME_MAX, rule: TextRule::Name };
+    let mut fields = vec![Field::required("name", name, "The name.")];
+    fields.extend(PERMISSION);
+    if !kind.is_sku() {
+        fields.extend(MODIFICATION);
+    }
+    fields.extend(TYPE);
+    if scope != Scope::Global {
+        fields.push(place("tenant", "The tenant."));
+    }
+    if matches!(scope, Scope::Workspace | Scope::Network) {
+        fields.push(place("workspace", "The workspace."));
+    }
+    if scope == Scope::Network {
+        fields.push(place("network", "The network."));
+    }
+    if !matches!(scope, Scope::Global | Scope::GlobalTenant) {
+        fields.push(place("region", "The region."));
+    }
+    fields
+}
+
+/// What the metadata of a list holds. Tokens are longer than the specification's five characters, because they
+/// are signed.
+pub fn list_fields() -> Vec<Field> {
+    let token = Field::optional("skipToken", text(0, UNLIMITED), "What asks for the next page; absent on the last.");
+    PERMISSION.into_iter().chain([token]).collect()
+}
 
 /// When a resource was made and changed. The catalogue's kinds have none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +208,23 @@ mod tests {
         assert_eq!(metadata.tenant, None);
         assert_eq!(metadata.resource_version, Some(0));
         assert!(metadata.created_at.unwrap() < Timestamp::from_millis(0));
+    }
+
+    #[test]
+    fn what_is_rendered_is_what_is_declared() {
+        let time = Timestamp::from_millis(1);
+        let times =
+            Modification { created_at: time, last_modified_at: time, deleted_at: Some(time), resource_version: 1 };
+        for kind in Kind::ALL {
+            let text = || "x".to_owned();
+            let key =
+                ResourceKey { tenant: text(), region: text(), kind, workspace: text(), network: text(), name: text() };
+            let rendered = serde_json::to_value(render(&key, "GET", (!kind.is_sku()).then_some(times))).unwrap();
+            let rendered: Vec<_> = rendered.as_object().unwrap().keys().cloned().collect();
+            let mut declared: Vec<_> = fields(kind).iter().map(|field| field.name.to_owned()).collect();
+            declared.sort_by_key(|name| rendered.iter().position(|other| other == name));
+            assert_eq!(rendered, declared, "{kind}");
+        }
     }
 
     #[test]

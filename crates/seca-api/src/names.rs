@@ -12,6 +12,8 @@ use crate::{
 /// The rule of resource names as it stands in sentences.
 pub const NAME_RULE: &str = "a name of lower-case letters, digits and hyphens, in parts joined by dots, each of which \
                              begins and ends with a letter or digit";
+/// The form of resource names as a regular expression.
+pub const NAME_PATTERN: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 const PLAIN_RULE: &str = "letters, digits, hyphens, underscores and dots, the first a letter or digit";
 
 /// The longest name of a resource, in characters.

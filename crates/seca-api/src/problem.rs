@@ -5,7 +5,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{serial, violation::Violation};
+use crate::{
+    schema::{Field, Type, list, text},
+    serial,
+    violation::Violation,
+};
 
 /// What went wrong, as far as the status code tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -179,6 +183,22 @@ constructors! {
     /// 503.
     unavailable => Unavailable;
 }
+
+const SOURCE: Type = Type::Object(&[
+    Field::required("pointer", text(1, Problem::POINTER_MAX), "The JSON pointer into the body; `/` for parameters."),
+    Field::required("parameter", text(1, Problem::PARAMETER_MAX), "The parameter or member."),
+]);
+
+/// What a problem document holds.
+pub static SCHEMA: Type = Type::Object(&[
+    Field::required("type", text(1, 4_000), "The URI of the kind of problem."),
+    Field::required("title", text(1, 1_024), "The status code's title."),
+    Field::required("status", Type::Integer { min: 100, max: 599 }, "The HTTP status code."),
+    Field::required("detail", text(1, Problem::DETAIL_MAX), "What is wrong and what helps."),
+    Field::required("instance", text(1, Problem::INSTANCE_MAX), "The path of the request."),
+    Field::required("sources", list(&SOURCE, Problem::SOURCES_MAX), "The places that it is about."),
+    Field::optional("meta", Type::OpenObject, "Anything else, the request id for one."),
+]);
 
 impl Problem {
     const SOURCES_MAX: usize = 32;

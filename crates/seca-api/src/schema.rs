@@ -75,7 +75,14 @@ pub enum TextRule {
     Cidr,
     /// An address of either family.
     Ip,
+    /// A time, `2026-07-01T09:30:00Z`.
+    Time,
+    /// The reason of a condition, a word in CamelCase.
+    Reason,
 }
+
+/// The place of a limit where there is none.
+pub const UNLIMITED: usize = usize::MAX;
 
 /// A member of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,25 +135,62 @@ const REFERENCE_FIELDS: &[Field] = &[
     Field::required("resource", text(1, 256), "`<type>/<name>`, a path, or a whole URN."),
 ];
 
-/// What clients own beside the specification: labels, annotations and extensions.
-pub static USER_METADATA: Type = Type::Object(&[
-    Field::optional("labels", Type::TextMap { max_value: Some(63) }, "Words to select by."),
-    Field::optional("annotations", Type::TextMap { max_value: Some(1024) }, "Notes for people and tools."),
-    Field::optional("extensions", Type::TextMap { max_value: None }, "Settings that only some providers know."),
-]);
+/// Notes for people and tools.
+pub(crate) const ANNOTATIONS: Type = Type::TextMap { max_value: Some(1024) };
 
-/// The schema of a kind's specification; none for kinds that clients do not write, or not yet.
+/// What clients own beside the specification: labels, annotations and extensions.
+pub static USER_METADATA: Type = Type::Object(USER_METADATA_FIELDS);
+
+pub(crate) const USER_METADATA_FIELDS: &[Field] = &[
+    Field::optional("labels", Type::TextMap { max_value: Some(63) }, "Words to select by."),
+    Field::optional("annotations", ANNOTATIONS, "Notes for people and tools."),
+    Field::optional("extensions", Type::TextMap { max_value: None }, "Settings that only some providers know."),
+];
+
+/// The schema of a kind's specification; none for kinds that clients do not write.
 pub fn spec_schema(kind: Kind) -> Option<&'static Type> {
+    (!kind.is_catalog()).then(|| served_spec(kind))
+}
+
+/// What the specification of a kind holds, whether clients write it or the provider does.
+pub fn served_spec(kind: Kind) -> &'static Type {
     match kind {
-        Kind::Workspace => Some(&specs::workspace::SCHEMA),
-        Kind::Image => Some(&specs::image::SCHEMA),
-        Kind::BlockStorage => Some(&specs::block_storage::SCHEMA),
-        Kind::Instance => Some(&specs::instance::SCHEMA),
-        Kind::Network => Some(&specs::network::SCHEMA),
-        Kind::Subnet => Some(&specs::subnet::SCHEMA),
-        Kind::RouteTable => Some(&specs::route_table::SCHEMA),
-        Kind::InternetGateway => Some(&specs::internet_gateway::SCHEMA),
-        _ => None,
+        Kind::Region => &specs::region::SCHEMA,
+        Kind::Role => &specs::role::SCHEMA,
+        Kind::RoleAssignment => &specs::role_assignment::SCHEMA,
+        Kind::Workspace => &specs::workspace::SCHEMA,
+        Kind::StorageSku => &specs::storage_sku::SCHEMA,
+        Kind::Image => &specs::image::SCHEMA,
+        Kind::BlockStorage => &specs::block_storage::SCHEMA,
+        Kind::InstanceSku => &specs::instance_sku::SCHEMA,
+        Kind::Instance => &specs::instance::SCHEMA,
+        Kind::NetworkSku => &specs::network_sku::SCHEMA,
+        Kind::Network => &specs::network::SCHEMA,
+        Kind::Subnet => &specs::subnet::SCHEMA,
+        Kind::RouteTable => &specs::route_table::SCHEMA,
+        Kind::InternetGateway => &specs::internet_gateway::SCHEMA,
+        Kind::Nic => &specs::nic::SCHEMA,
+        Kind::PublicIp => &specs::public_ip::SCHEMA,
+        Kind::SecurityGroup => &specs::security_group::SCHEMA,
+        Kind::SecurityGroupRule => &specs::security_group_rule::SCHEMA,
+    }
+}
+
+/// What the status of a kind holds beside [`status::FIELDS`](crate::status::FIELDS); none for kinds without a status.
+pub fn served_status(kind: Kind) -> Option<&'static [Field]> {
+    match kind {
+        Kind::Region | Kind::StorageSku | Kind::InstanceSku | Kind::NetworkSku => None,
+        Kind::Role | Kind::RoleAssignment | Kind::InternetGateway | Kind::SecurityGroupRule => Some(&[]),
+        Kind::Workspace => Some(specs::workspace::STATUS),
+        Kind::Image => Some(specs::image::STATUS),
+        Kind::BlockStorage => Some(specs::block_storage::STATUS),
+        Kind::Instance => Some(specs::instance::STATUS),
+        Kind::Network => Some(specs::network::STATUS),
+        Kind::Subnet => Some(specs::subnet::STATUS),
+        Kind::RouteTable => Some(specs::route_table::STATUS),
+        Kind::Nic => Some(specs::nic::STATUS),
+        Kind::PublicIp => Some(specs::public_ip::STATUS),
+        Kind::SecurityGroup => Some(specs::security_group::STATUS),
     }
 }
 
@@ -206,6 +250,14 @@ fn fields(ty: Option<&'static Type>) -> &'static [Field] {
         _ => &[],
     }
 }
+
+/// A list of any number of items up to a limit.
+pub(crate) const fn list(items: &'static Type, max: usize) -> Type {
+    Type::List { items, min: 0, max }
+}
+
+/// A time.
+pub(crate) const TIME: Type = Type::Text { min: 0, max: UNLIMITED, rule: TextRule::Time };
 
 /// A text without a rule.
 pub(crate) const fn text(min: usize, max: usize) -> Type {

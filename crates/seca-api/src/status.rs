@@ -4,7 +4,61 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::timestamp::Timestamp;
+use crate::{
+    schema::{Field, TIME, TextRule, Type, UNLIMITED, text},
+    timestamp::Timestamp,
+};
+
+const STATE: Type = Type::OneOf(&[
+    ResourceState::Pending.as_str(),
+    ResourceState::Creating.as_str(),
+    ResourceState::Active.as_str(),
+    ResourceState::Updating.as_str(),
+    ResourceState::Deleting.as_str(),
+    ResourceState::Error.as_str(),
+]);
+
+const CONDITION: Type = Type::Object(CONDITION_FIELDS);
+
+/// What a condition holds.
+pub const CONDITION_FIELDS: &[Field] = &[
+    Field::required("state", STATE, "The state that was entered."),
+    Field::required("lastTransitionAt", TIME, "When it was entered. A new reason or message does not change it."),
+    Field::optional("type", text(0, UNLIMITED), "A group of conditions. It is not set here."),
+    Field::optional(
+        "reason",
+        Type::Text { min: 0, max: 1024, rule: TextRule::Reason },
+        "A word of the closed vocabulary, in CamelCase.",
+    ),
+    Field::optional("message", text(0, 32_768), "A sentence: what is so, and what helps."),
+];
+
+/// What every status holds; kinds add to it.
+pub const FIELDS: &[Field] = &[
+    Field::optional("state", STATE, "The state."),
+    Field::required(
+        "conditions",
+        Type::List { items: &CONDITION, min: 0, max: StatusCondition::MAX },
+        "Its transitions, newest first.",
+    ),
+];
+
+/// The form of reasons as a regular expression.
+pub const REASON_PATTERN: &str = "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$";
+
+/// Whether a text has the form of a reason.
+pub(crate) fn is_reason(text: &str) -> bool {
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    match text.as_bytes() {
+        [] => false,
+        [only] => only.is_ascii_alphabetic(),
+        [first, inner @ .., last] => {
+            first.is_ascii_alphabetic()
+                && inner.iter().all(|byte| word(*byte) || matches!(byte, b',' | b':'))
+                && word(*last)
+        }
+    }
+}
 
 /// The state of a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

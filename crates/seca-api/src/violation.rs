@@ -14,13 +14,18 @@ pub struct Violation {
 }
 
 impl Violation {
-    /// A violation in the body; the parameter is the last segment of the pointer.
+    /// A violation in the body; the parameter is the last segment of the pointer, with the list before an index.
     pub fn at(pointer: impl Into<String>, rule: impl Into<String>) -> Self {
         let pointer = pointer.into();
-        let last = pointer.rsplit('/').next().unwrap_or_default();
-        let parameter = match last {
-            "" => "body".to_owned(),
-            text => text.replace("~1", "/").replace("~0", "~"),
+        let unescape = |text: &str| text.replace("~1", "/").replace("~0", "~");
+        let mut segments = pointer.rsplit('/');
+        let parameter = match (segments.next().unwrap_or_default(), segments.next().unwrap_or_default()) {
+            ("", _) => "body".to_owned(),
+            // Two levels down it is a list's item, which has no name of its own; maps stand at the top.
+            (index, list) if segments.next().is_some_and(|above| !above.is_empty()) && index.parse::<u32>().is_ok() => {
+                format!("{}[{index}]", unescape(list))
+            }
+            (member, _) => unescape(member),
         };
         let pointer = if pointer.is_empty() { "/".to_owned() } else { pointer };
         Self { pointer, parameter, rule: rule.into() }
@@ -55,6 +60,9 @@ mod tests {
         let violation = Violation::at(join("/labels", "a/b~c"), "x");
         assert_eq!(violation.pointer, "/labels/a~1b~0c");
         assert_eq!(violation.parameter, "a/b~c");
+        assert_eq!(Violation::at("/labels/0", "x").parameter, "0");
+        assert_eq!(Violation::at("/spec/routes/0/targetRef", "x").parameter, "targetRef");
+        assert_eq!(Violation::at("/spec/addresses/12", "x").parameter, "addresses[12]");
         assert_eq!(Violation::at("", "x").pointer, "/");
         assert_eq!(Violation::at("", "x").parameter, "body");
     }

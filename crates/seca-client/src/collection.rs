@@ -1,6 +1,6 @@
 //! A collection of resources of one kind in one place, and what can be done with them.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, time::Duration};
 
 use reqwest::Method;
 use seca_api::{Draft, Instance, List, Selector};
@@ -97,11 +97,11 @@ impl<R: ApiResource> Collection<R> {
         Ok(url)
     }
 
-    /// Reads a resource, and asks the server to answer only when something changed or so many seconds went by.
-    pub(crate) async fn read(&self, name: &str, hold: Option<u64>) -> Result<R, Error> {
+    /// Reads a resource, and asks the server to answer only when something changed or so much time went by.
+    pub(crate) async fn read(&self, name: &str, hold: Option<Duration>) -> Result<R, Error> {
         let mut call = Call::new(Method::GET, self.client.url(R::KIND, &self.place, &[name])?);
-        if let Some(seconds) = hold {
-            call = call.prefer_wait(seconds);
+        if let Some(hold) = hold {
+            call = call.prefer_wait(hold);
         }
         self.client.http().send(call).await?.read()
     }

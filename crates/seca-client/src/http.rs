@@ -14,8 +14,10 @@ use url::{Host, Url};
 use crate::error::Error;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longer than any wait that a call may ask for.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest wait that a call asks for, and that our server grants.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const _: () = assert!(LONGEST_WAIT.as_secs() < REQUEST_TIMEOUT.as_secs(), "an answer that was waited for must arrive");
 
 /// Calls a server with a token.
 #[derive(Clone)]
@@ -48,9 +50,10 @@ impl Call {
         self
     }
 
-    /// `Prefer: wait=n` (RFC 7240): answer when something changed, or after so many seconds.
-    pub(crate) fn prefer_wait(self, seconds: u64) -> Self {
-        match HeaderValue::from_str(&format!("wait={seconds}")) {
+    /// `Prefer: wait=n` (RFC 7240): answer when something changed, or after so many whole seconds, at most 30; after
+    /// none, at once.
+    pub(crate) fn prefer_wait(self, wait: Duration) -> Self {
+        match HeaderValue::from_str(&format!("wait={}", wait.min(LONGEST_WAIT).as_secs())) {
             Ok(value) => self.header("prefer", value),
             Err(_) => self,
         }

@@ -1,7 +1,8 @@
 //! Waiting for a resource.
 //!
 //! The server holds a read of a resource in transition until something changes (`Prefer: wait`), so that waiting
-//! costs few calls and no delay; a server that does not know that is asked again after an interval.
+//! costs few calls and no delay; a server that does not know that is asked again after an interval. The first question
+//! is to be answered at once: what is waited for may be there already, and who is told of progress sees where it begins.
 
 use std::time::Duration;
 
@@ -32,7 +33,8 @@ impl<'a> Wait<'a> {
         Self { interval, ..self }
     }
 
-    /// The same with another time for the server to hold an answer, in whole seconds; zero asks for none.
+    /// The same with another time for the server to hold an answer: whole seconds up to 30, zero for not at all. A new
+    /// message ends no holding, so that progress is told of later the longer this is.
     #[must_use]
     pub fn hold(self, hold: Duration) -> Self {
         Self { hold, ..self }
@@ -133,10 +135,11 @@ impl<R: ApiResource> Collection<R> {
     ) -> Result<T, Error> {
         let deadline = Instant::now() + wait.limit;
         let mut watch = Watch { progress: wait.progress, newest: None, last: "nothing".to_owned() };
+        let mut hold = Duration::ZERO;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let hold = Some(wait.hold.min(left).as_secs()).filter(|seconds| *seconds > 0);
-            let answer = timeout_at(deadline, self.read(name, hold)).await;
+            let answer = timeout_at(deadline, self.read(name, Some(hold.min(left)))).await;
+            hold = wait.hold;
             match answer {
                 Ok(Err(error)) if error.is_transient() => watch.last = error.to_string(),
                 Ok(answer) => {

@@ -54,6 +54,12 @@ fn soon() -> Wait<'static> {
     Wait::up_to(Duration::from_secs(20)).every(Duration::from_millis(5))
 }
 
+/// The seconds of `Prefer: wait=n` in each request after the first, which read the region.
+fn waits(server: &Server) -> Vec<Option<u64>> {
+    let wait = |asked: &Asked| asked.header("prefer")?.strip_prefix("wait=")?.parse().ok();
+    server.journal()[1..].iter().map(wait).collect()
+}
+
 #[tokio::test]
 async fn the_region_says_where_providers_answer() {
     let (server, client) = connect(|_, _| (200, disk("active", &[]))).await;
@@ -222,7 +228,7 @@ async fn waiting_tells_every_condition_once_and_rides_out_what_passes() {
     let disk = client.block_storages("w").wait_active("d", wait).await.unwrap();
     assert_eq!(disk.state(), Some(ResourceState::Active));
     assert_eq!(*told.lock().unwrap(), ["pending ", "creating starting", "creating waiting for capacity", "active "]);
-    assert!(server.journal()[1..].iter().all(|asked| asked.header("prefer") == Some("wait=5")));
+    assert_eq!(waits(&server)[..2], [Some(0), Some(5)]);
 }
 
 #[tokio::test]
@@ -258,8 +264,39 @@ async fn waiting_ends_at_the_deadline_with_what_was_seen_last() {
         error.to_string(),
         "block-storages/d was not gone after 0.3 s; last seen: creating: waiting for capacity"
     );
-    // Less than a second is left, so that no answer is to be held.
-    assert!(server.journal()[1..].iter().all(|asked| asked.header("prefer").is_none()));
+    // Less than a second is left: an answer that is held would come too late.
+    assert!(waits(&server).iter().all(|wait| *wait == Some(0)), "{:?}", waits(&server));
+}
+
+#[tokio::test]
+async fn an_answer_is_to_be_held_no_longer_than_wanted_than_is_left_and_than_half_a_minute() {
+    let (wanted, plenty) = (Duration::from_secs, Duration::from_secs(600));
+    let cases = [
+        (Wait::up_to(plenty), 5..=5),
+        (Wait::up_to(plenty).hold(wanted(120)), 30..=30),
+        (Wait::up_to(plenty).hold(wanted(7)), 7..=7),
+        (Wait::up_to(plenty).hold(Duration::ZERO), 0..=0),
+        // A part of the second has gone by when it is asked again.
+        (Wait::up_to(wanted(20)).hold(plenty), 1..=19),
+    ];
+    for (wait, expected) in cases {
+        let (server, client) = connect(|_, before| match before {
+            0 | 1 => (200, disk("creating", &[("creating", "01", "")])),
+            _ => (200, disk("active", &[("active", "05", "")])),
+        })
+        .await;
+        client.block_storages("w").wait_active("d", wait.every(Duration::from_millis(5))).await.unwrap();
+        let [first, later @ ..] = &waits(&server)[..] else { panic!("nothing was asked") };
+        assert_eq!(*first, Some(0), "the first answer is wanted at once");
+        assert!(later.iter().all(|wait| wait.is_some_and(|wait| expected.contains(&wait))), "{expected:?}: {later:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_read_that_is_no_waiting_asks_for_no_wait() {
+    let (server, client) = connect(|_, _| (200, disk("creating", &[]))).await;
+    client.block_storages("w").get("d").await.unwrap();
+    assert_eq!(waits(&server), [None]);
 }
 
 #[tokio::test]

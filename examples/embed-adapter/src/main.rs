@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let put = Put {
         key,
-        expected: None,
+        before: None,
         uid,
         labels: None,
         annotations: None,
@@ -29,6 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         label_pairs: Default::default(),
         edges: Vec::new(),
         initial_status: "{}".to_owned(),
+        home: None,
         start: false,
         now,
     };
@@ -38,6 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         targets: Vec::new(),
         referrers: Vec::new(),
         children: Vec::new(),
+        peers: Vec::new(),
         child_count: 0,
         open_steps: Vec::new(),
         attempts: 0,

@@ -11,9 +11,9 @@ use std::{
 use control_plane::{
     CatalogEntry, ProjectId, Resource, Uid,
     ports::{
-        Act, ActOutcome, BindOutcome, Binding, Bundle, Commit, CommitOutcome, Credential, Delete, DeleteOutcome, Lease,
-        ListQuery, OwnedObject, Page, Put, PutOutcome, Step, StepState, Store, StoreResult, UnbindOutcome,
-        WorkspaceBinding,
+        Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome, Credential,
+        Delete, DeleteOutcome, Lease, ListQuery, Look, OwnedObject, Page, Put, PutOutcome, Step, StepState, Store,
+        StoreResult, UnbindOutcome, WorkspaceBinding,
     },
 };
 use seca_client::seca_api::ResourceKey;
@@ -51,6 +51,8 @@ macro_rules! hand_on {
 
 hand_on! {
     reads get(key: &ResourceKey) -> Option<Resource>;
+    reads look(key: &ResourceKey) -> Look;
+    reads admission(query: &AdmissionQuery) -> Admission;
     reads get_many(keys: &[ResourceKey]) -> Vec<Resource>;
     reads list(query: &ListQuery) -> Page;
     reads count_children(parent: &ResourceKey) -> i64;

@@ -36,13 +36,18 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, limit: Duration
 
 /// An HTTP client that reads no proxy variables. One per test: connections belong to the test's runtime.
 pub fn http() -> reqwest::Client {
+    http_builder().build().unwrap()
+}
+
+/// The same, to be built with more.
+pub fn http_builder() -> reqwest::ClientBuilder {
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_no_client_auth();
-    reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().timeout(PATIENCE).build().unwrap()
+    reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().timeout(PATIENCE)
 }
 
 /// The path of a binary of this workspace: ours, or one that cargo brings up to date beside it.

@@ -109,7 +109,7 @@ impl Stub {
 }
 
 fn view() -> View {
-    View { body: r#"{"spec":{"n":1.50}}"#.to_owned(), tag: Some("3.7".to_owned()) }
+    View { body: r#"{"spec":{"n":1.50}}"#.to_owned(), tag: Some("3.7".to_owned()), transition: None }
 }
 
 #[async_trait]

@@ -30,6 +30,7 @@ use crate::{
     catalog::CatalogCache,
     ports::{Clock, CloudProvider, Lease, Rng, Store, Vault},
     resource::ProjectId,
+    watch::Watchers,
 };
 
 /// The engine's settings.
@@ -106,17 +107,25 @@ pub(crate) struct Shared<P> {
     pub(crate) keeper: CatalogKeeper,
     pub(crate) settings: EngineSettings,
     pub(crate) installation: String,
+    pub(crate) watchers: Arc<Watchers>,
 }
 
 /// The reconciler of one process.
 pub struct Engine<P> {
     parts: EngineParts<P>,
+    watchers: Arc<Watchers>,
 }
 
 impl<P: CloudProvider> Engine<P> {
     /// Puts the parts together.
     pub fn new(parts: EngineParts<P>) -> Self {
-        Self { parts }
+        Self { parts, watchers: Arc::default() }
+    }
+
+    /// The same, telling of every commit those who read patiently in this process.
+    #[must_use]
+    pub fn watched_by(self, watchers: Arc<Watchers>) -> Self {
+        Self { watchers, ..self }
     }
 
     /// Works until cancelled; then finishes nothing new, gives the leases back and returns. Failures of the store
@@ -164,6 +173,7 @@ impl<P: CloudProvider> Engine<P> {
             keeper: CatalogKeeper::default(),
             settings: parts.settings,
             installation,
+            watchers: self.watchers,
         }))
     }
 }

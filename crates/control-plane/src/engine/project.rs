@@ -352,6 +352,7 @@ impl<P: CloudProvider> Project<P> {
         match self.shared.store.remove(&self.lease, bundle.resource.uid).await? {
             CommitOutcome::Fenced => Ok(Standing::Lost),
             CommitOutcome::Done(_) | CommitOutcome::Gone => {
+                self.shared.watchers.gone(bundle.resource.uid);
                 info!(seca.resource = %bundle.resource.key, seca.uid = %bundle.resource.uid, "gone");
                 Ok(Standing::Held)
             }
@@ -419,8 +420,12 @@ impl<P: CloudProvider> Project<P> {
         }
         match self.shared.store.commit(&self.lease, commit).await? {
             CommitOutcome::Fenced => Ok(Standing::Lost),
-            CommitOutcome::Gone => Ok(Standing::Held),
+            CommitOutcome::Gone => {
+                self.shared.watchers.gone(resource.uid);
+                Ok(Standing::Held)
+            }
             CommitOutcome::Done(row) => {
+                self.shared.watchers.changed(&row);
                 if row.state != before {
                     info!(seca.resource = %row.key, seca.uid = %row.uid, from = %before, to = %row.state, "state");
                 } else {

@@ -10,7 +10,7 @@ use super::{Engine, EngineParts, EngineSettings};
 use crate::{
     catalog::CatalogCache,
     ports::{
-        Act, BindOutcome, Clock, Credential, Delete, DeleteOutcome, DeleteRules, Expected, Ids, Put, PutOutcome, Rng,
+        Act, Before, BindOutcome, Clock, Credential, Delete, DeleteOutcome, DeleteRules, Ids, Put, PutOutcome, Rng,
         StepState, Store,
     },
     resource::{ActionKind, ProjectId, Resource},
@@ -74,10 +74,10 @@ impl World {
     }
 
     async fn put(&self, key: &ResourceKey, size: i64) -> PutOutcome {
-        let expected = self.get(key).await.map(|r| Expected { uid: r.uid, resource_version: r.resource_version });
+        let before = self.get(key).await.map(|row| Before { row, edges: Vec::new() });
         let put = Put {
             key: key.clone(),
-            expected,
+            before,
             uid: self.ids.uid(),
             labels: None,
             annotations: None,

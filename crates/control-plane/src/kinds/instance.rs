@@ -3,7 +3,7 @@
 use seca_api::{Kind, violation::Violation};
 use serde_json::{Map, Value, json};
 
-use super::{Found, Judgement, KindRules, ReferenceField};
+use super::{Found, Judgement, KindRules, ReferenceField, Relatives, clip};
 use crate::catalog::CatalogEntry;
 
 /// What differs about instances.
@@ -11,22 +11,26 @@ pub const RULES: KindRules = KindRules {
     references: &[
         ReferenceField::new("/spec/skuRef", &[Kind::InstanceSku]).immutable(),
         ReferenceField::new(BOOT_VOLUME, &[Kind::BlockStorage]).exclusive(),
-    ],
-    not_yet: &[
-        ("primaryNicRef", "network interfaces of instances"),
-        ("additionalNicRefs", "network interfaces of instances"),
-        ("securityGroupRef", "security groups of instances"),
-        ("sshKeys", "SSH keys of instances (put them into userData meanwhile)"),
-        ("dataVolumes", "data volumes of instances"),
-        ("antiAffinityGroup", "anti-affinity groups"),
+        ReferenceField::new("/spec/dataVolumes/*/deviceRef", &[Kind::BlockStorage]),
+        ReferenceField::new("/spec/primaryNicRef", &[Kind::Nic]),
+        ReferenceField::new("/spec/additionalNicRefs/*", &[Kind::Nic]),
+        ReferenceField::new("/spec/securityGroupRef", &[Kind::SecurityGroup]),
     ],
     powered: true,
+    // Who else is in the group is counted.
+    relatives: |subject| match group(subject.spec) {
+        Some(_) => vec![Relatives::Siblings],
+        None => Vec::new(),
+    },
     initial_status: |_| Map::from_iter([("powerState".to_owned(), json!("off"))]),
     judge,
     ..KindRules::new(Kind::Instance)
 };
 
 const BOOT_VOLUME: &str = "/spec/bootVolume/deviceRef";
+
+/// The most servers that a spread placement group of Hetzner Cloud holds.
+const LARGEST_GROUP: usize = 10;
 
 /// The most bytes of user data that Hetzner Cloud takes.
 const MOST_USER_DATA: usize = 32 * 1024;
@@ -41,6 +45,7 @@ fn judge(judgement: &Judgement<'_>) -> Vec<Violation> {
         );
         found.push(Violation::at("/spec/userData", rule));
     }
+    found.extend(full_group(judgement));
     // A volume that grew, or that another instance left, is no reason to refuse a change that is not about it.
     if judgement.retargeted(BOOT_VOLUME) {
         found.extend(disk_in_use(judgement));
@@ -48,6 +53,29 @@ fn judge(judgement: &Judgement<'_>) -> Vec<Violation> {
         found.extend(disk_too_small(judgement));
     }
     found
+}
+
+/// The anti-affinity group of a specification.
+fn group(spec: &Value) -> Option<&str> {
+    spec.get("antiAffinityGroup")?.as_str().filter(|group| !group.is_empty())
+}
+
+/// The instances of a group run on different hosts, and Hetzner Cloud promises that for a few only.
+fn full_group(judgement: &Judgement<'_>) -> Option<Violation> {
+    let group = group(judgement.subject.spec).filter(|_| judgement.subject.changed("/antiAffinityGroup"))?;
+    let is_member = |row: &&crate::resource::Resource| {
+        let spec: Option<Value> = serde_json::from_str(&row.spec).ok();
+        spec.is_some_and(|spec| self::group(&spec) == Some(group))
+    };
+    let members = judgement.relatives.iter().filter(is_member).count();
+    (members >= LARGEST_GROUP).then(|| {
+        let rule = format!(
+            "antiAffinityGroup `{}` has {members} instances already, and Hetzner Cloud keeps at most {LARGEST_GROUP} \
+             apart; use another group",
+            clip(group)
+        );
+        Violation::at("/spec/antiAffinityGroup", rule)
+    })
 }
 
 /// The disk of an existing server is the former volume's blocks: with another one, its data would have no owner.
@@ -65,7 +93,7 @@ fn disk_in_use(judgement: &Judgement<'_>) -> Option<Violation> {
 
 /// A volume that keeps the server of a deleted instance, or is about to, cannot boot another one yet.
 fn held_server(judgement: &Judgement<'_>) -> Option<Violation> {
-    let Some(Found::Row { row: volume, holder }) = judgement.found(BOOT_VOLUME) else { return None };
+    let Some(Found::Row { row: volume, holder, .. }) = judgement.found(BOOT_VOLUME) else { return None };
     let own = judgement.subject.old.map(|(row, _)| row.uid);
     let is_held = match holder {
         None => volume.fact("backing") == Some("server"),

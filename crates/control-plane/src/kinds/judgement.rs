@@ -7,6 +7,7 @@ use super::{KindRules, ReferenceField, is_set, spelled};
 use crate::{
     catalog::{Catalog, CatalogEntry, zone_name},
     resource::Resource,
+    service::Tenants,
 };
 
 /// A document, and what it replaces.
@@ -39,6 +40,8 @@ pub enum Found {
         row: Resource,
         /// Who holds it, for exclusive fields.
         holder: Option<Resource>,
+        /// The network, for what lives in one.
+        parent: Option<Resource>,
     },
     /// An entry of the catalogue.
     Entry(CatalogEntry),
@@ -46,6 +49,8 @@ pub enum Found {
     Address(String),
     /// Nothing that exists, or something that is being deleted: reported unless it may be late.
     Missing(ResourceKey),
+    /// The resource that is written.
+    Itself,
 }
 
 impl Found {
@@ -94,6 +99,8 @@ pub struct Judgement<'a> {
     pub relatives: &'a [Resource],
     /// The catalogue of the moment.
     pub catalog: &'a Catalog,
+    /// The tenants of this installation.
+    pub tenants: &'a Tenants,
 }
 
 impl Judgement<'_> {

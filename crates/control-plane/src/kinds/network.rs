@@ -21,12 +21,7 @@ pub const RULES: KindRules = KindRules {
         repeat(&mut status, spec, "additionalCidrs");
         status
     },
-    relatives: |subject| match subject.old {
-        Some(_) if subject.changed("/cidr/ipv4") => {
-            vec![Relatives::Children(Kind::Subnet), Relatives::Children(Kind::RouteTable)]
-        }
-        _ => Vec::new(),
-    },
+    relatives: |_| vec![Relatives::Children(Kind::Subnet), Relatives::Children(Kind::RouteTable)],
     judge,
     ..KindRules::new(Kind::Network)
 };

@@ -1,7 +1,21 @@
 //! The fields of a kind that name other resources, as data, and what they say in a document.
 
-use seca_api::{Kind, Reference, ReferenceError, ResourceKey, Target, violation::join};
+use seca_api::{Kind, Reference, ReferenceError, ResourceKey, Target, name_violation, violation::join};
 use serde_json::Value;
+
+use super::clip;
+use crate::service::ReferencePolicy;
+
+/// How a field names its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spelling {
+    /// As a reference.
+    Reference,
+    /// As a reference, or as an IP address or a block instead.
+    ReferenceOrAddress,
+    /// By a bare name: a text that names a resource of the tenant.
+    Name,
+}
 
 /// A field that names another resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,10 +24,12 @@ pub struct ReferenceField {
     pub pointer: &'static str,
     /// The kinds that it may name.
     pub targets: &'static [Kind],
-    /// Those of them that need not exist yet. All others are strict.
+    /// Those of them that need not exist yet, under every policy.
     pub late: &'static [Kind],
-    /// Whether it may be an IP address instead.
-    pub address: bool,
+    /// Whether the tenant's policy decides if targets must exist. All other targets must.
+    pub late_by_policy: bool,
+    /// How it names them.
+    pub spelling: Spelling,
     /// Whether it may not change once it is set. It is compared as resolved, so that spellings may.
     pub immutable: bool,
     /// Whether the referrer wants to hold its target exclusively, so that its holder matters.
@@ -23,7 +39,15 @@ pub struct ReferenceField {
 impl ReferenceField {
     /// A field that names an existing resource of these kinds.
     pub const fn new(pointer: &'static str, targets: &'static [Kind]) -> Self {
-        Self { pointer, targets, late: &[], address: false, immutable: false, exclusive: false }
+        Self {
+            pointer,
+            targets,
+            late: &[],
+            late_by_policy: false,
+            spelling: Spelling::Reference,
+            immutable: false,
+            exclusive: false,
+        }
     }
 
     /// The same, and it may not change.
@@ -38,7 +62,7 @@ impl ReferenceField {
 
     /// The same, and it may be an IP address.
     pub const fn or_address(self) -> Self {
-        Self { address: true, ..self }
+        Self { spelling: Spelling::ReferenceOrAddress, ..self }
     }
 
     /// The same, and targets of these kinds need not exist yet.
@@ -46,9 +70,20 @@ impl ReferenceField {
         Self { late, ..self }
     }
 
+    /// The same, and the tenant's policy decides whether targets must exist.
+    pub const fn late_by_policy(self) -> Self {
+        Self { late_by_policy: true, ..self }
+    }
+
+    /// The same, and targets are named by a bare name.
+    pub const fn by_name(self) -> Self {
+        Self { spelling: Spelling::Name, ..self }
+    }
+
     /// Whether a target of this kind must exist.
-    pub fn is_strict(&self, target: Kind) -> bool {
-        !self.late.contains(&target)
+    pub fn is_strict(&self, target: Kind, policy: ReferencePolicy) -> bool {
+        let is_late = self.late.contains(&target) || self.late_by_policy && policy == ReferencePolicy::Late;
+        !is_late
     }
 }
 
@@ -69,7 +104,7 @@ impl Spelled {
     pub fn identity(&self) -> Option<Target> {
         match self.target.clone().ok()? {
             Target::Resource(mut key) => {
-                let is_listed = super::catalog::is_listed(key.kind);
+                let is_listed = super::catalog::is_shared(key.kind);
                 if key.kind.is_catalog() || is_listed && is_catalog_tenant(&key.tenant) {
                     key.tenant.clear();
                 }
@@ -91,14 +126,34 @@ pub fn spelled(fields: &[ReferenceField], key: &ResourceKey, spec: &Value) -> Ve
     let mut found = Vec::new();
     for field in fields {
         for (pointer, value) in expand(field.pointer, spec) {
-            let Some(reference) = Reference::from_value(value).filter(|reference| !reference.is_unset()) else {
-                continue;
-            };
-            let resolve = if field.address { Reference::resolve_or_address } else { Reference::resolve };
-            found.push(Spelled { field: *field, pointer, target: resolve(&reference, key, field.targets) });
+            if let Some(target) = target(field, key, value) {
+                found.push(Spelled { field: *field, pointer, target });
+            }
         }
     }
     found
+}
+
+/// What one value means; none if it is unset, or has another form than the field's.
+fn target(field: &ReferenceField, key: &ResourceKey, value: &Value) -> Option<Result<Target, ReferenceError>> {
+    if field.spelling == Spelling::Name {
+        let name = value.as_str().filter(|name| !name.is_empty())?;
+        return field.targets.first().map(|kind| named(*kind, key, name));
+    }
+    let reference = Reference::from_value(value).filter(|reference| !reference.is_unset())?;
+    Some(match field.spelling {
+        Spelling::ReferenceOrAddress => reference.resolve_or_address(key, field.targets),
+        _ => reference.resolve(key, field.targets),
+    })
+}
+
+/// The resource of the tenant that a bare name means.
+fn named(kind: Kind, key: &ResourceKey, name: &str) -> Result<Target, ReferenceError> {
+    if name_violation(kind, name).is_some() {
+        return Err(ReferenceError::BadName { part: "name", given: clip(name) });
+    }
+    let region = if kind.provider().is_global() { "" } else { &key.region };
+    Ok(Target::Resource(ResourceKey::tenant(kind, region, &key.tenant, name)))
 }
 
 /// The values at a pointer pattern of a document whose specification this is, each with its own pointer.

@@ -77,6 +77,8 @@ pub enum Deleted {
 pub struct Page {
     /// The resources, by name.
     pub items: Vec<Resource>,
+    /// How many live children each item has, in their order; empty for kinds that do not count them.
+    pub children: Vec<i64>,
     /// Whether more follow the last item.
     pub more: bool,
 }
@@ -97,8 +99,9 @@ pub struct Edge {
 pub struct Put {
     /// What is written.
     pub key: ResourceKey,
-    /// What admission saw: the version it judged against, or none for a creation.
-    pub expected: Option<Expected>,
+    /// What admission judged against; none for a creation. The write is [`PutOutcome::Stale`] when the row is another
+    /// by now: of another life, version or revision.
+    pub before: Option<Before>,
     /// The identity if it is created.
     pub uid: Uid,
     /// The user's maps and the specification, as stored.
@@ -125,13 +128,68 @@ pub struct Put {
     pub now: Timestamp,
 }
 
-/// The version of a row that a decision was made about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Expected {
-    /// Its identity.
-    pub uid: Uid,
-    /// Its version.
-    pub resource_version: i64,
+/// The row that a PUT replaces, as admission read it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Before {
+    /// The row.
+    pub row: Resource,
+    /// Its references, in their order. A PUT that changes them locks parents and targets; another does not, because
+    /// what is in use cannot have gone.
+    pub edges: Vec<Edge>,
+}
+
+/// What one PUT is judged by: all of it is read at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdmissionQuery {
+    /// What is written.
+    pub key: ResourceKey,
+    /// Its parents, and what the document names.
+    pub named: Vec<ResourceKey>,
+    /// The collections whose live resources matter.
+    pub relatives: Vec<Collection>,
+}
+
+/// A collection: all resources of a kind in one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collection {
+    /// The kind.
+    pub kind: Kind,
+    /// The tenant.
+    pub tenant: String,
+    /// The region; empty for global kinds.
+    pub region: String,
+    /// The workspace; empty for kinds without.
+    pub workspace: String,
+    /// The network; empty for kinds without.
+    pub network: String,
+}
+
+/// The answer to an [`AdmissionQuery`], all of one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Admission {
+    /// The row itself.
+    pub before: Option<Before>,
+    /// What the document names, what the row named until now, and who holds any of these; each once.
+    pub rows: Vec<Resource>,
+    /// The live resources of the collections, but for the row itself.
+    pub relatives: Vec<Resource>,
+}
+
+/// A resource as handlers show it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shown {
+    /// The resource.
+    pub resource: Resource,
+    /// How many live children it has, for kinds that count them ([`crate::kinds::KindRules::counts_children`]).
+    pub children: Option<i64>,
+}
+
+/// What one look at a key finds. Whatever else a handler must know of the same moment (the version of the roles, say)
+/// joins it as a field, so that it costs no second round trip.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Look {
+    /// The resource, deleting ones included.
+    pub found: Option<Shown>,
 }
 
 /// What became of a PUT.
@@ -318,6 +376,8 @@ pub struct Bundle {
     pub referrers: Vec<Related>,
     /// Its children, for networks; none are loaded for a workspace.
     pub children: Vec<Resource>,
+    /// Other live resources of its kind that name the same target in the field [`crate::kinds::KindRules::peers`].
+    pub peers: Vec<Resource>,
     /// How many children it has, those that are being deleted included.
     pub child_count: i64,
     /// Its steps that are not known to be over, oldest first.
@@ -458,8 +518,15 @@ pub enum CommitOutcome {
 pub trait Store: Send + Sync + 'static {
     // -- reading, for handlers: no writes, one round trip ---------------------------------------------------
 
-    /// One resource, deleting ones included.
+    /// One resource, deleting ones included. A store may answer lookups that arrive together by one statement, as long
+    /// as none begins before the request that it answers.
     async fn get(&self, key: &ResourceKey) -> StoreResult<Option<Resource>>;
+
+    /// One resource with all that is shown of it.
+    async fn look(&self, key: &ResourceKey) -> StoreResult<Look>;
+
+    /// What a PUT is judged by.
+    async fn admission(&self, query: &AdmissionQuery) -> StoreResult<Admission>;
 
     /// Several resources in any order; absent ones are left out.
     async fn get_many(&self, keys: &[ResourceKey]) -> StoreResult<Vec<Resource>>;
@@ -467,7 +534,7 @@ pub trait Store: Send + Sync + 'static {
     /// A page.
     async fn list(&self, query: &ListQuery) -> StoreResult<Page>;
 
-    /// The number of live children of a workspace (`status.resourceCount`).
+    /// The number of live children of a workspace or a network.
     async fn count_children(&self, parent: &ResourceKey) -> StoreResult<i64>;
 
     /// Whether the database answers and is of this release's schema.
@@ -478,7 +545,8 @@ pub trait Store: Send + Sync + 'static {
 
     // -- writing, for handlers ------------------------------------------------------------------------------
 
-    /// Creates or updates. The row is queued for its project, which is its parent's (`local` without one).
+    /// Creates or updates. The row is queued for its project: its parent's, else its home's ([`Put::home`]), else
+    /// `local`. A row that stays without a project of the provider moves to its home's with the first PUT that finds it.
     async fn put(&self, put: Put) -> StoreResult<PutOutcome>;
 
     /// Accepts a deletion; cascades are set in the same transaction. A second one is accepted and changes
@@ -491,7 +559,8 @@ pub trait Store: Send + Sync + 'static {
     // -- bindings -------------------------------------------------------------------------------------------
 
     /// Binds a live workspace to a project: keeps the sealed token, moves the workspace and all its children
-    /// (rows and queue) to the project, queues them, and makes the project's row.
+    /// (rows and queue) to the project, queues them, and makes the project's row. What has its home in the workspace and
+    /// lives in the project that the workspace leaves goes along ([`Put::home`]).
     async fn bind(&self, credential: Credential) -> StoreResult<BindOutcome>;
 
     /// The credential of a workspace.

@@ -3,28 +3,49 @@
 //! What the document says by itself is known before ([`Draft`]). Here everything that it names is read at once,
 //! and judged purely. The store checks again, in its transaction, what may have changed since.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use seca_api::{Kind, ResourceKey, Scope, Target, names::is_name, violation::Violation};
 use serde_json::Value;
 
-use super::{Context, ControlPlane, Refusal, draft::Draft};
+use super::{Context, ControlPlane, ReferencePolicy, Refusal, draft::Draft};
 use crate::{
     catalog::Catalog,
     kinds::{self, Found, Judgement, KindRules, Relatives, Resolved, START_EXTENSION, Spelled, Subject},
-    ports::{Deleted, Edge, Expected, ListQuery, Put, StoreResult},
-    resource::Resource,
+    ports::{Admission, AdmissionQuery, Before, Collection, Deleted, Edge, ListQuery, Put, StoreResult},
+    resource::{Resource, Uid},
 };
 
-/// How many related resources are read at a time.
-const BATCH: usize = 1_000;
-
 /// What one read showed.
-struct Rows(HashMap<ResourceKey, Resource>);
+struct Rows {
+    before: Option<Before>,
+    by_key: HashMap<ResourceKey, Resource>,
+    by_uid: HashMap<Uid, ResourceKey>,
+    relatives: Vec<Resource>,
+}
 
 impl Rows {
+    fn new(admission: Admission) -> Self {
+        let own = admission.before.iter().map(|before| &before.row).cloned();
+        let rows: Vec<Resource> = admission.rows.into_iter().chain(own).collect();
+        Self {
+            before: admission.before,
+            by_uid: rows.iter().map(|row| (row.uid, row.key.clone())).collect(),
+            by_key: rows.into_iter().map(|row| (row.key.clone(), row)).collect(),
+            relatives: admission.relatives,
+        }
+    }
+
     fn get(&self, key: &ResourceKey) -> Option<&Resource> {
-        self.0.get(key)
+        self.by_key.get(key)
+    }
+
+    fn own(&self) -> Option<&Resource> {
+        self.before.as_ref().map(|before| &before.row)
+    }
+
+    fn holder(&self, uid: Uid) -> Option<&Resource> {
+        self.get(self.by_uid.get(&uid)?)
     }
 }
 
@@ -39,12 +60,17 @@ impl ControlPlane {
         if_version: Option<i64>,
     ) -> Result<Put, Refusal> {
         let catalog = self.catalog.load();
-        let references = kinds::spelled(rules.references, key, &draft.spec);
+        let policy = self.tenants.get(&key.tenant).map(|tenant| tenant.references).unwrap_or_default();
+        let references = self.placed(key, kinds::spelled(rules.references, key, &draft.spec)).await?;
         let parents = parents(key);
-        let rows = self.read(key, &parents, &references).await?;
+        let relatives = (rules.relatives)(&Subject { key, spec: &draft.spec, old: None });
+        let rows = self.read(key, &parents, &references, relatives).await?;
 
         let parents = live_parents(parents, &rows)?;
-        let old = rows.get(key);
+        let old = rows.own();
+        if old.is_none() && kinds::catalog::find(&catalog, key).is_some() {
+            return Err(built_in(key));
+        }
         check_version(key, old, if_version)?;
 
         let old_spec = old.map(|row| serde_json::from_str(&row.spec)).transpose();
@@ -59,31 +85,83 @@ impl ControlPlane {
         violations.extend(immutable_violations(rules, &subject, &references));
         let mut resolved = Vec::new();
         for reference in &references {
-            match find(key, reference, &rows, &catalog) {
+            match find(key, reference, &rows, &catalog, policy) {
                 Ok(found) => resolved.push(found),
                 Err(violation) => violations.push(violation),
             }
         }
-        self.read_holders(old, &mut resolved).await?;
-        let left = self.read_left(rules, &subject, &references).await?;
-        let relatives = self.relatives(rules, &subject).await?;
+        let left = left(rules, &subject, &references, &rows);
         let judgement = Judgement {
             subject,
             rules,
             parents: &parents,
             references: &resolved,
             left: &left,
-            relatives: &relatives,
+            relatives: &rows.relatives,
             catalog: &catalog,
+            tenants: &self.tenants,
         };
         violations.extend((rules.judge)(&judgement));
         if !violations.is_empty() {
             return Err(Refusal::Violations { kind: key.kind, violations });
         }
-        Ok(self.accepted(rules, draft, &subject, edges(&resolved, &references)))
+        Ok(self.accepted(rules, draft, &subject, rows.before.as_ref(), edges(&resolved, &references, policy)))
     }
 
-    fn accepted(&self, rules: &KindRules, draft: &Draft, subject: &Subject<'_>, edges: Vec<Edge>) -> Put {
+    /// The same references, where one that names no network means the only resource of that name in the workspace.
+    /// Left as it is if there is none, or no single one, so that the answer says so.
+    async fn placed(&self, key: &ResourceKey, mut references: Vec<Spelled>) -> StoreResult<Vec<Spelled>> {
+        let is_open = |target: &ResourceKey| {
+            target.kind.scope() == Scope::Network && target.network.is_empty() && key.tenant == target.tenant
+        };
+        for reference in &mut references {
+            let Ok(Target::Resource(target)) = &mut reference.target else { continue };
+            if is_open(target) && [&target.name, &target.workspace].into_iter().all(|name| is_name(name)) {
+                let mut found = self.in_any_network(target).await?.into_iter();
+                if let (Some(only), None) = (found.next(), found.next()) {
+                    *target = only;
+                }
+            }
+        }
+        Ok(references)
+    }
+
+    /// The live resources of a name in all networks of a workspace.
+    async fn in_any_network(&self, target: &ResourceKey) -> StoreResult<Vec<ResourceKey>> {
+        let network = ResourceKey { kind: Kind::Network, name: String::new(), ..target.clone() };
+        let mut query = ListQuery {
+            kind: network.kind,
+            tenant: network.tenant,
+            region: network.region,
+            workspace: network.workspace,
+            network: String::new(),
+            deleted: Deleted::Exclude,
+            selector: None,
+            after: String::new(),
+            limit: 1_000,
+        };
+        let mut found = Vec::new();
+        loop {
+            let page = self.store.list(&query).await?;
+            let names = page.items.iter().map(|network| network.key.name.clone());
+            let keys: Vec<_> = names.map(|network| ResourceKey { network, ..target.clone() }).collect();
+            let rows = self.store.get_many(&keys).await?;
+            found.extend(rows.into_iter().filter(|row| !row.is_deleting()).map(|row| row.key));
+            match keys.last() {
+                Some(last) if page.more => query.after = last.network.clone(),
+                _ => return Ok(found),
+            }
+        }
+    }
+
+    fn accepted(
+        &self,
+        rules: &KindRules,
+        draft: &Draft,
+        subject: &Subject<'_>,
+        before: Option<&Before>,
+        edges: Vec<Edge>,
+    ) -> Put {
         let asked = rules.powered && draft.extension(START_EXTENSION) == Some("true");
         // Sent again with every PUT, it must not undo a stop: only its appearance counts.
         let asked_before =
@@ -92,7 +170,7 @@ impl ControlPlane {
         Put {
             home: home.map(|edge| edge.target.clone()),
             key: subject.key.clone(),
-            expected: subject.old.map(|(row, _)| Expected { uid: row.uid, resource_version: row.resource_version }),
+            before: before.cloned(),
             uid: self.ids.uid(),
             labels: draft.map("labels"),
             annotations: draft.map("annotations"),
@@ -106,81 +184,47 @@ impl ControlPlane {
         }
     }
 
-    /// Its own row, its parents and everything that it names, in one read.
-    async fn read(&self, key: &ResourceKey, parents: &[ResourceKey], references: &[Spelled]) -> StoreResult<Rows> {
-        let mut keys = vec![key.clone()];
-        keys.extend(parents.iter().cloned());
-        keys.extend(references.iter().filter_map(|reference| match &reference.target {
+    /// Its own row, its parents and everything else that the judgement looks at, in one read.
+    async fn read(
+        &self,
+        key: &ResourceKey,
+        parents: &[ResourceKey],
+        references: &[Spelled],
+        relatives: Vec<Relatives>,
+    ) -> StoreResult<Rows> {
+        let mut named = parents.to_vec();
+        named.extend(references.iter().filter_map(|reference| match &reference.target {
             Ok(Target::Resource(target)) if kinds::rules(target.kind).is_some() => Some(target.clone()),
             _ => None,
         }));
+        let networks = named.iter().filter(|key| key.kind.scope() == Scope::Network).filter_map(ResourceKey::parent);
+        named.extend(networks.collect::<Vec<_>>());
         // Nothing can have an impossible name, and databases choke on some.
-        keys.retain(|key| is_name(&key.name));
-        keys.sort();
-        keys.dedup();
-        let rows = self.store.get_many(&keys).await?;
-        Ok(Rows(rows.into_iter().map(|row| (row.key.clone(), row)).collect()))
-    }
-
-    /// Only when another resource holds what this one wants for itself, which is rare.
-    async fn read_holders(&self, own: Option<&Resource>, resolved: &mut [Resolved]) -> StoreResult<()> {
-        for reference in resolved.iter_mut().filter(|reference| reference.field.exclusive) {
-            if let Found::Row { row, holder } = &mut reference.found
-                && let Some(uid) = row.holder
-            {
-                *holder = match own {
-                    Some(own) if own.uid == uid => Some(own.clone()),
-                    _ => self.store.bundle(uid).await?.map(|bundle| bundle.resource),
-                };
-            }
-        }
-        Ok(())
-    }
-
-    /// What exclusive references no longer name: what was named before is known only once the own row is read.
-    async fn read_left(
-        &self,
-        rules: &KindRules,
-        subject: &Subject<'_>,
-        references: &[Spelled],
-    ) -> StoreResult<Vec<(String, Resource)>> {
-        let Some((row, old)) = subject.old else { return Ok(Vec::new()) };
-        let mut left = HashMap::new();
-        for before in kinds::spelled(rules.references, &row.key, old).into_iter().filter(|r| r.field.exclusive) {
-            let now = references.iter().find(|reference| reference.pointer == before.pointer);
-            if now.and_then(Spelled::identity) != before.identity()
-                && let Ok(Target::Resource(key)) = before.target
-            {
-                left.insert(key, before.pointer);
-            }
-        }
-        if left.is_empty() {
-            return Ok(Vec::new());
-        }
-        let keys: Vec<ResourceKey> = left.keys().cloned().collect();
-        let rows = self.store.get_many(&keys).await?;
-        Ok(rows.into_iter().filter_map(|row| Some((left.remove(&row.key)?, row))).collect())
-    }
-
-    async fn relatives(&self, rules: &KindRules, subject: &Subject<'_>) -> StoreResult<Vec<Resource>> {
-        let mut found = Vec::new();
-        for relatives in (rules.relatives)(subject) {
-            let mut query = relatives_query(subject.key, relatives);
-            loop {
-                let page = self.store.list(&query).await?;
-                let last = page.items.last().map(|row| row.key.name.clone());
-                found.extend(page.items.into_iter().filter(|row| row.key != *subject.key));
-                match last {
-                    Some(last) if page.more => query.after = last,
-                    _ => break,
-                }
-            }
-        }
-        Ok(found)
+        named.retain(|key| is_name(&key.name));
+        named.sort();
+        named.dedup();
+        let relatives = relatives.into_iter().map(|relatives| collection(key, relatives)).collect();
+        let query = AdmissionQuery { key: key.clone(), named, relatives };
+        Ok(Rows::new(self.store.admission(&query).await?))
     }
 }
 
-fn relatives_query(key: &ResourceKey, relatives: Relatives) -> ListQuery {
+/// What exclusive references named before and no longer do.
+fn left(rules: &KindRules, subject: &Subject<'_>, references: &[Spelled], rows: &Rows) -> Vec<(String, Resource)> {
+    let Some((row, old)) = subject.old else { return Vec::new() };
+    let mut left = BTreeMap::new();
+    for before in kinds::spelled(rules.references, &row.key, old).into_iter().filter(|r| r.field.exclusive) {
+        let now = references.iter().find(|reference| reference.pointer == before.pointer);
+        if now.and_then(Spelled::identity) != before.identity()
+            && let Ok(Target::Resource(key)) = before.target
+        {
+            left.insert(key, before.pointer);
+        }
+    }
+    left.into_iter().filter_map(|(key, pointer)| Some((pointer, rows.get(&key)?.clone()))).collect()
+}
+
+fn collection(key: &ResourceKey, relatives: Relatives) -> Collection {
     let (kind, network) = match relatives {
         Relatives::Siblings => (key.kind, key.network.clone()),
         Relatives::Children(kind) => {
@@ -188,16 +232,12 @@ fn relatives_query(key: &ResourceKey, relatives: Relatives) -> ListQuery {
         }
     };
     let workspace = key.workspace_key().map(|workspace| workspace.name).unwrap_or_default();
-    ListQuery {
+    Collection {
         kind,
         tenant: key.tenant.clone(),
         region: key.region.clone(),
         workspace: if matches!(kind.scope(), Scope::Workspace | Scope::Network) { workspace } else { String::new() },
         network,
-        deleted: Deleted::Exclude,
-        selector: None,
-        after: String::new(),
-        limit: BATCH,
     }
 }
 
@@ -297,8 +337,19 @@ fn immutable(pointer: &str, kind: Kind, before: &str) -> Violation {
     violation
 }
 
+/// The refusal of a write to what nobody wrote.
+pub(super) fn built_in(key: &ResourceKey) -> Refusal {
+    Refusal::Conflict(format!("{key} {}; choose another name", kinds::catalog::describe(key.kind)))
+}
+
 /// What a reference names, or the rule that it breaks.
-fn find(own: &ResourceKey, reference: &Spelled, rows: &Rows, catalog: &Catalog) -> Result<Resolved, Violation> {
+fn find(
+    own: &ResourceKey,
+    reference: &Spelled,
+    rows: &Rows,
+    catalog: &Catalog,
+    policy: ReferencePolicy,
+) -> Result<Resolved, Violation> {
     let at = |found| Resolved { field: reference.field, pointer: reference.pointer.clone(), found };
     let target = match &reference.target {
         Err(error) => return Err(error.violation(&reference.pointer)),
@@ -307,34 +358,49 @@ fn find(own: &ResourceKey, reference: &Spelled, rows: &Rows, catalog: &Catalog) 
         // Unset references were left out before.
         Ok(Target::Unset) => return Ok(at(Found::Missing(own.clone()))),
     };
+    if target == own {
+        return Ok(at(Found::Itself));
+    }
     if let Some(violation) = misplaced(own, target, &reference.pointer) {
         return Err(violation);
     }
-    if let Some(entry) = kinds::catalog::find(catalog, target) {
-        return Ok(at(Found::Entry(entry.clone())));
+    let row = rows.get(target);
+    match row.filter(|row| !row.is_deleting()) {
+        Some(row) => {
+            let holder = row.holder.filter(|_| reference.field.exclusive).and_then(|uid| rows.holder(uid)).cloned();
+            let network = target.parent().filter(|_| target.kind.scope() == Scope::Network);
+            let parent = network.and_then(|network| rows.get(&network)).cloned();
+            return Ok(at(Found::Row { row: row.clone(), holder, parent }));
+        }
+        None if row.is_some() => {}
+        None => {
+            if let Some(entry) = kinds::catalog::find(catalog, target) {
+                return Ok(at(Found::Entry(entry.clone())));
+            }
+        }
     }
-    match rows.get(target) {
-        Some(row) if !row.is_deleting() => Ok(at(Found::Row { row: row.clone(), holder: None })),
-        _ if !reference.field.is_strict(target.kind) => Ok(at(Found::Missing(target.clone()))),
-        row => Err(missing(target, row.is_some(), &reference.pointer)),
+    if reference.field.is_strict(target.kind, policy) {
+        return Err(missing(target, row.is_some(), &reference.pointer));
     }
+    Ok(at(Found::Missing(target.clone())))
 }
 
 /// References stay within region, tenant, workspace and network: beyond them is another provider project.
 fn misplaced(own: &ResourceKey, target: &ResourceKey, pointer: &str) -> Option<Violation> {
     let own_workspace = own.workspace_key().map(|key| key.name).unwrap_or_default();
-    let shared = kinds::catalog::is_listed(target.kind) && kinds::is_catalog_tenant(&target.tenant);
+    let shared = kinds::catalog::is_shared(target.kind) && kinds::is_catalog_tenant(&target.tenant);
     let in_workspace = matches!(target.kind.scope(), Scope::Workspace | Scope::Network);
     let in_network = target.kind.scope() == Scope::Network;
+    if let Some(violation) = unplaced(own, target, pointer) {
+        return Some(violation);
+    }
     let (part, theirs, ours) = if target.region != own.region && !target.kind.provider().is_global() {
         ("region", &target.region, &own.region)
     } else if target.tenant != own.tenant && !shared {
         ("tenant", &target.tenant, &own.tenant)
     } else if in_workspace && !own_workspace.is_empty() && target.workspace != own_workspace {
         ("workspace", &target.workspace, &own_workspace)
-    } else if in_network
-        && (target.network.is_empty() || own.kind.scope() == Scope::Network && target.network != own.network)
-    {
+    } else if in_network && own.kind.scope() == Scope::Network && target.network != own.network {
         ("network", &target.network, &own.network)
     } else {
         return None;
@@ -349,12 +415,33 @@ fn misplaced(own: &ResourceKey, target: &ResourceKey, pointer: &str) -> Option<V
     Some(violation)
 }
 
+/// Nothing can be found without the workspace, or the network, that it is in.
+fn unplaced(own: &ResourceKey, target: &ResourceKey, pointer: &str) -> Option<Violation> {
+    let (noun, collection, name) = (target.kind.noun(), target.kind.collection(), &target.name);
+    let mut violation = Violation::at(pointer, "");
+    let parameter = violation.parameter.clone();
+    violation.rule = match target.kind.scope() {
+        Scope::Workspace | Scope::Network if target.workspace.is_empty() => format!(
+            "{parameter} names {collection}/{name} without a workspace, which a {} does not have; write \
+             workspaces/<workspace>/{collection}/{name}",
+            own.kind.noun()
+        ),
+        Scope::Network if target.network.is_empty() => format!(
+            "{parameter} names {collection}/{name} without a network, and workspace {} has none or several {noun}s of \
+             that name; create it first, or write networks/<network>/{collection}/{name}",
+            target.workspace
+        ),
+        _ => return None,
+    };
+    Some(violation)
+}
+
 fn missing(target: &ResourceKey, is_deleting: bool, pointer: &str) -> Violation {
     let mut violation = Violation::at(pointer, "");
     let (name, noun) = (target.resource(), target.kind.noun());
     let rest = if is_deleting {
         "which is being deleted; name another one".to_owned()
-    } else if kinds::catalog::is_listed(target.kind) {
+    } else if kinds::catalog::is_shared(target.kind) {
         format!("but region {} has no such {noun}; list {} to see what it has", target.region, target.kind.collection())
     } else {
         format!("but there is no such {noun}; create it first, or correct the reference")
@@ -363,8 +450,9 @@ fn missing(target: &ResourceKey, is_deleting: bool, pointer: &str) -> Violation 
     violation
 }
 
-/// All references to rows, the late ones included.
-fn edges(resolved: &[Resolved], references: &[Spelled]) -> Vec<Edge> {
+/// All references to rows, the late ones included. Only a row that exists can be waited for in a transaction, and that
+/// is none of its own.
+fn edges(resolved: &[Resolved], references: &[Spelled], policy: ReferencePolicy) -> Vec<Edge> {
     let targets: HashMap<&str, &ResourceKey> = references
         .iter()
         .filter_map(|reference| match &reference.target {
@@ -372,11 +460,14 @@ fn edges(resolved: &[Resolved], references: &[Spelled]) -> Vec<Edge> {
             _ => None,
         })
         .collect();
-    let rows = resolved.iter().filter(|reference| matches!(reference.found, Found::Row { .. } | Found::Missing(_)));
-    rows.filter_map(|reference| {
+    let edges = resolved.iter().filter_map(|reference| {
         let target = (*targets.get(reference.pointer.as_str())?).clone();
-        let strict = reference.field.is_strict(target.kind);
+        let strict = match reference.found {
+            Found::Row { .. } | Found::Missing(_) => reference.field.is_strict(target.kind, policy),
+            Found::Itself => false,
+            Found::Entry(_) | Found::Address(_) => return None,
+        };
         Some(Edge { field: reference.pointer.clone(), target, strict })
-    })
-    .collect()
+    });
+    edges.collect()
 }

@@ -45,7 +45,6 @@ impl Draft {
         let mut violations = Vec::from_iter(name_violation(key.kind, &key.name));
         violations.extend(check(&USER_METADATA, &user.value, ""));
         violations.extend(check(rules.schema(), &spec.value, "/spec"));
-        violations.extend(not_yet(rules, &spec.value));
 
         let dropped = user.dropped.into_iter().chain(spec.dropped.iter().map(|pointer| format!("/spec{pointer}")));
         let warnings = dropped
@@ -94,14 +93,4 @@ impl Draft {
 fn claimed_region(members: &Map<String, Value>) -> Option<String> {
     let region = members.get("metadata")?.get("region")?.as_str()?;
     (!region.is_empty()).then(|| region.to_owned())
-}
-
-fn not_yet(rules: &KindRules, spec: &Value) -> Vec<Violation> {
-    let set = rules.not_yet.iter().filter(|(member, _)| crate::kinds::is_set(spec.get(member)));
-    set.map(|(member, what)| {
-        let rule =
-            format!("{member} is set, but {what} are not supported yet and come with a later release; leave it out");
-        Violation::at(format!("/spec/{member}"), rule)
-    })
-    .collect()
 }

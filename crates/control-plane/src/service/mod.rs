@@ -7,6 +7,7 @@
 mod admit;
 mod bindings;
 mod draft;
+mod patient;
 mod read;
 mod render;
 mod write;
@@ -25,6 +26,7 @@ use crate::{
     catalog::{Catalog, CatalogCache},
     kinds,
     ports::{Clock, Ids, Store, StoreError},
+    watch::{Transition, Watchers},
 };
 
 /// Who asks, as authentication found it.
@@ -147,6 +149,8 @@ pub struct View {
     pub body: String,
     /// `<resource_version>.<revision>`, the content of its ETag; none for the catalogue.
     pub tag: Option<String>,
+    /// Where it is on its way to another state, as a GET found it; none for what a GET need not wait for.
+    pub transition: Option<Transition>,
 }
 
 /// A request's surroundings.
@@ -168,6 +172,7 @@ pub struct ControlPlane {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Ids,
     pub(crate) wake: Arc<Notify>,
+    pub(crate) watchers: Arc<Watchers>,
 }
 
 /// What a control plane is made of.
@@ -199,6 +204,7 @@ impl ControlPlane {
             clock: parts.clock,
             ids: parts.ids,
             wake: parts.wake,
+            watchers: Arc::default(),
         }
     }
 
@@ -227,7 +233,7 @@ impl ControlPlane {
     /// Whether the caller may, decided before anything is revealed. An unknown tenant is forbidden like any other
     /// place where the caller has no role.
     async fn authorize(&self, caller: &Caller, verb: &'static str, key: &ResourceKey) -> Result<(), Refusal> {
-        let shared = kinds::catalog::is_listed(key.kind)
+        let shared = kinds::catalog::is_shared(key.kind)
             && (key.kind.scope() == Scope::Global || kinds::is_catalog_tenant(&key.tenant));
         let known = shared || self.tenants.contains_key(&key.tenant);
         if known && self.authorizer.allows(caller, &Ask { verb, key }).await? {

@@ -1,14 +1,16 @@
 //! Reading: single resources and lists, from the store and from the catalogue alike.
 
-use seca_api::{Kind, ResourceKey, Scope, Selector, names::is_name};
-use serde_json::{Map, json};
+use std::collections::BTreeMap;
+
+use seca_api::{ResourceKey, Selector, names::is_name};
+use serde_json::{Map, Value, json};
 
 use super::{Context, ControlPlane, Refusal, View, render};
 use crate::{
-    catalog::{Catalog, CatalogEntry},
     kinds,
-    ports::{Deleted, ListQuery, StoreResult},
+    ports::{Deleted, ListQuery, Look},
     resource::Resource,
+    watch::Transition,
 };
 
 /// The page size when none is asked for.
@@ -47,17 +49,17 @@ impl ControlPlane {
     /// [`Refusal::NotFound`], [`Refusal::Forbidden`], and failures of the store.
     pub async fn get(&self, context: Context<'_>, key: &ResourceKey) -> Result<View, Refusal> {
         self.authorize(context.caller, "get", key).await?;
-        let catalog = self.catalog.load();
-        if let Some(entry) = kinds::catalog::find(&catalog, key) {
-            let body = render::entry(entry, &key.tenant, catalog.version, context.base_url);
-            return Ok(View { body, tag: None });
-        }
-        let row = match kinds::rules(key.kind) {
-            Some(_) if is_possible(key) => self.store.get(key).await?,
-            _ => None,
+        let look = match kinds::rules(key.kind) {
+            Some(_) if is_possible(key) => self.store.look(key).await?,
+            _ => Look::default(),
         };
-        let row = row.ok_or_else(|| Refusal::NotFound(key.clone()))?;
-        Ok(self.view(&row, "GET").await?)
+        if let Some(found) = look.found {
+            return Ok(view(&found.resource, found.children, "GET"));
+        }
+        let catalog = self.catalog.load();
+        let entry = kinds::catalog::find(&catalog, key).ok_or_else(|| Refusal::NotFound(key.clone()))?;
+        let body = render::entry(entry, &key.tenant, catalog.version, context.base_url);
+        Ok(View { body, tag: None, transition: None })
     }
 
     /// A page. No write, no provider call.
@@ -76,8 +78,9 @@ impl ControlPlane {
                     .to_owned(),
             ));
         }
-        if kinds::catalog::is_listed(collection.kind) {
-            return Ok(self.list_catalog(context, request, selector.as_ref(), limit));
+        let entries = self.entries(context, request, selector.as_ref());
+        if kinds::rules(collection.kind).is_none() {
+            return Ok(merged(Vec::new(), entries, limit, false));
         }
         let query = ListQuery {
             kind: collection.kind,
@@ -95,62 +98,58 @@ impl ControlPlane {
             return Ok(ListView { items: Vec::new(), next: None });
         }
         let page = self.store.list(&query).await?;
-        let next = page.items.last().filter(|_| page.more).map(|row| row.key.name.clone());
-        let items = page.items.iter().map(|row| render::row(row, "GET", &Map::new())).collect();
-        Ok(ListView { items, next })
+        let children = page.children.iter().copied().map(Some).chain(std::iter::repeat(None));
+        let rows = page.items.iter().zip(children);
+        let rows = rows.map(|(row, count)| (row.key.name.clone(), render::row(row, "GET", &counted(count)))).collect();
+        Ok(merged(rows, entries, limit, page.more))
     }
 
-    fn list_catalog(
-        &self,
-        context: Context<'_>,
-        request: &ListRequest,
-        selector: Option<&Selector>,
-        limit: usize,
-    ) -> ListView {
+    /// What nobody wrote of a collection, as a list shows it, each with its name. Nothing of it is ever being deleted.
+    fn entries(&self, context: Context<'_>, request: &ListRequest, selector: Option<&Selector>) -> Vec<Named> {
+        if request.deleted == Deleted::Only {
+            return Vec::new();
+        }
         let catalog = self.catalog.load();
-        let key = &request.collection;
-        let mut entries = following(&catalog, key, &request.after);
-        // Nothing in the catalogue is ever being deleted.
-        entries.retain(|entry| {
-            request.deleted != Deleted::Only && selector.is_none_or(|selector| selector.matches(&entry.labels))
-        });
-        let more = entries.len() > limit;
-        entries.truncate(limit);
-        ListView {
-            next: entries.last().filter(|_| more).map(|entry| entry.name.clone()),
-            items: entries
-                .into_iter()
-                .map(|entry| render::entry(entry, &key.tenant, catalog.version, context.base_url))
-                .collect(),
-        }
-    }
-
-    /// A row as a client sees it, with what has to be counted.
-    pub(super) async fn view(&self, row: &Resource, verb: &str) -> StoreResult<View> {
-        let mut more = Map::new();
-        let mut tag = format!("{}.{}", row.resource_version, row.revision);
-        if kinds::rules(row.key.kind).is_some_and(|rules| rules.counts_children) {
-            let count = self.store.count_children(&row.key).await?;
-            more.insert("resourceCount".to_owned(), json!(count));
-            // The count changes without the row.
-            tag = format!("{tag}.{count}");
-        }
-        Ok(View { body: render::row(row, verb, &more), tag: Some(tag) })
+        let collection = &request.collection;
+        let entries = kinds::catalog::following(&catalog, collection, &request.after).into_iter();
+        let entries = entries.filter(|entry| selector.is_none_or(|selector| selector.matches(&entry.labels)));
+        let render = |entry| render::entry(entry, &collection.tenant, catalog.version, context.base_url);
+        entries.map(|entry| (entry.name.clone(), render(entry))).collect()
     }
 }
 
-/// The listed entries behind a name, in their order: regions in the operator's, all others by name.
-fn following<'a>(catalog: &'a Catalog, collection: &ResourceKey, after: &str) -> Vec<&'a CatalogEntry> {
-    if collection.kind.scope() != Scope::Global {
-        return catalog.list(collection.kind, &collection.region).filter(|entry| entry.name.as_str() > after).collect();
-    }
-    let names = catalog.regions();
-    let first = match names.iter().position(|name| name == after) {
-        Some(index) => index + 1,
-        None if after.is_empty() => 0,
-        None => names.len(),
+/// An item of a list, and its name.
+type Named = (String, String);
+
+/// A page of two sources of one collection, both in its order and both with their first `limit` items. Of two items
+/// of one name the row is shown: somebody wrote it before the provider offered the other.
+fn merged(rows: Vec<Named>, entries: Vec<Named>, limit: usize, more: bool) -> ListView {
+    let mut all = if rows.is_empty() {
+        entries
+    } else {
+        let mut all: BTreeMap<String, String> = entries.into_iter().collect();
+        all.extend(rows);
+        all.into_iter().collect()
     };
-    names.iter().skip(first).filter_map(|name| catalog.get(Kind::Region, name, name)).collect()
+    let more = more || all.len() > limit;
+    all.truncate(limit);
+    let next = all.last().filter(|_| more).map(|(name, _)| name.clone());
+    ListView { items: all.into_iter().map(|(_, body)| body).collect(), next }
+}
+
+/// A row as a client sees it, with what was counted.
+pub(super) fn view(row: &Resource, children: Option<i64>, verb: &str) -> View {
+    let mut tag = format!("{}.{}", row.resource_version, row.revision);
+    if let Some(count) = children {
+        // The count changes without the row.
+        tag = format!("{tag}.{count}");
+    }
+    View { body: render::row(row, verb, &counted(children)), tag: Some(tag), transition: Transition::of(row) }
+}
+
+/// The members of the status that no row has.
+fn counted(children: Option<i64>) -> Map<String, Value> {
+    children.into_iter().map(|count| ("resourceCount".to_owned(), json!(count))).collect()
 }
 
 fn selector(labels: Option<&str>) -> Result<Option<Selector>, Refusal> {

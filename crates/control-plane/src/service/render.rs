@@ -9,7 +9,7 @@ use seca_api::{Kind, Modification, Provider, ResourceKey, ResourceState, Scope, 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::{catalog::CatalogEntry, resource::Resource};
+use crate::{catalog::CatalogEntry, kinds::catalog, resource::Resource};
 
 /// A row. `verb` is the HTTP method; `status` holds members that no row has, in addition to the row's own.
 pub(super) fn row(row: &Resource, verb: &str, status: &Map<String, Value>) -> String {
@@ -46,6 +46,9 @@ pub(super) fn entry(entry: &CatalogEntry, tenant: &str, version: i64, base_url: 
     if !entry.labels.is_empty() && entry.kind != Kind::Region {
         document.member("labels", &text::<BTreeMap<_, _>>(&entry.labels));
     }
+    if let Some(annotations) = entry.facts.get(catalog::ANNOTATIONS) {
+        document.member("annotations", &annotations.to_string());
+    }
     let (key, times) = (entry_key(entry, tenant), entry_times(entry.kind, version));
     document.member("metadata", &text(&metadata::render(&key, "GET", times)));
     let mut spec = entry.spec.clone();
@@ -53,8 +56,8 @@ pub(super) fn entry(entry: &CatalogEntry, tenant: &str, version: i64, base_url: 
         spec.insert("providers".to_owned(), providers(&entry.name, base_url));
     }
     document.member("spec", &text(&spec));
-    // Images have a status wherever they come from; the other kinds of the catalogue have none.
-    if entry.kind == Kind::Image {
+    // What clients can write as well has a status wherever it comes from; the other kinds of the catalogue have none.
+    if !entry.kind.is_catalog() {
         let conditions = [StatusCondition::new(ResourceState::Active, Timestamp::default())];
         document.member("status", &json!({"state": ResourceState::Active, "conditions": conditions}).to_string());
     }
@@ -69,10 +72,10 @@ fn entry_key(entry: &CatalogEntry, tenant: &str) -> ResourceKey {
     ResourceKey::tenant(entry.kind, region, tenant, &entry.name)
 }
 
-/// The specification wants times and a version of regions and images, which nobody here makes or changes. They
+/// The specification wants times and a version of regions, images and roles, which nobody here makes or changes. They
 /// date from the epoch, and their version is the catalogue's.
 fn entry_times(kind: Kind, version: i64) -> Option<Modification> {
-    matches!(kind, Kind::Region | Kind::Image).then(|| Modification {
+    (kind == Kind::Region || !kind.is_catalog()).then(|| Modification {
         created_at: Timestamp::default(),
         last_modified_at: Timestamp::from_millis(version),
         deleted_at: None,

@@ -3,7 +3,13 @@
 use seca_api::ResourceKey;
 use serde_json::{Map, Value};
 
-use super::{Context, ControlPlane, Refusal, View, admit::being_deleted, draft::Draft, read::is_possible, render};
+use super::{
+    Context, ControlPlane, Refusal, View,
+    admit::{being_deleted, built_in},
+    draft::Draft,
+    read::{is_possible, view},
+    render,
+};
 use crate::{
     kinds::{self, KindRules},
     ports::{Act, ActOutcome, Delete, DeleteOutcome, PutOutcome},
@@ -57,15 +63,13 @@ impl ControlPlane {
             };
             match self.store.put(put).await? {
                 PutOutcome::Created(row) => {
-                    self.wake.notify_one();
-                    return Ok(PutView {
-                        created: true,
-                        view: self.view(&row, "PUT").await?,
-                        warnings: draft.warnings,
-                    });
+                    self.written(&row);
+                    // Nothing can be in what has just been made.
+                    let children = rules.counts_children.then_some(0);
+                    return Ok(PutView { created: true, view: view(&row, children, "PUT"), warnings: draft.warnings });
                 }
                 PutOutcome::Updated { before, after } => {
-                    self.wake.notify_one();
+                    self.written(&after);
                     return Ok(PutView { created: false, view: updated(before, &after), warnings: draft.warnings });
                 }
                 PutOutcome::Deleting => return Err(being_deleted(&key)),
@@ -89,19 +93,19 @@ impl ControlPlane {
         if_version: Option<i64>,
     ) -> Result<(), Refusal> {
         self.authorize(context.caller, "delete", key).await?;
-        if kinds::catalog::find(&self.catalog.load(), key).is_some() {
-            return Err(Refusal::Conflict(format!("{key} belongs to the catalogue, which nobody can change")));
-        }
-        let rules =
-            kinds::rules(key.kind).filter(|_| is_possible(key)).ok_or_else(|| Refusal::NotFound(key.clone()))?;
+        let absent = || match kinds::catalog::find(&self.catalog.load(), key) {
+            Some(_) => built_in(key),
+            None => Refusal::NotFound(key.clone()),
+        };
+        let rules = kinds::rules(key.kind).filter(|_| is_possible(key)).ok_or_else(absent)?;
         let delete =
             Delete { key: key.clone(), expected_version: if_version, rules: rules.delete, now: self.clock.now() };
         match self.store.delete(delete).await? {
-            DeleteOutcome::Accepted(_) => {
-                self.wake.notify_one();
+            DeleteOutcome::Accepted(row) => {
+                self.written(&row);
                 Ok(())
             }
-            DeleteOutcome::NotFound => Err(Refusal::NotFound(key.clone())),
+            DeleteOutcome::NotFound => Err(absent()),
             DeleteOutcome::Stale(current) => Err(stale(key, if_version, current)),
             DeleteOutcome::Refused(users) => Err(in_use(key, &users)),
         }
@@ -125,8 +129,8 @@ impl ControlPlane {
         }
         let act = Act { key: key.clone(), action, expected_version: if_version, now: self.clock.now() };
         match self.store.act(act).await? {
-            ActOutcome::Accepted(_) => {
-                self.wake.notify_one();
+            ActOutcome::Accepted(row) => {
+                self.written(&row);
                 Ok(())
             }
             ActOutcome::NotFound => Err(Refusal::NotFound(key.clone())),
@@ -138,14 +142,7 @@ impl ControlPlane {
 }
 
 fn writable(key: &ResourceKey) -> Result<&'static KindRules, Refusal> {
-    kinds::rules(key.kind).ok_or_else(|| {
-        let noun = key.kind.noun();
-        Refusal::Conflict(if key.kind.is_catalog() {
-            format!("{key} belongs to the catalogue, which nobody can change")
-        } else {
-            format!("a {noun} cannot be written yet; that comes with a later release")
-        })
-    })
+    kinds::rules(key.kind).ok_or_else(|| built_in(key))
 }
 
 /// The answer to an update: what is now asked for, in the state that it met. The next GET shows the new state, so
@@ -153,7 +150,7 @@ fn writable(key: &ResourceKey) -> Result<&'static KindRules, Refusal> {
 fn updated(before: Resource, after: &Resource) -> View {
     let tag = format!("{}.{}", after.resource_version, before.revision);
     let shown = Resource { status: before.status, state: before.state, conditions: before.conditions, ..after.clone() };
-    View { body: render::row(&shown, "PUT", &Map::new()), tag: Some(tag) }
+    View { body: render::row(&shown, "PUT", &Map::new()), tag: Some(tag), transition: None }
 }
 
 fn stale(key: &ResourceKey, expected: Option<i64>, current: i64) -> Refusal {

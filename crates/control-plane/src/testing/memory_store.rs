@@ -18,9 +18,9 @@ use super::environment::SeededRng;
 use crate::{
     catalog::CatalogEntry,
     ports::{
-        Act, ActOutcome, BindOutcome, Binding, Bundle, Commit, CommitOutcome, Credential, Delete, DeleteOutcome, Lease,
-        ListQuery, OwnedObject, Page, Put, PutOutcome, Step, StepState, Store, StoreError, StoreResult, UnbindOutcome,
-        WorkspaceBinding,
+        Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome, Credential,
+        Delete, DeleteOutcome, Lease, ListQuery, Look, OwnedObject, Page, Put, PutOutcome, Step, StepState, Store,
+        StoreError, StoreResult, UnbindOutcome, WorkspaceBinding,
     },
     resource::{ProjectId, Resource, Uid},
 };
@@ -63,6 +63,14 @@ impl Store for MemoryStore {
         Ok(self.state()?.find(key).cloned())
     }
 
+    async fn look(&self, key: &ResourceKey) -> StoreResult<Look> {
+        Ok(self.state()?.look(key))
+    }
+
+    async fn admission(&self, query: &AdmissionQuery) -> StoreResult<Admission> {
+        Ok(self.state()?.admission(query))
+    }
+
     async fn get_many(&self, keys: &[ResourceKey]) -> StoreResult<Vec<Resource>> {
         let state = self.state()?;
         Ok(keys.iter().filter_map(|key| state.find(key).cloned()).collect())
@@ -73,9 +81,7 @@ impl Store for MemoryStore {
     }
 
     async fn count_children(&self, parent: &ResourceKey) -> StoreResult<i64> {
-        let state = self.state()?;
-        let live = state.children(parent).filter(|child| !child.is_deleting()).count();
-        Ok(i64::try_from(live).unwrap_or(i64::MAX))
+        Ok(self.state()?.count_live(parent))
     }
 
     async fn ping(&self) -> StoreResult<()> {

@@ -29,15 +29,22 @@ pub(crate) const SERVER_ID: &str = "serverId";
 pub(crate) const VOLUME_ID: &str = "volumeId";
 /// The provider's id of the network.
 pub(crate) const NETWORK_ID: &str = "networkId";
+/// The provider's id of the primary IP.
+pub(crate) const PRIMARY_IP_ID: &str = "primaryIpId";
+/// The address that the primary IP has.
+pub(crate) const ADDRESS: &str = "address";
+/// The address that it had, if that was deleted at the provider.
+pub(crate) const LOST_ADDRESS: &str = "lostAddress";
 /// The range of the subnet that was added for this resource.
 pub(crate) const IP_RANGE: &str = "ipRange";
 
 /// A hash of the user data that the server was made with.
 pub(crate) const USER_DATA: &str = "userDataHash";
-/// A hash of the SSH keys that the server was made with.
-pub(crate) const SSH_KEYS: &str = "sshKeysHash";
 /// The server was made from the default image, by this name.
 pub(crate) const DEFAULT_IMAGE: &str = "defaultImage";
+
+/// The identity of the block storage that an image was taken from.
+pub(crate) const TAKEN_FROM: &str = "takenFrom";
 
 /// The power action that the guest was asked to shut down for.
 pub(crate) const SHUTDOWN_SEQ: &str = "shutdownSeq";

@@ -13,7 +13,8 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::{
-    Checked, Context, Mapping, PlannedExt, act, block_storage, deny_all, facts, fail, mark, power, settled, wait,
+    Checked, Context, Mapping, PlannedExt, act, block_storage, deny_all, facts, fail, mark, missing_targets, noted,
+    power, settled, wait,
 };
 use crate::{
     call::{Call, StepExt, Until},
@@ -93,7 +94,6 @@ fn create(context: &Context<'_>) -> Checked<Planned> {
              instance and its boot volume, and restore a backup into new ones.",
         ));
     }
-    check_supported(&spec)?;
     let sku = sku(context, &spec)?;
     let volume = held_volume(context)?;
     let image = image(context, volume, sku)?;
@@ -112,8 +112,7 @@ fn create(context: &Context<'_>) -> Checked<Planned> {
         ..CreateServer::default()
     };
     let made_with = [
-        (facts::USER_DATA, hash_of(spec.user_data.iter())),
-        (facts::SSH_KEYS, hash_of(spec.ssh_keys.iter())),
+        (facts::USER_DATA, hash_of(spec.user_data.as_ref())),
         (facts::DEFAULT_IMAGE, image.defaulted.map_or(Value::Null, Value::String)),
         (facts::BOOT_VOLUME, volume.key.name.clone().into()),
     ];
@@ -123,24 +122,6 @@ fn create(context: &Context<'_>) -> Checked<Planned> {
         .mark(mark(volume, &[(facts::SOURCE_IMAGE, block_storage::source_image(volume))]))
         .secret(spec.user_data.map(SecretString::from));
     Ok(act(step))
-}
-
-/// Admission refuses these; what slipped through is not ignored in silence.
-fn check_supported(spec: &InstanceSpec) -> Checked<()> {
-    let asked = [
-        ("primaryNicRef", spec.primary_nic_ref.is_some()),
-        ("additionalNicRefs", !spec.additional_nic_refs.is_empty()),
-        ("securityGroupRef", spec.security_group_ref.is_some()),
-        ("antiAffinityGroup", spec.anti_affinity_group.is_some()),
-        ("sshKeys", !spec.ssh_keys.is_empty()),
-        ("dataVolumes", !spec.data_volumes.is_empty()),
-    ];
-    let asked: Vec<&str> = asked.into_iter().filter(|(_, asked)| *asked).map(|(name, _)| name).collect();
-    if asked.is_empty() {
-        return Ok(());
-    }
-    let message = format!("This release does not support {} of an instance; leave it out.", asked.join(", "));
-    Err(Box::new(fail(Reason::Unsupported, message)))
 }
 
 fn sku<'a>(context: &Context<'a>, spec: &InstanceSpec) -> Checked<&'a CatalogEntry> {
@@ -249,10 +230,9 @@ fn default_image(context: &Context<'_>, architecture: &str) -> BootImage {
     }
 }
 
-/// A hash of texts; null for none. Facts are no place for user data.
-fn hash_of<'a>(texts: impl Iterator<Item = &'a String>) -> Value {
-    let joined = texts.map(|text| naming::hash(text, 52)).collect::<Vec<_>>().join("+");
-    if joined.is_empty() { Value::Null } else { Value::String(naming::hash(&joined, 26)) }
+/// A hash of a text; null for none. Facts are no place for user data.
+fn hash_of(text: Option<&String>) -> Value {
+    text.map_or(Value::Null, |text| Value::String(naming::hash(&naming::hash(text, 52), 26)))
 }
 
 // -- keeping ----------------------------------------------------------------------------------------------------
@@ -280,22 +260,18 @@ fn keep(context: &Context<'_>, server: &Server) -> Checked<Planned> {
 /// All that a person must know about an instance that is as asked for; the weightiest gives the reason.
 fn with_notes(planned: Planned, context: &Context<'_>, spec: &InstanceSpec) -> Planned {
     let row = context.resource();
-    let mut notes: Vec<(Reason, String)> = Vec::new();
-    let fact = |name: &str| row.facts.get(name).cloned().unwrap_or_default();
-    let mut changed = Vec::new();
-    if fact(facts::USER_DATA) != hash_of(spec.user_data.iter()) {
-        changed.push("user data");
-    }
-    if fact(facts::SSH_KEYS) != hash_of(spec.ssh_keys.iter()) {
-        changed.push("SSH keys");
-    }
-    if !changed.is_empty() {
+    let mut notes = Vec::from_iter(missing_targets(context));
+    if row.facts.get(facts::USER_DATA).cloned().unwrap_or_default() != hash_of(spec.user_data.as_ref()) {
         notes.push((
             Reason::AppliesOnRecreate,
-            format!(
-                "The server was made with other {}; the change applies when the instance is created again.",
-                changed.join(" and ")
-            ),
+            "The server was made with other user data; the change applies when the instance is created again."
+                .to_owned(),
+        ));
+    }
+    if let Some(names) = not_attached(spec) {
+        notes.push((
+            Reason::NotAttached,
+            format!("The instance names {names}, which this release does not attach to its server yet."),
         ));
     }
     if let Some(image) = row.fact(facts::DEFAULT_IMAGE) {
@@ -304,20 +280,35 @@ fn with_notes(planned: Planned, context: &Context<'_>, spec: &InstanceSpec) -> P
             format!("The boot volume has no source image, so it was made from `{image}`."),
         ));
     }
-    if spec.primary_nic_ref.is_none() {
-        notes.push((
-            Reason::PlaceholderInterface,
-            "The instance has no NIC, so its server has an IPv6 interface that a firewall closes in both directions."
-                .to_owned(),
-        ));
-    }
-    match notes.first() {
-        None => planned,
-        Some((reason, _)) => {
-            let message = notes.iter().map(|(_, message)| message.as_str()).collect::<Vec<_>>().join(" ");
-            planned.note(*reason, message)
-        }
-    }
+    notes.push((
+        Reason::PlaceholderInterface,
+        "No NIC is attached, so the server has an IPv6 interface that a firewall closes in both directions.".to_owned(),
+    ));
+    noted(planned, notes)
+}
+
+/// What an instance names and this release does not attach.
+fn not_attached(spec: &InstanceSpec) -> Option<String> {
+    let count = |count: usize, noun: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {noun}")),
+        many => Some(format!("{many} {noun}s")),
+    };
+    let nics = spec.primary_nic_ref.iter().chain(&spec.additional_nic_refs).filter(|nic| !nic.is_unset()).count();
+    let group = spec.security_group_ref.iter().filter(|group| !group.is_unset()).count();
+    let placement = spec.anti_affinity_group.iter().filter(|group| !group.is_empty()).count();
+    let named: Vec<String> = [
+        count(nics, "NIC"),
+        (nics > 0).then(|| "the public IPs of its NICs".to_owned()),
+        count(group, "security group"),
+        count(spec.data_volumes.len(), "data volume"),
+        count(spec.ssh_keys.len(), "SSH key"),
+        count(placement, "anti-affinity group"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    (!named.is_empty()).then(|| named.join(", "))
 }
 
 // -- deleting ---------------------------------------------------------------------------------------------------

@@ -3,23 +3,30 @@
 
 mod block_storage;
 mod deny_all;
-mod facts;
+pub(crate) mod facts;
+mod image;
 mod instance;
 mod internet_gateway;
 mod network;
+mod nic;
 mod power;
+mod public_ip;
+mod role;
+mod role_assignment;
 mod route_table;
+mod security_group;
+mod security_group_rule;
 mod subnet;
 mod workspace;
 
-use std::{net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use control_plane::{
     Reason, Resource,
-    ports::{Bundle, Desired, Mark, Note, Plan, Planned, Step},
+    ports::{Bundle, Desired, Mark, Note, Plan, Planned, Related, Step},
 };
 use hcloud_client::types::{Labels, Server};
-use seca_api::{Kind, Timestamp};
+use seca_api::{Kind, ResourceKey, ResourceState, Status, StatusCondition, Timestamp};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -41,13 +48,20 @@ pub trait Mapping: Sync {
 
 /// The kinds that are mapped.
 pub static MAPPINGS: &[&dyn Mapping] = &[
+    &role::RoleMapping,
+    &role_assignment::RoleAssignmentMapping,
     &workspace::WorkspaceMapping,
+    &image::ImageMapping,
     &block_storage::BlockStorageMapping,
     &instance::InstanceMapping,
     &network::NetworkMapping,
     &subnet::SubnetMapping,
     &route_table::RouteTableMapping,
     &internet_gateway::InternetGatewayMapping,
+    &nic::NicMapping,
+    &public_ip::PublicIpMapping,
+    &security_group::SecurityGroupMapping,
+    &security_group_rule::SecurityGroupRuleMapping,
 ];
 
 /// The kinds that are mapped, in the registry's order.
@@ -142,7 +156,7 @@ impl<'a> Context<'a> {
     fn is_converging(&self) -> bool {
         let resource = self.resource();
         resource.action.pending().is_some()
-            || resource.state != seca_api::ResourceState::Active
+            || resource.state != ResourceState::Active
             || resource.observed_generation != resource.generation
     }
 }
@@ -166,6 +180,64 @@ fn wait(reason: Reason, message: impl Into<String>) -> Planned {
 
 fn fail(reason: Reason, message: impl Into<String>) -> Planned {
     Planned::new(Plan::Fail).note(reason, message)
+}
+
+/// Everything that a person must know; the first, and weightiest, gives the reason.
+fn noted(planned: Planned, notes: impl IntoIterator<Item = (Reason, String)>) -> Planned {
+    let mut notes = notes.into_iter();
+    let Some((reason, mut message)) = notes.next() else { return planned };
+    for (_, more) in notes {
+        message.push(' ');
+        message.push_str(&more);
+    }
+    planned.note(reason, message)
+}
+
+/// What a resource names that does not exist, or is on its way out.
+fn missing_targets(context: &Context<'_>) -> Option<(Reason, String)> {
+    let is_live = |related: &&Related| related.resource.as_ref().is_some_and(|row| !row.is_deleting());
+    let missing = context.bundle().targets.iter().filter(|related| !is_live(related)).map(|related| &related.key);
+    let names = names(missing)?;
+    let message =
+        format!("It names {names}, which cannot be found or is being deleted; create it, or change the reference.");
+    Some((Reason::DependencyMissing, message))
+}
+
+/// The resources of some kinds that name this one.
+fn referrers(context: &Context<'_>, kinds: &[Kind]) -> Option<String> {
+    names(context.bundle().referrers.iter().map(|related| &related.key).filter(|key| kinds.contains(&key.kind)))
+}
+
+/// Keys for a sentence, each once, and the first few of many.
+fn names<'a>(keys: impl Iterator<Item = &'a ResourceKey>) -> Option<String> {
+    const SHOWN: usize = 5;
+    let all: BTreeSet<String> = keys.map(|key| format!("`{}`", key.resource())).collect();
+    let shown = all.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match all.len() {
+        0 => None,
+        count if count > SHOWN => Some(format!("{shown} and {} more", count - SHOWN)),
+        _ => Some(shown),
+    }
+}
+
+/// The status of a part of a resource, which has its own state and transitions; a new message changes neither.
+fn part_status(
+    state: ResourceState,
+    note: Option<(Reason, Option<String>)>,
+    before: Option<&Status>,
+    now: Timestamp,
+) -> Status {
+    let mut conditions = before.map(|before| before.conditions.clone()).unwrap_or_default();
+    if conditions.first().is_none_or(|newest| newest.state != state) {
+        conditions.insert(0, StatusCondition::new(state, now));
+        conditions.truncate(StatusCondition::MAX);
+    }
+    if let Some(newest) = conditions.first_mut() {
+        let (reason, message) = note.unzip();
+        newest.reason = reason.map(|reason| reason.as_str().to_owned());
+        newest.message = message.flatten();
+    }
+    Status { state: Some(state), conditions }
 }
 
 fn mark(resource: &Resource, facts: &[(&str, Value)]) -> Mark {

@@ -3,12 +3,10 @@
 
 use control_plane::{Reason, ports::Planned};
 use igw_polyfill::{Effect, NextHop};
-use seca_api::{
-    Kind, ResourceState, RouteSpec, RouteStatus, RouteTableSpec, RouteTableStatus, StatusCondition, reference::Target,
-};
+use seca_api::{Kind, ResourceState, RouteSpec, RouteStatus, RouteTableSpec, RouteTableStatus, reference::Target};
 use serde_json::json;
 
-use super::{Checked, Context, Mapping, PlannedExt, map, next_hop, settled};
+use super::{Checked, Context, Mapping, PlannedExt, map, next_hop, part_status, settled};
 
 /// What a route may name.
 const TARGETS: &[Kind] = &[Kind::InternetGateway, Kind::Instance, Kind::Nic];
@@ -67,17 +65,9 @@ fn effect(context: &Context<'_>, route: &RouteSpec) -> Effect {
     igw_polyfill::route(&route.destination_cidr_block, &target.resource, &hop)
 }
 
-/// A route's own state and its transitions; a new message changes neither.
+/// A route's own state and its transitions.
 fn route_status(context: &Context<'_>, effect: &Effect, before: Option<&RouteStatus>) -> RouteStatus {
     let state = if effect.routed { ResourceState::Active } else { ResourceState::Pending };
-    let mut conditions = before.map(|b| b.conditions.clone()).unwrap_or_default();
-    if conditions.first().is_none_or(|newest| newest.state != state) {
-        conditions.insert(0, StatusCondition::new(state, context.now));
-        conditions.truncate(StatusCondition::MAX);
-    }
-    if let Some(newest) = conditions.first_mut() {
-        newest.reason = (!effect.routed).then(|| Reason::RouteNotProgrammed.as_str().to_owned());
-        newest.message = (!effect.routed).then(|| effect.message.clone());
-    }
-    RouteStatus { state: Some(state), conditions }
+    let note = (!effect.routed).then(|| (Reason::RouteNotProgrammed, Some(effect.message.clone())));
+    part_status(state, note, before, context.now)
 }

@@ -8,7 +8,7 @@ pub mod model;
 use std::{collections::BTreeMap, time::Duration};
 
 use control_plane::{
-    ActionKind, Catalog, CatalogEntry, ProjectId, Resource, Uid,
+    ActionKind, Catalog, CatalogEntry, ProjectId, Resource, Uid, kinds,
     ports::{Bundle, Commit, Desired, Edge, Plan, Planned, Put, Related, Verdict},
     state,
 };
@@ -18,10 +18,7 @@ use hetzner_adapter::{
     mapping::{self, Context},
 };
 use model::Model;
-use seca_api::{
-    BlockStorageSpec, InstanceSpec, Kind, Reference, ResourceKey, ResourceState, RouteTableSpec, Timestamp,
-    reference::Target,
-};
+use seca_api::{Kind, ResourceKey, ResourceState, Scope, Timestamp, reference::Target};
 use serde_json::{Map, Value, json};
 
 pub const INSTALLATION: &str = "inst-1";
@@ -72,11 +69,12 @@ impl Default for World {
 }
 
 fn key(kind: Kind, name: &str) -> ResourceKey {
-    let workspace = if kind == Kind::Workspace { "" } else { "w" };
+    let workspace = if matches!(kind.scope(), Scope::Workspace | Scope::Network) { "w" } else { "" };
+    let region = if kind.provider().is_global() { "" } else { "fsn1" };
     let (network, name) = name.split_once('/').map_or(("", name), |(network, name)| (network, name));
     ResourceKey {
         tenant: "t".into(),
-        region: "fsn1".into(),
+        region: region.into(),
         kind,
         workspace: workspace.into(),
         network: network.into(),
@@ -95,7 +93,7 @@ impl World {
         self.next_uid += 1;
         let put = Put {
             key: key(kind, name),
-            expected: None,
+            before: None,
             uid: Uid(uuid::Uuid::from_u128(self.next_uid)),
             labels: None,
             annotations: None,
@@ -171,35 +169,30 @@ impl World {
         state::delete(self.row_mut(kind, name), now);
     }
 
-    fn related(&self, from: &Resource, field: &str, reference: &Reference, kinds: &[Kind]) -> Option<Related> {
-        let Ok(Target::Resource(key)) = reference.resolve(&from.key, kinds) else { return None };
-        let resource = self.rows.values().find(|row| row.key == key).cloned();
-        Some(Related { field: field.to_owned(), key, resource })
+    /// What a row names beside the catalogue, as its kind's table of references says.
+    fn targets(&self, row: &Resource) -> Vec<Related> {
+        let spec: Value = row.spec().unwrap();
+        let fields = kinds::rules(row.key.kind).unwrap().references;
+        let named = kinds::spelled(fields, &row.key, &spec).into_iter();
+        let targets = named.filter_map(|reference| match reference.target {
+            Ok(Target::Resource(key)) if kinds::catalog::find(&self.catalog, &key).is_none() => {
+                let resource = self.rows.values().find(|row| row.key == key).cloned();
+                Some(Related { field: reference.pointer, key, resource })
+            }
+            _ => None,
+        });
+        targets.collect()
     }
 
-    fn targets(&self, row: &Resource) -> Vec<Related> {
-        match row.key.kind {
-            Kind::Instance => {
-                let spec: InstanceSpec = row.spec().unwrap();
-                let volume = &spec.boot_volume.device_ref;
-                Vec::from_iter(self.related(row, "/spec/bootVolume/deviceRef", volume, &[Kind::BlockStorage]))
-            }
-            Kind::BlockStorage => {
-                let spec: BlockStorageSpec = row.spec().unwrap();
-                let image = spec.source_image_ref.unwrap_or_default();
-                Vec::from_iter(self.related(row, "/spec/sourceImageRef", &image, &[Kind::Image]))
-            }
-            Kind::RouteTable => {
-                let spec: RouteTableSpec = row.spec().unwrap();
-                let kinds = [Kind::InternetGateway, Kind::Instance];
-                let field = |index| format!("/spec/routes/{index}/targetRef");
-                let routes = spec.routes.iter().enumerate();
-                routes
-                    .filter_map(|(index, route)| self.related(row, &field(index), &route.target_ref, &kinds))
-                    .collect()
-            }
-            _ => Vec::new(),
-        }
+    /// Live rows of the kind that name the same as this one in the field of its peers.
+    fn peers(&self, row: &Resource) -> Vec<Resource> {
+        let Some(field) = kinds::rules(row.key.kind).unwrap().peers else { return Vec::new() };
+        let named = |row: &Resource| self.targets(row).into_iter().find(|target| target.field == field).map(|t| t.key);
+        let own = named(row);
+        let is_peer = |other: &&Resource| {
+            other.uid != row.uid && other.key.kind == row.key.kind && !other.is_deleting() && named(other) == own
+        };
+        self.rows.values().filter(is_peer).cloned().collect()
     }
 
     pub fn bundle(&self, uid: Uid) -> Bundle {
@@ -223,6 +216,7 @@ impl World {
             referrers: referrers.collect(),
             child_count: children.len() as i64,
             children,
+            peers: self.peers(&resource),
             open_steps: Vec::new(),
             attempts: 0,
             wake: 0,
@@ -368,6 +362,7 @@ impl World {
         changes.extend(model.volumes.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
         changes.extend(model.networks.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
         changes.extend(model.firewalls.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
+        changes.extend(model.primary_ips.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
         self.snapshot = Snapshot::default();
         let changes = changes.into_iter().map(hetzner_adapter::snapshot::Change::Seen).collect();
         self.snapshot.absorb(hetzner_adapter::Observation::new(changes));

@@ -1,6 +1,6 @@
 //! A tiny Hetzner Cloud: just enough that planned calls have their effect on a snapshot.
 
-use hcloud_client::types::{Firewall, Id, Network, Server, Volume};
+use hcloud_client::types::{Firewall, Id, Network, PrimaryIp, Server, Volume};
 use hetzner_adapter::{
     Observation,
     call::Call,
@@ -17,6 +17,7 @@ pub struct Model {
     pub volumes: Vec<Volume>,
     pub networks: Vec<Network>,
     pub firewalls: Vec<Firewall>,
+    pub primary_ips: Vec<PrimaryIp>,
     last_id: i64,
 }
 
@@ -182,6 +183,28 @@ impl Model {
                 self.firewalls.retain(|f| f.id != *firewall);
                 one(Change::Gone(ObjectId::Firewall(*firewall)))
             }
+            Call::CreatePrimaryIp(body) => {
+                assert!(self.primary_ips.iter().all(|ip| ip.name != body.name), "two primary IPs named {}", body.name);
+                assert!(body.location.is_some() && body.auto_delete == Some(false), "it outlives servers");
+                let id = self.id();
+                let address = match body.kind {
+                    hcloud_client::types::IpType::Ipv6 => format!("2001:db8:{id}::/64"),
+                    _ => format!("203.0.113.{id}"),
+                };
+                let made: PrimaryIp = serde_json::from_value(json!({
+                    "id": id, "name": body.name, "created": CREATED, "labels": body.labels, "type": body.kind,
+                    "ip": address, "location": {"id": 1, "name": body.location, "network_zone": "eu-central"},
+                }))
+                .unwrap();
+                self.primary_ips.push(made.clone());
+                one(Change::Seen(made.into()))
+            }
+            Call::DeletePrimaryIp { primary_ip } => {
+                let found = self.primary_ips.iter().find(|ip| ip.id == *primary_ip).expect("a primary IP to delete");
+                assert_eq!(found.assignee_id, None, "it must be unassigned first");
+                self.primary_ips.retain(|ip| ip.id != *primary_ip);
+                one(Change::Gone(ObjectId::PrimaryIp(*primary_ip)))
+            }
             Call::Sweep { .. } => panic!("no plan of a resource sweeps"),
             Call::Read { object: ObjectId::Server(id), .. } => self.seen(*id),
             Call::Read { object, .. } => panic!("nothing of this model is under way: {object:?}"),
@@ -189,6 +212,10 @@ impl Model {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.servers.is_empty() && self.volumes.is_empty() && self.networks.is_empty() && self.firewalls.is_empty()
+        self.servers.is_empty()
+            && self.volumes.is_empty()
+            && self.networks.is_empty()
+            && self.firewalls.is_empty()
+            && self.primary_ips.is_empty()
     }
 }

@@ -1,7 +1,7 @@
 //! Which project stands behind a workspace.
 
 use control_plane::{
-    ProjectId,
+    ProjectId, kinds,
     ports::{BindOutcome, Binding, Credential, UnbindOutcome, WorkspaceBinding},
 };
 use seca_api::ResourceKey;
@@ -11,17 +11,21 @@ use crate::{
     database::{Database, Lane, Operation, Tx},
     fault::Fault,
     row::{self, COLUMNS},
-    sql::{Row, Sql, args, key_args, list, sql},
+    sql::{Row, Sql, args, key_args, list, rows, sql},
 };
 
 const WORKSPACE: Sql = sql!(
     "SELECT r.uid, r.project, r.deleted_at FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.kind = $3 \
      AND r.workspace = $4 AND r.network = $5 AND r.name = $6" exclusive
 );
-/// A workspace and all that is in it, locked, so that nobody records a step for it meanwhile.
+/// A workspace, all that is in it, and what has its home there (kinds and fields in $6) and lives in its project, if
+/// that is one of the provider; locked, so that nobody records a step for it meanwhile.
 const MEMBERS: Sql = sql!(
-    "SELECT r.uid FROM resources r WHERE r.uid = $1 \
-     OR (r.tenant = $2 AND r.region = $3 AND r.workspace = $4) ORDER BY r.uid" change
+    "SELECT r.uid FROM resources r WHERE r.uid IN (SELECT $1 UNION SELECT m.uid FROM resources m \
+     WHERE m.tenant = $2 AND m.region = $3 AND m.workspace = $4 \
+     UNION SELECT g.uid FROM " (rows 6) " JOIN resource_references e ON e.field = j.value->>1 AND e.tenant = $2 \
+     AND e.region = $3 AND e.workspace = $4 JOIN resources g ON g.uid = e.uid AND g.kind = j.value->>0 \
+     WHERE g.project = $5 AND g.project <> 'local') ORDER BY r.uid" change
 );
 const COUNT_TOUCHED: Sql = sql!("SELECT count(DISTINCT s.uid) FROM steps s WHERE s.uid IN " (list 1));
 const MOVE_ROWS: Sql = sql!("UPDATE resources SET project = $2 WHERE uid IN " (list 1) " AND project <> $2");
@@ -128,7 +132,10 @@ impl Operation for Unbind<'_> {
 }
 
 async fn members(tx: &mut Tx, workspace: &Row, key: &ResourceKey) -> Result<Vec<String>, Fault> {
-    let args = args![workspace.text(0)?, &key.tenant, &key.region, &key.name];
+    let homes = kinds::ALL.iter().filter_map(|rules| Some((rules.kind, rules.home?)));
+    let homes = rows(homes.map(|(kind, field)| [Some(kind.as_str().to_owned()), Some(field.to_owned())]));
+    let mut args = args![workspace.text(0)?, &key.tenant, &key.region, &key.name, workspace.text(1)?].to_vec();
+    args.push(homes);
     tx.fetch(MEMBERS, &args).await?.iter().map(|row| row.text(0)).collect()
 }
 

@@ -13,7 +13,6 @@ use seca_api::{Kind, Scope};
 use super::{
     queue::holds,
     relations::{WAKE, related, wake_related},
-    write::write_outcome,
 };
 use crate::{
     database::{Database, Lane, Operation, Tx},
@@ -25,6 +24,11 @@ use crate::{
 const ROWS: Sql = sql!("SELECT " columns " FROM resources r WHERE r.uid IN " (list 1) " ORDER BY r.uid" change);
 const ROW_TO_REMOVE: Sql = sql!("SELECT " columns " FROM resources r WHERE r.uid = $1" exclusive);
 const CHILD: Sql = sql!("SELECT r.uid FROM resources r WHERE (" in_network ") OR (" in_workspace ") LIMIT 1");
+const UPDATE_OUTCOME: Sql = sql!(
+    "UPDATE resources SET status = $2, state = $3, conditions = $4, resource_version = $5, generation = $6, \
+     observed_generation = $7, revision = $8, last_modified_at = $9, deleted_at = $10, facts = $11, holder = $12, \
+     action_kind = $13, action_seq = $14, action_done_seq = $15 WHERE uid = $1"
+);
 const UPDATE_FACTS: Sql = sql!("UPDATE resources SET facts = $2 WHERE uid = $1");
 const ADD_STEP: Sql = sql!(
     "INSERT INTO steps (uid, project, generation, operation, target, step, state, since, updated_at) \
@@ -190,7 +194,7 @@ impl Operation for Write<'_> {
         }
         let changed = state::commit(&mut row, commit);
         if changed.row {
-            write_outcome(tx, &row).await?;
+            tx.execute(UPDATE_OUTCOME, &row::outcome_args(&row)?).await?;
         }
         if changed.relevant {
             wake_related(tx, &row).await?;

@@ -1,8 +1,10 @@
 //! What handlers read: one statement each, no writes.
 
+use std::collections::BTreeMap;
+
 use control_plane::{
-    Resource,
-    ports::{Deleted, ListQuery, Page},
+    Resource, kinds,
+    ports::{Admission, AdmissionQuery, Before, Collection, Deleted, Edge, ListQuery, Look, Page, Shown},
 };
 use seca_api::{Kind, ResourceKey};
 use sqlx::AssertSqlSafe;
@@ -10,18 +12,34 @@ use sqlx::AssertSqlSafe;
 use crate::{
     database::{Database, Lane},
     fault::Fault,
-    row,
+    row::{self, COLUMNS},
     selector::Writer,
-    sql::{Sql, Value, args, key_args, key_row, rows, sql},
+    sql::{Dialect, Row, Sql, Value, args, key_args, key_row, rows, sql},
 };
 
-const GET: Sql = sql!(
-    "SELECT " columns " FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.kind = $3 AND r.workspace = $4 \
-     AND r.network = $5 AND r.name = $6"
-);
-const GET_MANY: Sql = sql!(
-    "SELECT " columns " FROM " (rows 1) " JOIN resources r ON r.tenant = j.value->>0 AND r.region = j.value->>1 \
-     AND r.kind = j.value->>2 AND r.workspace = j.value->>3 AND r.network = j.value->>4 AND r.name = j.value->>5"
+const GET: Sql = sql!("SELECT " columns " FROM resources r WHERE " own);
+const LOOK: Sql = sql!("SELECT " columns ", NULL FROM resources r WHERE " own);
+const LOOK_AND_COUNT: Sql = sql!("SELECT " columns ", " live_children " FROM resources r WHERE " own);
+const GET_MANY: Sql = sql!("SELECT " columns " FROM " (rows 1) " JOIN resources r ON " listed);
+/// The row itself (0) and the others (1), its references (2), and relatives (3).
+const ADMISSION: Sql = sql!(
+    "WITH itself AS MATERIALIZED (SELECT r.uid FROM resources r WHERE " own "), \
+     edges AS MATERIALIZED (SELECT e.position, e.field, e.strict, e.tenant, e.region, e.kind, e.workspace, e.network, \
+     e.name FROM itself i JOIN resource_references e ON e.uid = i.uid), \
+     keys AS MATERIALIZED (SELECT j.value->>0 AS tenant, j.value->>1 AS region, j.value->>2 AS kind, \
+     j.value->>3 AS workspace, j.value->>4 AS network, j.value->>5 AS name FROM " (rows 7)
+    " UNION SELECT tenant, region, kind, workspace, network, name FROM edges), \
+     named AS MATERIALIZED (SELECT " columns " FROM keys e JOIN resources r ON " joined ") \
+     SELECT CAST(0 AS BIGINT) AS role, 0, '', 0, '', '', '', '', '', '', " columns
+    " FROM itself i JOIN resources r ON r.uid = i.uid \
+     UNION ALL SELECT 1, 0, '', 0, '', '', '', '', '', '', " columns " FROM named r \
+     UNION ALL SELECT 1, 0, '', 0, '', '', '', '', '', '', " columns
+    " FROM named n JOIN resources r ON r.uid = n.holder \
+     UNION ALL SELECT 2, e.position, e.field, e.strict, e.tenant, e.region, e.kind, e.workspace, e.network, e.name, "
+    no_columns " FROM edges e \
+     UNION ALL SELECT 3, 0, '', 0, '', '', '', '', '', '', " columns " FROM " (rows 8)
+    " JOIN resources r ON r.tenant = j.value->>0 AND r.region = j.value->>1 AND r.kind = j.value->>2 \
+     AND r.workspace = j.value->>3 AND r.network = j.value->>4 WHERE r.deleted_at IS NULL"
 );
 const COUNT_IN_WORKSPACE: Sql = sql!(
     "SELECT count(*) FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.workspace = $3 \
@@ -32,13 +50,30 @@ const COUNT_IN_NETWORK: Sql = sql!(
      AND r.deleted_at IS NULL"
 );
 const LIST: Sql = sql!(
-    "SELECT " columns " FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.kind = $3 AND r.workspace = $4 \
+    "SELECT " columns ", NULL FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.kind = $3 \
+     AND r.workspace = $4 AND r.network = $5 AND r.name > $6"
+);
+const LIST_AND_COUNT: Sql = sql!(
+    "SELECT " columns ", " live_children " FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.kind = $3 AND r.workspace = $4 \
      AND r.network = $5 AND r.name > $6"
 );
 const INSTALLATION: Sql = sql!("SELECT id FROM installation");
 
 pub(crate) async fn get(db: &Database, key: &ResourceKey) -> Result<Option<Resource>, Fault> {
     row::first(&db.fetch(Lane::Read, GET, &key_args(key)).await?)
+}
+
+/// Whether what is shown of a kind holds the number of its children.
+fn counts_children(kind: Kind) -> bool {
+    kinds::rules(kind).is_some_and(|rules| rules.counts_children)
+}
+
+pub(crate) async fn look(db: &Database, key: &ResourceKey) -> Result<Look, Fault> {
+    let statement = if counts_children(key.kind) { LOOK_AND_COUNT } else { LOOK };
+    let found = db.fetch(Lane::Read, statement, &key_args(key)).await?;
+    let shown =
+        |row: &Row| Ok::<_, Fault>(Shown { resource: row::resource(row, 0)?, children: row.maybe_int(COLUMNS)? });
+    Ok(Look { found: found.first().map(shown).transpose()? })
 }
 
 pub(crate) async fn get_many(db: &Database, keys: &[ResourceKey]) -> Result<Vec<Resource>, Fault> {
@@ -48,9 +83,59 @@ pub(crate) async fn get_many(db: &Database, keys: &[ResourceKey]) -> Result<Vec<
     row::all(&db.fetch(Lane::Read, GET_MANY, &[rows(keys.iter().map(key_row))]).await?)
 }
 
+pub(crate) async fn admission(db: &Database, query: &AdmissionQuery) -> Result<Admission, Fault> {
+    const EDGE: usize = 1;
+    const RESOURCE: usize = 10;
+    let mut args = key_args(&query.key).to_vec();
+    args.push(rows(query.named.iter().map(key_row)));
+    args.push(rows(query.relatives.iter().map(|collection| {
+        let Collection { kind, tenant, region, workspace, network } = collection;
+        [tenant.as_str(), region, kind.as_str(), workspace, network].map(|part| Some(part.to_owned()))
+    })));
+    let (mut own, mut edges) = (None, Vec::new());
+    let (mut others, mut relatives) = (BTreeMap::new(), BTreeMap::new());
+    for row in db.fetch(Lane::Read, ADMISSION, &args).await? {
+        let role = row.int(0)?;
+        if role == 2 {
+            let edge = Edge { field: row.text(EDGE + 1)?, strict: row.int(EDGE + 2)? == 1, target: row::key(&row, 4)? };
+            edges.push((row.int(EDGE)?, edge));
+            continue;
+        }
+        let resource = row::resource(&row, RESOURCE)?;
+        match role {
+            0 => own = Some(resource),
+            _ if resource.key == query.key => {}
+            1 => drop(others.insert(resource.uid, resource)),
+            _ => drop(relatives.insert(resource.uid, resource)),
+        }
+    }
+    edges.sort_by_key(|(position, _)| *position);
+    let edges = edges.into_iter().map(|(_, edge)| edge).collect();
+    Ok(Admission {
+        before: own.map(|row| Before { row, edges }),
+        rows: others.into_values().collect(),
+        relatives: relatives.into_values().collect(),
+    })
+}
+
 /// A page: the key's prefix and the name behind which it begins lead straight to it in the index of the key.
 pub(crate) async fn list(db: &Database, query: &ListQuery) -> Result<Page, Fault> {
-    let mut text = LIST.text(db.dialect()).to_owned();
+    let (text, args) = page(db.dialect(), query);
+    // A statement of its own for every selector would only push the others out of the cache of prepared ones.
+    let persistent = query.selector.is_none();
+    let mut found = db.fetch_text(Lane::Read, AssertSqlSafe(text), &args, persistent).await?;
+    let more = found.len() > query.limit;
+    found.truncate(query.limit);
+    let mut children = Vec::new();
+    if counts_children(query.kind) {
+        children = found.iter().map(|row| row.int(COLUMNS)).collect::<Result<_, _>>()?;
+    }
+    Ok(Page { items: row::all(&found)?, children, more })
+}
+
+fn page(dialect: Dialect, query: &ListQuery) -> (String, Vec<Value<'_>>) {
+    let statement = if counts_children(query.kind) { LIST_AND_COUNT } else { LIST };
+    let mut text = statement.text(dialect).to_owned();
     let mut args: Vec<Value<'_>> =
         args![&query.tenant, &query.region, query.kind, &query.workspace, &query.network, &query.after].into();
     text.push_str(match query.deleted {
@@ -59,17 +144,17 @@ pub(crate) async fn list(db: &Database, query: &ListQuery) -> Result<Page, Fault
         Deleted::Only => " AND r.deleted_at IS NOT NULL",
     });
     if let Some(selector) = &query.selector {
-        Writer { dialect: db.dialect(), text: &mut text, args: &mut args }.selector(selector);
+        Writer { dialect, text: &mut text, args: &mut args }.selector(selector);
     }
     args.push(Value::from(query.limit.saturating_add(1)));
     text.push_str(&format!(" ORDER BY r.name LIMIT ${}", args.len()));
-    // A statement of its own for every selector would only push the others out of the cache of prepared ones.
-    let persistent = query.selector.is_none();
-    let found = db.fetch_text(Lane::Read, AssertSqlSafe(text), &args, persistent).await?;
-    let more = found.len() > query.limit;
-    let mut items = row::all(&found)?;
-    items.truncate(query.limit);
-    Ok(Page { items, more })
+    (text, args)
+}
+
+#[cfg(feature = "testing")]
+pub(crate) async fn explain_list(db: &Database, query: &ListQuery) -> Result<crate::testing::Explained, Fault> {
+    let (text, args) = page(db.dialect(), query);
+    db.explain(&text, &args, query.selector.is_none()).await
 }
 
 pub(crate) async fn count_children(db: &Database, parent: &ResourceKey) -> Result<i64, Fault> {
@@ -101,7 +186,6 @@ pub(crate) async fn schema_version(db: &Database) -> Result<i64, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sql::Dialect;
 
     #[test]
     fn statements_are_the_same_but_for_the_databases_words() {

@@ -1,7 +1,7 @@
 //! What is related to a resource: by reference, as parent, as child. And waking it.
 
 use control_plane::{
-    Resource, Uid,
+    Resource, Uid, kinds,
     ports::{Bundle, Related, StepRecord, StepState},
 };
 use seca_api::ResourceKey;
@@ -11,15 +11,13 @@ use crate::{
     database::{Database, Lane, Tx},
     fault::Fault,
     row::{self, COLUMNS},
-    sql::{Row, Sql, args, identity, sql},
+    sql::{Row, Sql, Value, args, identity, sql},
 };
 
 /// Makes the listed rows due now, whatever is being done about them.
 pub(super) const WAKE: Sql = sql!(
     "WITH woken AS MATERIALIZED (SELECT w.uid FROM work w WHERE w.uid IN " (list 1) " ORDER BY w.uid" lock ") \
-     UPDATE work SET wakes = wakes + 1, \
-     next_run_at = CASE WHEN next_run_at <= " now " THEN next_run_at ELSE " now " END \
-     WHERE uid IN (SELECT uid FROM woken)"
+     UPDATE work SET " wake " WHERE uid IN (SELECT uid FROM woken)"
 );
 const RELATED: Sql = sql!(
     "SELECT e.uid FROM resource_references e WHERE " referring
@@ -31,17 +29,15 @@ const RELATED: Sql = sql!(
 );
 /// The same and at once. The row itself is locked with the others, so that all of them are locked in uid order.
 const WAKE_RELATED: Sql = sql!(
-    "WITH woken AS MATERIALIZED (SELECT w.uid FROM work w WHERE w.uid = $1 OR w.uid IN \
-     (SELECT e.uid FROM resource_references e WHERE " referring
+    "WITH woken AS MATERIALIZED (SELECT w.uid FROM work w WHERE w.uid IN (SELECT $1 \
+     UNION SELECT e.uid FROM resource_references e WHERE " referring
     " UNION SELECT r.uid FROM resource_references e JOIN resources r ON " joined " WHERE e.uid = $1 \
      UNION SELECT r.uid FROM resources r WHERE " network
     " UNION SELECT r.uid FROM resources r WHERE " workspace
     " UNION SELECT r.uid FROM resources r WHERE " in_network
     " UNION SELECT r.uid FROM resources r WHERE " in_workspace
     ") ORDER BY w.uid" lock ") \
-     UPDATE work SET wakes = wakes + 1, \
-     next_run_at = CASE WHEN next_run_at <= " now " THEN next_run_at ELSE " now " END \
-     WHERE uid IN (SELECT uid FROM woken) AND uid <> $1"
+     UPDATE work SET " wake " WHERE uid IN (SELECT uid FROM woken) AND uid <> $1"
 );
 const BUNDLE: Sql = sql!(
     "SELECT " columns ", w.attempts, w.wakes, CASE r.kind \
@@ -51,7 +47,8 @@ const BUNDLE: Sql = sql!(
      AND c.workspace = r.workspace AND c.network = r.name) \
      ELSE 0 END FROM resources r JOIN work w ON w.uid = r.uid WHERE r.uid = $1"
 );
-/// Targets (1), referrers (2), parents (3) and children (4), each with the key that it is found by.
+/// Targets (1), referrers (2), parents (3), children (4) and peers by the field $8 (5), each with the key that it is
+/// found by.
 const RELATIONS: Sql = sql!(
     "SELECT CAST(1 AS BIGINT) AS role, e.position, e.field, e.tenant, e.region, e.kind, e.workspace, e.network, \
      e.name, " columns " FROM resource_references e LEFT JOIN resources r ON " joined " WHERE e.uid = $1 \
@@ -63,6 +60,11 @@ const RELATIONS: Sql = sql!(
     " FROM resources r WHERE " workspace
     " UNION ALL SELECT 4, 0, '', r.tenant, r.region, r.kind, r.workspace, r.network, r.name, " columns
     " FROM resources r WHERE " in_network
+    " UNION ALL SELECT 5, 0, '', r.tenant, r.region, r.kind, r.workspace, r.network, r.name, " columns
+    " FROM resource_references e JOIN resource_references o ON o.tenant = e.tenant AND o.region = e.region \
+     AND o.kind = e.kind AND o.workspace = e.workspace AND o.network = e.network AND o.name = e.name \
+     AND o.field = e.field AND o.uid <> e.uid JOIN resources r ON r.uid = o.uid \
+     WHERE e.uid = $1 AND e.field = $8 AND r.kind = $4 AND r.deleted_at IS NULL"
 );
 const OPEN_STEPS: Sql = sql!(
     "SELECT id, generation, step, state, action, " now " - since FROM steps \
@@ -98,6 +100,7 @@ pub(crate) async fn bundle(db: &Database, uid: Uid) -> Result<Option<Bundle>, Fa
         targets: Vec::new(),
         referrers: Vec::new(),
         children: Vec::new(),
+        peers: Vec::new(),
         child_count: first.int(COLUMNS + 2)?,
         open_steps: Vec::new(),
         attempts: u32::try_from(first.int(COLUMNS)?).unwrap_or(u32::MAX),
@@ -112,7 +115,9 @@ pub(crate) async fn bundle(db: &Database, uid: Uid) -> Result<Option<Bundle>, Fa
 async fn relate(db: &Database, bundle: &mut Bundle) -> Result<(), Fault> {
     const KEY: usize = 3;
     const RESOURCE: usize = 9;
-    let args = identity(bundle.resource.uid, &bundle.resource.key);
+    let key = &bundle.resource.key;
+    let mut args = identity(bundle.resource.uid, key).to_vec();
+    args.push(Value::from(kinds::rules(key.kind).and_then(|rules| rules.peers).unwrap_or_default()));
     let found = db.fetch(Lane::Engine, RELATIONS, &args).await?;
     let mut ordered: Vec<(i64, Option<Uid>, i64, Related)> = Vec::with_capacity(found.len());
     for row in &found {
@@ -122,7 +127,7 @@ async fn relate(db: &Database, bundle: &mut Bundle) -> Result<(), Fault> {
         };
         let (role, position) = (row.int(0)?, row.int(1)?);
         // What a resource names stands in the order of its fields, the others by age.
-        let age = resource.as_ref().map(|r| r.uid).filter(|_| role == 2 || role == 4);
+        let age = resource.as_ref().map(|r| r.uid).filter(|_| matches!(role, 2 | 4 | 5));
         ordered.push((role, age, position, Related { field: row.text(2)?, key: row::key(row, KEY)?, resource }));
     }
     ordered.sort_by_key(|(role, age, position, _)| (*role, *age, *position));
@@ -131,7 +136,8 @@ async fn relate(db: &Database, bundle: &mut Bundle) -> Result<(), Fault> {
             1 => bundle.targets.push(related),
             2 => bundle.referrers.push(related),
             3 => bundle.parents.extend(related.resource),
-            _ => bundle.children.extend(related.resource),
+            4 => bundle.children.extend(related.resource),
+            _ => bundle.peers.extend(related.resource),
         }
     }
     Ok(())

@@ -54,7 +54,7 @@ pub async fn conditions_follow_the_transitions(world: &World) {
     for (event, expected) in story {
         let commit = async |verdict| Commit { note: note(event), ..world.commit_of(row.uid, verdict).await };
         let after = match event {
-            "put" => updated(world.put(world.update_of(&world.read(&row.key).await)).await),
+            "put" => updated(world.put(world.update_of(&world.read(&row.key).await).await).await),
             "start" => match world.act(&row.key, ActionKind::Start, None).await {
                 ActOutcome::Accepted(row) => row,
                 other => panic!("{other:?}"),
@@ -163,10 +163,10 @@ pub async fn a_changed_reference_wakes_the_former_target(world: &World) {
     world.settle(&lease).await;
     let row = world.read(&instance.key).await;
     let same = vec![edge("/spec/bootVolume", &a.key, true)];
-    let row = updated(world.put(Put { edges: same, ..world.update_of(&row) }).await);
+    let row = updated(world.put(Put { edges: same, ..world.update_of(&row).await }).await);
     assert_eq!(world.due(&lease).await, [instance.uid]);
     let other = vec![edge("/spec/bootVolume", &b.key, true)];
-    updated(world.put(Put { edges: other, ..world.update_of(&row) }).await);
+    updated(world.put(Put { edges: other, ..world.update_of(&row).await }).await);
     assert_eq!(sorted(world.due(&lease).await), [a.uid, instance.uid]);
     let bundle = world.store.bundle(instance.uid).await.unwrap().unwrap();
     assert_eq!(bundle.target("/spec/bootVolume").unwrap().key, b.key);
@@ -271,7 +271,7 @@ pub async fn nothing_is_removed_that_is_alive_or_has_children(world: &World) {
 
 pub async fn a_resource_made_again_begins_anew(world: &World) {
     let (first, lease) = world.bound("p").await;
-    let labelled = Put { label_pairs: BTreeMap::from([("a".into(), "b".into())]), ..world.update_of(&first) };
+    let labelled = Put { label_pairs: BTreeMap::from([("a".into(), "b".into())]), ..world.update_of(&first).await };
     updated(world.put(Put { labels: Some(r#"{"a":"b"}"#.into()), ..labelled }).await);
     world.settle(&lease).await;
     world.mark_deleted(&first.key).await;

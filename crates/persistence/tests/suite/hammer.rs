@@ -10,7 +10,7 @@ use seca_api::{Kind, ResourceKey, ResourceState};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::{
-    World,
+    World, before,
     deletes::{NETWORK_RULES, VOLUME_RULES, WORKSPACE_RULES},
     edge, in_network, key, within, workspace,
 };
@@ -214,10 +214,10 @@ async fn write_twenty_times(store: Arc<dyn Store>, template: Put, volume: Resour
     let mut written = 0;
     while written < 20 {
         let row = store.get(&template.key).await.unwrap().unwrap();
-        let expected = control_plane::ports::Expected { uid: row.uid, resource_version: row.resource_version };
+        let before = Some(before(store.as_ref(), &row).await);
         // Every other write drops or restores the reference, so that edges and wake-ups race too.
         let edges = if written % 2 == 0 { vec![] } else { vec![edge("/spec/bootVolume", &volume, true)] };
-        match store.put(Put { expected: Some(expected), edges, ..template.clone() }).await.unwrap() {
+        match store.put(Put { before, edges, ..template.clone() }).await.unwrap() {
             PutOutcome::Updated { .. } => written += 1,
             PutOutcome::Stale => {}
             other => panic!("{other:?}"),

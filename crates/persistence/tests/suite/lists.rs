@@ -67,7 +67,7 @@ pub async fn pages_are_stable_under_writes(world: &World) {
         world.create(&key(Kind::Network, &format!("zz-{:02}", 99 - round))).await;
         world.mark_deleted(&key(Kind::Network, &format!("before-{round:02}"))).await;
         let row = world.read(&key(Kind::Network, &format!("stays-{round:02}"))).await;
-        updated(world.put(world.update_of(&row)).await);
+        updated(world.put(world.update_of(&row).await).await);
         let page = world.store.list(&query).await.unwrap();
         seen.extend(page.items.iter().map(|row| row.key.name.clone()));
         query.after = seen.last().unwrap().clone();
@@ -245,7 +245,7 @@ pub async fn new_labels_replace_the_old_ones(world: &World) {
     create_labelled(world, "n", &pairs(&[("a", "1"), ("b", "1")])).await;
     let row = world.read(&key(Kind::Network, "n")).await;
     let labels = Some(r#"{"b":"2"}"#.to_owned());
-    updated(world.put(Put { labels, label_pairs: pairs(&[("b", "2")]), ..world.update_of(&row) }).await);
+    updated(world.put(Put { labels, label_pairs: pairs(&[("b", "2")]), ..world.update_of(&row).await }).await);
     for (text, found) in [("a", 0), ("b=1", 0), ("b=2", 1)] {
         let selector = Some(Selector::parse(text).unwrap());
         let names = names(world, &ListQuery { selector, ..query(Kind::Network, 10) }).await;

@@ -7,6 +7,7 @@ pub mod engine;
 pub mod hammer;
 pub mod lists;
 pub mod queue;
+pub mod scale;
 pub mod writes;
 
 use std::{
@@ -21,11 +22,12 @@ use std::{
 use control_plane::{
     ActionKind, ProjectId, Resource, Uid,
     ports::{
-        Act, ActOutcome, BindOutcome, Commit, CommitOutcome, Credential, Delete, DeleteOutcome, DeleteRules, Edge,
-        Expected, Lease, Put, PutOutcome, Store, Verdict,
+        Act, ActOutcome, AdmissionQuery, Before, BindOutcome, Commit, CommitOutcome, Credential, Delete, DeleteOutcome,
+        DeleteRules, Edge, Lease, Put, PutOutcome, Store, Verdict,
     },
     testing::MemoryStore,
 };
+use persistence::SqlStore;
 use seca_api::{Kind, ResourceKey, Timestamp};
 use serde_json::Map;
 
@@ -40,6 +42,10 @@ pub enum Backend {
 
 pub struct World {
     pub store: Arc<dyn Store>,
+    /// The same as a database, where it is one.
+    pub sql: Option<SqlStore>,
+    /// Where that is.
+    pub url: String,
     clock: AtomicI64,
     uids: AtomicU64,
     _directory: Option<tempfile::TempDir>,
@@ -49,21 +55,26 @@ impl World {
     pub async fn open(backend: Backend) -> Self {
         let options = persistence::Options { read_connections: 4, write_connections: 6, ..Default::default() };
         let mut directory = None;
-        let store: Arc<dyn Store> = match backend {
-            Backend::Memory => Arc::new(MemoryStore::default()),
+        let url = match backend {
+            Backend::Memory => String::new(),
             Backend::Sqlite => {
                 let made = tempfile::tempdir().unwrap();
                 let url = format!("sqlite:{}", made.path().join("proxy.db").display());
                 directory = Some(made);
-                Arc::new(persistence::connect(&url, &options).await.unwrap())
+                url
             }
-            Backend::Postgres => {
-                let url = persistence::testing::postgres_url().await.unwrap_or_else(|error| panic!("{error}"));
-                Arc::new(persistence::connect(&url, &options).await.unwrap())
-            }
+            Backend::Postgres => persistence::testing::postgres_url().await.unwrap_or_else(|error| panic!("{error}")),
+        };
+        let sql = match backend {
+            Backend::Memory => None,
+            _ => Some(persistence::connect(&url, &options).await.unwrap()),
+        };
+        let store: Arc<dyn Store> = match &sql {
+            Some(store) => Arc::new(store.clone()),
+            None => Arc::new(MemoryStore::default()),
         };
         store.ping().await.unwrap();
-        Self { store, clock: AtomicI64::new(1_000), uids: AtomicU64::new(1), _directory: directory }
+        Self { store, sql, url, clock: AtomicI64::new(1_000), uids: AtomicU64::new(1), _directory: directory }
     }
 
     pub fn now(&self) -> Timestamp {
@@ -79,7 +90,7 @@ impl World {
     pub fn new_put(&self, key: &ResourceKey) -> Put {
         Put {
             key: key.clone(),
-            expected: None,
+            before: None,
             uid: self.uid(),
             labels: None,
             annotations: None,
@@ -95,9 +106,9 @@ impl World {
     }
 
     /// An update of a row as it is.
-    pub fn update_of(&self, row: &Resource) -> Put {
-        let expected = Some(Expected { uid: row.uid, resource_version: row.resource_version });
-        Put { expected, spec: row.spec.clone(), labels: row.labels.clone(), ..self.new_put(&row.key) }
+    pub async fn update_of(&self, row: &Resource) -> Put {
+        let before = Some(before(self.store.as_ref(), row).await);
+        Put { before, spec: row.spec.clone(), labels: row.labels.clone(), ..self.new_put(&row.key) }
     }
 
     pub async fn put(&self, put: Put) -> PutOutcome {
@@ -228,6 +239,13 @@ impl World {
         assert_eq!(bound, BindOutcome::Done);
         (self.read(&workspace.key).await, self.lease(project).await)
     }
+}
+
+/// What a PUT that judged this row says of it.
+pub async fn before(store: &dyn Store, row: &Resource) -> Before {
+    let query = AdmissionQuery { key: row.key.clone(), named: Vec::new(), relatives: Vec::new() };
+    let stored = store.admission(&query).await.unwrap().before;
+    Before { row: row.clone(), edges: stored.map(|before| before.edges).unwrap_or_default() }
 }
 
 pub fn created(outcome: PutOutcome) -> Resource {

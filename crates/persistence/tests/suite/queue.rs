@@ -126,7 +126,7 @@ pub async fn a_wake_up_during_work_is_not_lost(world: &World) {
     for happens in ["an update", "a deletion", "a wake-up", "nothing"] {
         let commit = world.commit_of(row.uid, Verdict::Waiting).await;
         match happens {
-            "an update" => drop(updated(world.put(world.update_of(&world.read(&row.key).await)).await)),
+            "an update" => drop(updated(world.put(world.update_of(&world.read(&row.key).await).await).await)),
             "a deletion" => drop(world.mark_deleted(&row.key).await),
             "a wake-up" => world.store.requeue(&lease, row.uid, Duration::ZERO).await.unwrap(),
             _ => {}
@@ -142,7 +142,7 @@ pub async fn an_idle_resource_is_due_when_woken(world: &World) {
     let row = world.create(&workspace("w")).await;
     world.converge(&lease, row.uid).await;
     assert_eq!(world.store.next_due(&lease).await.unwrap(), None);
-    updated(world.put(world.update_of(&world.read(&row.key).await)).await);
+    updated(world.put(world.update_of(&world.read(&row.key).await).await).await);
     assert_eq!(world.due(&lease).await, [row.uid]);
     world.converge(&lease, row.uid).await;
     world.mark_deleted(&row.key).await;
@@ -158,7 +158,9 @@ pub async fn retries_are_counted_until_they_end(world: &World) {
         world.commit(&lease, Commit { attempts: expected, ..commit }).await;
         assert_eq!(attempts().await, expected);
     }
-    updated(world.put(Put { spec: r#"{"new":1}"#.to_owned(), ..world.update_of(&world.read(&row.key).await) }).await);
+    updated(
+        world.put(Put { spec: r#"{"new":1}"#.to_owned(), ..world.update_of(&world.read(&row.key).await).await }).await,
+    );
     assert_eq!(attempts().await, 0, "what a client changed is tried as if for the first time");
     let commit = world.commit_of(row.uid, Verdict::Working).await;
     world.commit(&lease, Commit { attempts: 7, ..commit }).await;

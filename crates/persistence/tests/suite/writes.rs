@@ -1,8 +1,8 @@
 //! PUT and power actions.
 
 use control_plane::{
-    ActionKind,
-    ports::{ActOutcome, Expected, Put, PutOutcome},
+    ActionKind, Resource,
+    ports::{ActOutcome, Before, Put, PutOutcome},
     state::ActionRefusal,
 };
 use seca_api::{Kind, ResourceState, Timestamp};
@@ -16,7 +16,7 @@ pub async fn a_new_resource_is_pending_and_a_second_put_changes_it(world: &World
     assert!(first.project.is_local());
     assert_eq!(world.read(&first.key).await, first);
 
-    let put = Put { spec: r#"{"a":1}"#.to_owned(), ..world.update_of(&first) };
+    let put = Put { spec: r#"{"a":1}"#.to_owned(), ..world.update_of(&first).await };
     let PutOutcome::Updated { before, after } = world.put(put).await else { panic!("an update") };
     assert_eq!(before, first);
     assert_eq!((after.uid, after.resource_version, after.generation), (first.uid, 2, 2));
@@ -27,17 +27,24 @@ pub async fn a_new_resource_is_pending_and_a_second_put_changes_it(world: &World
 
 pub async fn a_put_that_judged_another_version_is_stale(world: &World) {
     let row = world.create(&workspace("w")).await;
+    let judged = |uid, resource_version, revision| {
+        Some(Before { row: Resource { uid, resource_version, revision, ..row.clone() }, edges: Vec::new() })
+    };
     let other = world.uid();
     let expectations = [
         ("created meanwhile", workspace("w"), None),
-        ("written meanwhile", workspace("w"), Some(Expected { uid: row.uid, resource_version: 0 })),
-        ("ahead of its time", workspace("w"), Some(Expected { uid: row.uid, resource_version: 2 })),
-        ("made again meanwhile", workspace("w"), Some(Expected { uid: other, resource_version: 1 })),
-        ("removed meanwhile", workspace("x"), Some(Expected { uid: row.uid, resource_version: 1 })),
+        ("written meanwhile", workspace("w"), judged(row.uid, 0, 1)),
+        ("observed meanwhile", workspace("w"), judged(row.uid, 1, 0)),
+        ("ahead of its time", workspace("w"), judged(row.uid, 2, 1)),
+        ("made again meanwhile", workspace("w"), judged(other, 1, 1)),
+        ("removed meanwhile", workspace("x"), judged(row.uid, 1, 1)),
     ];
-    for (what, key, expected) in expectations {
-        let outcome = world.put(Put { expected, ..world.new_put(&key) }).await;
-        assert_eq!(outcome, PutOutcome::Stale, "{what}");
+    for (what, key, before) in expectations {
+        // With and without more than the row to be written.
+        for labels in [None, Some("{}".to_owned())] {
+            let outcome = world.put(Put { before: before.clone(), labels, ..world.new_put(&key) }).await;
+            assert_eq!(outcome, PutOutcome::Stale, "{what}");
+        }
     }
     assert_eq!(world.read(&row.key).await, row);
 }
@@ -46,7 +53,7 @@ pub async fn versions_and_times_rise_though_the_clock_stands_still(world: &World
     let now = Timestamp::from_millis(7);
     let mut last = created(world.put(Put { now, ..world.new_put(&workspace("w")) }).await);
     for _ in 0..5 {
-        let next = updated(world.put(Put { now, ..world.update_of(&last) }).await);
+        let next = updated(world.put(Put { now, ..world.update_of(&last).await }).await);
         assert!(next.last_modified_at > last.last_modified_at);
         assert_eq!(next.resource_version, last.resource_version + 1);
         assert!(next.revision > last.revision);
@@ -97,12 +104,17 @@ pub async fn a_put_needs_live_parents_and_strict_targets(world: &World) {
     let strict = || Put { edges: boots(true), ..world.new_put(&instance) };
     assert_eq!(world.put(strict()).await, missing(&volume));
     let late = created(world.put(Put { edges: boots(false), ..world.new_put(&instance) }).await);
-    let to_strict = |row| Put { edges: boots(true), ..world.update_of(row) };
-    assert_eq!(world.put(to_strict(&late)).await, missing(&volume));
+    let to_strict = Put { edges: boots(true), ..world.update_of(&late).await };
+    assert_eq!(world.put(to_strict.clone()).await, missing(&volume));
     world.create(&volume).await;
-    let strict = updated(world.put(to_strict(&late)).await);
+    let strict = updated(world.put(to_strict).await);
     world.mark_deleted(&volume).await;
-    assert_eq!(world.put(to_strict(&strict)).await, missing(&volume));
+    // What no rule of deletion holds may go at any time, and a PUT that does not touch the reference is none the worse.
+    let unchanged = Put { edges: boots(true), ..world.update_of(&strict).await };
+    let unchanged = updated(world.put(unchanged).await);
+    let mut elsewhere = boots(true);
+    elsewhere[0].field = "/spec/other".to_owned();
+    assert_eq!(world.put(Put { edges: elsewhere, ..world.update_of(&unchanged).await }).await, missing(&volume));
 
     world.mark_deleted(&network).await;
     assert_eq!(world.put(world.new_put(&in_network(Kind::Subnet, "n", "later"))).await, missing(&network));
@@ -115,8 +127,8 @@ pub async fn what_is_being_deleted_takes_no_put_and_no_action(world: &World) {
     world.create(&workspace("w")).await;
     let row = world.create(&key(Kind::Instance, "i")).await;
     let deleted = world.mark_deleted(&row.key).await;
-    assert_eq!(world.put(world.update_of(&row)).await, PutOutcome::Deleting);
-    assert_eq!(world.put(world.update_of(&deleted)).await, PutOutcome::Deleting);
+    assert_eq!(world.put(world.update_of(&row).await).await, PutOutcome::Deleting);
+    assert_eq!(world.put(world.update_of(&deleted).await).await, PutOutcome::Deleting);
     assert_eq!(world.put(world.new_put(&row.key)).await, PutOutcome::Deleting);
     let refused = ActOutcome::Refused(ActionRefusal::Deleting);
     assert_eq!(world.act(&row.key, ActionKind::Start, None).await, refused);
@@ -165,7 +177,7 @@ pub async fn one_of_many_updates_of_a_version_wins(world: &World) {
     let row = world.create(&workspace("w")).await;
     let mut all = JoinSet::new();
     for _ in 0..8 {
-        let (store, put) = (world.store.clone(), world.update_of(&row));
+        let (store, put) = (world.store.clone(), world.update_of(&row).await);
         all.spawn(async move { store.put(put).await.unwrap() });
     }
     let outcomes = all.join_all().await;

@@ -6,7 +6,8 @@ use serde_json::{Map, Number, Value};
 
 use super::{Field, REFERENCE_FIELDS, TextRule, Type, is_unset};
 use crate::{
-    names,
+    names, status,
+    timestamp::Timestamp,
     violation::{Violation, clip, join},
 };
 
@@ -79,7 +80,10 @@ fn check_unset_reference(members: &Map<String, Value>, pointer: &str, found: &mu
 }
 
 fn check_any(fields: &[Field], members: &Map<String, Value>, pointer: &str, found: &mut Vec<Violation>) {
-    let set = |field: &&Field| members.get(field.name).is_some_and(|value| !is_unset(&field.ty, value));
+    // An empty list says no more than its absence: Go leaves either out.
+    let empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
+    let set =
+        |field: &&Field| members.get(field.name).is_some_and(|value| !is_unset(&field.ty, value) && !empty(value));
     if !fields.iter().any(|field| set(&field)) {
         let names: Vec<_> = fields.iter().map(|field| field.name).collect();
         report(found, pointer, format!("is empty; set at least one of {}", names.join(", ")));
@@ -111,6 +115,8 @@ fn check_text(rule: TextRule, text: &str, pointer: &str, found: &mut Vec<Violati
         TextRule::Cidr6 => parse_cidr(text).is_some_and(|(address, _)| address.is_ipv6()),
         TextRule::Cidr => parse_cidr(text).is_some(),
         TextRule::Ip => parse_ip(text).is_some(),
+        TextRule::Time => text.parse::<Timestamp>().is_ok(),
+        TextRule::Reason => status::is_reason(text),
     };
     if !fine {
         report(found, pointer, format!("must be {}, but is `{}`; correct it", describe_text(rule), clip(text)));
@@ -186,6 +192,8 @@ const fn describe_text(rule: TextRule) -> &'static str {
         TextRule::Cidr6 => "an IPv6 block like fd00::/56",
         TextRule::Cidr => "a block like 10.0.0.0/16 or fd00::/56",
         TextRule::Ip => "an address like 10.0.0.1 or fd00::1",
+        TextRule::Time => "a time like 2026-07-01T09:30:00Z",
+        TextRule::Reason => "a word in CamelCase",
     }
 }
 

@@ -22,6 +22,12 @@ pub const VOLUME_REFERENCE: Type = Type::Object(&[
     Field::optional("type", Type::OneOf(&["virtio"]), "How it is connected.").default("\"virtio\""),
 ]);
 
+/// What the status holds beside its conditions.
+pub const STATUS: &[Field] = &[
+    Field::required("sizeGB", Type::Integer { min: 0, max: 1_000_000 }, "The size in GB; 0 until it is known."),
+    Field::optional("attachedTo", Type::Reference, "The instance that uses it."),
+];
+
 /// A block storage.
 pub type BlockStorage = Resource<BlockStorageSpec, BlockStorageStatus>;
 

@@ -18,6 +18,10 @@ pub static SCHEMA: Type = Type::Object(&[
     Field::optional("boot", Type::OneOf(&["UEFI", "BIOS"]), "How it boots.").default("\"UEFI\""),
 ]);
 
+/// What the status holds beside its conditions.
+pub const STATUS: &[Field] =
+    &[Field::optional("sizeMB", Type::Integer { min: 1, max: i64::MAX }, "The size in MB, once known.")];
+
 /// An image.
 pub type Image = Resource<ImageSpec, ImageStatus>;
 

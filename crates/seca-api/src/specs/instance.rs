@@ -6,7 +6,7 @@ use super::block_storage::{VOLUME_REFERENCE, VolumeReference};
 use crate::{
     reference::Reference,
     resource::{Resource, status},
-    schema::{Field, Type, text},
+    schema::{Field, TIME, Type, text},
     serial,
     timestamp::Timestamp,
 };
@@ -32,6 +32,12 @@ pub static SCHEMA: Type = Type::Object(&[
     Field::required("bootVolume", VOLUME_REFERENCE, "The block storage that it boots from."),
     Field::optional("dataVolumes", Type::List { items: &VOLUME_REFERENCE, min: 0, max: 64 }, "Further block storages."),
 ]);
+
+/// What the status holds beside its conditions.
+pub const STATUS: &[Field] = &[
+    Field::required("powerState", Type::OneOf(&["on", "off"]), "Whether it runs.").default("\"off\""),
+    Field::optional("powerStateSince", TIME, "Since when; absent if it never ran."),
+];
 
 /// An instance.
 pub type Instance = Resource<InstanceSpec, InstanceStatus>;

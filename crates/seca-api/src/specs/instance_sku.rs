@@ -2,7 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::resource::{NoStatus, Resource};
+use crate::{
+    resource::{NoStatus, Resource},
+    schema::{Field, Type},
+};
+
+/// What the specification holds.
+pub static SCHEMA: Type = Type::Object(&[
+    Field::required("vCPU", Type::Integer { min: 1, max: 60 }, "The processors that its system sees."),
+    Field::required("ram", Type::Integer { min: 1, max: 65_536 }, "Memory in GiB."),
+]);
 
 /// An instance SKU.
 pub type InstanceSku = Resource<InstanceSkuSpec, NoStatus>;

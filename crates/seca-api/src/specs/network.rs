@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     reference::Reference,
     resource::{Cidr, Resource, status},
-    schema::{Field, TextRule, Type},
+    schema::{Field, TextRule, Type, list},
     serial,
 };
 
@@ -21,6 +21,12 @@ pub static SCHEMA: Type = Type::Object(&[
     Field::optional("additionalCidrs", Type::List { items: &CIDR, min: 0, max: 32 }, "Further blocks."),
     Field::required("skuRef", Type::Reference, "The network SKU. It cannot be changed."),
 ]);
+
+/// What the status holds beside its conditions.
+pub const STATUS: &[Field] = &[
+    Field::required("cidr", CIDR, "The block of addresses in use."),
+    Field::optional("additionalCidrs", list(&CIDR, 32), "Further blocks in use."),
+];
 
 /// A network.
 pub type Network = Resource<NetworkSpec, NetworkStatus>;

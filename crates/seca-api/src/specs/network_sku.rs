@@ -2,7 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::resource::{NoStatus, Resource};
+use crate::{
+    resource::{NoStatus, Resource},
+    schema::{Field, Type},
+};
+
+/// What the specification holds.
+pub static SCHEMA: Type = Type::Object(&[
+    Field::required("bandwidth", Type::Integer { min: 1, max: 800_000 }, "Megabits per second."),
+    Field::required("packets", Type::Integer { min: 1, max: 200_000_000_000 }, "Packets per second."),
+]);
 
 /// A network SKU.
 pub type NetworkSku = Resource<NetworkSkuSpec, NoStatus>;

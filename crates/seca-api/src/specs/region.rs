@@ -4,8 +4,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     resource::{NoStatus, Resource},
+    schema::{Field, Type, text},
     serial,
 };
+
+const PROVIDER: Type = Type::Object(&[
+    Field::required("name", text(1, 64), "`seca.compute`."),
+    Field::required("version", text(1, 16), "`v1`."),
+    Field::required("url", text(1, 4_000), "The absolute URL, without the version."),
+]);
+
+/// What the specification holds.
+pub static SCHEMA: Type = Type::Object(&[
+    Field::required(
+        "availableZones",
+        Type::List { items: &text(1, 32), min: 1, max: 32 },
+        "The zones that instances and subnets may name.",
+    ),
+    Field::required("providers", Type::List { items: &PROVIDER, min: 1, max: 64 }, "Where each provider answers."),
+]);
 
 /// A region.
 pub type Region = Resource<RegionSpec, NoStatus>;

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     reference::Reference,
     resource::{Resource, Status, status},
-    schema::{Field, TextRule, Type},
-    serial,
+    schema::{Field, TextRule, Type, list},
+    serial, status,
 };
 
 const ROUTE: Type = Type::Object(&[
@@ -21,6 +21,13 @@ const ROUTE: Type = Type::Object(&[
 /// What the specification may hold.
 pub static SCHEMA: Type =
     Type::Object(&[Field::required("routes", Type::List { items: &ROUTE, min: 1, max: 1_000 }, "The routes.")]);
+
+/// What the status holds beside its conditions.
+pub const STATUS: &[Field] = &[Field::optional(
+    "routes",
+    list(&Type::Object(status::FIELDS), 1_000),
+    "The status of each route, in the order of the specification.",
+)];
 
 /// A route table.
 pub type RouteTable = Resource<RouteTableSpec, RouteTableStatus>;

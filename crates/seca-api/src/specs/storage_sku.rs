@@ -2,7 +2,25 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::resource::{NoStatus, Resource};
+use crate::{
+    resource::{NoStatus, Resource},
+    schema::{Field, Type},
+};
+
+/// What the specification holds.
+pub static SCHEMA: Type = Type::Object(&[
+    Field::required("iops", Type::Integer { min: 1, max: 45_000 }, "Reads and writes per second."),
+    Field::required(
+        "type",
+        Type::OneOf(&["local-ephemeral", "local-durable", "remote-durable"]),
+        "Where the blocks are and whether they outlive the instance.",
+    ),
+    Field::required(
+        "minVolumeSize",
+        Type::Integer { min: 1, max: i64::MAX },
+        "The smallest size in GB at which the figures hold.",
+    ),
+]);
 
 /// A storage SKU.
 pub type StorageSku = Resource<StorageSkuSpec, NoStatus>;

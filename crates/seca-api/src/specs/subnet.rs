@@ -19,6 +19,12 @@ pub static SCHEMA: Type = Type::Object(&[
     Field::optional("skuRef", Type::Reference, "The network SKU of interfaces that name none."),
 ]);
 
+/// What the status holds beside its conditions.
+pub const STATUS: &[Field] = &[
+    Field::optional("cidr", CIDR, "The block of addresses in use."),
+    Field::optional("routeTableRef", Type::Reference, "The route table in use."),
+];
+
 /// A subnet.
 pub type Subnet = Resource<SubnetSpec, SubnetStatus>;
 

@@ -5,12 +5,16 @@ use serde_json::{Map, Value};
 
 use crate::{
     resource::{Resource, status},
-    schema::Type,
+    schema::{Field, Type},
     serial,
 };
 
 /// What the specification may hold: anything.
 pub static SCHEMA: Type = Type::OpenObject;
+
+/// What the status holds beside its conditions.
+pub const STATUS: &[Field] =
+    &[Field::optional("resourceCount", Type::Integer { min: 0, max: i64::MAX }, "How many resources are in it.")];
 
 /// A workspace.
 pub type Workspace = Resource<WorkspaceSpec, WorkspaceStatus>;

@@ -216,13 +216,21 @@ async fn power_actions_are_judged_by_the_desired_power() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_written_yet_says_so() {
+async fn what_nobody_wrote_can_be_neither_written_nor_deleted() {
     let world = world().await;
-    for (kind, words) in
-        [(Kind::Nic, "a later release"), (Kind::Image, "a later release"), (Kind::InstanceSku, "catalogue")]
-    {
-        let refused = world.put(&key(kind, "x"), json!({})).await.unwrap_err();
+    for (kind, name, words) in [
+        (Kind::InstanceSku, "x", "belongs to the catalogue"),
+        (Kind::InstanceSku, "cx23", "belongs to the catalogue"),
+        (Kind::Image, "ubuntu-24.04", "belongs to the catalogue"),
+        (Kind::Role, "seca.admin", "is a system role"),
+    ] {
+        let refused = world.put(&key(kind, name), json!({})).await.unwrap_err();
         assert!(matches!(&refused, Refusal::Conflict(why) if why.contains(words)), "{refused:?}");
+        let refused = world.delete(&key(kind, name)).await.unwrap_err();
+        match name {
+            "x" => assert!(matches!(refused, Refusal::NotFound(_)), "{refused:?}"),
+            _ => assert!(matches!(&refused, Refusal::Conflict(why) if why.contains(words)), "{refused:?}"),
+        }
     }
 }
 

@@ -68,6 +68,35 @@ async fn selectors_apply_to_the_catalogue() {
     assert!(matches!(refused, Err(Refusal::Malformed(why)) if why.contains("label selector")));
 }
 
+/// What somebody wrote stands among what nobody wrote, on every page size.
+#[tokio::test]
+async fn rows_and_entries_are_one_list() {
+    let world = world().await;
+    let permission = json!({"provider": "seca.compute", "resources": ["*"], "verb": ["GET"]});
+    let role = |label: &str| json!({"labels": {"of": label}, "spec": {"permissions": [permission]}});
+    for name in ["a", "seca", "t", "z"] {
+        world.create(Kind::Role, name, role(name)).await;
+    }
+    let system = ["admin", "region-admin", "workspace-admin", "workspace-editor", "workspace-viewer"];
+    let system = system.map(|name| format!("seca.{name}"));
+    let all: Vec<String> =
+        ["a", "seca"].map(String::from).into_iter().chain(system).chain(["t", "z"].map(String::from)).collect();
+    let roles = request(key(Kind::Role, ""));
+    assert_eq!(walk(&world, roles.clone()).await, all);
+    for limit in 2..10 {
+        let (page, next) = names(&world, &ListRequest { limit: Some(limit), ..roles.clone() }).await;
+        assert_eq!(page, all[..page.len()]);
+        assert_eq!(next, (page.len() < all.len()).then(|| page[page.len() - 1].clone()), "{limit}");
+    }
+    assert_eq!(walk(&world, ListRequest { labels: Some("of in (a,z)".into()), ..roles.clone() }).await, ["a", "z"]);
+    world.delete(&key(Kind::Role, "t")).await.unwrap();
+    assert_eq!(walk(&world, ListRequest { deleted: Deleted::Only, ..roles }).await, ["t"]);
+
+    let spec = json!({"blockStorageRef": "workspaces/w/block-storages/disk", "cpuArchitecture": "amd64"});
+    world.create(Kind::Image, "mine", json!({"spec": spec})).await;
+    assert_eq!(walk(&world, request(key(Kind::Image, ""))).await, ["mine", "ubuntu-24.04"]);
+}
+
 #[tokio::test]
 async fn the_default_region_is_first_on_every_page_size() {
     let world = world().await;

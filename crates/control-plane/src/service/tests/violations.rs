@@ -107,12 +107,12 @@ async fn instances() {
         (set("bootVolume", boot("workspaces/v/block-storages/disk")), "/spec/bootVolume/deviceRef", "in workspace `v`"),
         (set("bootVolume", boot("block-storages/big")), "/spec/bootVolume/deviceRef", "the disk of SKU cx23 has 40 GB"),
         (set("userData", json!("x".repeat(32_769))), "/spec/userData", "at most 32768 bytes"),
-        (set("primaryNicRef", json!("nics/a")), "/spec/primaryNicRef", "not supported yet"),
-        (set("additionalNicRefs", json!(["nics/a", "nics/b"])), "/spec/additionalNicRefs", "not supported yet"),
-        (set("securityGroupRef", json!("security-groups/a")), "/spec/securityGroupRef", "not supported yet"),
-        (set("sshKeys", json!(["ssh-ed25519 AAAA"])), "/spec/sshKeys", "not supported yet"),
-        (set("dataVolumes", json!([boot("block-storages/big")])), "/spec/dataVolumes", "not supported yet"),
-        (set("antiAffinityGroup", json!("a")), "/spec/antiAffinityGroup", "not supported yet"),
+        (set("primaryNicRef", json!("nics/a")), "/spec/primaryNicRef", "no such NIC"),
+        (set("additionalNicRefs", json!(["nics/a"])), "/spec/additionalNicRefs/0", "no such NIC"),
+        (set("securityGroupRef", json!("security-groups/a")), "/spec/securityGroupRef", "no such security group"),
+        (set("sshKeys", json!([""])), "/spec/sshKeys/0", "1 to 4096"),
+        (set("dataVolumes", json!([boot("block-storages/none")])), "/spec/dataVolumes/0/deviceRef", "create it first"),
+        (set("antiAffinityGroup", json!("x".repeat(65))), "/spec/antiAffinityGroup", "at most 64"),
         (
             with(instance(), "/extensions", json!({"hetzner.cloud/start-after-create": "yes"})),
             "/extensions/hetzner.cloud~1start-after-create",
@@ -127,6 +127,140 @@ async fn instances() {
     let mut body = instance();
     body["spec"].as_object_mut().unwrap().extend(members(&unset));
     world.create(Kind::Instance, "unset", body).await;
+    let named = set("dataVolumes", json!([boot("block-storages/big")]));
+    world.create(Kind::Instance, "accepted", with(named, "/spec/sshKeys", json!(["ssh-ed25519 AAAA"]))).await;
+}
+
+#[tokio::test]
+async fn an_anti_affinity_group_has_at_most_ten_instances() {
+    let world = world().await;
+    let body = with(instance(), "/spec/antiAffinityGroup", json!("apart"));
+    for name in 0..10 {
+        world.create(Kind::Instance, &format!("i{name}"), body.clone()).await;
+    }
+    check(&world, Kind::Instance, body.clone(), &[("/spec/antiAffinityGroup", "has 10 instances already")]).await;
+    world.put(&key(Kind::Instance, "i0"), body.clone()).await.unwrap();
+    world.create(Kind::Instance, "elsewhere", with(instance(), "/spec/antiAffinityGroup", json!("other"))).await;
+    world.delete(&key(Kind::Instance, "i0")).await.unwrap();
+    world.create(Kind::Instance, "x", body).await;
+}
+
+#[tokio::test]
+async fn nics() {
+    let world = world().await;
+    world.create(Kind::Subnet, "s", subnet("10.0.0.0/24")).await;
+    let nic =
+        |addresses: Value, subnet: &str| json!({"spec": {"addresses": addresses, "subnetRef": {"resource": subnet}}});
+    let cases = [
+        (nic(json!([]), "subnets/s"), "/spec/addresses", "1 to 32"),
+        (nic(json!(["x"]), "subnets/s"), "/spec/addresses/0", "addresses[0] must be an address like 10.0.0.1"),
+        (nic(json!(["10.0.1.1"]), "subnets/s"), "/spec/addresses/0", "is not in 10.0.0.0/24"),
+        (nic(json!(["10.0.0.5", "10.0.0.255"]), "subnets/s"), "/spec/addresses/1", "the first or the last one"),
+        (nic(json!(["10.0.0.1"]), "subnets/s"), "/spec/addresses/0", "the network's own gateway"),
+        (nic(json!(["10.0.0.5"]), "networks/net/subnets/none"), "/spec/subnetRef", "no such subnet"),
+        (nic(json!(["10.0.0.5"]), "subnets/none"), "/spec/subnetRef", "has none or several subnets of that name"),
+        (
+            with(nic(json!(["0.0.0.0"]), "subnets/s"), "/spec/publicIpRefs", json!(["public-ips/none"])),
+            "/spec/publicIpRefs/0",
+            "no such public IP",
+        ),
+        (
+            with(nic(json!(["0.0.0.0"]), "subnets/s"), "/spec/securityGroupRefs", json!(["none"])),
+            "/spec/securityGroupRefs/0",
+            "no such security group",
+        ),
+    ];
+    for (body, pointer, words) in cases {
+        check(&world, Kind::Nic, body, &[(pointer, words)]).await;
+    }
+    world.create(Kind::Nic, "n", nic(json!(["0.0.0.0", "10.0.0.9"]), "subnets/s")).await;
+    // The same name in a second network makes the short spelling ambiguous.
+    world.create(Kind::Network, "second", network("10.0.0.0/16")).await;
+    let there = ResourceKey { network: "second".into(), ..key(Kind::Subnet, "s") };
+    world.put(&there, subnet("10.0.9.0/24")).await.unwrap();
+    let body = nic(json!(["0.0.0.0"]), "subnets/s");
+    check(&world, Kind::Nic, body, &[("/spec/subnetRef", "none or several")]).await;
+}
+
+#[tokio::test]
+async fn public_ips_and_security_groups() {
+    let world = world().await;
+    let ip = |version: &str, address: &str| json!({"spec": {"version": version, "address": address}});
+    check(&world, Kind::PublicIp, ip("IPv4", "fd00::1"), &[("/spec/address", "must be an IPv4 address")]).await;
+    check(&world, Kind::PublicIp, ip("IPv5", ""), &[("/spec/version", "one of `IPv4`, `IPv6`")]).await;
+    let rule = |more: Value| {
+        let mut spec = json!({"direction": "ingress"});
+        spec.as_object_mut().unwrap().extend(members(&more));
+        spec
+    };
+    let cases = [
+        (rule(json!({"ports": {}})), "/ports", "at least one of"),
+        (rule(json!({"ports": {"from": 2, "to": 1}})), "/ports/from", "must begin before they end"),
+        (rule(json!({"version": "IPv6", "sourceRef": ["10.0.0.0/8"]})), "/sourceRef/0", "version is IPv6"),
+        (rule(json!({"sourceRef": ["security-groups/none"]})), "/sourceRef/0", "no such security group"),
+    ];
+    for (spec, pointer, words) in cases {
+        let alone = format!("/spec{pointer}");
+        check(&world, Kind::SecurityGroupRule, json!({"spec": spec}), &[(&alone, words)]).await;
+        let inside = format!("/spec/rules/1{pointer}");
+        let group = json!({"spec": {"rules": [{"direction": "egress"}, spec]}});
+        check(&world, Kind::SecurityGroup, group, &[(&inside, words)]).await;
+    }
+    let group = json!({"spec": {"ruleRefs": ["security-group-rules/none"]}});
+    check(&world, Kind::SecurityGroup, group, &[("/spec/ruleRefs/0", "no such security group rule")]).await;
+    world
+        .create(
+            Kind::SecurityGroup,
+            "own",
+            json!({"spec": {"rules": [rule(json!({"sourceRef": ["security-groups/own"]}))]}}),
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn roles_and_role_assignments() {
+    let world = world().await;
+    let role = |provider: &str, verb: &str| json!({"spec": {"permissions": [{"provider": provider, "resources": ["*"], "verb": [verb]}]}});
+    let cases = [
+        (role("seca.dns/v1", "get"), "/spec/permissions/0/provider", "seca.compute/v1"),
+        (role("seca.compute/v1", "CONNECT"), "/spec/permissions/0/verb/0", "post allows all actions"),
+        (role("seca.compute/v1", ""), "/spec/permissions/0/verb/0", "1 to 7"),
+        (json!({"spec": {"permissions": []}}), "/spec/permissions", "1 to 256"),
+    ];
+    for (body, pointer, words) in cases {
+        check(&world, Kind::Role, body, &[(pointer, words)]).await;
+    }
+    let found = world.violations(Kind::Role, "seca.mine", role("seca.compute", "GET")).await;
+    assert!(found[0].rule.contains("only system roles do"), "{found:?}");
+    world.create(Kind::Role, "reader", role("seca.compute", "GET")).await;
+
+    let assign = |roles: Value, scope: Value| json!({"spec": {"subs": ["ann"], "scopes": [scope], "roles": roles}});
+    let cases = [
+        (assign(json!(["none"]), json!({})), "/spec/roles/0", "no such role"),
+        (assign(json!([]), json!({})), "/spec/roles", "1 to 32"),
+        (assign(json!(["reader"]), json!({"tenants": ["nobody"]})), "/spec/scopes/0/tenants/0", "no such tenant"),
+        (assign(json!(["reader"]), json!({"regions": ["nowhere"]})), "/spec/scopes/0/regions/0", "no such region"),
+    ];
+    for (body, pointer, words) in cases {
+        check(&world, Kind::RoleAssignment, body, &[(pointer, words)]).await;
+    }
+    let scope = json!({"tenants": ["*"], "workspaces": ["made-later"]});
+    world.create(Kind::RoleAssignment, "x", assign(json!(["reader", "seca.admin"]), scope)).await;
+}
+
+#[tokio::test]
+async fn images() {
+    let world = world().await;
+    let image = |source: &str| json!({"spec": {"blockStorageRef": source, "cpuArchitecture": "amd64"}});
+    let cases = [
+        (image("workspaces/w/block-storages/none"), "/spec/blockStorageRef", "no such block storage"),
+        (image("block-storages/disk"), "/spec/blockStorageRef", "without a workspace"),
+        (with(image("workspaces/w/block-storages/disk"), "/spec/boot", json!("PXE")), "/spec/boot", "`UEFI`, `BIOS`"),
+    ];
+    for (body, pointer, words) in cases {
+        check(&world, Kind::Image, body, &[(pointer, words)]).await;
+    }
+    world.create(Kind::Image, "x", image("workspaces/w/block-storages/disk")).await;
 }
 
 #[tokio::test]
@@ -275,14 +409,14 @@ async fn everything_that_is_wrong_is_told_at_once() {
     let body = json!({
         "labels": {"a": 1},
         "metadata": {"region": "nowhere"},
-        "spec": {"skuRef": "none", "zone": "z", "sshKeys": ["k"], "bootVolume": {"deviceRef": "none", "type": "scsi"}},
+        "spec": {"skuRef": "none", "zone": "z", "sshKeys": [""], "bootVolume": {"deviceRef": "none", "type": "scsi"}},
     });
     let expect = [
         ("/labels/a", "must be a text"),
         ("/metadata/region", "does not exist"),
         ("/spec/skuRef", "no such"),
         ("/spec/zone", "must be a zone"),
-        ("/spec/sshKeys", "not supported yet"),
+        ("/spec/sshKeys/0", "1 to 4096"),
         ("/spec/bootVolume/deviceRef", "create it first"),
         ("/spec/bootVolume/type", "virtio"),
     ];

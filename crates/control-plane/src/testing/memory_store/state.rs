@@ -1,6 +1,7 @@
 //! What the store holds, and what requests do to it.
 
 mod engine;
+mod read;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,9 +13,10 @@ use tokio::time::Instant;
 
 use crate::{
     catalog::CatalogEntry,
+    kinds,
     ports::{
-        Act, ActOutcome, BindOutcome, Binding, Credential, Delete, DeleteOutcome, DeleteRules, Deleted, Edge,
-        ListQuery, OwnedObject, Page, Put, PutOutcome, StepRecord, UnbindOutcome, WorkspaceBinding,
+        Act, ActOutcome, Before, BindOutcome, Binding, Credential, Delete, DeleteOutcome, DeleteRules, Edge,
+        OwnedObject, Put, PutOutcome, StepRecord, UnbindOutcome, WorkspaceBinding,
     },
     resource::{ProjectId, Resource, Uid},
     state,
@@ -122,58 +124,42 @@ impl State {
             .filter(move |(edge, _)| edge.target == *key)
     }
 
-    pub(super) fn list(&self, query: &ListQuery) -> Page {
-        let wanted = |row: &&Row| {
-            let Resource { key, .. } = &row.resource;
-            let deleting = row.resource.is_deleting();
-            (key.kind, &key.tenant, &key.region) == (query.kind, &query.tenant, &query.region)
-                && (&key.workspace, &key.network) == (&query.workspace, &query.network)
-                && match query.deleted {
-                    Deleted::Exclude => !deleting,
-                    Deleted::Include => true,
-                    Deleted::Only => deleting,
-                }
-                && key.name > query.after
-                && query.selector.as_ref().is_none_or(|s| s.matches(&row.label_pairs))
-        };
-        let mut items: Vec<Resource> = self.rows.values().filter(wanted).map(|row| row.resource.clone()).collect();
-        items.sort_by(|a, b| a.key.name.cmp(&b.key.name));
-        let more = items.len() > query.limit;
-        items.truncate(query.limit);
-        Page { items, more }
-    }
-
     pub(super) fn put(&mut self, put: Put) -> PutOutcome {
         let current = self.find(&put.key);
-        match (current, put.expected) {
+        match (current, &put.before) {
             (None, None) => {}
-            (Some(row), None) if !row.is_deleting() => return PutOutcome::Stale,
-            (None, Some(_)) => return PutOutcome::Stale,
-            (Some(row), Some(expected)) if row.uid != expected.uid => return PutOutcome::Stale,
-            (Some(row), _) if row.is_deleting() => return PutOutcome::Deleting,
-            (Some(row), expected) => {
-                if expected.is_some_and(|e| e.resource_version != row.resource_version) {
-                    return PutOutcome::Stale;
-                }
+            (Some(row), _) if row.is_deleting() && put.before.as_ref().is_none_or(|b| b.row.uid == row.uid) => {
+                return PutOutcome::Deleting;
+            }
+            (Some(row), Some(before)) if version(row) == version(&before.row) => {}
+            _ => return PutOutcome::Stale,
+        }
+        // What is in use cannot have gone: only a reference that is new needs a look at its target.
+        if put.before.as_ref().is_none_or(|before| before.edges != put.edges) {
+            let parents = outer_first(&put.key);
+            let strict = put.edges.iter().filter(|edge| edge.strict).map(|edge| &edge.target);
+            if let Some(missing) = parents.iter().chain(strict).find(|key| !self.is_live(key)) {
+                return PutOutcome::Missing(missing.clone());
             }
         }
-        let before = current.cloned();
-        let parents = outer_first(&put.key);
-        let strict = put.edges.iter().filter(|edge| edge.strict).map(|edge| &edge.target);
-        if let Some(missing) = parents.iter().chain(strict).find(|key| !self.is_live(key)) {
-            return PutOutcome::Missing(missing.clone());
-        }
-        match before {
-            None => PutOutcome::Created(self.create(put, parents.first().cloned())),
+        match put.before.clone() {
+            None => PutOutcome::Created(self.create(put)),
             Some(before) => self.update(before, put),
         }
     }
 
-    fn create(&mut self, put: Put, workspace: Option<ResourceKey>) -> Resource {
-        let home = workspace.or_else(|| put.home.clone());
-        let project = home.and_then(|key| self.find(&key)).map_or_else(ProjectId::local, |row| row.project.clone());
+    /// The project of a row without a parent: that of its home's workspace, in which the home lives.
+    fn home(&self, put: &Put) -> Option<ProjectId> {
+        let home = self.find(put.home.as_ref()?)?;
+        let owner = home.key.workspace_key().and_then(|workspace| self.find(&workspace)).unwrap_or(home);
+        Some(owner.project.clone())
+    }
+
+    fn create(&mut self, put: Put) -> Resource {
+        let parent = outer_first(&put.key).first().and_then(|parent| self.find(parent));
+        let project = parent.map(|row| row.project.clone()).or_else(|| self.home(&put));
         let (label_pairs, edges) = (put.label_pairs.clone(), put.edges.clone());
-        let resource = state::create(put, project);
+        let resource = state::create(put, project.unwrap_or_else(ProjectId::local));
         self.keys.insert(resource.key.clone(), resource.uid);
         self.rows.insert(resource.uid, Row { resource: resource.clone(), label_pairs, edges });
         let work = Work { project: resource.project.clone(), next: Some(self.now()), attempts: 0, wakes: 1 };
@@ -183,20 +169,29 @@ impl State {
         resource
     }
 
-    fn update(&mut self, before: Resource, put: Put) -> PutOutcome {
-        let uid = before.uid;
-        let mut after = before.clone();
+    fn update(&mut self, before: Before, put: Put) -> PutOutcome {
+        let uid = before.row.uid;
+        let Some(row) = self.rows.get(&uid) else { return PutOutcome::Stale };
+        // The judged row may lack what the engine notes for itself.
+        let mut after = row.resource.clone();
+        if after.project.is_local()
+            && let Some(project) = self.home(&put)
+        {
+            after.project = project;
+        }
         let (label_pairs, edges) = (put.label_pairs.clone(), put.edges.clone());
         state::update(&mut after, put);
-        let former: Vec<ResourceKey> =
-            self.rows.get(&uid).map(|row| row.edges.iter().map(|e| e.target.clone()).collect()).unwrap_or_default();
-        if edges.iter().map(|edge| &edge.target).ne(former.iter()) {
-            let targets: BTreeSet<Uid> = former.iter().filter_map(|key| self.keys.get(key).copied()).collect();
+        if before.edges != edges {
+            let former = before.edges.iter().filter_map(|edge| self.keys.get(&edge.target).copied());
+            let targets: BTreeSet<Uid> = former.filter(|target| *target != uid).collect();
             self.wake(targets);
+        }
+        if let Some(work) = self.work.get_mut(&uid) {
+            work.project = after.project.clone();
         }
         self.rows.insert(uid, Row { resource: after.clone(), label_pairs, edges });
         self.accept(uid);
-        PutOutcome::Updated { before, after }
+        PutOutcome::Updated { before: before.row, after }
     }
 
     pub(super) fn delete(&mut self, delete: &Delete) -> DeleteOutcome {
@@ -280,7 +275,7 @@ impl State {
         if workspace.is_deleting() && moves || workspace.uid != credential.workspace_uid {
             return BindOutcome::NotFound;
         }
-        let members = self.members(&credential.workspace);
+        let members = self.members(&credential.workspace, &workspace.project);
         if moves && self.count_touched(&members) > 0 {
             return BindOutcome::OtherProject(workspace.project.clone());
         }
@@ -300,10 +295,18 @@ impl State {
         BindOutcome::Done
     }
 
-    /// A workspace and all that is in it.
-    fn members(&self, workspace: &ResourceKey) -> BTreeSet<Uid> {
+    /// A workspace, all that is in it, and what has its home there and its project.
+    fn members(&self, workspace: &ResourceKey, project: &ProjectId) -> BTreeSet<Uid> {
         let own = self.keys.get(workspace).copied();
-        self.children(workspace).map(|child| child.uid).chain(own).collect()
+        let at_home = |row: &&Row| {
+            let field = kinds::rules(row.resource.key.kind).and_then(|rules| rules.home);
+            let mut homes = row.edges.iter().filter(|edge| field == Some(&edge.field));
+            !project.is_local()
+                && row.resource.project == *project
+                && homes.any(|edge| edge.target.workspace_key().as_ref() == Some(workspace))
+        };
+        let guests = self.rows.values().filter(at_home).map(|row| row.resource.uid);
+        self.children(workspace).map(|child| child.uid).chain(own).chain(guests).collect()
     }
 
     /// How many of them ever had a step.
@@ -316,7 +319,8 @@ impl State {
         if self.credential(uid).is_none() {
             return UnbindOutcome::NotFound;
         }
-        let members = self.members(workspace);
+        let project = self.resource(uid).map_or_else(ProjectId::local, |row| row.project.clone());
+        let members = self.members(workspace, &project);
         let touched = self.count_touched(&members);
         if touched > 0 && !force {
             return UnbindOutcome::InUse(i64::try_from(touched).unwrap_or(i64::MAX));
@@ -367,6 +371,11 @@ impl State {
         }
         all
     }
+}
+
+/// What a PUT compares to know that nobody else wrote.
+fn version(row: &Resource) -> (Uid, i64, i64) {
+    (row.uid, row.resource_version, row.revision)
 }
 
 /// The parents of a key, the workspace before the network.

@@ -7,10 +7,11 @@ use std::{
 
 use seca_api::{Kind, Scope};
 
-use super::{Recorded, State, outer_first};
+use super::{Recorded, Row, State, outer_first};
 use crate::{
+    kinds,
     ports::{Bundle, Commit, CommitOutcome, Lease, OwnedObject, Related, Step, StepRecord, StepState},
-    resource::{ProjectId, Uid},
+    resource::{ProjectId, Resource, Uid},
     state,
 };
 
@@ -133,11 +134,23 @@ impl State {
             targets: row.edges.iter().map(target).collect(),
             referrers: referrers.collect(),
             children,
+            peers: self.peers(row),
             child_count: i64::try_from(self.children(key).count()).unwrap_or(i64::MAX),
             open_steps: open.map(|s| StepRecord { age: now.saturating_sub(s.at), ..s.step.clone() }).collect(),
             attempts: work.attempts,
             wake: work.wakes,
         })
+    }
+
+    /// Other live resources of its kind that name the same target in the field of its peers.
+    fn peers(&self, row: &Row) -> Vec<Resource> {
+        let kind = row.resource.key.kind;
+        let field = kinds::rules(kind).and_then(|rules| rules.peers);
+        let Some(edge) = row.edges.iter().find(|edge| field == Some(&edge.field)) else { return Vec::new() };
+        let named = self.referrers(&edge.target).filter(|(other, peer)| {
+            other.field == edge.field && peer.key.kind == kind && peer.uid != row.resource.uid && !peer.is_deleting()
+        });
+        named.map(|(_, peer)| peer.clone()).collect()
     }
 
     pub(in super::super) fn record_step(

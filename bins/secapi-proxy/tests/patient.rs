@@ -1,0 +1,247 @@
+//! GETs that wait: what pollers with shrinking intervals gain by them, and what they cost nobody else.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, missing_docs)]
+
+mod common;
+
+use std::{sync::Arc, time::Duration};
+
+use api_server::{ApiConfig, Limits, Off};
+use common::{
+    PATIENCE, http, http_builder, life,
+    proxy::{BEARER, REGION, Setup, TENANT},
+    sim::Sim,
+    until,
+};
+use control_plane::{
+    Catalog, CatalogCache, Watchers, kinds,
+    ports::{Clock, Ids, Rng, Store},
+    service::{AllowAll, ControlPlane, Parts, Tenant, Tenants},
+    testing::environment::{SeededRng, TokioClock},
+    watch::Patience,
+};
+use persistence::testing::postgres_url;
+use reqwest::{RequestBuilder, Response, StatusCode};
+use seca_client::Wait;
+use serde_json::Value;
+use tokio::{
+    net::TcpListener,
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+// --- what pollers gain ---------------------------------------------------------------------------------------------
+
+/// How much faster than life the slow provider and its impatient client are.
+const FASTER: u32 = 10;
+/// What a lifelike server takes on the simulator at speed 1, and what it is to take here.
+const LIFELIKE: f64 = 25.0;
+const SLOW: f64 = 90.0;
+
+/// Waits for a state as go-sdk does, with the defaults of the Terraform provider: a pause of 30 s, a read, then
+/// intervals from 10 s on, each half as long as the one before; ten reads in all, and whatever is not a 200 ends it.
+async fn poll_like_go_sdk(url: &str, wanted: &str) -> Result<usize, String> {
+    let client = http();
+    sleep(Duration::from_secs(30) / FASTER).await;
+    let mut interval = Duration::from_secs(10) / FASTER;
+    let mut state = String::new();
+    for reads in 1..=10 {
+        let answer = client.get(url).bearer_auth(BEARER).send().await.unwrap();
+        if answer.status() != StatusCode::OK {
+            return Err(format!("read {reads}: {}", answer.status()));
+        }
+        state = state_of(answer).await;
+        if state == wanted {
+            return Ok(reads);
+        }
+        sleep(interval).await;
+        interval /= 2;
+    }
+    Err(state)
+}
+
+async fn state_of(answer: Response) -> String {
+    let document: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    document["status"]["state"].as_str().unwrap().to_owned()
+}
+
+/// Makes a server on a provider that takes 90 s for it, and waits for it like go-sdk.
+async fn server_on_a_slow_provider(patient_get: &str) -> Result<usize, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let sim = Sim::start(folder.path(), SLOW / LIFELIKE / f64::from(FASTER)).await;
+    let mut proxy = Setup::new(folder.path(), &sim.endpoint()).with("SECA_PATIENT_GET", patient_get).serve().await;
+    let seca = proxy.client().await;
+    life::workspace(&seca, &proxy.admin(), &sim.token).await.unwrap();
+    let (disks, instances) = (seca.block_storages(life::WORKSPACE), seca.instances(life::WORKSPACE));
+    disks.put(life::DISK, life::disk()).await.unwrap();
+    disks.wait_active(life::DISK, Wait::up_to(PATIENCE)).await.unwrap();
+    let made = Instant::now();
+    instances.put(life::INSTANCE, life::instance(life::DISK)).await.unwrap();
+    let path = format!("providers/seca.compute/v1/tenants/{TENANT}/workspaces/{}/instances", life::WORKSPACE);
+    let polled = poll_like_go_sdk(&format!("{}/{path}/{}", proxy.public, life::INSTANCE), "active").await;
+    let polling = made.elapsed();
+    instances.wait_active(life::INSTANCE, Wait::up_to(PATIENCE)).await.unwrap();
+    println!("SECA_PATIENT_GET={patient_get}: {polled:?} after {polling:?}, active after {:?}", made.elapsed());
+    assert_eq!(proxy.stop().await, Some(0));
+    polled
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poller_with_shrinking_intervals_outlasts_a_slow_server_only_when_its_reads_are_held() {
+    let eight_seconds = format!("{}ms", 8_000 / FASTER);
+    let (without, with) = tokio::join!(server_on_a_slow_provider("0s"), server_on_a_slow_provider(&eight_seconds));
+    assert_eq!(without, Err("creating".to_owned()), "it was to give up");
+    assert!(with.is_ok(), "{with:?}");
+}
+
+// --- what they cost nobody -----------------------------------------------------------------------------------------
+
+/// The public listener over a database, without an engine: what is pending stays so.
+struct World {
+    public: String,
+    watchers: Arc<Watchers>,
+    drain: CancellationToken,
+    listener: JoinHandle<usize>,
+}
+
+impl World {
+    async fn new(store: Arc<dyn Store>) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(TokioClock::default());
+        let rng: Arc<dyn Rng> = Arc::new(SeededRng::new(1));
+        let ids = Ids::new(clock.clone(), rng);
+        let watchers = Arc::new(Watchers::new(Patience::default()));
+        let control_plane = ControlPlane::new(Parts {
+            store,
+            catalog: CatalogCache::new(Catalog::new(1, hetzner_adapter::catalog::fallback(), REGION)),
+            authorizer: Arc::new(AllowAll),
+            tenants: Tenants::from([(TENANT.to_owned(), Tenant::default())]),
+            clock,
+            ids: ids.clone(),
+            wake: Arc::default(),
+        })
+        .watched_by(watchers.clone());
+        let config = ApiConfig {
+            default_region: REGION.to_owned(),
+            public_base_url: None,
+            signing_key: [7; 32],
+            served: kinds::served().to_vec(),
+            ids,
+            limits: Limits::default(),
+        };
+        let drain = CancellationToken::new();
+        let router = api_server::public_router(control_plane, Arc::new(Off), config, drain.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let public = format!("http://{}", listener.local_addr().unwrap());
+        // Draining may take as long as it likes: that it does not is what is tested.
+        let options = api_server::Options { drain_timeout: Duration::from_secs(600), ..Default::default() };
+        let listener = tokio::spawn(api_server::serve(listener, router, options, drain.clone()));
+        let world = Self { public, watchers, drain, listener };
+        let created = world.put(&http(), "w").send().await.unwrap();
+        assert_eq!(created.status(), StatusCode::CREATED);
+        world
+    }
+
+    async fn on_sqlite(folder: &tempfile::TempDir) -> Self {
+        let url = format!("sqlite:{}", folder.path().join("patient.db").display());
+        Self::new(Arc::new(persistence::connect(&url, &persistence::Options::default()).await.unwrap())).await
+    }
+
+    fn workspaces(&self) -> String {
+        format!("{}/providers/seca.workspace/v1/tenants/{TENANT}/workspaces", self.public)
+    }
+
+    fn put(&self, client: &reqwest::Client, name: &str) -> RequestBuilder {
+        let request = client.put(format!("{}/{name}", self.workspaces()));
+        request.header("content-type", "application/json").body("{}")
+    }
+
+    /// A GET of the workspace that is held for as long as may be.
+    fn patient(&self, client: &reqwest::Client) -> JoinHandle<reqwest::Result<Response>> {
+        let request = client.get(format!("{}/w", self.workspaces())).header("prefer", "wait=30");
+        tokio::spawn(request.send())
+    }
+
+    async fn holds(&self, count: usize) {
+        let what = format!("{count} held reads");
+        until(&what, PATIENCE, async || (self.watchers.held() == count).then_some(())).await;
+    }
+}
+
+/// Less than a read is held, and enough for a busy machine.
+const PROMPTLY: Duration = Duration::from_secs(15);
+
+async fn promptly<T>(what: &str, work: impl Future<Output = T>) -> T {
+    timeout(PROMPTLY, work).await.unwrap_or_else(|_| panic!("{what}: not within {PROMPTLY:?}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_drains_answers_what_it_holds_and_is_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::on_sqlite(&folder).await;
+    let asking: Vec<_> = (0..3).map(|_| world.patient(&http())).collect();
+    world.holds(3).await;
+    world.drain.cancel();
+    for answer in asking {
+        let answer = promptly("the answer", answer).await.unwrap().unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(state_of(answer).await, "pending");
+    }
+    assert_eq!(promptly("the listener's end", world.listener).await.unwrap(), 0, "no connection is cut");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_hangs_up_is_held_no_longer() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::on_sqlite(&folder).await;
+    // A connection of its own, and a stream of one that goes on.
+    for client in [http(), http_builder().http2_prior_knowledge().build().unwrap()] {
+        let asking = world.patient(&client);
+        world.holds(1).await;
+        asking.abort();
+        promptly("the end of the hold", world.holds(0)).await;
+    }
+    world.drain.cancel();
+    assert_eq!(promptly("the listener's end", world.listener).await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn held_reads_keep_no_connection_of_the_database() {
+    const CONNECTIONS: u32 = 2;
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = format!("sqlite:{}", folder.path().join("patient.db").display());
+    let postgres = postgres_url().await.unwrap_or_else(|error| panic!("{error}"));
+    for url in [sqlite, postgres] {
+        let options = persistence::Options {
+            read_connections: CONNECTIONS,
+            write_connections: CONNECTIONS,
+            engine_connections: CONNECTIONS,
+            acquire_timeout: Duration::from_secs(600),
+        };
+        let world = World::new(Arc::new(persistence::connect(&url, &options).await.unwrap())).await;
+        let client = http();
+        let asking: Vec<_> = (0..8 * CONNECTIONS).map(|_| world.patient(&client)).collect();
+        world.holds(asking.len()).await;
+
+        let others = async || {
+            let created = world.put(&client, "other").send().await.unwrap();
+            assert_eq!(created.status(), StatusCode::CREATED, "{url}");
+            let paths =
+                [world.workspaces(), format!("{}/other", world.workspaces()), format!("{}/readyz", world.public)];
+            for path in paths {
+                assert_eq!(client.get(&path).send().await.unwrap().status(), StatusCode::OK, "{path} on {url}");
+            }
+        };
+        promptly("other requests", others()).await;
+        assert_eq!(world.watchers.held(), asking.len(), "all that while they were held");
+
+        // Whoever deletes it releases them all.
+        let deleted = client.delete(format!("{}/w", world.workspaces())).send().await.unwrap();
+        assert_eq!(deleted.status(), StatusCode::ACCEPTED);
+        for answer in asking {
+            let answer = promptly("the answer", answer).await.unwrap().unwrap();
+            assert_eq!(state_of(answer).await, "deleting", "{url}");
+        }
+        world.drain.cancel();
+        promptly("the listener's end", world.listener).await.unwrap();
+    }
+}

@@ -1,0 +1,163 @@
+//! The OpenAPI documents under `/openapi`, and a page to browse them under `/docs`. Neither needs a credential.
+//!
+//! The page is Swagger UI, from a crate that carries its files (Apache-2.0, 1.2 MB compressed): neither build nor
+//! browser fetches anything, and it works under [`POLICY`], which costs its logo the colours. A page of our own
+//! would be a renderer to keep up, and could not send requests.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use ring::digest::{SHA256, digest};
+use seca_api::{ProblemKind, openapi};
+use serde_json::json;
+use utoipa_swagger_ui::{Config, Url};
+
+use crate::{
+    answer::{Failure, empty},
+    headers,
+};
+
+/// What the browser may load for the page: files of this server, and images that its style sheet contains. No other
+/// host, no inline code or style, no `eval`.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The documents that the code makes, which do not change while it runs.
+#[derive(Default)]
+pub(crate) struct Documents {
+    made: OnceLock<Result<Vec<Document>, String>>,
+}
+
+struct Document {
+    name: String,
+    /// As it is committed under `openapi/`.
+    text: Bytes,
+}
+
+/// What a path asks for.
+enum Wanted<'a> {
+    Index,
+    Document(&'a str),
+    Docs,
+    File(&'a str),
+}
+
+impl<'a> Wanted<'a> {
+    fn at(path: &'a str) -> Option<Self> {
+        match path {
+            "/openapi" | "/openapi/" => Some(Self::Index),
+            "/docs" => Some(Self::Docs),
+            _ => match path.strip_prefix("/openapi/") {
+                Some(file) => Some(Self::Document(file)),
+                None => path.strip_prefix("/docs/").map(Self::File),
+            },
+        }
+    }
+}
+
+impl Documents {
+    /// The answer, if the path is one of ours.
+    pub(crate) fn answer(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Option<Result<Response<Body>, Failure>> {
+        let wanted = Wanted::at(path)?;
+        Some(self.read(&wanted, headers).and_then(|response| match *method {
+            Method::GET | Method::HEAD => Ok(response),
+            _ => Err(Failure::method(&[Method::GET, Method::HEAD], method)),
+        }))
+    }
+
+    fn read(&self, wanted: &Wanted<'_>, headers: &HeaderMap) -> Result<Response<Body>, Failure> {
+        let documents = self.documents()?;
+        match wanted {
+            Wanted::Index => Ok(shown(JSON, index(documents).into(), headers)),
+            Wanted::Document(file) => {
+                let known = |document: &&Document| file.strip_suffix(".json") == Some(&document.name);
+                let document = documents.iter().find(known).ok_or_else(|| {
+                    Failure::new(ProblemKind::NotFound, format!("there is no document `{file}`; /openapi lists them"))
+                })?;
+                Ok(shown(JSON, document.text.clone(), headers))
+            }
+            Wanted::Docs => Ok(redirect()),
+            Wanted::File(file) => page_file(file, documents, headers),
+        }
+    }
+
+    fn documents(&self) -> Result<&[Document], Failure> {
+        match self.made.get_or_init(generate) {
+            Ok(documents) => Ok(documents),
+            Err(cause) => Err(Failure::internal(cause)),
+        }
+    }
+}
+
+fn generate() -> Result<Vec<Document>, String> {
+    let made = openapi::documents().into_iter().map(|(name, document)| {
+        let text = document.to_pretty_json().map_err(|error| format!("{name}: {error}"))? + "\n";
+        Ok(Document { name, text: text.into() })
+    });
+    made.collect()
+}
+
+fn index(documents: &[Document]) -> String {
+    let item =
+        |document: &Document| json!({ "name": document.name, "url": format!("/openapi/{}.json", document.name) });
+    json!({ "items": documents.iter().map(item).collect::<Vec<_>>() }).to_string()
+}
+
+/// To the folder of the page, in which its files have their names.
+fn redirect() -> Response<Body> {
+    let mut response = empty(StatusCode::PERMANENT_REDIRECT);
+    response.headers_mut().insert(header::LOCATION, HeaderValue::from_static("docs/"));
+    response
+}
+
+/// A file of the page; the one without a name is the page itself.
+fn page_file(name: &str, documents: &[Document], headers: &HeaderMap) -> Result<Response<Body>, Failure> {
+    let urls: Vec<_> = documents.iter().map(|document| format!("../openapi/{}.json", document.name)).collect();
+    let config = Config::new(documents.iter().zip(&urls).map(|(document, url)| Url::new(&document.name, url)))
+        .show_common_extensions(true)
+        .show_extensions(true)
+        // The default is a host that reads the documents and draws a badge.
+        .validator_url("none");
+    let file = utoipa_swagger_ui::serve(name, Arc::new(config))
+        .map_err(Failure::internal)?
+        .ok_or_else(|| Failure::new(ProblemKind::NotFound, format!("the page has no file `{name}`; it is /docs/")))?;
+    let content_type = HeaderValue::from_str(&file.content_type).map_err(Failure::internal)?;
+    let mut response = shown(content_type, file.bytes.into_owned().into(), headers);
+    if file.gzpipped {
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, POLICY);
+    Ok(response)
+}
+
+/// Readers ask each time whether what they have is current, because a release may change it.
+fn shown(content_type: HeaderValue, bytes: Bytes, headers: &HeaderMap) -> Response<Body> {
+    let tag = URL_SAFE_NO_PAD.encode(digest(&SHA256, &bytes));
+    let mut response = match headers::has_already(headers, &tag) {
+        true => empty(StatusCode::NOT_MODIFIED),
+        false => Response::new(Body::from(bytes)),
+    };
+    let about = [
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (header::CONTENT_TYPE, content_type),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ];
+    response.headers_mut().extend(about);
+    if let Ok(value) = HeaderValue::from_str(&format!("\"{tag}\"")) {
+        response.headers_mut().insert(header::ETAG, value);
+    }
+    response
+}

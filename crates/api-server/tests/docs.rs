@@ -1,0 +1,194 @@
+//! The OpenAPI documents and the page that shows them, through the real router, without a credential.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod common;
+
+use std::{io::Read as _, sync::Arc};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderMap, Request},
+};
+use common::{Answer, Stub, ask, request, router, with};
+use flate2::read::GzDecoder;
+use http_body_util::BodyExt as _;
+use seca_api::openapi;
+use serde_json::json;
+use tower::ServiceExt as _;
+
+fn anonymous(method: &str, path: &str) -> Request<Body> {
+    let mut request = request(method, path, None);
+    request.headers_mut().remove("authorization");
+    request
+}
+
+/// A file with the text that a browser makes of it.
+async fn file(router: &Router, path: &str) -> Answer {
+    let (parts, body) = router.clone().oneshot(anonymous("GET", path)).await.unwrap().into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    let mut plain = bytes.to_vec();
+    if header(&parts.headers, "content-encoding") == "gzip" {
+        plain.clear();
+        GzDecoder::new(&bytes[..]).read_to_end(&mut plain).unwrap();
+    }
+    // Icons are no text, and nothing is asked of them but that they are there.
+    let text = String::from_utf8_lossy(&plain).into_owned();
+    Answer { status: parts.status, headers: parts.headers, text }
+}
+
+/// What stands between a mark and the next closing one.
+fn between<'a>(text: &'a str, open: &str, close: char) -> Vec<&'a str> {
+    text.split(open).skip(1).filter_map(|rest| rest.split_once(close)).map(|(inner, _)| inner).collect()
+}
+
+fn links(html: &str) -> Vec<&str> {
+    [between(html, "src=\"", '"'), between(html, "href=\"", '"')].concat()
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).map_or("", |value| value.to_str().unwrap())
+}
+
+#[tokio::test]
+async fn each_document_is_the_generated_one_and_the_index_lists_all() {
+    let router = router(Arc::default());
+    let mut items = Vec::new();
+    for (name, document) in openapi::documents() {
+        let path = format!("/openapi/{name}.json");
+        let answer = ask(&router, anonymous("GET", &path)).await;
+        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/json"), "{path}");
+        assert_eq!(answer.json(), serde_json::to_value(&document).unwrap(), "{path}");
+        assert_eq!(answer.text, document.to_pretty_json().unwrap() + "\n", "{path} is the committed text");
+        items.push(json!({ "name": name, "url": path }));
+    }
+    assert_eq!(items.len(), 7);
+    for path in ["/openapi", "/openapi/"] {
+        let index = ask(&router, anonymous("GET", path)).await;
+        assert_eq!((index.status.as_u16(), index.json()), (200, json!({ "items": items })));
+    }
+}
+
+#[tokio::test]
+async fn servers_of_the_documents_are_paths_of_this_host() {
+    let router = router(Arc::default());
+    for (name, _) in openapi::documents() {
+        let document = ask(&router, anonymous("GET", &format!("/openapi/{name}.json"))).await.json();
+        let servers: Vec<_> = document["servers"].as_array().unwrap().iter().map(|s| s["url"].as_str()).collect();
+        let provider = name.strip_suffix(".v1").filter(|name| name.starts_with("seca."));
+        let expected = provider.map_or("/".to_owned(), |provider| format!("/providers/{provider}"));
+        assert_eq!(servers, [Some(expected.as_str())], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_page_needs_files_of_this_host_only_and_each_of_them_answers() {
+    let router = router(Arc::default());
+    let page = file(&router, "/docs/").await;
+    assert_eq!((page.status.as_u16(), page.header("content-type")), (200, "text/html"));
+    let mut checked = 0;
+    for link in links(&page.text) {
+        assert!(!link.contains("//") && !link.starts_with('/'), "{link} leaves the folder");
+        let part = file(&router, &format!("/docs/{}", link.trim_start_matches("./"))).await;
+        assert_eq!(part.status, 200, "{link}");
+        assert!(!part.text.is_empty() && !part.header("content-type").starts_with("text/html"), "{link}");
+        assert_eq!(part.header("x-content-type-options"), "nosniff", "{link}");
+        if link.ends_with(".css") {
+            let outside = between(&part.text, "url(", ')').into_iter().find(|url| !url.contains("data:"));
+            assert_eq!((outside, part.text.contains("@import")), (None, false), "{link}");
+        }
+        checked += 1;
+    }
+    assert!(checked >= 5, "style sheets and scripts: {}", page.text);
+    assert!(!page.text.contains("<style") && !page.text.contains("<script>"), "the policy forbids inline code");
+}
+
+#[tokio::test]
+async fn the_page_is_set_up_with_every_document_and_without_a_validator() {
+    let router = router(Arc::default());
+    let set_up = file(&router, "/docs/swagger-initializer.js").await.text;
+    for (name, _) in openapi::documents() {
+        assert!(set_up.contains(&format!("\"../openapi/{name}.json\"")), "{name}: {set_up}");
+    }
+    assert!(set_up.contains("\"validatorUrl\": \"none\"") && !set_up.contains("://"), "{set_up}");
+}
+
+#[tokio::test]
+async fn the_browser_is_forbidden_every_other_host_and_inline_code() {
+    let router = router(Arc::default());
+    for path in ["/docs/", "/docs/index.html", "/docs/swagger-ui-bundle.js", "/docs/oauth2-redirect.html"] {
+        let answer = file(&router, path).await;
+        let policy = header(&answer.headers, "content-security-policy");
+        assert!(policy.starts_with("default-src 'none'; "), "{path}: {policy}");
+        for directive in policy.split("; ") {
+            let (name, sources) = directive.split_once(' ').expect(directive);
+            let allowed = |source| matches!(source, "'none'" | "'self'") || (name, source) == ("img-src", "data:");
+            assert!(sources.split(' ').all(allowed), "{path}: {directive}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_page_without_a_slash_leads_to_its_folder() {
+    let answer = ask(&router(Arc::default()), anonymous("GET", "/docs")).await;
+    assert_eq!((answer.status.as_u16(), answer.header("location"), answer.text.as_str()), (308, "docs/", ""));
+}
+
+#[tokio::test]
+async fn what_does_not_exist_below_is_404_and_the_service_is_not_asked() {
+    let stub = Arc::new(Stub::default());
+    let router = router(Arc::clone(&stub));
+    let paths = [
+        "/openapi/nothing",
+        "/openapi/seca.compute.v1",
+        "/openapi/seca.compute.v2.json",
+        "/openapi/.json",
+        "/openapi/../openapi",
+        "/openapi/seca.compute.v1.json/",
+        "/docs/nothing.js",
+        "/docs/../Cargo.toml",
+        "/openapis",
+        "/docs.json",
+    ];
+    for path in paths {
+        for method in ["GET", "POST"] {
+            ask(&router, anonymous(method, path)).await.problem(404, path);
+        }
+    }
+    assert_eq!(stub.asked(), []);
+}
+
+#[tokio::test]
+async fn other_methods_are_405() {
+    let router = router(Arc::default());
+    for path in ["/openapi", "/openapi/seca.compute.v1.json", "/docs", "/docs/", "/docs/swagger-ui.css"] {
+        for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
+            let answer = ask(&router, anonymous(method, path)).await;
+            answer.problem(405, path);
+            assert_eq!(answer.header("allow"), "GET, HEAD", "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_head_says_what_a_get_would_and_a_reader_of_the_same_gets_304() {
+    let router = router(Arc::default());
+    for path in ["/openapi", "/openapi/seca.network.v1.json", "/docs/", "/docs/swagger-ui-bundle.js"] {
+        let got = file(&router, path).await;
+        let tag = got.header("etag").to_owned();
+        assert!(tag.len() > 20 && tag.starts_with('"') && tag.ends_with('"'), "{path}: {tag}");
+        assert_eq!(got.header("cache-control"), "no-cache", "{path}");
+
+        let head = ask(&router, anonymous("HEAD", path)).await;
+        assert_eq!((head.status.as_u16(), head.text.as_str(), head.header("etag")), (200, "", tag.as_str()), "{path}");
+        for name in ["content-type", "content-encoding", "content-security-policy"] {
+            assert_eq!(head.header(name), got.header(name), "{path}: {name}");
+        }
+        assert!(head.header("content-length").parse::<usize>().unwrap() > 0, "{path}");
+
+        let known = ask(&router, with(anonymous("GET", path), "if-none-match", &tag)).await;
+        assert_eq!((known.status.as_u16(), known.text.as_str(), known.header("etag")), (304, "", tag.as_str()));
+        let stale = ask(&router, with(anonymous("HEAD", path), "if-none-match", "\"other\"")).await;
+        assert_eq!(stale.status, 200, "{path}");
+    }
+}

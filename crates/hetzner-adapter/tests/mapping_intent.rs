@@ -1,0 +1,322 @@
+//! What NICs, public IPs, security groups, images, roles and role assignments come to at the provider, told by rows
+//! and snapshots. Most of it is intent, and the status must not claim more.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod world;
+
+use hcloud_client::types::IpType;
+use hetzner_adapter::call::Call;
+use seca_api::{Kind, ResourceState};
+use serde_json::{Value, json};
+use world::World;
+
+const ACTIVE: ResourceState = ResourceState::Active;
+const CREATING: ResourceState = ResourceState::Creating;
+const UPDATING: ResourceState = ResourceState::Updating;
+const ERROR: ResourceState = ResourceState::Error;
+
+fn with_subnet(cidr: &str) -> World {
+    let mut world = World::default();
+    world.put(Kind::Network, "n", json!({"cidr": {"ipv4": "10.0.0.0/16"}, "skuRef": "hcloud-network"}));
+    world.put(Kind::Subnet, "n/s", json!({"cidr": {"ipv4": cidr}}));
+    world.settle();
+    world.operations();
+    world
+}
+
+fn nic_spec(addresses: &[&str]) -> Value {
+    json!({"addresses": addresses, "subnetRef": {"resource": "networks/n/subnets/s"}})
+}
+
+fn nic(world: &mut World, name: &str, addresses: &[&str]) {
+    world.put(Kind::Nic, name, nic_spec(addresses));
+    world.settle();
+}
+
+fn addresses(world: &World, name: &str) -> Value {
+    world.status(Kind::Nic, name).get("addresses").cloned().unwrap_or_default()
+}
+
+fn message(world: &World, kind: Kind, name: &str) -> String {
+    world.row(kind, name).conditions[0].message.clone().unwrap_or_default()
+}
+
+// -- NICs -------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_nic_reserves_what_it_asks_for_and_makes_nothing() {
+    let mut world = with_subnet("10.0.1.0/24");
+    nic(&mut world, "a", &["10.0.1.7", "10.0.1.9"]);
+    world.check(Kind::Nic, "a", ACTIVE, Some("NotInEffect"));
+    assert_eq!(addresses(&world, "a"), json!(["10.0.1.7", "10.0.1.9"]));
+    assert!(world.operations().is_empty());
+    world.delete(Kind::Nic, "a");
+    world.settle();
+    assert!(world.find(Kind::Nic, "a").is_none());
+}
+
+#[test]
+fn of_two_nics_that_want_an_address_the_later_one_waits_until_it_is_free() {
+    let mut world = with_subnet("10.0.1.0/24");
+    nic(&mut world, "a", &["10.0.1.7"]);
+    nic(&mut world, "b", &["10.0.1.7"]);
+    world.check(Kind::Nic, "b", CREATING, Some("AddressConflict"));
+    assert!(message(&world, Kind::Nic, "b").contains("`a`"));
+    assert_eq!(addresses(&world, "b"), Value::Null, "nothing is claimed");
+    nic(&mut world, "a", &["10.0.1.8"]);
+    world.check(Kind::Nic, "b", ACTIVE, Some("NotInEffect"));
+    assert_eq!(addresses(&world, "b"), json!(["10.0.1.7"]));
+}
+
+#[test]
+fn an_open_choice_takes_a_free_address_and_keeps_it() {
+    let mut world = with_subnet("10.0.1.0/29");
+    nic(&mut world, "a", &["0.0.0.0", "10.0.1.2", "0.0.0.0"]);
+    // The first host is the network's own where the subnet begins with the network, so it is never chosen.
+    assert_eq!(addresses(&world, "a"), json!(["10.0.1.3", "10.0.1.2", "10.0.1.4"]));
+    nic(&mut world, "b", &["0.0.0.0"]);
+    assert_eq!(addresses(&world, "b"), json!(["10.0.1.5"]));
+    nic(&mut world, "a", &["0.0.0.0"]);
+    assert_eq!(addresses(&world, "a"), json!(["10.0.1.3"]));
+    nic(&mut world, "c", &["10.0.1.6"]);
+    nic(&mut world, "d", &["0.0.0.0", "0.0.0.0"]);
+    nic(&mut world, "e", &["0.0.0.0"]);
+    world.check(Kind::Nic, "e", CREATING, Some("AddressConflict"));
+    assert!(message(&world, Kind::Nic, "e").contains("No address is left in 10.0.1.0/29"));
+    nic(&mut world, "b", &["0.0.0.0"]);
+    assert_eq!(addresses(&world, "b"), json!(["10.0.1.5"]), "a change about something else moves nobody");
+}
+
+#[test]
+fn an_open_choice_leaves_others_what_they_wait_for() {
+    let mut world = with_subnet("10.0.1.0/24");
+    world.put(Kind::Nic, "b", nic_spec(&["10.0.1.2"]));
+    world.put(Kind::Nic, "a", nic_spec(&["0.0.0.0"]));
+    world.look(world.row(Kind::Nic, "a").uid);
+    assert_eq!(addresses(&world, "a"), json!(["10.0.1.3"]));
+}
+
+#[test]
+fn a_nic_waits_for_its_subnet_and_stays_when_that_is_gone() {
+    let mut world = World::default();
+    world.put(Kind::Network, "n", json!({"cidr": {"ipv4": "10.0.0.0/16"}, "skuRef": "x"}));
+    world.put(Kind::Subnet, "n/s", json!({"cidr": {"ipv4": "10.0.1.0/24"}}));
+    world.put(Kind::Nic, "a", nic_spec(&["0.0.0.0"]));
+    world.look(world.row(Kind::Nic, "a").uid);
+    world.check(Kind::Nic, "a", CREATING, Some("WaitingForDependency"));
+    world.settle();
+    world.check(Kind::Nic, "a", ACTIVE, Some("NotInEffect"));
+    world.delete(Kind::Subnet, "n/s");
+    world.settle();
+    world.check(Kind::Nic, "a", ACTIVE, Some("DependencyMissing"));
+    assert_eq!(addresses(&world, "a"), json!(["10.0.1.2"]));
+    world.put(Kind::Subnet, "n/s", json!({"cidr": {"ipv4": "10.0.1.0/24"}}));
+    world.settle();
+    world.check(Kind::Nic, "a", ACTIVE, Some("NotInEffect"));
+}
+
+#[test]
+fn a_nic_says_what_it_names_and_cannot_find_and_what_carries_nothing() {
+    let mut world = with_subnet("10.0.1.0/24");
+    let mut spec = nic_spec(&["10.0.1.7", "fd00::7"]);
+    spec["publicIpRefs"] = json!([{"resource": "public-ips/later"}]);
+    world.put(Kind::Nic, "a", spec);
+    world.settle();
+    world.check(Kind::Nic, "a", ACTIVE, Some("DependencyMissing"));
+    let said = message(&world, Kind::Nic, "a");
+    assert!(said.contains("`public-ips/later`") && said.contains("IPv6"), "{said}");
+    assert_eq!(addresses(&world, "a"), json!(["10.0.1.7"]));
+    assert!(world.status(Kind::Nic, "a").get("publicIpRefs").is_none(), "none leads to it");
+    world.put(Kind::PublicIp, "later", json!({"version": "IPv4"}));
+    world.settle();
+    world.check(Kind::Nic, "a", ACTIVE, Some("IPv6Unsupported"));
+}
+
+// -- public IPs -------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_public_ip_is_a_primary_ip_whose_address_the_provider_chooses() {
+    let mut world = World::default();
+    world.put(Kind::PublicIp, "p", json!({"version": "IPv4"}));
+    world.settle();
+    world.check(Kind::PublicIp, "p", ACTIVE, Some("NotInEffect"));
+    assert_eq!(world.status(Kind::PublicIp, "p")["ipAddress"], world.model.primary_ips[0].ip);
+    world.put(Kind::PublicIp, "p", json!({"version": "IPv4", "address": "198.51.100.1"}));
+    world.settle();
+    world.check(Kind::PublicIp, "p", ACTIVE, Some("AddressNotHonoured"));
+    assert!(message(&world, Kind::PublicIp, "p").contains("198.51.100.1"));
+    assert_eq!(world.operations(), ["create_primary_ip"], "a wish makes no new one");
+    world.delete(Kind::PublicIp, "p");
+    world.settle();
+    assert_eq!(world.operations(), ["delete_primary_ip"]);
+    assert!(world.model.is_empty() && world.find(Kind::PublicIp, "p").is_none());
+}
+
+#[test]
+fn of_an_ipv6_block_the_first_host_is_the_address_and_another_family_is_another_object() {
+    let mut world = World::default();
+    world.put(Kind::PublicIp, "p", json!({"version": "IPv6"}));
+    world.settle();
+    assert_eq!(world.model.primary_ips[0].kind, IpType::Ipv6);
+    assert_eq!(world.status(Kind::PublicIp, "p")["ipAddress"], "2001:db8:1::1");
+    world.put(Kind::PublicIp, "p", json!({"version": "IPv4"}));
+    world.settle();
+    assert_eq!(world.operations(), ["create_primary_ip", "delete_primary_ip", "create_primary_ip"]);
+    world.check(Kind::PublicIp, "p", ACTIVE, Some("NotInEffect"));
+}
+
+#[test]
+fn a_vanished_address_is_replaced_and_the_loss_is_told() {
+    let mut world = World::default();
+    world.put(Kind::PublicIp, "p", json!({"version": "IPv4"}));
+    world.settle();
+    let lost = world.model.primary_ips[0].ip.clone();
+    world.model.primary_ips.clear();
+    world.forget();
+    world.settle();
+    world.settle();
+    world.check(Kind::PublicIp, "p", ACTIVE, Some("AddressNotHonoured"));
+    assert!(message(&world, Kind::PublicIp, "p").contains(&lost));
+    assert_eq!(world.model.primary_ips.len(), 1);
+}
+
+#[test]
+fn an_address_that_somebody_assigned_by_hand_is_not_taken_from_its_server() {
+    let mut world = World::default();
+    world.put(Kind::PublicIp, "p", json!({"version": "IPv4"}));
+    world.settle();
+    world.operations();
+    world.model.primary_ips[0].assignee_id = Some(4711);
+    world.forget();
+    world.delete(Kind::PublicIp, "p");
+    world.settle();
+    world.check(Kind::PublicIp, "p", ResourceState::Deleting, Some("WaitingForDependency"));
+    assert!(world.operations().is_empty());
+    world.model.primary_ips[0].assignee_id = None;
+    world.forget();
+    world.settle();
+    assert_eq!(world.operations(), ["delete_primary_ip"]);
+}
+
+// -- security groups --------------------------------------------------------------------------------------------
+
+#[test]
+fn a_group_and_its_rules_never_claim_to_filter() {
+    let mut world = World::default();
+    world.put(Kind::SecurityGroupRule, "r", json!({"direction": "ingress"}));
+    let rules = json!({"rules": [{"direction": "ingress"}], "ruleRefs": [{"resource": "security-group-rules/r"}]});
+    world.put(Kind::SecurityGroup, "g", rules);
+    world.settle();
+    for (kind, name) in [(Kind::SecurityGroup, "g"), (Kind::SecurityGroupRule, "r")] {
+        world.check(kind, name, ACTIVE, Some("NotInEffect"));
+    }
+    assert!(message(&world, Kind::SecurityGroupRule, "r").contains("`security-groups/g`"));
+    assert_eq!(world.status(Kind::SecurityGroup, "g")["rules"][0]["state"], "pending");
+    world.delete(Kind::SecurityGroupRule, "r");
+    world.settle();
+    world.check(Kind::SecurityGroup, "g", ACTIVE, Some("DependencyMissing"));
+    assert_eq!(world.status(Kind::SecurityGroup, "g")["rules"].as_array().unwrap().len(), 1);
+    assert!(world.operations().is_empty());
+}
+
+// -- images -----------------------------------------------------------------------------------------------------
+
+fn image_of(volume: &str) -> Value {
+    json!({"blockStorageRef": {"resource": format!("workspaces/w/block-storages/{volume}")}, "cpuArchitecture": "amd64"})
+}
+
+#[test]
+fn an_image_of_a_blank_volume_is_empty_and_stays_so() {
+    let mut world = World::default();
+    world.volume("v", None);
+    world.put(Kind::Image, "i", image_of("v"));
+    world.settle();
+    world.check(Kind::Image, "i", ACTIVE, Some("EmptySource"));
+    world.row_mut(Kind::BlockStorage, "v").facts.insert("everStarted".into(), true.into());
+    world.look(world.row(Kind::Image, "i").uid);
+    world.check(Kind::Image, "i", ACTIVE, Some("EmptySource"));
+    world.row_mut(Kind::BlockStorage, "v").facts.clear();
+    world.delete(Kind::BlockStorage, "v");
+    world.settle();
+    world.check(Kind::Image, "i", ACTIVE, Some("DependencyMissing"));
+}
+
+#[test]
+fn an_image_of_what_may_hold_data_is_refused_and_not_made_empty() {
+    for fact in [("everStarted", json!(true)), ("everAttached", json!(true)), ("backing", json!("server"))] {
+        let mut world = World::default();
+        world.volume("v", None);
+        world.row_mut(Kind::BlockStorage, "v").facts.insert(fact.0.into(), fact.1);
+        world.put(Kind::Image, "i", image_of("v"));
+        world.look(world.row(Kind::Image, "i").uid);
+        world.check(Kind::Image, "i", ERROR, Some("Unsupported"));
+    }
+    let mut world = World::default();
+    world.volume("v", Some("ubuntu-24.04"));
+    world.put(Kind::Image, "i", image_of("v"));
+    world.look(world.row(Kind::Image, "i").uid);
+    world.check(Kind::Image, "i", ERROR, Some("Unsupported"));
+}
+
+#[test]
+fn an_image_may_precede_its_volume() {
+    let mut world = World::default();
+    world.put(Kind::Image, "i", image_of("v"));
+    world.settle();
+    world.check(Kind::Image, "i", ACTIVE, Some("DependencyMissing"));
+    world.volume("v", None);
+    world.settle();
+    world.check(Kind::Image, "i", ACTIVE, Some("EmptySource"));
+}
+
+// -- roles ------------------------------------------------------------------------------------------------------
+
+#[test]
+fn roles_and_assignments_say_that_nothing_is_enforced_and_which_roles_are_missing() {
+    let mut world = World::default();
+    let permission = json!({"provider": "seca.storage/v1", "resources": ["*"], "verb": ["GET"]});
+    let assignment = |role: &str| json!({"subs": ["a"], "scopes": [{}], "roles": [role]});
+    world.put(Kind::RoleAssignment, "a", assignment("r"));
+    world.settle();
+    world.check(Kind::RoleAssignment, "a", ACTIVE, Some("DependencyMissing"));
+    world.put(Kind::Role, "r", json!({"permissions": [permission]}));
+    world.settle();
+    world.check(Kind::Role, "r", ACTIVE, Some("NotInEffect"));
+    world.check(Kind::RoleAssignment, "a", ACTIVE, Some("NotInEffect"));
+    world.put(Kind::RoleAssignment, "a", assignment("seca.admin"));
+    world.check(Kind::RoleAssignment, "a", UPDATING, None);
+    world.settle();
+    world.check(Kind::RoleAssignment, "a", ACTIVE, Some("NotInEffect"));
+}
+
+// -- instances --------------------------------------------------------------------------------------------------
+
+#[test]
+fn an_instance_says_what_is_not_attached_and_attaches_nothing() {
+    let mut world = with_subnet("10.0.1.0/24");
+    nic(&mut world, "a", &["10.0.1.7"]);
+    world.put(Kind::SecurityGroup, "g", json!({}));
+    world.volume("v", None);
+    world.volume("data", None);
+    let mut spec = World::instance_spec("v");
+    spec["primaryNicRef"] = json!({"resource": "nics/a"});
+    spec["securityGroupRef"] = json!({"resource": "security-groups/g"});
+    spec["dataVolumes"] = json!([{"deviceRef": {"resource": "block-storages/data"}}]);
+    spec["sshKeys"] = json!(["ssh-ed25519 AAAA", "ssh-ed25519 BBBB"]);
+    spec["antiAffinityGroup"] = json!("apart");
+    world.put(Kind::Instance, "i", spec);
+    world.settle();
+    world.check(Kind::Instance, "i", ACTIVE, Some("NotAttached"));
+    let said = message(&world, Kind::Instance, "i");
+    for named in ["1 NIC", "public IPs", "1 security group", "1 data volume", "2 SSH keys", "anti-affinity group"] {
+        assert!(said.contains(named), "{named}: {said}");
+    }
+    let created = world.calls.iter().find_map(|(_, call)| match call {
+        Call::CreateServer(body) => Some(body.clone()),
+        _ => None,
+    });
+    let body = created.expect("a server was made");
+    assert!(body.networks.is_empty() && body.volumes.is_empty() && body.ssh_keys.is_empty());
+    assert_eq!(world.status(Kind::BlockStorage, "data").get("attachedTo"), None);
+    assert!(message(&world, Kind::Nic, "a").contains("`instances/i`"));
+}

@@ -1,0 +1,246 @@
+//! PUT: one statement, in whatever it changes.
+//!
+//! Admission read what it is judged by; the statement writes if the row is still the one that was judged. One that
+//! creates a row or changes its references also locks parents and targets, so that nobody can begin to delete them,
+//! and writes if they live. It may do both at once, because all that it asks of another row is that row's own state,
+//! and a row that was waited for is read as it is then. What asks for rows that may have come meanwhile, a deletion,
+//! needs a second statement for that (see `write.rs`).
+
+use std::collections::BTreeMap;
+
+use control_plane::{
+    ProjectId, Resource,
+    ports::{Before, Edge, Put, PutOutcome},
+    state,
+};
+use seca_api::ResourceKey;
+
+use super::relations::outer_first;
+use crate::{
+    database::{Database, Lane},
+    fault::Fault,
+    row,
+    selector::sortable,
+    sql::{Row, Sql, Value, args, key_row, rows, sql},
+};
+
+/// A row with its labels (28), its references (29), its place in the queue, in the project that the rows that it
+/// depends on say (30), if enough of them live (31). Whoever named it before it was there wakes.
+const CREATE: Sql = Sql {
+    postgres: sql!(
+        (with_named 30) ", made AS (" insert " RETURNING uid, project), \
+         queued AS (INSERT INTO work (uid, project, next_run_at, attempts, wakes) \
+         SELECT uid, project, " now ", 0, 1 FROM made), \
+         labels AS (" add_labels "made, " (rows 28) "), \
+         edges AS (" add_edges "made, " (rows 29) "), \
+         woken AS MATERIALIZED (SELECT w.uid FROM work w WHERE EXISTS (SELECT 1 FROM made) AND w.uid IN (" early ") \
+         ORDER BY w.uid" lock "), \
+         again AS (UPDATE work SET " wake " WHERE uid IN (SELECT uid FROM woken)) \
+         SELECT project FROM made"
+    )
+    .postgres,
+    sqlite: sql!(
+        (with_named 30) insert "; \
+         INSERT INTO work (uid, project, next_run_at, attempts, wakes) \
+         SELECT uid, project, " now ", 0, 1 FROM resources WHERE uid = $1; "
+        add_labels "resources made, " (rows 28) " WHERE made.uid = $1; "
+        add_edges "resources made, " (rows 29) " WHERE made.uid = $1; \
+         UPDATE work SET " wake " WHERE uid IN (" early ") AND EXISTS (SELECT 1 FROM resources made WHERE made.uid = $1); \
+         SELECT project FROM resources WHERE uid = $1"
+    )
+    .sqlite,
+};
+/// What a PUT changes of a row and its place in the queue, and nothing else.
+const CHANGE: Sql = Sql {
+    postgres: sql!(
+        "WITH written AS (" change_row judged " RETURNING uid, project), \
+         queued AS (UPDATE work SET attempts = 0, " wake " WHERE uid = $1 AND EXISTS (SELECT 1 FROM written)) \
+         SELECT project FROM written"
+    )
+    .postgres,
+    sqlite: sql!(
+        "UPDATE work SET attempts = 0, " wake " WHERE uid = $1 AND " still_judged "; "
+        change_row judged " RETURNING project"
+    )
+    .sqlite,
+};
+/// The same with labels (16; 17: whether they change), references (18; 19), the targets named until now (20), the rows
+/// that it depends on (21), and how many of them must live (22).
+const CHANGE_ALL: Sql = Sql {
+    postgres: sql!(
+        (with_named 21) ", written AS (" change_row ", project = COALESCE(" given_project ", project)" judged
+        " AND " living " = $22 RETURNING uid, project), \
+         fewer_labels AS (DELETE FROM resource_labels l USING written x WHERE l.uid = x.uid AND $17 = 1 \
+         AND l.name NOT IN (SELECT j.value->>0 FROM " (rows 16) ")), \
+         labels AS (" add_labels "written, " (rows 16)
+        " ON CONFLICT (uid, name) DO UPDATE SET value = excluded.value, number = excluded.number), \
+         fewer_edges AS (DELETE FROM resource_references e USING written x WHERE e.uid = x.uid AND $19 = 1 \
+         AND e.position NOT IN (SELECT CAST(j.value->>0 AS BIGINT) FROM " (rows 18) ")), \
+         edges AS (" add_edges "written, " (rows 18) " ON CONFLICT (uid, position) DO UPDATE SET \
+         field = excluded.field, strict = excluded.strict, tenant = excluded.tenant, region = excluded.region, \
+         kind = excluded.kind, workspace = excluded.workspace, network = excluded.network, name = excluded.name), \
+         woken AS MATERIALIZED (SELECT w.uid FROM work w WHERE EXISTS (SELECT 1 FROM written) AND w.uid IN \
+         (SELECT $1 UNION SELECT r.uid FROM " (rows 20) " JOIN resources r ON " listed ") ORDER BY w.uid" lock "), \
+         queued AS (UPDATE work SET attempts = CASE WHEN uid = $1 THEN 0 ELSE attempts END, \
+         project = CASE WHEN uid = $1 THEN (SELECT project FROM written) ELSE project END, " wake
+        " WHERE uid IN (SELECT uid FROM woken)) \
+         SELECT project FROM written"
+    )
+    .postgres,
+    sqlite: sql!(
+        (with_named 21) " DELETE FROM resource_labels WHERE uid = $1 AND $17 = 1 AND " still_judged " AND " living " = $22; "
+        (with_named 21) add_labels (rows 16) " WHERE " still_judged " AND " living " = $22; "
+        (with_named 21) " DELETE FROM resource_references WHERE uid = $1 AND $19 = 1 AND " still_judged " AND " living
+        " = $22; "
+        (with_named 21) add_edges (rows 18) " WHERE " still_judged " AND " living " = $22; "
+        (with_named 21) " UPDATE work SET attempts = CASE WHEN uid = $1 THEN 0 ELSE attempts END, \
+         project = CASE WHEN uid = $1 THEN COALESCE(" given_project ", project) ELSE project END, " wake
+        " WHERE (uid = $1 OR uid IN (SELECT r.uid FROM " (rows 20) " JOIN resources r ON " listed ")) AND " still_judged
+        " AND " living " = $22; "
+        (with_named 21) change_row ", project = COALESCE(" given_project ", project)" judged " AND " living
+        " = $22 RETURNING project"
+    )
+    .sqlite,
+};
+const STATE: Sql = sql!(
+    "SELECT r.tenant, r.region, r.kind, r.workspace, r.network, r.name, r.uid, r.resource_version, r.revision, \
+     r.deleted_at FROM " (rows 1) " JOIN resources r ON " listed
+);
+
+/// Writes a PUT.
+pub(super) async fn put(db: &Database, put: &Put) -> Result<PutOutcome, Fault> {
+    let Some(before) = &put.before else {
+        let mut made = state::create(put.clone(), ProjectId::local());
+        let written = db.batch(Lane::Write, CREATE, &creation(put, &made)?).await?;
+        let Some(row) = written.first() else { return why(db, put).await };
+        made.project = ProjectId(row.text(0)?);
+        return Ok(PutOutcome::Created(made));
+    };
+    if before.row.key != put.key {
+        return Ok(PutOutcome::Stale);
+    }
+    let mut after = before.row.clone();
+    state::update(&mut after, put.clone());
+    let (statement, args) = change(put, before, &after)?;
+    let written = db.batch(Lane::Write, statement, &args).await?;
+    let Some(row) = written.first() else { return why(db, put).await };
+    after.project = ProjectId(row.text(0)?);
+    Ok(PutOutcome::Updated { before: before.row.clone(), after })
+}
+
+/// The parameters of [`CREATE`].
+fn creation<'a>(put: &Put, made: &'a Resource) -> Result<Vec<Value<'a>>, Fault> {
+    let mut args = row::insert_args(made)?.to_vec();
+    args.extend([labels(&put.label_pairs), edges(&put.edges)]);
+    let home = outer_first(&put.key).into_iter().next();
+    args.extend(named(put, true, home.as_ref().or(put.home.as_ref())));
+    Ok(args)
+}
+
+/// The statement that writes a change, and its parameters.
+fn change<'a>(put: &'a Put, before: &Before, after: &'a Resource) -> Result<(Sql, Vec<Value<'a>>), Fault> {
+    let old = &before.row;
+    let mut args: Vec<Value<'a>> = Vec::with_capacity(22);
+    args.extend(args![old.uid, old.resource_version, old.revision]);
+    args.extend(args![&after.labels, &after.annotations, &after.extensions, &after.spec]);
+    args.extend(args![after.state.as_str(), row::json(&after.conditions)?, after.resource_version, after.generation]);
+    args.extend(args![after.revision, after.last_modified_at]);
+    args.extend(args![after.action.kind.map(control_plane::ActionKind::as_str), after.action.seq]);
+    let (new_labels, new_edges) = (old.labels != after.labels, before.edges != put.edges);
+    // A row that waits for a project of the provider moves to its home's.
+    let home = put.home.as_ref().filter(|_| old.project.is_local());
+    if !new_labels && !new_edges && home.is_none() {
+        return Ok((CHANGE, args));
+    }
+    let none = BTreeMap::new();
+    args.push(labels(if new_labels { &put.label_pairs } else { &none }));
+    args.push(Value::from(new_labels));
+    args.push(edges(if new_edges { &put.edges } else { &[] }));
+    args.push(Value::from(new_edges));
+    args.push(rows(before.edges.iter().filter(|_| new_edges).map(|edge| key_row(&edge.target))));
+    args.extend(named(put, new_edges, home));
+    Ok((CHANGE_ALL, args))
+}
+
+/// Why nothing was written.
+async fn why(db: &Database, put: &Put) -> Result<PutOutcome, Fault> {
+    let needed = needed(put);
+    let keys = needed.iter().chain([&put.key]).map(key_row);
+    let found = db.fetch(Lane::Write, STATE, &[rows(keys)]).await?;
+    let mut own = None;
+    let mut live = Vec::with_capacity(found.len());
+    for row in &found {
+        let (key, is_deleting) = (row::key(row, 0)?, row.maybe_int(9)?.is_some());
+        if key == put.key {
+            own = Some((row.parse(6)?, row.int(7)?, row.int(8)?, is_deleting));
+        } else if !is_deleting {
+            live.push(key);
+        }
+    }
+    let judged = put.before.as_ref().map(|Before { row, .. }| (row.uid, row.resource_version, row.revision));
+    match (own, judged) {
+        (Some((uid, _, _, true)), judged) if judged.is_none_or(|judged| judged.0 == uid) => {
+            return Ok(PutOutcome::Deleting);
+        }
+        (Some((uid, version, revision, _)), Some(judged)) if (uid, version, revision) == judged => {}
+        (None, None) => {}
+        _ => return Ok(PutOutcome::Stale),
+    }
+    Ok(needed.into_iter().find(|key| !live.contains(key)).map_or(PutOutcome::Stale, PutOutcome::Missing))
+}
+
+/// What must live: parents, and strict targets of references that are new.
+fn needed(put: &Put) -> Vec<ResourceKey> {
+    if put.before.as_ref().is_some_and(|before| before.edges == put.edges) {
+        return Vec::new();
+    }
+    let strict = put.edges.iter().filter(|edge| edge.strict).map(|edge| edge.target.clone());
+    outer_first(&put.key).into_iter().chain(strict).collect()
+}
+
+/// What a row is to a PUT that depends on it.
+#[derive(Clone, Copy, Default)]
+struct Mark {
+    /// It must live.
+    needed: bool,
+    /// Its project takes the row in: a workspace, because a binding locks that, or what is in none.
+    gives: bool,
+    /// It must be there for that.
+    home: bool,
+}
+
+/// The rows that a PUT depends on, each once, and how many of them must live. `refers`: also what it refers to.
+fn named(put: &Put, refers: bool, home: Option<&ResourceKey>) -> [Value<'static>; 2] {
+    let mut marks: BTreeMap<ResourceKey, Mark> = BTreeMap::new();
+    if refers {
+        marks.extend(put.edges.iter().map(|edge| (edge.target.clone(), Mark::default())));
+    }
+    for key in needed(put) {
+        marks.entry(key).or_default().needed = true;
+    }
+    if let Some(home) = home {
+        let owner = home.workspace_key().unwrap_or_else(|| home.clone());
+        marks.entry(home.clone()).or_default().home = true;
+        marks.entry(owner).or_default().gives = true;
+    }
+    let count = marks.values().filter(|mark| mark.needed).count();
+    let cell = |is: bool| is.then(|| "1".to_owned());
+    let marked = marks.iter().map(|(key, mark)| {
+        let [tenant, region, kind, workspace, network, name] = key_row(key);
+        let [needed, gives, home] = [mark.needed, mark.gives, mark.home].map(cell);
+        [tenant, region, kind, workspace, network, name, needed, gives, home]
+    });
+    [rows(marked), Value::from(count)]
+}
+
+fn labels(pairs: &BTreeMap<String, String>) -> Value<'static> {
+    rows(pairs.iter().map(|(name, value)| [Some(name.clone()), Some(value.clone()), sortable(value)]))
+}
+
+fn edges(edges: &[Edge]) -> Value<'static> {
+    rows(edges.iter().enumerate().map(|(position, edge)| {
+        let [tenant, region, kind, workspace, network, name] = key_row(&edge.target);
+        let (position, strict) = (position.to_string(), i64::from(edge.strict).to_string());
+        [Some(position), Some(edge.field.clone()), Some(strict), tenant, region, kind, workspace, network, name]
+    }))
+}

@@ -1,0 +1,94 @@
+"""The load: wrk or oha, whichever is there, behind one call."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+from conformance_kit import Problem
+
+SCRIPT = Path(__file__).resolve().parent / "load.lua"
+# Stands in a body where each request has another number; the same text as in the script.
+COUNTER = "00000000"
+
+
+def tool():
+    """The load generator. Of two, wrk: it takes less of the processor from what is measured."""
+    for name in ("wrk", "oha"):
+        path = shutil.which(name)
+        if path:
+            return {"wrk": Wrk, "oha": Oha}[name](path)
+    raise Problem("neither wrk nor oha is on the PATH: apt-get install wrk, or cargo install oha")
+
+
+class Load:
+    """A load generator. `folder` of a call takes the files that it reads."""
+
+    name = ""
+
+    def __init__(self, path):
+        self.path = path
+
+    def run(self, base, method, paths, body, connections, seconds, folder):
+        """Requests per second, median and 99th percentile in milliseconds, of requests for paths drawn at random."""
+        folder.mkdir(parents=True, exist_ok=True)
+        command = self.command(base, method, paths, body, connections, seconds, folder)
+        made = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
+        if made.returncode != 0:
+            raise Problem(f"{self.name} fails: {(made.stderr or made.stdout).strip()[-500:]}")
+        found = self.read(made.stdout)
+        if found["failed"] or not found["requests"]:
+            raise Problem(f"{found['failed']} of {found['requests']} requests of {self.name} to {base} failed: {method} {paths[0]} is one of them, or like them")
+        return {key: found[key] for key in ("requests", "rps", "p50_ms", "p99_ms")}
+
+
+class Wrk(Load):
+    name = "wrk"
+
+    def command(self, base, method, paths, body, connections, seconds, folder):
+        list_file, body_file = folder / "paths", folder / "body"
+        list_file.write_text("\n".join(paths) + "\n", encoding="utf-8")
+        command = [self.path, "-t", "2", "-c", str(connections), "-d", f"{seconds}s", "-s", SCRIPT, base, "--", method, list_file]
+        if body is not None:
+            body_file.write_text(body, encoding="utf-8")
+            command.append(body_file)
+        return command
+
+    def read(self, output):
+        line = next((line for line in output.splitlines() if line.startswith("RESULT ")), None)
+        if line is None:
+            raise Problem(f"wrk says nothing of what it did: {output.strip()[-500:]}")
+        found = json.loads(line[len("RESULT ") :])
+        failed = found["refused"] + found["broken"]
+        return dict(found, rps=found["requests"] / found["seconds"], failed=failed)
+
+
+class Oha(Load):
+    """It sends one body; the counter in it changes from run to run."""
+
+    name = "oha"
+    runs = 0
+
+    def command(self, base, method, paths, body, connections, seconds, folder):
+        list_file = folder / "urls"
+        list_file.write_text("".join(f"{base}{path}\n" for path in paths), encoding="utf-8")
+        command = [self.path, "--no-tui", "--output-format", "json", "-c", str(connections), "-z", f"{seconds}s", "-m", method]
+        if body is not None:
+            self.runs += 1
+            command += ["-T", "application/json", "-d", body.replace(COUNTER, f"{self.runs:08}")]
+        return [*command, "--urls-from-file", list_file]
+
+    def read(self, output):
+        found = json.loads(output)
+        # Those that are under way when the time is over are counted as errors.
+        errors = {what: count for what, count in found["errorDistribution"].items() if what != "aborted due to deadline"}
+        codes = found["statusCodeDistribution"]
+        good = codes.get("200", 0)
+        percentiles = found["latencyPercentiles"]
+        return {
+            "requests": sum(codes.values()),
+            "rps": good / found["summary"]["total"],
+            "p50_ms": percentiles["p50"] * 1_000,
+            "p99_ms": percentiles["p99"] * 1_000,
+            "failed": sum(codes.values()) - good + sum(errors.values()),
+        }
