@@ -117,6 +117,9 @@ impl Failure {
         let detail = refusal.to_string();
         match refusal {
             Refusal::Malformed(_) => Self::malformed(detail),
+            Refusal::Parameter(violation) => {
+                Self::violations(ProblemKind::InvalidRequest, std::slice::from_ref(violation))
+            }
             Refusal::Forbidden { .. } => Self::new(ProblemKind::Forbidden, detail),
             Refusal::NotFound(_) => Self::new(ProblemKind::NotFound, detail),
             Refusal::MissingParent(_) if *method == Method::PUT => {

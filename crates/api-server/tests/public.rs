@@ -236,8 +236,9 @@ async fn a_refusal_has_the_status_of_the_tenants_profile() {
     };
     let unavailable: Make = || Refusal::Store(StoreError::Unavailable("password=hunter2".into()));
     // refusal, then per profile: PUT, GET, DELETE and POST
-    let table: [(&str, Make, [u16; 2], [u16; 2]); 10] = [
+    let table: [(&str, Make, [u16; 2], [u16; 2]); 11] = [
         ("malformed", || Refusal::Malformed("m".into()), [400, 400], [400, 400]),
+        ("parameter", || Refusal::Parameter(Violation::parameter("labels", "m")), [400, 400], [400, 400]),
         (
             "forbidden",
             || Refusal::Forbidden { subject: "dev".into(), verb: "get", resource: "x".into() },

@@ -177,11 +177,19 @@ mod databases {
 mod scale {
     use super::suite::{Backend, scale};
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn sqlite_terms() { scale::terms(Backend::Sqlite).await; }
+    async fn sqlite_terms() {
+        scale::terms(Backend::Sqlite).await;
+    }
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn postgres_terms() { scale::terms(Backend::Postgres).await; }
+    async fn postgres_terms() {
+        scale::terms(Backend::Postgres).await;
+    }
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn sqlite_dump() { scale::dump(Backend::Sqlite).await; }
+    async fn sqlite_dump() {
+        scale::dump(Backend::Sqlite).await;
+    }
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn postgres_dump() { scale::dump(Backend::Postgres).await; }
+    async fn postgres_dump() {
+        scale::dump(Backend::Postgres).await;
+    }
 }

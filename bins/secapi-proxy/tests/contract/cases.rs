@@ -153,8 +153,11 @@ impl<'a> Generator<'a> {
     fn reference(&mut self, schema: &Schema, pointer: &str, member: Option<bool>) {
         let original = self.base.pointer(pointer).unwrap().clone();
         self.with("a text", pointer, true, original["resource"].clone());
-        // A text that names nothing is unset, as a member.
-        self.with("of nothing", pointer, member == Some(false), json!({"resource": ""}));
+        // A text that names nothing is unset, as a member; in a list it breaks the minimum of its own member.
+        let place = if member.is_some() { pointer.to_owned() } else { format!("{pointer}/resource") };
+        let mut nothing = self.base.clone();
+        *nothing.pointer_mut(pointer).unwrap() = json!({"resource": ""});
+        self.case("of nothing", &place, member == Some(false), nothing);
         for (name, place) in &schema.properties {
             let inner = self.spec.fold(place);
             let at = format!("{pointer}/{name}");

@@ -105,7 +105,7 @@ pub static TABLE: [Row; 14] = [
         schema: ("security-group-rule.yaml", "SecurityGroupRule"),
         spec: |_| rule(),
         change: ("/spec/direction", |_| json!("egress")),
-        judged: &[],
+        judged: &[("/spec/ports/from", "a range begins before it ends")],
     },
     Row {
         kind: Kind::SecurityGroup,
@@ -113,7 +113,7 @@ pub static TABLE: [Row; 14] = [
         schema: ("security-group.yaml", "SecurityGroup"),
         spec: |_| json!({"rules": [rule()], "ruleRefs": [{"resource": "security-group-rules/base"}]}),
         change: ("/spec/rules/0/direction", |_| json!("egress")),
-        judged: &[],
+        judged: &[("/spec/rules/*/ports/from", "a range begins before it ends")],
     },
     Row {
         kind: Kind::PublicIp,

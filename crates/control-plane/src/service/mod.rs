@@ -94,6 +94,9 @@ pub enum Refusal {
     /// The request is not of a form that could be judged.
     #[error("{0}")]
     Malformed(String),
+    /// A parameter of the request is not of a form that could be judged.
+    #[error("{}", .0.rule)]
+    Parameter(Violation),
     /// The caller may not.
     #[error("{subject} may not {verb} {resource}; ask an administrator of the tenant for a role that allows it")]
     Forbidden {

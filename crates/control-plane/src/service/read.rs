@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use seca_api::{ResourceKey, Selector, names::is_name};
+use seca_api::{ResourceKey, Selector, names::is_name, violation::Violation};
 use serde_json::{Map, Value, json};
 
 use super::{Context, ControlPlane, Refusal, View, render};
@@ -65,7 +65,7 @@ impl ControlPlane {
     /// A page. No write, no provider call.
     ///
     /// # Errors
-    /// [`Refusal::Malformed`] for a selector that is none, and as for [`Self::get`].
+    /// [`Refusal::Parameter`] for a selector that is none, and as for [`Self::get`].
     pub async fn list(&self, context: Context<'_>, request: &ListRequest) -> Result<ListView, Refusal> {
         let collection = &request.collection;
         self.authorize(context.caller, "list", collection).await?;
@@ -73,10 +73,8 @@ impl ControlPlane {
         let limit = request.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, LARGEST_LIMIT);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         if !request.after.is_empty() && !is_name(&request.after) {
-            return Err(Refusal::Malformed(
-                "skipToken is not one that this collection gave out; leave it out to begin at the first page"
-                    .to_owned(),
-            ));
+            let rule = "skipToken is not one that this collection gave out; leave it out to begin at the first page";
+            return Err(Refusal::Parameter(Violation::parameter("skipToken", rule)));
         }
         let entries = self.entries(context, request, selector.as_ref());
         if kinds::rules(collection.kind).is_none() {
@@ -154,7 +152,8 @@ fn counted(children: Option<i64>) -> Map<String, Value> {
 
 fn selector(labels: Option<&str>) -> Result<Option<Selector>, Refusal> {
     let Some(text) = labels else { return Ok(None) };
-    let selector = Selector::parse(text).map_err(|error| Refusal::Malformed(error.to_string()))?;
+    let selector =
+        Selector::parse(text).map_err(|error| Refusal::Parameter(Violation::parameter("labels", error.to_string())))?;
     Ok((!selector.terms.is_empty()).then_some(selector))
 }
 

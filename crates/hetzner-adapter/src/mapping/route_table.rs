@@ -6,7 +6,7 @@ use igw_polyfill::{Effect, NextHop};
 use seca_api::{Kind, ResourceState, RouteSpec, RouteStatus, RouteTableSpec, RouteTableStatus, reference::Target};
 use serde_json::json;
 
-use super::{Checked, Context, Mapping, PlannedExt, map, next_hop, part_status, settled};
+use super::{Checked, Context, Mapping, PlannedExt, map, missing_targets, next_hop, noted, part_status, settled};
 
 /// What a route may name.
 const TARGETS: &[Kind] = &[Kind::InternetGateway, Kind::Instance, Kind::Nic];
@@ -38,13 +38,11 @@ fn alive(context: &Context<'_>) -> Checked<Planned> {
         .collect();
     let planned = settled().status(map(&[("routes", json!(statuses))]));
     let idle: Vec<&Effect> = effects.iter().filter(|effect| !effect.routed).collect();
-    Ok(match idle.first() {
-        None => planned,
-        Some(first) => planned.note(
-            Reason::NotInEffect,
-            format!("{} of {} routes are not in effect. {}", idle.len(), effects.len(), first.message),
-        ),
-    })
+    let idle = idle.first().map(|first| {
+        let text = format!("{} of {} routes are not in effect. {}", idle.len(), effects.len(), first.message);
+        (Reason::NotInEffect, text)
+    });
+    Ok(noted(planned, missing_targets(context).into_iter().chain(idle)))
 }
 
 fn effect(context: &Context<'_>, route: &RouteSpec) -> Effect {

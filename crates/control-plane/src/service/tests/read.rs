@@ -65,7 +65,9 @@ async fn selectors_apply_to_the_catalogue() {
     assert_eq!(walk(&world, skus.clone()).await, ["cx23", "seca.d2xs"]);
     skus.labels = Some("Tier=D2XS,(".into());
     let refused = world.plane.list(world.context(), &skus).await;
-    assert!(matches!(refused, Err(Refusal::Malformed(why)) if why.contains("label selector")));
+    assert!(
+        matches!(refused, Err(Refusal::Parameter(found)) if found.rule.contains("label selector") && found.parameter == "labels")
+    );
 }
 
 /// What somebody wrote stands among what nobody wrote, on every page size.
