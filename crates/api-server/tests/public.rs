@@ -5,9 +5,9 @@ mod common;
 
 use std::sync::Arc;
 
-use api_server::{Off, public_router_over};
+use api_server::{ApiConfig, Off, StaticTokens, public_router_over};
 use axum::{body::Body, http::Request};
-use common::{Asked, Stub, ask, config, request, router, router_draining, with};
+use common::{Asked, Stub, TOKENS, ask, config, request, router, router_draining, with};
 use control_plane::{ActionKind, ports::StoreError, service::Refusal};
 use futures::stream;
 use seca_api::{Kind, Problem, ProblemKind, ResourceKey, Violation};
@@ -137,7 +137,9 @@ async fn without_a_good_credential_every_operation_is_401_and_nothing_is_asked()
 #[tokio::test]
 async fn bad_input_is_refused_before_the_service_is_asked() {
     let stub = Arc::new(Stub::default());
-    let router = router(Arc::clone(&stub));
+    let config = ApiConfig { served: vec![Kind::Instance], ..config() };
+    let tokens = Arc::new(StaticTokens::parse(TOKENS).unwrap());
+    let router = public_router_over(stub.clone(), tokens, config, CancellationToken::new());
     let put = |body: &str| request("PUT", INSTANCE, Some(body));
     let typed = |kind: &str| with(put("{}"), "content-type", kind);
     let sku = "/compute/v1/tenants/acme/skus/x";

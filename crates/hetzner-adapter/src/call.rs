@@ -5,7 +5,7 @@ use std::time::Duration;
 use control_plane::ports::{Mark, OwnedObject, Step};
 use hcloud_client::types::{
     AddSubnet, CreateFirewall, CreateNetwork, CreatePrimaryIp, CreateServer, CreateVolume, Firewall, FirewallRule, Id,
-    Labels, Network, PrimaryIp, Server, Volume,
+    Labels, Network, PrimaryIp, Route, Server, Volume,
 };
 use ipnet::Ipv4Net;
 use seca_api::Timestamp;
@@ -80,6 +80,14 @@ pub enum Call {
         network: Id<Network>,
         ip_range: Ipv4Net,
     },
+    AddRoute {
+        network: Id<Network>,
+        route: Route,
+    },
+    DeleteRoute {
+        network: Id<Network>,
+        route: Route,
+    },
     CreateFirewall(Box<CreateFirewall>),
     SetFirewallRules {
         firewall: Id<Firewall>,
@@ -138,6 +146,8 @@ impl Call {
             Self::DeleteNetwork { .. } => "delete_network",
             Self::AddSubnet { .. } => "add_subnet",
             Self::DeleteSubnet { .. } => "delete_subnet",
+            Self::AddRoute { .. } => "add_route",
+            Self::DeleteRoute { .. } => "delete_route",
             Self::CreateFirewall(_) => "create_firewall",
             Self::SetFirewallRules { .. } => "set_firewall_rules",
             Self::DeleteFirewall { .. } => "delete_firewall",
@@ -167,6 +177,8 @@ impl Call {
             Self::ChangeIpRange { network, .. }
             | Self::DeleteNetwork { network }
             | Self::AddSubnet { network, .. }
+            | Self::AddRoute { network, .. }
+            | Self::DeleteRoute { network, .. }
             | Self::DeleteSubnet { network, .. } => Some(ObjectId::Network(*network)),
             Self::SetFirewallRules { firewall, .. } | Self::DeleteFirewall { firewall } => {
                 Some(ObjectId::Firewall(*firewall))

@@ -9,20 +9,18 @@ use control_plane::{
 };
 use hcloud_client::{
     Error, ErrorClass, ListFilter, Priority, ProjectClient,
-    types::{
-        Action, CreateServer, Firewall, Id, Labels, Network, PrimaryIp, Server, ServerStatus, UpdateServer, UserData,
-        Volume, VolumeStatus,
-    },
+    types::{Action, CreateServer, Firewall, Id, Labels, Network, PrimaryIp, Server, UpdateServer, UserData, Volume},
 };
 use ipnet::Ipv4Net;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    call::{Call, Until, from_millis},
+    call::Call,
+    effect::{judge_effect, overlap, rebooted},
     memory::Memory,
     naming,
     outcome::{Verdict, failed, judge},
-    snapshot::{Change, Labelled, Object, ObjectId, Observation},
+    snapshot::{Labelled, Object, ObjectId, Observation},
 };
 
 type Made = Outcome<Observation>;
@@ -99,6 +97,8 @@ impl Executor<'_> {
             Call::DeleteNetwork { network } => self.delete(ObjectId::Network(*network)).await?,
             Call::AddSubnet { network, subnet, .. } => Sent::action(client.add_subnet(*network, subnet).await?),
             Call::DeleteSubnet { network, ip_range } => Sent::action(client.delete_subnet(*network, *ip_range).await?),
+            Call::AddRoute { network, route } => Sent::action(client.add_route(*network, route).await?),
+            Call::DeleteRoute { network, route } => Sent::action(client.delete_route(*network, route).await?),
             Call::DeleteFirewall { firewall } => self.delete(ObjectId::Firewall(*firewall)).await?,
             Call::CreatePrimaryIp(body) => {
                 let made = client.create_primary_ip(body).await?;
@@ -326,7 +326,7 @@ impl Executor<'_> {
             (Verdict::NotFound(note) | Verdict::Terminal(note), Call::CreateServer(body)) => {
                 self.check_firewalls(body, note).await
             }
-            (Verdict::NotFound(_), Call::DeleteSubnet { .. }) => self.look(call, &[]).await,
+            (Verdict::NotFound(_), Call::DeleteSubnet { .. } | Call::DeleteRoute { .. }) => self.look(call, &[]).await,
             (Verdict::NotFound(note), _) => match call.object() {
                 Some(id) => Outcome::Done(Observation::gone(id)),
                 None => Outcome::Terminal(note),
@@ -398,10 +398,6 @@ impl Sent {
     }
 }
 
-pub(crate) fn overlap(a: Ipv4Net, b: Ipv4Net) -> bool {
-    a.contains(&b) || b.contains(&a)
-}
-
 fn read_call(step: &Step) -> Result<Call, Made> {
     Call::of(step).map_err(|error| {
         Outcome::Terminal(Note::new(
@@ -422,16 +418,6 @@ fn retry(reason: Reason, message: impl Into<String>) -> Made {
     Outcome::Retry { after: None, note: Note::new(reason, message) }
 }
 
-/// Remembers which action a reboot was.
-fn rebooted(call: &Call, actions: &[Action], observation: Observation) -> Observation {
-    match (call, actions.first()) {
-        (Call::Reboot { server, .. } | Call::Reset { server, .. }, Some(action)) => {
-            observation.and(Change::Rebooted { server: *server, action: action.id.get() })
-        }
-        _ => observation,
-    }
-}
-
 /// Takes the object of a name if its labels say that it is what the call was to make.
 fn adopt<T: Labelled + Into<Object>>(found: Result<Vec<T>, Error>, name: &str, wanted: &Labels) -> Option<Made> {
     let object = match found {
@@ -450,95 +436,4 @@ fn adopt<T: Labelled + Into<Object>>(found: Result<Vec<T>, Error>, name: &str, w
         Reason::NameTaken,
         format!("The {} {} has the name `{name}` and {owner}; rename or delete it.", T::TYPE, object.id()),
     )))
-}
-
-/// Whether an object shows the effect of a call.
-fn judge_effect(call: &Call, object: Object, actions: &[Action]) -> Made {
-    let not_yet = |after_ms: u64, message: &str| Outcome::Retry {
-        after: Some(from_millis(after_ms)),
-        note: Note::new(Reason::ProviderBusy, message),
-    };
-    let acted = !actions.is_empty();
-    match (call, &object) {
-        (Call::Read { until, retry_ms, .. }, _) => {
-            if is_there(*until, &object) {
-                Outcome::Done(Observation::seen(object))
-            } else {
-                not_yet(*retry_ms, waiting_for(*until))
-            }
-        }
-        (call, _) if call.is_removal() => not_yet(1_000, "The provider is still removing it."),
-        (Call::UpdateServer { labels, .. }, Object::Server(server)) if server.labels != *labels => {
-            not_yet(0, "The server does not bear its new labels yet.")
-        }
-        (Call::Poweron { .. }, Object::Server(server)) if !acted && !is_on(server) => {
-            not_yet(500, "The server is not running yet.")
-        }
-        (Call::Poweroff { .. }, Object::Server(server)) if server.status != ServerStatus::Off => {
-            not_yet(500, "The server is not off yet.")
-        }
-        (Call::Shutdown { server: id, seq, .. }, Object::Server(server)) => {
-            if acted || server.status == ServerStatus::Off {
-                let sent = Change::ShutdownSent { server: *id, seq: *seq };
-                Outcome::Done(Observation::seen(object).and(sent))
-            } else {
-                not_yet(0, "The guest may not have been asked to shut down; it is asked again.")
-            }
-        }
-        (Call::Reboot { .. } | Call::Reset { .. }, _) => {
-            Outcome::Done(rebooted(call, actions, Observation::seen(object)))
-        }
-        (Call::SetFirewallRules { rules, .. }, Object::Firewall(firewall)) if firewall.rules != *rules => {
-            not_yet(500, "The firewall does not have its rules yet.")
-        }
-        (Call::ResizeVolume { size, .. }, Object::Volume(volume)) if volume.size < *size => {
-            not_yet(500, "The volume does not have its new size yet.")
-        }
-        (Call::ChangeIpRange { ip_range, .. }, Object::Network(network)) if network.ip_range != *ip_range => {
-            not_yet(500, "The network does not have its new range yet.")
-        }
-        (Call::AddSubnet { network: id, subnet, owner }, Object::Network(network)) => {
-            match subnet.ip_range.filter(|range| has_subnet(network, *range)) {
-                Some(range) => {
-                    let added = Change::SubnetAdded { network: *id, range, owner: *owner };
-                    Outcome::Done(Observation::seen(object).and(added))
-                }
-                None => not_yet(500, "The subnet does not exist yet."),
-            }
-        }
-        (Call::DeleteSubnet { ip_range, .. }, Object::Network(network)) if has_subnet(network, *ip_range) => {
-            not_yet(500, "The subnet still exists.")
-        }
-        _ => Outcome::Done(Observation::seen(object)),
-    }
-}
-
-pub(crate) fn has_subnet(network: &Network, range: Ipv4Net) -> bool {
-    network.subnets.iter().any(|subnet| subnet.ip_range == Some(range))
-}
-
-/// Whether a server is on, or will be without anybody's doing.
-fn is_on(server: &Server) -> bool {
-    matches!(server.status, ServerStatus::Running | ServerStatus::Starting)
-}
-
-/// Whether nothing is under way with a server: only then it can be changed.
-pub(crate) fn is_settled(server: &Server) -> bool {
-    !server.locked && matches!(server.status, ServerStatus::Running | ServerStatus::Off)
-}
-
-fn is_there(until: Until, object: &Object) -> bool {
-    match (until, object) {
-        (Until::Settled, Object::Server(server)) => is_settled(server),
-        (Until::Off, Object::Server(server)) => server.status == ServerStatus::Off,
-        (_, Object::Volume(volume)) => volume.status != VolumeStatus::Creating,
-        _ => true,
-    }
-}
-
-fn waiting_for(until: Until) -> &'static str {
-    match until {
-        Until::Settled => "Another action on the object is under way at Hetzner Cloud.",
-        Until::Off => "The guest was asked to shut down; its power is cut when the grace period is over.",
-    }
 }

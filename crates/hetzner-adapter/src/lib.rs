@@ -3,6 +3,7 @@
 
 pub mod call;
 pub mod catalog;
+mod effect;
 mod executor;
 pub mod mapping;
 mod marker;

@@ -1,7 +1,7 @@
 //! What is known of a project: every object of the types in use, ours or not, because a foreign one may have the
 //! name that ours needs.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
 use control_plane::{Resource, Uid, ports::OwnedObject};
 use hcloud_client::types::{Firewall, Id, Labels, Network, PlacementGroup, PrimaryIp, Server, ServerStatus, Volume};
@@ -9,7 +9,7 @@ use ipnet::Ipv4Net;
 use seca_api::Timestamp;
 use time::OffsetDateTime;
 
-use crate::{executor::has_subnet, mapping::facts, naming};
+use crate::{effect::has_subnet, mapping::facts, naming};
 
 /// A project's objects, by id, and what only the calls of this process could tell.
 #[derive(Clone, Debug, Default)]
@@ -352,6 +352,12 @@ impl Snapshot {
     /// Who added a subnet, as far as this process saw it.
     pub(crate) fn subnet_owner(&self, network: Id<Network>, range: Ipv4Net) -> Option<Uid> {
         self.learnt.subnet_owners.get(&(network.get(), range)).copied()
+    }
+
+    /// Whether a server has an address in a network, of its own or as an alias.
+    pub(crate) fn is_address_taken(&self, network: Id<Network>, address: Ipv4Addr) -> bool {
+        let nets = self.servers.values().filter_map(|server| server.attachment(network));
+        nets.into_iter().any(|net| net.ip == Some(address) || net.alias_ips.contains(&address))
     }
 
     /// The objects of an installation but for its marker, and for what serves all while it is used.

@@ -130,14 +130,19 @@ fn routes_tell_each_for_itself_why_they_carry_nothing() {
     let targets = ["internet-gateways/g", "instances/i", "instances/none", "10.0.0.9"];
     world.put(Kind::RouteTable, "n/r", json!({"routes": targets.map(route)}));
     world.settle();
-    world.check(Kind::RouteTable, "n/r", ACTIVE, Some("NotInEffect"));
+    // The weightiest is what does not exist at all.
+    world.check(Kind::RouteTable, "n/r", ACTIVE, Some("DependencyMissing"));
     let status = world.status(Kind::RouteTable, "n/r");
     let routes = status["routes"].as_array().unwrap();
-    for (route, expected) in routes.iter().zip(["NAT server", "no address", "does not exist", "10.0.0.9"]) {
-        assert_eq!(
-            (&route["state"], &route["conditions"][0]["reason"]),
-            (&json!("pending"), &json!("RouteNotProgrammed"))
-        );
+    let idle = ("pending", "RouteNotProgrammed");
+    let expected = [
+        (idle, "NAT server"),
+        (idle, "no address"),
+        (idle, "does not exist"),
+        (("active", "NotInEffect"), "no server has the address 10.0.0.9"),
+    ];
+    for (route, ((state, reason), expected)) in routes.iter().zip(expected) {
+        assert_eq!((&route["state"], &route["conditions"][0]["reason"]), (&json!(state), &json!(reason)));
         assert!(route["conditions"][0]["message"].as_str().unwrap().contains(expected), "{route}");
     }
     assert_eq!(routes.len(), 4);
@@ -157,4 +162,105 @@ fn a_workspace_waits_for_its_children() {
     world.delete(Kind::BlockStorage, "v");
     world.settle();
     assert!(world.rows.is_empty());
+}
+
+fn table(world: &mut World, name: &str, routes: &[(&str, &str)]) {
+    let routes: Vec<_> =
+        routes.iter().map(|(to, by)| json!({"destinationCidrBlock": to, "targetRef": {"resource": by}})).collect();
+    world.put(Kind::RouteTable, name, json!({"routes": routes}));
+    world.settle();
+}
+
+fn routes(world: &World) -> Vec<String> {
+    let routes = world.model.networks[0].routes.iter();
+    let mut routes: Vec<_> = routes.map(|route| format!("{} {}", route.destination, route.gateway)).collect();
+    routes.sort();
+    routes
+}
+
+#[test]
+fn a_route_by_an_address_is_made_changed_and_taken_away() {
+    let mut world = World::default();
+    network(&mut world, "10.0.0.0/16");
+    table(&mut world, "n/t", &[("0.0.0.0/0", "10.0.1.9"), ("192.168.0.0/24", "10.0.1.10")]);
+    assert_eq!(routes(&world), ["0.0.0.0/0 10.0.1.9", "192.168.0.0/24 10.0.1.10"]);
+    // Nobody has the addresses, which is said.
+    world.check(Kind::RouteTable, "n/t", ACTIVE, Some("NotInEffect"));
+    assert_eq!(world.status(Kind::RouteTable, "n/t")["routes"][0]["state"], "active");
+    table(&mut world, "n/t", &[("0.0.0.0/0", "10.0.1.11")]);
+    assert_eq!(routes(&world), ["0.0.0.0/0 10.0.1.11"]);
+    world.forget();
+    world.settle();
+    world.operations();
+    world.delete(Kind::RouteTable, "n/t");
+    world.settle();
+    assert_eq!(world.operations(), ["delete_route"]);
+    assert!(routes(&world).is_empty() && world.find(Kind::RouteTable, "n/t").is_none());
+}
+
+#[test]
+fn a_route_that_two_tables_want_stays_until_neither_does() {
+    let mut world = World::default();
+    network(&mut world, "10.0.0.0/16");
+    table(&mut world, "n/a", &[("0.0.0.0/0", "10.0.1.9")]);
+    table(&mut world, "n/b", &[("0.0.0.0/0", "10.0.1.9")]);
+    assert_eq!(world.operations(), ["create_network", "add_route"]);
+    world.delete(Kind::RouteTable, "n/a");
+    world.settle();
+    assert_eq!(routes(&world), ["0.0.0.0/0 10.0.1.9"]);
+    assert!(world.operations().is_empty());
+}
+
+#[test]
+fn what_hetzner_would_refuse_is_kept_and_named_and_a_foreign_route_stays() {
+    let mut world = World::default();
+    network(&mut world, "10.0.0.0/16");
+    subnet(&mut world, "n/s", "10.0.1.0/24");
+    world.operations();
+    for (to, by, words) in [
+        ("8.8.8.0/24", "10.0.1.9", "private blocks"),
+        ("10.0.1.0/25", "10.0.2.9", "overlaps the subnet 10.0.1.0/24"),
+        ("192.168.0.0/24", "192.168.1.1", "is not an address of the network"),
+        ("192.168.0.0/24", "10.0.0.1", "own gateway"),
+        ("192.168.0.0/24", "172.31.1.1", "is not an address of the network"),
+        ("fd00::/64", "10.0.1.9", "IPv4"),
+        ("192.168.0.0/24", "fd00::1", "IPv4"),
+    ] {
+        table(&mut world, "n/t", &[(to, by)]);
+        world.check(Kind::RouteTable, "n/t", ACTIVE, Some("NotInEffect"));
+        let status = world.status(Kind::RouteTable, "n/t");
+        let condition = &status["routes"][0]["conditions"][0];
+        assert_eq!(
+            (&status["routes"][0]["state"], &condition["reason"]),
+            (&json!("pending"), &json!("RouteNotProgrammed"))
+        );
+        assert!(condition["message"].as_str().unwrap().contains(words), "{condition}");
+    }
+    assert!(world.operations().is_empty());
+    let foreign = serde_json::from_value(json!({"destination": "192.168.0.0/24", "gateway": "10.0.1.7"})).unwrap();
+    world.model.networks[0].routes.push(foreign);
+    world.forget();
+    table(&mut world, "n/t", &[("192.168.0.0/24", "10.0.1.9")]);
+    world.check(Kind::RouteTable, "n/t", ResourceState::Updating, Some("AddressConflict"));
+    world.delete(Kind::RouteTable, "n/t");
+    world.settle();
+    assert_eq!(routes(&world), ["192.168.0.0/24 10.0.1.7"], "what somebody else made stays");
+}
+
+#[test]
+fn routes_come_back_with_their_network_and_go_along_with_it() {
+    let mut world = World::default();
+    table(&mut world, "n/t", &[("0.0.0.0/0", "10.0.1.9")]);
+    world.check(Kind::RouteTable, "n/t", CREATING, Some("WaitingForDependency"));
+    network(&mut world, "10.0.0.0/16");
+    assert_eq!(routes(&world), ["0.0.0.0/0 10.0.1.9"]);
+    world.model.networks.clear();
+    world.forget();
+    world.settle();
+    assert_eq!(routes(&world), ["0.0.0.0/0 10.0.1.9"]);
+    world.operations();
+    world.delete(Kind::Network, "n");
+    world.delete(Kind::RouteTable, "n/t");
+    world.settle();
+    assert_eq!(world.operations(), ["delete_network"]);
 }

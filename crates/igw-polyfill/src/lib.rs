@@ -54,8 +54,15 @@ pub enum NextHop {
     Instance,
     /// A NIC or another thing that this release does not know.
     Other(Kind),
-    /// An address.
-    Address(IpAddr),
+    /// An address that the provider routes to.
+    Address {
+        /// The address.
+        address: IpAddr,
+        /// Whether a server has it.
+        taken: bool,
+    },
+    /// An address that the provider does not route to, and why.
+    Refused(String),
     /// A block of addresses, which is no next hop.
     Block(IpNet),
     /// Something that does not exist.
@@ -64,15 +71,22 @@ pub enum NextHop {
 
 /// What a route does. `target` is the reference as it was written, `destination` the block that it is for.
 pub fn route(destination: &str, target: &str, hop: &NextHop) -> Effect {
+    let by = format!("The route to {destination} by `{target}`");
     let why = match hop {
+        NextHop::Address { taken: true, .. } => return Effect { routed: true, message: format!("{by} is in effect.") },
+        NextHop::Address { address, taken: false } => {
+            return Effect::not_yet(format!(
+                "{by} is made, but no server has the address {address} in this network yet, so nothing gets there."
+            ));
+        }
+        NextHop::Refused(why) => why.clone(),
         NextHop::Gateway => "this release does not run a NAT server in place of the gateway".to_owned(),
         NextHop::Instance => "the instance has no address in this network".to_owned(),
         NextHop::Other(kind) => format!("this release routes to no {}", kind.noun()),
-        NextHop::Address(address) => format!("no interface of this network has the address {address}"),
         NextHop::Block(block) => format!("{block} is a block of addresses, not one of them"),
         NextHop::Missing => "it does not exist".to_owned(),
     };
-    Effect::not_yet(format!("The route to {destination} by `{target}` is kept, but routes nothing yet: {why}."))
+    Effect::not_yet(format!("{by} is kept, but routes nothing yet: {why}."))
 }
 
 #[cfg(test)]
@@ -114,8 +128,11 @@ mod tests {
         check(NextHop::Gateway, "NAT server");
         check(NextHop::Instance, "no address");
         check(NextHop::Other(Kind::Nic), "no NIC");
-        check(NextHop::Address("10.0.0.9".parse().unwrap()), "10.0.0.9");
+        check(NextHop::Address { address: "10.0.0.9".parse().unwrap(), taken: false }, "no server has the address 10.0.0.9");
+        check(NextHop::Refused("it is outside".to_owned()), "it is outside");
         check(NextHop::Block("10.0.0.0/8".parse().unwrap()), "10.0.0.0/8");
         check(NextHop::Missing, "does not exist");
+        let effect = route("0.0.0.0/0", "10.0.0.9", &NextHop::Address { address: "10.0.0.9".parse().unwrap(), taken: true });
+        assert!(effect.routed && effect.message.ends_with("is in effect."), "{}", effect.message);
     }
 }

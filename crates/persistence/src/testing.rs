@@ -46,6 +46,7 @@ static DATABASES: AtomicU32 = AtomicU32::new(0);
 
 struct Cluster {
     port: u16,
+    directory: PathBuf,
     /// Closing it ends the cluster.
     _lifeline: ChildStdin,
 }
@@ -62,6 +63,17 @@ pub async fn postgres_url() -> Result<String, TestingError> {
     let mut connection = connect(cluster.port).await.map_err(start)?;
     connection.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.map_err(start)?;
     Ok(format!("postgres://postgres@127.0.0.1:{}/{name}", cluster.port))
+}
+
+/// What the cluster has logged so far: for a database with `log_statement = 'all'`, each statement before it is
+/// carried out.
+///
+/// # Errors
+/// As for [`postgres_url`].
+pub async fn postgres_log() -> Result<String, TestingError> {
+    let cluster = CLUSTER.get_or_try_init(Cluster::start).await?;
+    let log = fs::read(cluster.directory.join("log")).map_err(|error| TestingError::Start(error.to_string()))?;
+    Ok(String::from_utf8_lossy(&log).into_owned())
 }
 
 async fn connect(port: u16) -> Result<sqlx::PgConnection, sqlx::Error> {
@@ -95,7 +107,7 @@ impl Cluster {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             match connect(port).await {
-                Ok(_) => return Ok(Self { port, _lifeline: lifeline }),
+                Ok(_) => return Ok(Self { port, directory, _lifeline: lifeline }),
                 Err(error) => {
                     let log = fs::read_to_string(directory.join("log")).unwrap_or_default();
                     if Instant::now() > deadline || log.contains("could not create any TCP/IP sockets") {

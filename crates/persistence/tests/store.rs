@@ -46,6 +46,7 @@ suite! {
     lists:
         pages_follow_each_other_by_name,
         pages_are_stable_under_writes,
+        walks_are_stable_under_concurrent_writes,
         lists_show_deleted_resources_as_asked,
         lists_keep_to_their_collection,
         selectors_select_what_they_match,
@@ -87,6 +88,7 @@ suite! {
     hammer:
         no_child_is_born_under_a_parent_that_goes,
         no_reference_is_made_to_a_target_that_goes,
+        what_no_rule_holds_goes_while_it_is_used,
         no_cascade_overlooks_what_came_meanwhile,
         no_child_misses_the_move_of_its_workspace,
         no_write_of_a_former_holder_lands_behind_the_new_one,
@@ -174,22 +176,44 @@ mod databases {
     }
 }
 
+mod waits {
+    use super::suite::waits;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_put_that_waited_sees_what_became_of_what_it_depends_on() {
+        waits::a_put_that_waited_sees_what_became_of_what_it_depends_on().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_deletion_that_waited_sees_what_came_meanwhile() {
+        waits::a_deletion_that_waited_sees_what_came_meanwhile().await;
+    }
+}
+
+mod statements {
+    use super::suite::{Backend, statements};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn sqlite_is_asked_as_often_as_it_must() {
+        statements::operations_ask_the_database_as_often_as_they_must(Backend::Sqlite).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn postgres_is_asked_as_often_as_it_must() {
+        statements::operations_ask_the_database_as_often_as_they_must(Backend::Postgres).await;
+    }
+}
+
 mod scale {
-    use super::suite::{Backend, scale};
+    use super::suite::scale;
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn sqlite_terms() {
-        scale::terms(Backend::Sqlite).await;
+    async fn sqlite_walks_an_index_in_order() {
+        scale::sqlite_walks_an_index_in_order().await;
     }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn postgres_terms() {
-        scale::terms(Backend::Postgres).await;
-    }
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn sqlite_dump() {
-        scale::dump(Backend::Sqlite).await;
-    }
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn postgres_dump() {
-        scale::dump(Backend::Postgres).await;
+    async fn postgres_walks_an_index_in_order() {
+        scale::postgres_walks_an_index_in_order().await;
     }
 }

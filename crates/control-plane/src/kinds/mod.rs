@@ -86,9 +86,8 @@ pub struct KindRules {
     pub local: bool,
     /// The field whose target's project makes it, for kinds without a parent.
     pub home: Option<&'static str>,
-    /// The field by which resources of this kind must know of each other: those that name the same target in it are
-    /// [`crate::ports::Bundle::peers`].
-    pub peers: Option<&'static str>,
+    /// Which other resources of this kind a decision about one looks at: its [`crate::ports::Bundle::peers`].
+    pub peers: Peers,
     /// The status members of a new resource, from its specification.
     pub initial_status: fn(&Value) -> Map<String, Value>,
     /// Which lists of related resources the judgement needs beside parents and targets. They are read together with
@@ -110,7 +109,7 @@ impl KindRules {
             counts_children: false,
             local: false,
             home: None,
-            peers: None,
+            peers: Peers::None,
             initial_status: |_| Map::new(),
             relatives: |_| Vec::new(),
             judge: |_| Vec::new(),
@@ -134,6 +133,17 @@ pub enum Relatives {
     Siblings,
     /// Its children of a kind.
     Children(Kind),
+}
+
+/// Which live resources of one kind must know of each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peers {
+    /// None.
+    None,
+    /// Those that name the same target in this field.
+    OfTarget(&'static str),
+    /// Those in the same parent.
+    Siblings,
 }
 
 /// Nothing stands in the way.

@@ -6,7 +6,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use seca_api::{Kind, violation::Violation};
 use serde_json::Value;
 
-use super::{FREELY, Found, Judgement, KindRules, ReferenceField, expand, network::ipv4};
+use super::{FREELY, Found, Judgement, KindRules, Peers, ReferenceField, expand, network::ipv4};
 use crate::{ports::DeleteRules, resource::Resource};
 
 /// What differs about NICs.
@@ -19,7 +19,7 @@ pub const RULES: KindRules = KindRules {
     ],
     delete: DeleteRules { refused_by_referrers: &[Kind::Instance], ..FREELY },
     // Two may ask for the same address; the later one waits for it.
-    peers: Some(SUBNET),
+    peers: Peers::OfTarget(SUBNET),
     judge,
     ..KindRules::new(Kind::Nic)
 };

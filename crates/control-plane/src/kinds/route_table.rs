@@ -6,12 +6,14 @@ use ipnet::IpNet;
 use seca_api::{Kind, ResourceKey, Target, violation::Violation};
 use serde_json::Value;
 
-use super::{Found, Judgement, KindRules, ReferenceField, Relatives, spelled};
+use super::{Found, Judgement, KindRules, Peers, ReferenceField, Relatives, spelled};
 
 /// What differs about route tables.
 pub const RULES: KindRules = KindRules {
     references: REFERENCES,
     relatives: |_| vec![Relatives::Siblings],
+    // They share the network's one set of routes.
+    peers: Peers::Siblings,
     judge,
     ..KindRules::new(Kind::RouteTable)
 };

@@ -376,7 +376,7 @@ pub struct Bundle {
     pub referrers: Vec<Related>,
     /// Its children, for networks; none are loaded for a workspace.
     pub children: Vec<Resource>,
-    /// Other live resources of its kind that name the same target in the field [`crate::kinds::KindRules::peers`].
+    /// The other live resources of its kind that it must know of ([`crate::kinds::KindRules::peers`]), oldest first.
     pub peers: Vec<Resource>,
     /// How many children it has, those that are being deleted included.
     pub child_count: i64,

@@ -35,6 +35,8 @@ pub(crate) const PRIMARY_IP_ID: &str = "primaryIpId";
 pub(crate) const ADDRESS: &str = "address";
 /// The address that it had, if that was deleted at the provider.
 pub(crate) const LOST_ADDRESS: &str = "lostAddress";
+/// The routes that were made for this route table: destination and next hop of each.
+pub(crate) const ROUTES: &str = "routes";
 /// The range of the subnet that was added for this resource.
 pub(crate) const IP_RANGE: &str = "ipRange";
 

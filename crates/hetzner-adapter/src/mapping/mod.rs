@@ -19,7 +19,7 @@ mod security_group_rule;
 mod subnet;
 mod workspace;
 
-use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use control_plane::{
     Reason, Resource,
@@ -264,11 +264,4 @@ impl PlannedExt for Planned {
         self.status = Some(members);
         self
     }
-}
-
-/// An address or block as a next hop.
-fn next_hop(text: &str) -> Option<igw_polyfill::NextHop> {
-    use igw_polyfill::NextHop;
-    let address = text.parse::<IpAddr>().ok().map(NextHop::Address);
-    address.or_else(|| text.parse().ok().map(NextHop::Block))
 }

@@ -1,15 +1,28 @@
-//! A route table is the network's set of routes. Routes by gateways and by instances without an address, which are
-//! all that there are today, are kept as intent; each says so in its own status.
+//! A Hetzner network has one set of routes, and its route tables are parts of it. A route by an address of the network
+//! is made there; one by a gateway, or by an instance, which has no address in the network yet, is kept as intent.
+//! Routes bear no labels: whose one is, the rows remember, and one that two tables want stays until neither does.
 
-use control_plane::{Reason, ports::Planned};
+use std::{collections::BTreeSet, net::Ipv4Addr};
+
+use control_plane::{Reason, Resource, ports::Planned};
+use hcloud_client::types::{self as hcloud, Route};
 use igw_polyfill::{Effect, NextHop};
+use ipnet::Ipv4Net;
 use seca_api::{Kind, ResourceState, RouteSpec, RouteStatus, RouteTableSpec, RouteTableStatus, reference::Target};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Checked, Context, Mapping, PlannedExt, map, missing_targets, next_hop, noted, part_status, settled};
+use super::{
+    Checked, Context, Mapping, PlannedExt, act, facts, map, mark, missing_targets, noted, part_status, settled, wait,
+};
+use crate::{
+    call::{Call, StepExt},
+    effect::overlap,
+};
 
 /// What a route may name.
 const TARGETS: &[Kind] = &[Kind::InternetGateway, Kind::Instance, Kind::Nic];
+/// The most routes of a Hetzner network.
+const MOST: usize = 100;
 
 /// See the module.
 pub(super) struct RouteTableMapping;
@@ -20,35 +33,148 @@ impl Mapping for RouteTableMapping {
     }
 
     fn plan(&self, context: &Context<'_>) -> Planned {
+        let parent = context.bundle().parent(Kind::Network);
+        let network = parent.and_then(|row| context.snapshot.network_of(context.installation(), row));
         if context.resource().is_deleting() {
-            return settled();
+            // The whole network goes: its routes go with it.
+            let network = network.filter(|_| parent.is_some_and(|row| !row.is_deleting()));
+            return network.and_then(|network| remove(context, network, &BTreeSet::new())).unwrap_or_else(settled);
         }
-        alive(context).unwrap_or_else(|plan| *plan)
+        alive(context, network).unwrap_or_else(|plan| *plan)
     }
 }
 
-fn alive(context: &Context<'_>) -> Checked<Planned> {
+fn alive(context: &Context<'_>, network: Option<&hcloud::Network>) -> Checked<Planned> {
     let spec: RouteTableSpec = context.spec()?;
-    let before: RouteTableStatus = context.resource().status().unwrap_or_default();
-    let effects: Vec<Effect> = spec.routes.iter().map(|route| effect(context, route)).collect();
-    let statuses: Vec<RouteStatus> = effects
+    let wanted: BTreeSet<Route> = match network {
+        Some(network) => {
+            by_address(context.resource(), &spec).filter(|made| refusal(network, made).is_none()).collect()
+        }
+        None => BTreeSet::new(),
+    };
+    if let Some(network) = network {
+        if let Some(planned) = remove(context, network, &wanted) {
+            return Ok(planned);
+        }
+        if let Some(made) = wanted.iter().find(|made| !network.routes.contains(made)) {
+            return Ok(add(context, network, &wanted, made));
+        }
+    } else if by_address(context.resource(), &spec).next().is_some() {
+        let name = &context.resource().key.network;
+        return Ok(wait(Reason::WaitingForDependency, format!("The network `{name}` is not ready.")));
+    }
+    Ok(settled_with(context, network, &spec).fact(facts::ROUTES, texts(&wanted)))
+}
+
+/// The routes of a table that name an address.
+fn by_address<'a>(table: &'a Resource, spec: &'a RouteTableSpec) -> impl Iterator<Item = Route> + 'a {
+    spec.routes.iter().filter_map(|route| made(table, route))
+}
+
+fn made(table: &Resource, route: &RouteSpec) -> Option<Route> {
+    let Ok(Target::Address(text)) = route.target_ref.resolve_or_address(&table.key, TARGETS) else { return None };
+    let destination: Ipv4Net = route.destination_cidr_block.parse().ok()?;
+    Some(Route { destination: destination.trunc(), gateway: text.parse().ok()? })
+}
+
+/// Why Hetzner Cloud would refuse a route (its API reference, `add_route`).
+fn refusal(network: &hcloud::Network, made: &Route) -> Option<String> {
+    const OWN: Ipv4Addr = Ipv4Addr::new(172, 31, 1, 1);
+    let Route { destination, gateway } = made;
+    let is_default = destination.prefix_len() == 0;
+    if !is_default && !(destination.addr().is_private() && destination.broadcast().is_private()) {
+        return Some("Hetzner Cloud routes to private blocks and to 0.0.0.0/0 only".to_owned());
+    }
+    let subnets = network.subnets.iter().filter_map(|subnet| subnet.ip_range);
+    if let Some(subnet) = subnets.into_iter().find(|subnet| !is_default && overlap(*subnet, *destination)) {
+        return Some(format!("its destination overlaps the subnet {subnet}, which is reached without a route"));
+    }
+    if !network.ip_range.contains(gateway) {
+        return Some(format!("{gateway} is not an address of the network, which is {}", network.ip_range));
+    }
+    if *gateway == OWN || network.ip_range.hosts().next() == Some(*gateway) {
+        return Some(format!("{gateway} is the network's own gateway at Hetzner Cloud"));
+    }
+    let is_made = network.routes.contains(made);
+    (!is_made && network.routes.len() >= MOST)
+        .then(|| format!("a Hetzner network has at most {MOST} routes, and this one has them already"))
+}
+
+/// What was made for this table, as far as it is still there.
+fn own(context: &Context<'_>, network: &hcloud::Network) -> BTreeSet<Route> {
+    let remembered = context.resource().facts.get(facts::ROUTES).and_then(Value::as_array).into_iter().flatten();
+    let remembered = remembered.filter_map(|text| {
+        let (destination, gateway) = text.as_str()?.split_once(' ')?;
+        Some(Route { destination: destination.parse().ok()?, gateway: gateway.parse().ok()? })
+    });
+    remembered.filter(|made| network.routes.contains(made)).collect()
+}
+
+/// A route as facts remember it.
+fn text(route: &Route) -> String {
+    format!("{} {}", route.destination, route.gateway)
+}
+
+fn texts(routes: &BTreeSet<Route>) -> Value {
+    if routes.is_empty() { Value::Null } else { routes.iter().map(text).collect() }
+}
+
+/// Takes away what was made for this table and what neither it nor another one wants.
+fn remove(context: &Context<'_>, network: &hcloud::Network, wanted: &BTreeSet<Route>) -> Option<Planned> {
+    let own = own(context, network);
+    let others: BTreeSet<Route> = context
+        .bundle()
+        .peers
         .iter()
-        .enumerate()
-        .map(|(index, effect)| route_status(context, effect, before.routes.get(index)))
+        .filter_map(|table| Some((table, table.spec::<RouteTableSpec>().ok()?)))
+        .flat_map(|(table, spec)| by_address(table, &spec).collect::<Vec<_>>())
         .collect();
-    let planned = settled().status(map(&[("routes", json!(statuses))]));
+    let made = own.iter().find(|made| !wanted.contains(made) && !others.contains(made))?;
+    let call = Call::DeleteRoute { network: network.id, route: made.clone() };
+    Some(act(call.step(format!("{} {}", network.name, text(made)))))
+}
+
+fn add(context: &Context<'_>, network: &hcloud::Network, wanted: &BTreeSet<Route>, made: &Route) -> Planned {
+    let same = |other: &&Route| other.destination == made.destination;
+    if let Some(other) = network.routes.iter().find(same) {
+        return wait(
+            Reason::AddressConflict,
+            format!(
+                "The network sends {} to {} already, not to {}; remove that route, or use the same target.",
+                other.destination, other.gateway, made.gateway
+            ),
+        );
+    }
+    let mut own = own(context, network);
+    own.retain(|made| wanted.contains(made));
+    own.insert(made.clone());
+    let call = Call::AddRoute { network: network.id, route: made.clone() };
+    let step = call.step(format!("{} {}", network.name, text(made)));
+    act(step.mark(mark(context.resource(), &[(facts::ROUTES, texts(&own))])))
+}
+
+fn settled_with(context: &Context<'_>, network: Option<&hcloud::Network>, spec: &RouteTableSpec) -> Planned {
+    let before: RouteTableStatus = context.resource().status().unwrap_or_default();
+    let effects: Vec<Effect> = spec.routes.iter().map(|route| effect(context, network, route)).collect();
+    let status = |(index, (route, effect)): (usize, (&RouteSpec, &Effect))| {
+        let is_made = made(context.resource(), route)
+            .is_some_and(|made| network.is_some_and(|network| network.routes.contains(&made)));
+        route_status(context, effect, is_made, before.routes.get(index))
+    };
+    let statuses: Vec<RouteStatus> = spec.routes.iter().zip(&effects).enumerate().map(status).collect();
     let idle: Vec<&Effect> = effects.iter().filter(|effect| !effect.routed).collect();
     let idle = idle.first().map(|first| {
         let text = format!("{} of {} routes are not in effect. {}", idle.len(), effects.len(), first.message);
         (Reason::NotInEffect, text)
     });
-    Ok(noted(planned, missing_targets(context).into_iter().chain(idle)))
+    let planned = settled().status(map(&[("routes", json!(statuses))]));
+    noted(planned, missing_targets(context).into_iter().chain(idle))
 }
 
-fn effect(context: &Context<'_>, route: &RouteSpec) -> Effect {
+fn effect(context: &Context<'_>, network: Option<&hcloud::Network>, route: &RouteSpec) -> Effect {
     let target = &route.target_ref;
     let hop = match target.resolve_or_address(&context.resource().key, TARGETS) {
-        Ok(Target::Address(text)) => next_hop(&text).unwrap_or(NextHop::Missing),
+        Ok(Target::Address(_)) => address_hop(context, network, route),
         Ok(Target::Resource(key)) => {
             let row = context.bundle().targets.iter().find(|t| t.key == key).and_then(|t| t.resource.as_ref());
             match (row.filter(|row| !row.is_deleting()), key.kind) {
@@ -63,9 +189,27 @@ fn effect(context: &Context<'_>, route: &RouteSpec) -> Effect {
     igw_polyfill::route(&route.destination_cidr_block, &target.resource, &hop)
 }
 
+fn address_hop(context: &Context<'_>, network: Option<&hcloud::Network>, route: &RouteSpec) -> NextHop {
+    let Some(made) = made(context.resource(), route) else {
+        return NextHop::Refused("Hetzner networks route IPv4 by single IPv4 addresses only".to_owned());
+    };
+    let Some(network) = network else {
+        return NextHop::Refused("nothing stands behind the network at Hetzner Cloud".to_owned());
+    };
+    match refusal(network, &made) {
+        Some(why) => NextHop::Refused(why),
+        None => {
+            let gateway = made.gateway;
+            let taken = context.snapshot.is_address_taken(network.id, gateway);
+            NextHop::Address { address: gateway.into(), taken }
+        }
+    }
+}
+
 /// A route's own state and its transitions.
-fn route_status(context: &Context<'_>, effect: &Effect, before: Option<&RouteStatus>) -> RouteStatus {
-    let state = if effect.routed { ResourceState::Active } else { ResourceState::Pending };
-    let note = (!effect.routed).then(|| (Reason::RouteNotProgrammed, Some(effect.message.clone())));
+fn route_status(context: &Context<'_>, effect: &Effect, is_made: bool, before: Option<&RouteStatus>) -> RouteStatus {
+    let state = if is_made { ResourceState::Active } else { ResourceState::Pending };
+    let reason = if is_made { Reason::NotInEffect } else { Reason::RouteNotProgrammed };
+    let note = (!effect.routed).then(|| (reason, Some(effect.message.clone())));
     part_status(state, note, before, context.now)
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::{Checked, Context, Mapping, PlannedExt, act, facts, fail, map, mark, settled, wait};
 use crate::{
     call::{Call, StepExt},
-    executor::{has_subnet, overlap},
+    effect::{has_subnet, overlap},
 };
 
 /// See the module.

@@ -8,7 +8,8 @@ pub mod model;
 use std::{collections::BTreeMap, time::Duration};
 
 use control_plane::{
-    ActionKind, Catalog, CatalogEntry, ProjectId, Resource, Uid, kinds,
+    ActionKind, Catalog, CatalogEntry, ProjectId, Resource, Uid,
+    kinds::{self, Peers},
     ports::{Bundle, Commit, Desired, Edge, Plan, Planned, Put, Related, Verdict},
     state,
 };
@@ -184,15 +185,19 @@ impl World {
         targets.collect()
     }
 
-    /// Live rows of the kind that name the same as this one in the field of its peers.
+    /// Live rows of the kind that this one must know of.
     fn peers(&self, row: &Resource) -> Vec<Resource> {
-        let Some(field) = kinds::rules(row.key.kind).unwrap().peers else { return Vec::new() };
-        let named = |row: &Resource| self.targets(row).into_iter().find(|target| target.field == field).map(|t| t.key);
-        let own = named(row);
-        let is_peer = |other: &&Resource| {
-            other.uid != row.uid && other.key.kind == row.key.kind && !other.is_deleting() && named(other) == own
+        let peers = kinds::rules(row.key.kind).unwrap().peers;
+        let common = |row: &Resource| match peers {
+            Peers::None => None,
+            Peers::OfTarget(field) => self.targets(row).into_iter().find(|t| t.field == field).map(|t| t.key),
+            Peers::Siblings => row.key.parent(),
         };
-        self.rows.values().filter(is_peer).cloned().collect()
+        let own = common(row);
+        let is_peer = |other: &&Resource| {
+            other.uid != row.uid && other.key.kind == row.key.kind && !other.is_deleting() && common(other) == own
+        };
+        self.rows.values().filter(|_| own.is_some()).filter(is_peer).cloned().collect()
     }
 
     pub fn bundle(&self, uid: Uid) -> Bundle {

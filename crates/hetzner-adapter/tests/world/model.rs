@@ -163,6 +163,19 @@ impl Model {
                 found.subnets.retain(|subnet| subnet.ip_range != Some(*ip_range));
                 one(Change::Seen(found.clone().into()))
             }
+            Call::AddRoute { network, route } => {
+                let found = self.network(*network);
+                assert!(found.routes.iter().all(|other| other.destination != route.destination), "{route:?} is taken");
+                assert!(found.ip_range.contains(&route.gateway), "{route:?} leaves the network");
+                found.routes.push(route.clone());
+                one(Change::Seen(found.clone().into()))
+            }
+            Call::DeleteRoute { network, route } => {
+                let found = self.network(*network);
+                assert!(found.routes.contains(route), "no route {route:?}");
+                found.routes.retain(|other| other != route);
+                one(Change::Seen(found.clone().into()))
+            }
             Call::CreateFirewall(body) => {
                 assert!(self.firewalls.iter().all(|f| f.name != body.name), "two firewalls named {}", body.name);
                 let made: Firewall = serde_json::from_value(json!({

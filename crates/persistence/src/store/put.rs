@@ -21,7 +21,7 @@ use crate::{
     fault::Fault,
     row,
     selector::sortable,
-    sql::{Row, Sql, Value, args, key_row, rows, sql},
+    sql::{Sql, Value, args, key_row, rows, sql},
 };
 
 /// A row with its labels (28), its references (29), its place in the queue, in the project that the rows that it
@@ -173,7 +173,8 @@ async fn why(db: &Database, put: &Put) -> Result<PutOutcome, Fault> {
         let (key, is_deleting) = (row::key(row, 0)?, row.maybe_int(9)?.is_some());
         if key == put.key {
             own = Some((row.parse(6)?, row.int(7)?, row.int(8)?, is_deleting));
-        } else if !is_deleting {
+        }
+        if !is_deleting {
             live.push(key);
         }
     }

@@ -1,7 +1,8 @@
 //! What is related to a resource: by reference, as parent, as child. And waking it.
 
 use control_plane::{
-    Resource, Uid, kinds,
+    Resource, Uid,
+    kinds::{self, Peers},
     ports::{Bundle, Related, StepRecord, StepState},
 };
 use seca_api::ResourceKey;
@@ -47,8 +48,8 @@ const BUNDLE: Sql = sql!(
      AND c.workspace = r.workspace AND c.network = r.name) \
      ELSE 0 END FROM resources r JOIN work w ON w.uid = r.uid WHERE r.uid = $1"
 );
-/// Targets (1), referrers (2), parents (3), children (4) and peers by the field $8 (5), each with the key that it is
-/// found by.
+/// Targets (1), referrers (2), parents (3), children (4) and peers (5), each with the key that it is found by. $8 says
+/// which peers: those that name the same in this field, all in the same place ([`SIBLINGS`]), or none.
 const RELATIONS: Sql = sql!(
     "SELECT CAST(1 AS BIGINT) AS role, e.position, e.field, e.tenant, e.region, e.kind, e.workspace, e.network, \
      e.name, " columns " FROM resource_references e LEFT JOIN resources r ON " joined " WHERE e.uid = $1 \
@@ -64,8 +65,13 @@ const RELATIONS: Sql = sql!(
     " FROM resource_references e JOIN resource_references o ON o.tenant = e.tenant AND o.region = e.region \
      AND o.kind = e.kind AND o.workspace = e.workspace AND o.network = e.network AND o.name = e.name \
      AND o.field = e.field AND o.uid <> e.uid JOIN resources r ON r.uid = o.uid \
-     WHERE e.uid = $1 AND e.field = $8 AND r.kind = $4 AND r.deleted_at IS NULL"
+     WHERE e.uid = $1 AND e.field = $8 AND r.kind = $4 AND r.deleted_at IS NULL \
+     UNION ALL SELECT 5, 0, '', r.tenant, r.region, r.kind, r.workspace, r.network, r.name, " columns
+    " FROM resources r WHERE $8 = '*' AND r.tenant = $2 AND r.region = $3 AND r.kind = $4 AND r.workspace = $5 \
+     AND r.network = $6 AND r.uid <> $1 AND r.deleted_at IS NULL"
 );
+/// No field has this name.
+const SIBLINGS: &str = "*";
 const OPEN_STEPS: Sql = sql!(
     "SELECT id, generation, step, state, action, " now " - since FROM steps \
      WHERE uid = $1 AND state NOT IN ('done', 'failed') ORDER BY id"
@@ -117,7 +123,12 @@ async fn relate(db: &Database, bundle: &mut Bundle) -> Result<(), Fault> {
     const RESOURCE: usize = 9;
     let key = &bundle.resource.key;
     let mut args = identity(bundle.resource.uid, key).to_vec();
-    args.push(Value::from(kinds::rules(key.kind).and_then(|rules| rules.peers).unwrap_or_default()));
+    let peers = match kinds::rules(key.kind).map_or(Peers::None, |rules| rules.peers) {
+        Peers::None => "",
+        Peers::OfTarget(field) => field,
+        Peers::Siblings => SIBLINGS,
+    };
+    args.push(Value::from(peers));
     let found = db.fetch(Lane::Engine, RELATIONS, &args).await?;
     let mut ordered: Vec<(i64, Option<Uid>, i64, Related)> = Vec::with_capacity(found.len());
     for row in &found {

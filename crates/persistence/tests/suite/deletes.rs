@@ -12,10 +12,6 @@ const NETWORK: DeleteRules =
 const VOLUME: DeleteRules = DeleteRules { refused_by_referrers: &[Kind::Instance], ..NONE };
 const NONE: DeleteRules = DeleteRules { refused_by_children: &[], refused_by_referrers: &[], cascades: &[] };
 
-pub const NETWORK_RULES: DeleteRules = NETWORK;
-pub const VOLUME_RULES: DeleteRules = VOLUME;
-pub const WORKSPACE_RULES: DeleteRules = WORKSPACE;
-
 async fn refusal(world: &World, key: &ResourceKey, rules: DeleteRules) -> Vec<ResourceKey> {
     match world.delete(key, rules).await {
         DeleteOutcome::Refused(by) => by,

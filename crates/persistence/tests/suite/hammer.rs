@@ -3,17 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use control_plane::{
-    Resource, Uid,
+    Resource, Uid, kinds,
     ports::{BindOutcome, Commit, CommitOutcome, Delete, DeleteOutcome, DeleteRules, Put, PutOutcome, Store, Verdict},
 };
-use seca_api::{Kind, ResourceKey, ResourceState};
+use seca_api::{Kind, ResourceKey, ResourceState, Scope};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::{
-    World, before,
-    deletes::{NETWORK_RULES, VOLUME_RULES, WORKSPACE_RULES},
-    edge, in_network, key, within, workspace,
-};
+use super::{World, before, edge, in_network, key, rules, within, workspace};
 
 const ROUNDS: usize = 300;
 
@@ -22,9 +18,10 @@ fn put(world: &World, put: Put) -> JoinHandle<PutOutcome> {
     tokio::spawn(async move { store.put(put).await.unwrap() })
 }
 
-fn delete(world: &World, key: &ResourceKey, rules: DeleteRules) -> JoinHandle<DeleteOutcome> {
-    let (store, delete) =
-        (world.store.clone(), Delete { key: key.clone(), expected_version: None, rules, now: world.now() });
+/// A deletion by the rules of the kind.
+fn delete(world: &World, key: &ResourceKey) -> JoinHandle<DeleteOutcome> {
+    let (store, rules) = (world.store.clone(), rules(key.kind));
+    let delete = Delete { key: key.clone(), expected_version: None, rules, now: world.now() };
     tokio::spawn(async move { store.delete(delete).await.unwrap() })
 }
 
@@ -37,56 +34,146 @@ fn is_created(outcome: &PutOutcome) -> bool {
 }
 
 /// Both ways it can go must have been seen, or the race was none.
-fn assert_both(what: &str, deleted: usize) {
-    assert!(deleted > 0 && deleted < ROUNDS, "{what}: the deletion won {deleted} of {ROUNDS} times");
+fn assert_both(what: &str, deleted: usize, rounds: usize) {
+    assert!(deleted > 0 && deleted < rounds, "{what}: the deletion won {deleted} of {rounds} times");
+}
+
+/// Every pair of kinds by which the rules refuse a deletion: what is deleted, and what keeps it.
+fn refusals(by: fn(&DeleteRules) -> &'static [Kind]) -> Vec<(Kind, Kind)> {
+    kinds::ALL.iter().flat_map(|rules| by(&rules.delete).iter().map(|other| (rules.kind, *other))).collect()
+}
+
+/// A key of a kind in workspace `w`, and in its network `n` if it lives in one.
+fn place(kind: Kind, name: &str) -> ResourceKey {
+    match kind.scope() {
+        Scope::Network => in_network(kind, "n", name),
+        Scope::Workspace => key(kind, name),
+        Scope::GlobalTenant => ResourceKey::tenant(kind, "", "t", name),
+        _ => ResourceKey::tenant(kind, "fsn1", "t", name),
+    }
+}
+
+async fn make_places(world: &World) {
+    world.create(&workspace("w")).await;
+    world.create(&key(Kind::Network, "n")).await;
 }
 
 pub async fn no_child_is_born_under_a_parent_that_goes(world: &World) {
-    let mut won = 0;
-    for round in 0..ROUNDS {
-        let parent = workspace(&format!("w{round}"));
-        world.create(&parent).await;
-        let child = |name: &str| within(Kind::Network, &parent.name, name);
-        let (first, second) = (world.new_put(&child("a")), world.new_put(&child("b")));
-        let (one, gone, two) = if round % 2 == 0 {
-            let gone = delete(world, &parent, WORKSPACE_RULES);
-            (put(world, first), gone, put(world, second))
-        } else {
-            (put(world, first), delete(world, &parent, WORKSPACE_RULES), put(world, second))
-        };
-        let (one, gone, two) = (one.await.unwrap(), gone.await.unwrap(), two.await.unwrap());
-        let live = world.store.count_children(&parent).await.unwrap();
-        if accepted(&gone) {
-            won += 1;
-            assert_eq!(live, 0, "round {round}: an orphan ({one:?}, {two:?})");
-            assert_eq!((one, two), (PutOutcome::Missing(parent.clone()), PutOutcome::Missing(parent)));
-        } else {
-            assert!(is_created(&one) || is_created(&two));
-            assert!(live > 0 && !world.read(&parent).await.is_deleting(), "round {round}");
+    let pairs = refusals(|rules| rules.refused_by_children);
+    assert_eq!(pairs.len(), 9, "eight kinds in a workspace, and route tables in a network: {pairs:?}");
+    world.create(&workspace("w")).await;
+    let (mut won, rounds) = (0, ROUNDS / pairs.len());
+    for (parent, child) in &pairs {
+        for round in 0..rounds {
+            let name = format!("{}-{round}", child.as_str());
+            let parent = place(*parent, &name);
+            world.create(&parent).await;
+            let born = |name: &str| match parent.kind {
+                Kind::Workspace => within(*child, &parent.name, name),
+                _ => in_network(*child, &parent.name, name),
+            };
+            let (first, second) = (world.new_put(&born("a")), world.new_put(&born("b")));
+            let (one, gone, two) = if round % 2 == 0 {
+                let gone = delete(world, &parent);
+                (put(world, first), gone, put(world, second))
+            } else {
+                (put(world, first), delete(world, &parent), put(world, second))
+            };
+            let (one, gone, two) = (one.await.unwrap(), gone.await.unwrap(), two.await.unwrap());
+            let live = world.store.count_children(&parent).await.unwrap();
+            if accepted(&gone) {
+                won += 1;
+                assert_eq!(live, 0, "{parent}: an orphan ({one:?}, {two:?})");
+                assert_eq!((one, two), (PutOutcome::Missing(parent.clone()), PutOutcome::Missing(parent)));
+            } else {
+                assert!(is_created(&one) || is_created(&two));
+                assert!(live > 0 && !world.read(&parent).await.is_deleting(), "{parent}");
+            }
         }
     }
-    assert_both("parents", won);
+    assert_both("parents", won, rounds * pairs.len());
 }
 
+/// By a new resource, and by an old one that names the target from now on.
 pub async fn no_reference_is_made_to_a_target_that_goes(world: &World) {
-    world.create(&workspace("w")).await;
-    let mut won = 0;
-    for round in 0..ROUNDS {
-        let volume = key(Kind::BlockStorage, &format!("b{round}"));
-        world.create(&volume).await;
-        let edges = vec![edge("/spec/bootVolume", &volume, true)];
-        let instance = Put { edges, ..world.new_put(&key(Kind::Instance, &format!("i{round}"))) };
-        let (refers, gone) = if round % 2 == 0 {
-            let gone = delete(world, &volume, VOLUME_RULES);
-            (put(world, instance), gone)
-        } else {
-            (put(world, instance), delete(world, &volume, VOLUME_RULES))
-        };
-        let (refers, gone) = (refers.await.unwrap(), gone.await.unwrap());
-        assert_ne!(is_created(&refers), accepted(&gone), "round {round}: {refers:?} and {gone:?}");
-        won += usize::from(accepted(&gone));
+    let pairs = refusals(|rules| rules.refused_by_referrers);
+    let expected = [
+        (Kind::BlockStorage, Kind::Instance),
+        (Kind::Subnet, Kind::Nic),
+        (Kind::Nic, Kind::Instance),
+        (Kind::PublicIp, Kind::Nic),
+        (Kind::SecurityGroup, Kind::Instance),
+    ];
+    assert_eq!(pairs, expected);
+    make_places(world).await;
+    let (mut won, rounds) = (0, ROUNDS / pairs.len());
+    for (target, referrer) in &pairs {
+        for round in 0..rounds {
+            let name = format!("{}-{round}", target.as_str());
+            let target = place(*target, &name);
+            world.create(&target).await;
+            let old = world.create(&place(*referrer, &format!("old-{name}"))).await;
+            let edges = vec![edge("/spec/field", &target, true)];
+            let new = Put { edges: edges.clone(), ..world.new_put(&place(*referrer, &format!("new-{name}"))) };
+            let changed = Put { edges, ..world.update_of(&old).await };
+            let (new, gone, changed) = match round % 3 {
+                0 => {
+                    let gone = delete(world, &target);
+                    (put(world, new), gone, put(world, changed))
+                }
+                1 => (put(world, new), delete(world, &target), put(world, changed)),
+                _ => {
+                    let changed = put(world, changed);
+                    let gone = delete(world, &target);
+                    (put(world, new), gone, changed)
+                }
+            };
+            let (new, gone, changed) = (new.await.unwrap(), gone.await.unwrap(), changed.await.unwrap());
+            let now = before(world.store.as_ref(), &world.read(&old.key).await).await;
+            let is_changed = matches!(changed, PutOutcome::Updated { .. });
+            assert_eq!(is_changed, !now.edges.is_empty(), "{target}: {changed:?}");
+            if accepted(&gone) {
+                won += 1;
+                assert_eq!(new, PutOutcome::Missing(target.clone()), "{target} goes");
+                assert_eq!(changed, PutOutcome::Missing(target.clone()), "{target} goes");
+            } else {
+                assert!(is_created(&new) || is_changed, "{target}: refused by whom? {gone:?}");
+                assert!(!world.read(&target).await.is_deleting());
+            }
+        }
     }
-    assert_both("targets", won);
+    assert_both("targets", won, rounds * pairs.len());
+}
+
+/// What no rule holds goes while it is used; who comes later finds it missing.
+pub async fn what_no_rule_holds_goes_while_it_is_used(world: &World) {
+    let pairs = [
+        (Kind::SecurityGroupRule, Kind::SecurityGroup),
+        (Kind::InternetGateway, Kind::RouteTable),
+        (Kind::RouteTable, Kind::Subnet),
+        (Kind::BlockStorage, Kind::Image),
+        (Kind::Role, Kind::RoleAssignment),
+    ];
+    make_places(world).await;
+    for (target, referrer) in pairs {
+        for round in 0..ROUNDS / 20 {
+            let name = format!("{}-{round}", target.as_str());
+            let target = place(target, &name);
+            world.create(&target).await;
+            let refers = |who: &str| Put {
+                edges: vec![edge("/spec/field", &target, true)],
+                ..world.new_put(&place(referrer, &format!("{who}-{name}")))
+            };
+            assert!(is_created(&world.put(refers("early")).await), "{target}");
+            let (gone, beside) = (delete(world, &target), put(world, refers("beside")));
+            let (gone, beside) = (gone.await.unwrap(), beside.await.unwrap());
+            assert!(accepted(&gone), "{target}: {gone:?}");
+            let missing = PutOutcome::Missing(target.clone());
+            assert!(is_created(&beside) || beside == missing, "{target}: {beside:?}");
+            assert_eq!(world.put(refers("late")).await, missing);
+            assert!(!world.read(&place(referrer, &format!("early-{name}"))).await.is_deleting());
+        }
+    }
 }
 
 pub async fn no_cascade_overlooks_what_came_meanwhile(world: &World) {
@@ -105,13 +192,13 @@ pub async fn no_cascade_overlooks_what_came_meanwhile(world: &World) {
         let (late, nic_key) = (world.new_put(&subnet("new")), nic.key.clone());
         let (nic, gone, late) = match round % 3 {
             0 => {
-                let gone = delete(world, &network, NETWORK_RULES);
+                let gone = delete(world, &network);
                 (put(world, nic), gone, put(world, late))
             }
-            1 => (put(world, nic), delete(world, &network, NETWORK_RULES), put(world, late)),
+            1 => (put(world, nic), delete(world, &network), put(world, late)),
             _ => {
                 let late = put(world, late);
-                (put(world, nic), delete(world, &network, NETWORK_RULES), late)
+                (put(world, nic), delete(world, &network), late)
             }
         };
         let (nic, gone, late) = (nic.await.unwrap(), gone.await.unwrap(), late.await.unwrap());
@@ -126,7 +213,7 @@ pub async fn no_cascade_overlooks_what_came_meanwhile(world: &World) {
             assert!(!subnets.iter().any(Resource::is_deleting), "round {round}");
         }
     }
-    assert_both("cascades", won);
+    assert_both("cascades", won, ROUNDS);
 }
 
 pub async fn no_child_misses_the_move_of_its_workspace(world: &World) {

@@ -8,6 +8,8 @@ pub mod hammer;
 pub mod lists;
 pub mod queue;
 pub mod scale;
+pub mod statements;
+pub mod waits;
 pub mod writes;
 
 use std::{
@@ -282,6 +284,11 @@ pub fn in_network(kind: Kind, network: &str, name: &str) -> ResourceKey {
 
 pub fn edge(field: &str, target: &ResourceKey, strict: bool) -> Edge {
     Edge { field: field.to_owned(), target: target.clone(), strict }
+}
+
+/// What stands in the way of a deletion, as the kind says it.
+pub fn rules(kind: Kind) -> DeleteRules {
+    control_plane::kinds::rules(kind).unwrap().delete
 }
 
 pub fn sorted(mut uids: Vec<Uid>) -> Vec<Uid> {

@@ -5,11 +5,11 @@ use std::{
     time::Duration,
 };
 
-use seca_api::{Kind, Scope};
+use seca_api::{Kind, ResourceKey, Scope};
 
 use super::{Recorded, Row, State, outer_first};
 use crate::{
-    kinds,
+    kinds::{self, Peers},
     ports::{Bundle, Commit, CommitOutcome, Lease, OwnedObject, Related, Step, StepRecord, StepState},
     resource::{ProjectId, Resource, Uid},
     state,
@@ -142,15 +142,24 @@ impl State {
         })
     }
 
-    /// Other live resources of its kind that name the same target in the field of its peers.
+    /// The other live resources of its kind that it must know of.
     fn peers(&self, row: &Row) -> Vec<Resource> {
-        let kind = row.resource.key.kind;
-        let field = kinds::rules(kind).and_then(|rules| rules.peers);
-        let Some(edge) = row.edges.iter().find(|edge| field == Some(&edge.field)) else { return Vec::new() };
-        let named = self.referrers(&edge.target).filter(|(other, peer)| {
-            other.field == edge.field && peer.key.kind == kind && peer.uid != row.resource.uid && !peer.is_deleting()
-        });
-        named.map(|(_, peer)| peer.clone()).collect()
+        let key = &row.resource.key;
+        let is_peer = |peer: &&Resource| {
+            peer.key.kind == key.kind && peer.uid != row.resource.uid && !peer.is_deleting()
+        };
+        match kinds::rules(key.kind).map_or(Peers::None, |rules| rules.peers) {
+            Peers::None => Vec::new(),
+            Peers::OfTarget(field) => {
+                let Some(edge) = row.edges.iter().find(|edge| edge.field == field) else { return Vec::new() };
+                let named = self.referrers(&edge.target).filter(|(other, _)| other.field == field);
+                named.map(|(_, peer)| peer).filter(is_peer).cloned().collect()
+            }
+            Peers::Siblings => {
+                let same = |peer: &&Resource| ResourceKey { name: key.name.clone(), ..peer.key.clone() } == *key;
+                self.rows.values().map(|row| &row.resource).filter(is_peer).filter(same).cloned().collect()
+            }
+        }
     }
 
     pub(in super::super) fn record_step(

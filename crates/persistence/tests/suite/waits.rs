@@ -1,0 +1,121 @@
+//! What waits for a lock of another transaction judges by what that one leaves behind. PostgreSQL alone has several
+//! writers; here the other one is held at the worst moment.
+
+use std::time::Duration;
+
+use control_plane::ports::{Delete, DeleteOutcome, Put, PutOutcome};
+use seca_api::{Kind, ResourceKey};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Postgres, Transaction};
+use tokio::task::JoinHandle;
+
+use super::{Backend, World, edge, key, rules, workspace};
+
+/// Waits until somebody waits for a lock.
+async fn somebody_waits(world: &World) {
+    let mut watcher = PgConnection::connect(&world.url).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    loop {
+        let waiting: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        )
+        .fetch_one(&mut watcher)
+        .await
+        .unwrap();
+        if waiting > 0 {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "somebody waits");
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn execute(tx: &mut Transaction<'_, Postgres>, statement: String) {
+    tx.execute(AssertSqlSafe(statement)).await.unwrap();
+}
+
+fn put(world: &World, put: Put) -> JoinHandle<PutOutcome> {
+    let store = world.store.clone();
+    tokio::spawn(async move { store.put(put).await.unwrap() })
+}
+
+/// PUTs that depend on a row which another transaction has locked, marks as deleted or not, and lets go.
+pub async fn a_put_that_waited_sees_what_became_of_what_it_depends_on() {
+    let world = World::open(Backend::Postgres).await;
+    world.create(&workspace("w")).await;
+    let refers = |target: &ResourceKey| vec![edge("/spec/field", target, true)];
+    for (round, goes) in [(0, true), (1, false), (2, true), (3, false), (4, true), (5, false)] {
+        let (parent, target) = (workspace(&format!("w{round}")), key(Kind::BlockStorage, &format!("b{round}")));
+        world.create(&parent).await;
+        world.create(&target).await;
+        let instance = |name: &str| key(Kind::Instance, &format!("{name}{round}"));
+        let old = world.create(&instance("old")).await;
+        let (depends, waits) = match round / 2 {
+            0 => (&parent, world.new_put(&ResourceKey { workspace: parent.name.clone(), ..instance("child") })),
+            1 => (&target, Put { edges: refers(&target), ..world.new_put(&instance("new")) }),
+            _ => (&target, Put { edges: refers(&target), ..world.update_of(&old).await }),
+        };
+        let mut other = PgConnection::connect(&world.url).await.unwrap();
+        let mut tx = other.begin().await.unwrap();
+        let row = world.read(depends).await.uid;
+        execute(&mut tx, format!("SELECT 1 FROM resources WHERE uid = '{row}' FOR UPDATE")).await;
+        let written = put(&world, waits);
+        somebody_waits(&world).await;
+        if goes {
+            execute(&mut tx, format!("UPDATE resources SET deleted_at = 1 WHERE uid = '{row}'")).await;
+        }
+        tx.commit().await.unwrap();
+        let written = written.await.unwrap();
+        if goes {
+            assert_eq!(written, PutOutcome::Missing(depends.clone()), "round {round}");
+        } else {
+            assert!(matches!(written, PutOutcome::Created(_) | PutOutcome::Updated { .. }), "round {round}: {written:?}");
+        }
+    }
+}
+
+/// A deletion that waited for a PUT which depends on the row.
+pub async fn a_deletion_that_waited_sees_what_came_meanwhile() {
+    let world = World::open(Backend::Postgres).await;
+    world.create(&workspace("w")).await;
+    let (parent, target) = (workspace("parent"), key(Kind::BlockStorage, "b"));
+    world.create(&parent).await;
+    world.create(&target).await;
+    let child = ResourceKey { workspace: parent.name.clone(), ..key(Kind::Instance, "child") };
+    let referrer = key(Kind::Instance, "i");
+    let before = world.create(&referrer).await;
+    let template = before.uid;
+    for (deleted, by) in [(parent, child), (target, referrer)] {
+        let mut other = PgConnection::connect(&world.url).await.unwrap();
+        let mut tx = other.begin().await.unwrap();
+        let row = world.read(&deleted).await.uid;
+        execute(&mut tx, format!("SELECT 1 FROM resources WHERE uid = '{row}' FOR KEY SHARE")).await;
+        let (store, rules) = (world.store.clone(), rules(deleted.kind));
+        let delete = Delete { key: deleted.clone(), expected_version: None, rules, now: world.now() };
+        let outcome = tokio::spawn(async move { store.delete(delete).await.unwrap() });
+        somebody_waits(&world).await;
+        if deleted.kind == Kind::Workspace {
+            let columns = "tenant, region, kind, network, project, spec, status, state, conditions, resource_version, \
+                           generation, observed_generation, revision, created_at, last_modified_at, facts, action_seq, \
+                           action_done_seq";
+            execute(
+                &mut tx,
+                format!(
+                    "INSERT INTO resources (uid, workspace, name, {columns}) SELECT '{}', '{}', '{}', {columns} \
+                     FROM resources WHERE uid = '{template}'",
+                    world.uid(),
+                    by.workspace,
+                    by.name
+                ),
+            )
+            .await;
+        } else {
+            let refers = format!(
+                "INSERT INTO resource_references VALUES ('{template}', 0, '/spec/field', 1, 't', 'fsn1', \
+                 'block-storage', 'w', '', 'b')"
+            );
+            execute(&mut tx, refers).await;
+        }
+        tx.commit().await.unwrap();
+        assert_eq!(outcome.await.unwrap(), DeleteOutcome::Refused(vec![by]), "{deleted}");
+    }
+}
