@@ -266,7 +266,12 @@ async fn a_refusal_has_the_status_of_the_tenants_profile() {
                 answer.problem(status, &path);
                 let problem: Problem = serde_json::from_str(&answer.text).unwrap();
                 assert_eq!(problem.r#type, ProblemKind::of_status(status).unwrap().uri(), "{name}");
-                assert_eq!(problem.sources.len(), if name == "violations" { 2 } else { 0 }, "{name}");
+                let sources = match name {
+                    "violations" => 2,
+                    "parameter" => 1,
+                    _ => 0,
+                };
+                assert_eq!(problem.sources.len(), sources, "{name}");
                 assert!(!answer.text.contains("hunter2"), "{name} leaks: {}", answer.text);
                 assert_eq!(answer.header("retry-after"), if status == 503 { "1" } else { "" });
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use control_plane::ports::{Mark, OwnedObject, Step};
 use hcloud_client::types::{
     AddSubnet, CreateFirewall, CreateNetwork, CreatePrimaryIp, CreateServer, CreateVolume, Firewall, FirewallRule, Id,
-    Labels, Network, PrimaryIp, Route, Server, Volume,
+    Image, Labels, Network, PrimaryIp, Route, Server, Volume,
 };
 use ipnet::Ipv4Net;
 use seca_api::Timestamp;
@@ -100,6 +100,15 @@ pub enum Call {
     DeletePrimaryIp {
         primary_ip: Id<PrimaryIp>,
     },
+    /// Takes a snapshot of a server's disk. Snapshots have no names: only the label `seca.uid` tells whose one is.
+    CreateImage {
+        server: Id<Server>,
+        description: String,
+        labels: Labels,
+    },
+    DeleteImage {
+        image: Id<Image>,
+    },
     /// Removes what a resource left that is gone, if the object still is that resource's: it may have been handed
     /// over since it was seen.
     Sweep {
@@ -115,6 +124,9 @@ pub enum Call {
         retry_ms: u64,
     },
 }
+
+/// The provider's word for taking a snapshot: a step that is never sent again while its outcome is unknown.
+pub(crate) const CREATE_IMAGE: &str = "create_image";
 
 /// What an object is watched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,6 +165,8 @@ impl Call {
             Self::DeleteFirewall { .. } => "delete_firewall",
             Self::CreatePrimaryIp(_) => "create_primary_ip",
             Self::DeletePrimaryIp { .. } => "delete_primary_ip",
+            Self::CreateImage { .. } => CREATE_IMAGE,
+            Self::DeleteImage { .. } => "delete_image",
             Self::Sweep { .. } => "sweep",
             Self::Read { .. } => "read",
         }
@@ -165,7 +179,8 @@ impl Call {
             | Self::CreateVolume(_)
             | Self::CreateNetwork(_)
             | Self::CreateFirewall(_)
-            | Self::CreatePrimaryIp(_) => None,
+            | Self::CreatePrimaryIp(_)
+            | Self::CreateImage { .. } => None,
             Self::UpdateServer { server, .. }
             | Self::DeleteServer { server }
             | Self::Poweron { server }
@@ -184,11 +199,12 @@ impl Call {
                 Some(ObjectId::Firewall(*firewall))
             }
             Self::DeletePrimaryIp { primary_ip } => Some(ObjectId::PrimaryIp(*primary_ip)),
+            Self::DeleteImage { image } => Some(ObjectId::Image(*image)),
             Self::Sweep { object, .. } | Self::Read { object, .. } => Some(*object),
         }
     }
 
-    /// Name and labels of what it makes.
+    /// Name (of a snapshot: the description) and labels of what it makes.
     pub fn creates(&self) -> Option<(&str, &Labels)> {
         match self {
             Self::CreateServer(body) => Some((&body.name, &body.labels)),
@@ -196,6 +212,7 @@ impl Call {
             Self::CreateNetwork(body) => Some((&body.name, &body.labels)),
             Self::CreateFirewall(body) => Some((&body.name, &body.labels)),
             Self::CreatePrimaryIp(body) => Some((&body.name, &body.labels)),
+            Self::CreateImage { description, labels, .. } => Some((description, labels)),
             _ => None,
         }
     }
@@ -209,6 +226,7 @@ impl Call {
                 | Self::DeleteNetwork { .. }
                 | Self::DeleteFirewall { .. }
                 | Self::DeletePrimaryIp { .. }
+                | Self::DeleteImage { .. }
                 | Self::Sweep { .. }
         )
     }
@@ -216,11 +234,14 @@ impl Call {
     fn serial(&self) -> Vec<String> {
         match (self, self.object()) {
             (Self::Read { .. }, _) => Vec::new(),
+            // The server is locked meanwhile.
+            (Self::CreateImage { server, .. }, _) => vec![format!("server:{server}")],
             (_, Some(ObjectId::Server(id))) => vec![format!("server:{id}")],
             (_, Some(ObjectId::Volume(id))) => vec![format!("volume:{id}")],
             (_, Some(ObjectId::Network(id))) => vec![format!("network:{id}")],
             (_, Some(ObjectId::Firewall(id))) => vec![format!("firewall:{id}")],
             (_, Some(ObjectId::PrimaryIp(id))) => vec![format!("primary_ip:{id}")],
+            (_, Some(ObjectId::Image(id))) => vec![format!("image:{id}")],
             (_, None) => self.creates().map(|(name, _)| format!("name:{name}")).into_iter().collect(),
         }
     }
@@ -270,6 +291,7 @@ impl Call {
             "network" => ObjectId::Network(object.id.parse().ok()?),
             "firewall" => ObjectId::Firewall(object.id.parse().ok()?),
             "primary_ip" => ObjectId::PrimaryIp(object.id.parse().ok()?),
+            "image" => ObjectId::Image(object.id.parse().ok()?),
             _ => return None,
         };
         Some(Self::Sweep { object, uid })

@@ -4,12 +4,12 @@ use control_plane::{
     Reason,
     ports::{Note, Outcome},
 };
-use hcloud_client::types::{Action, Network, Server, ServerStatus, VolumeStatus};
+use hcloud_client::types::{Action, ImageStatus, Network, Server, ServerStatus, VolumeStatus};
 use ipnet::Ipv4Net;
 
 use crate::{
     call::{Call, Until, from_millis},
-    snapshot::{Change, Object, Observation},
+    snapshot::{Change, Object, ObjectId, Observation},
 };
 
 type Made = Outcome<Observation>;
@@ -22,6 +22,10 @@ pub(crate) fn judge_effect(call: &Call, object: Object, actions: &[Action]) -> M
     };
     let acted = !actions.is_empty();
     match (call, &object) {
+        // The provider remembers it for the servers that were made from it.
+        (_, Object::Image(image)) if image.deleted.is_some() => {
+            Outcome::Done(Observation::gone(ObjectId::Image(image.id)))
+        }
         (Call::Read { until, retry_ms, .. }, _) => {
             if is_there(*until, &object) {
                 Outcome::Done(Observation::seen(object))
@@ -100,6 +104,7 @@ fn is_there(until: Until, object: &Object) -> bool {
         (Until::Settled, Object::Server(server)) => is_settled(server),
         (Until::Off, Object::Server(server)) => server.status == ServerStatus::Off,
         (_, Object::Volume(volume)) => volume.status != VolumeStatus::Creating,
+        (_, Object::Image(image)) => image.status != ImageStatus::Creating,
         _ => true,
     }
 }

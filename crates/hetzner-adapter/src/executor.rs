@@ -8,8 +8,8 @@ use control_plane::{
     ports::{Note, Outcome, Step},
 };
 use hcloud_client::{
-    Error, ErrorClass, ListFilter, Priority, ProjectClient,
-    types::{Action, CreateServer, Firewall, Id, Labels, Network, PrimaryIp, Server, UpdateServer, UserData, Volume},
+    Error, ErrorClass, ImageFilter, ListFilter, Priority, ProjectClient,
+    types::{Action, CreateImage, CreateServer, Firewall, Id, Image, ImageType, Labels, Network, PrimaryIp, Server, UpdateServer, UserData, Volume},
 };
 use ipnet::Ipv4Net;
 use secrecy::{ExposeSecret, SecretString};
@@ -105,6 +105,13 @@ impl Executor<'_> {
                 Sent::new(made.resource.clone(), made.actions().cloned().collect())
             }
             Call::DeletePrimaryIp { primary_ip } => self.delete(ObjectId::PrimaryIp(*primary_ip)).await?,
+            Call::CreateImage { server, description, labels } => {
+                let kind = Some(ImageType::Snapshot);
+                let body = CreateImage { description: Some(description.clone()), kind, labels: labels.clone() };
+                let made = client.create_image(*server, &body).await?;
+                Sent::new(made.resource.clone(), made.actions().cloned().collect())
+            }
+            Call::DeleteImage { image } => self.delete(ObjectId::Image(*image)).await?,
             Call::Sweep { object, .. } => self.delete(*object).await?,
             Call::Read { .. } => Sent::action_free(),
         })
@@ -116,6 +123,7 @@ impl Executor<'_> {
             ObjectId::Volume(volume) => self.client.delete_volume(volume).await?,
             ObjectId::Network(network) => self.client.delete_network(network).await?,
             ObjectId::PrimaryIp(primary_ip) => self.client.delete_primary_ip(primary_ip).await?,
+            ObjectId::Image(image) => self.client.delete_image(image).await?,
             ObjectId::Firewall(firewall) => {
                 self.memory.forget_firewall(firewall);
                 self.client.delete_firewall(firewall).await?;
@@ -144,6 +152,7 @@ impl Executor<'_> {
             ObjectId::Network(id) => client.get_network(id).await.map(Object::from),
             ObjectId::Firewall(id) => client.get_firewall(id).await.map(Object::from),
             ObjectId::PrimaryIp(id) => client.get_primary_ip(id).await.map(Object::from),
+            ObjectId::Image(id) => client.get_image(id).await.map(Object::from),
         }
     }
 
@@ -279,6 +288,10 @@ impl Executor<'_> {
                 Some(id) => Some(self.client.get_primary_ip(Id::new(id)).await.map(Object::from)),
                 None => None,
             },
+            Call::CreateImage { .. } => match id_of(Image::TYPE) {
+                Some(id) => Some(self.client.get_image(Id::new(id)).await.map(Object::from)),
+                None => None,
+            },
             _ => None,
         };
         match looked {
@@ -297,7 +310,7 @@ impl Executor<'_> {
         }
     }
 
-    /// Looks for what a call was to make, by name, and takes it only if it is ours.
+    /// Looks for what a call was to make, by name (a snapshot: by labels), and takes it only if it is ours.
     async fn find_created(&self, call: &Call, name: &str, labels: &Labels, absent: impl Fn() -> Made) -> Made {
         let filter = ListFilter::named(name);
         let client = self.client.at(Priority::Mutation);
@@ -306,6 +319,7 @@ impl Executor<'_> {
             Call::CreateVolume(_) => adopt(client.list_volumes(&filter).await, name, labels),
             Call::CreateNetwork(_) => adopt(client.list_networks(&filter).await, name, labels),
             Call::CreatePrimaryIp(_) => adopt(client.list_primary_ips(&filter).await, name, labels),
+            Call::CreateImage { .. } => adopt_snapshot(client.list_images(&snapshots_of(labels)).await, labels),
             _ => adopt::<Firewall>(client.list_firewalls(&filter).await, name, labels),
         };
         found.unwrap_or_else(absent)
@@ -327,6 +341,10 @@ impl Executor<'_> {
                 self.check_firewalls(body, note).await
             }
             (Verdict::NotFound(_), Call::DeleteSubnet { .. } | Call::DeleteRoute { .. }) => self.look(call, &[]).await,
+            // Not the effect that was wished for, but what is true now: the plan begins with it.
+            (Verdict::NotFound(_), Call::CreateImage { server, .. }) => {
+                Outcome::Done(Observation::gone(ObjectId::Server(*server)))
+            }
             (Verdict::NotFound(note), _) => match call.object() {
                 Some(id) => Outcome::Done(Observation::gone(id)),
                 None => Outcome::Terminal(note),
@@ -436,4 +454,24 @@ fn adopt<T: Labelled + Into<Object>>(found: Result<Vec<T>, Error>, name: &str, w
         Reason::NameTaken,
         format!("The {} {} has the name `{name}` and {owner}; rename or delete it.", T::TYPE, object.id()),
     )))
+}
+
+/// The snapshots with the labels that only one resource's bear.
+fn snapshots_of(labels: &Labels) -> ImageFilter {
+    let wanted = [naming::INSTALLATION, naming::UID].into_iter().filter_map(|name| Some((name, labels.get(name)?)));
+    ImageFilter::snapshots(wanted.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(","))
+}
+
+/// Takes the snapshot with the labels that the call was to give it, whatever else a selector finds.
+fn adopt_snapshot(found: Result<Vec<Image>, Error>, wanted: &Labels) -> Option<Made> {
+    let same = |image: &Image| {
+        [naming::INSTALLATION, naming::UID].into_iter().all(|label| image.labels.get(label) == wanted.get(label))
+    };
+    match found {
+        Ok(all) => {
+            let image = all.into_iter().find(|image| image.deleted.is_none() && same(image))?;
+            Some(Outcome::Done(Observation::seen(image)))
+        }
+        Err(error) => Some(Outcome::Unknown(error.to_string())),
+    }
 }

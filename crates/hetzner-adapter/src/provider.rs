@@ -11,7 +11,9 @@ use control_plane::{
     CatalogEntry, ProjectId,
     ports::{Access, Clock, CloudError, CloudProvider, Desired, Outcome, OwnedObject, Planned, Rng, Step},
 };
-use hcloud_client::{Hcloud, HcloudApi, ImageFilter, ListFilter, ProjectClient, RetryPolicy, environment};
+use hcloud_client::{
+    Hcloud, HcloudApi, ImageFilter, ListFilter, ProjectClient, RetryPolicy, environment, types::ImageType,
+};
 use seca_api::Timestamp;
 use time::OffsetDateTime;
 
@@ -118,6 +120,7 @@ impl CloudProvider for HetznerProvider {
         let observing = memory.observe();
         let client = self.client(access);
         let all = ListFilter::all();
+        let snapshots = ImageFilter { kind: Some(ImageType::Snapshot), ..ImageFilter::default() };
         let read = async {
             Ok(Snapshot::from_lists(Lists {
                 servers: client.list_servers(&all).await?,
@@ -126,6 +129,7 @@ impl CloudProvider for HetznerProvider {
                 firewalls: client.list_firewalls(&all).await?,
                 primary_ips: client.list_primary_ips(&all).await?,
                 placement_groups: client.list_placement_groups(&all).await?,
+                images: client.list_images(&snapshots).await?,
             }))
         };
         let snapshot = read.await.map_err(|error| unreadable(&error))?;

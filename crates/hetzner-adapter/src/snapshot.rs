@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
 use control_plane::{Resource, Uid, ports::OwnedObject};
-use hcloud_client::types::{Firewall, Id, Labels, Network, PlacementGroup, PrimaryIp, Server, ServerStatus, Volume};
+use hcloud_client::types::{Firewall, Id, Image, Labels, Network, PlacementGroup, PrimaryIp, Server, ServerStatus, Volume};
 use ipnet::Ipv4Net;
 use seca_api::Timestamp;
 use time::OffsetDateTime;
@@ -20,6 +20,8 @@ pub struct Snapshot {
     pub(crate) firewalls: BTreeMap<i64, Firewall>,
     pub(crate) primary_ips: BTreeMap<i64, PrimaryIp>,
     pub(crate) placement_groups: BTreeMap<i64, PlacementGroup>,
+    /// Snapshots, and no other images.
+    pub(crate) images: BTreeMap<i64, Image>,
     pub(crate) learnt: Learnt,
     /// Lives as long as somebody has the snapshot: see [`Memory`](crate::memory::Memory).
     pub(crate) life: Option<Arc<()>>,
@@ -82,6 +84,7 @@ pub enum Object {
     Firewall(Box<Firewall>),
     PrimaryIp(Box<PrimaryIp>),
     PlacementGroup(Box<PlacementGroup>),
+    Image(Box<Image>),
 }
 
 impl Object {
@@ -94,6 +97,7 @@ impl Object {
             Self::Firewall(firewall) => &firewall.labels,
             Self::PrimaryIp(ip) => &ip.labels,
             Self::PlacementGroup(group) => &group.labels,
+            Self::Image(image) => &image.labels,
         })
     }
 }
@@ -108,6 +112,7 @@ pub enum ObjectId {
     Network(Id<Network>),
     Firewall(Id<Firewall>),
     PrimaryIp(Id<PrimaryIp>),
+    Image(Id<Image>),
 }
 
 /// One thing that is known better now.
@@ -177,7 +182,7 @@ pub(crate) trait Labelled {
     fn id(&self) -> i64;
     fn name(&self) -> &str;
     fn labels(&self) -> &Labels;
-    fn created(&self) -> OffsetDateTime;
+    fn created(&self) -> Option<OffsetDateTime>;
 }
 
 macro_rules! labelled {
@@ -197,8 +202,8 @@ macro_rules! labelled {
                 &self.labels
             }
 
-            fn created(&self) -> OffsetDateTime {
-                self.created
+            fn created(&self) -> Option<OffsetDateTime> {
+                Some(self.created)
             }
         }
 
@@ -219,6 +224,33 @@ labelled!(
     PlacementGroup "placement_group"
 );
 
+impl Labelled for Image {
+    const TYPE: &'static str = "image";
+
+    fn id(&self) -> i64 {
+        self.id.get()
+    }
+
+    /// Snapshots have none but their description.
+    fn name(&self) -> &str {
+        &self.description
+    }
+
+    fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    fn created(&self) -> Option<OffsetDateTime> {
+        self.created
+    }
+}
+
+impl From<Image> for Object {
+    fn from(image: Image) -> Self {
+        Self::Image(Box::new(image))
+    }
+}
+
 /// Complete lists of all that a project has of the types in use.
 #[derive(Debug, Default)]
 pub(crate) struct Lists {
@@ -228,6 +260,8 @@ pub(crate) struct Lists {
     pub(crate) firewalls: Vec<Firewall>,
     pub(crate) primary_ips: Vec<PrimaryIp>,
     pub(crate) placement_groups: Vec<PlacementGroup>,
+    /// Snapshots.
+    pub(crate) images: Vec<Image>,
 }
 
 impl Snapshot {
@@ -240,6 +274,7 @@ impl Snapshot {
             firewalls: by_id(lists.firewalls),
             primary_ips: by_id(lists.primary_ips),
             placement_groups: by_id(lists.placement_groups),
+            images: by_id(lists.images),
             ..Self::default()
         }
     }
@@ -271,11 +306,13 @@ impl Snapshot {
             Change::Seen(Object::PlacementGroup(group)) => {
                 self.placement_groups.insert(group.id.get(), *group);
             }
+            Change::Seen(Object::Image(image)) => drop(self.images.insert(image.id.get(), *image)),
             Change::Gone(ObjectId::Server(id)) => self.forget_server(id),
             Change::Gone(ObjectId::Volume(id)) => drop(self.volumes.remove(&id.get())),
             Change::Gone(ObjectId::Network(id)) => drop(self.networks.remove(&id.get())),
             Change::Gone(ObjectId::Firewall(id)) => drop(self.firewalls.remove(&id.get())),
             Change::Gone(ObjectId::PrimaryIp(id)) => drop(self.primary_ips.remove(&id.get())),
+            Change::Gone(ObjectId::Image(id)) => drop(self.images.remove(&id.get())),
             Change::ShutdownSent { .. } | Change::Rebooted { .. } | Change::SubnetAdded { .. } => {}
         }
     }
@@ -323,6 +360,11 @@ impl Snapshot {
     /// The primary IP of a resource.
     pub(crate) fn primary_ip_of(&self, installation: &str, resource: &Resource) -> Option<&PrimaryIp> {
         find(&self.primary_ips, installation, resource, facts::PRIMARY_IP_ID)
+    }
+
+    /// The snapshot of a resource.
+    pub(crate) fn image_of(&self, installation: &str, resource: &Resource) -> Option<&Image> {
+        find(&self.images, installation, resource, facts::IMAGE_ID)
     }
 
     /// The firewall of an installation that serves a purpose.
@@ -374,6 +416,7 @@ impl Snapshot {
         collect(&mut owned, installation, firewalls);
         collect(&mut owned, installation, self.primary_ips.values());
         collect(&mut owned, installation, groups);
+        collect(&mut owned, installation, self.images.values());
         owned
     }
 }
@@ -410,6 +453,10 @@ fn collect<'a, T: Labelled + 'a>(
         id: object.id().to_string(),
         name: object.name().to_owned(),
         uid: naming::uid_of(object.labels()),
-        created: i64::try_from(object.created().unix_timestamp_nanos() / 1_000_000).ok().map(Timestamp::from_millis),
+        created: object.created().and_then(timestamp),
     }));
+}
+
+fn timestamp(at: OffsetDateTime) -> Option<Timestamp> {
+    i64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok().map(Timestamp::from_millis)
 }

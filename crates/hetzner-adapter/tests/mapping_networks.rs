@@ -264,3 +264,19 @@ fn routes_come_back_with_their_network_and_go_along_with_it() {
     world.settle();
     assert_eq!(world.operations(), ["delete_network"]);
 }
+
+#[test]
+fn a_subnet_says_that_its_route_table_is_gone_and_when_it_is_back() {
+    let mut world = World::default();
+    network(&mut world, "10.0.0.0/16");
+    table(&mut world, "n/t", &[]);
+    let spec = json!({"cidr": {"ipv4": "10.0.1.0/24"}, "routeTableRef": {"resource": "route-tables/t"}});
+    world.put(Kind::Subnet, "n/s", spec);
+    world.settle();
+    world.check(Kind::Subnet, "n/s", ACTIVE, None);
+    world.delete(Kind::RouteTable, "n/t");
+    world.settle();
+    world.check(Kind::Subnet, "n/s", ACTIVE, Some("DependencyMissing"));
+    table(&mut world, "n/t", &[]);
+    world.check(Kind::Subnet, "n/s", ACTIVE, None);
+}

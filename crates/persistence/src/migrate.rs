@@ -167,6 +167,7 @@ pub async fn connect(url: &str, options: &Options) -> Result<SqlStore, DatabaseE
         SchemaState::Newer { found, needed } => return Err(DatabaseError::Newer { scheme, found, needed }),
     }
     Ok(SqlStore {
+        together: Default::default(),
         db: match target {
             Target::Postgres(connect) => Database::postgres(connect, options),
             Target::Sqlite(connect) => Database::sqlite(connect, options),

@@ -251,6 +251,22 @@ impl Client {
     }
 }
 
+/// The page that tells people what each reason means.
+const REASONS: &str = include_str!("../../../../docs/reasons.md");
+
+/// The reasons of all conditions, of routes and rules too.
+fn reasons(value: &Value) -> Vec<&str> {
+    match value {
+        Value::Array(items) => items.iter().flat_map(reasons).collect(),
+        Value::Object(members) => {
+            let own = members.get("conditions").and_then(Value::as_array).into_iter().flatten();
+            let own = own.filter_map(|condition| condition["reason"].as_str());
+            own.chain(members.values().flat_map(reasons)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 impl Answer {
     /// A JSON answer with this status.
     #[track_caller]
@@ -269,7 +285,12 @@ impl Answer {
     pub fn json(&self) -> Value {
         let is_json = self.headers.get("content-type").is_some_and(|value| value == "application/json");
         assert!(is_json, "{}: not JSON: {:?}", self.asked, self.headers);
-        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{}: {error}: {}", self.asked, self.text))
+        let answer = serde_json::from_str(&self.text);
+        let answer = answer.unwrap_or_else(|error| panic!("{}: {error}: {}", self.asked, self.text));
+        for word in reasons(&answer) {
+            assert!(REASONS.contains(&format!("\n| `{word}` |")), "{}: {word} is not on the page of reasons", self.asked);
+        }
+        answer
     }
 
     /// A complete problem document with this status; the type and the title agree with it.

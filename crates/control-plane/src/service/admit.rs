@@ -66,7 +66,15 @@ impl ControlPlane {
         let relatives = (rules.relatives)(&Subject { key, spec: &draft.spec, old: None });
         let rows = self.read(key, &parents, &references, relatives).await?;
 
-        let parents = live_parents(parents, &rows)?;
+        let elsewhere = region_violation(context, key, draft, &catalog);
+        let parents = match live_parents(parents, &rows) {
+            // Who means another region is told so first: what is missing here may well be there.
+            Err(Refusal::MissingParent(_)) if elsewhere.is_some() => {
+                let violations = draft.violations.iter().cloned().chain(elsewhere).collect();
+                return Err(Refusal::Violations { kind: key.kind, violations });
+            }
+            parents => parents?,
+        };
         let old = rows.own();
         if old.is_none() && kinds::catalog::find(&catalog, key).is_some() {
             return Err(built_in(key));
@@ -78,7 +86,7 @@ impl ControlPlane {
         let subject = Subject { key, spec: &draft.spec, old: old.zip(old_spec.as_ref()) };
 
         let mut violations = draft.violations.clone();
-        violations.extend(region_violation(context, key, draft, &catalog));
+        violations.extend(elsewhere);
         if old.is_none() {
             violations.extend(unserved_region(key, &catalog));
         }

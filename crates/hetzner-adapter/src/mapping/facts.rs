@@ -23,6 +23,9 @@ pub(crate) const BOOT_VOLUME: &str = "bootVolume";
 /// A mark of a boot volume: the image that the server's disk was made from; absent for the default one.
 pub(crate) const SOURCE_IMAGE: &str = "sourceImage";
 
+/// A mark of a boot volume: the identity of the instance whose server's disk is its blocks.
+pub(crate) const DISK_OF: &str = "diskOf";
+
 /// The provider's id of the server.
 pub(crate) const SERVER_ID: &str = "serverId";
 /// The provider's id of the volume.
@@ -45,8 +48,16 @@ pub(crate) const USER_DATA: &str = "userDataHash";
 /// The server was made from the default image, by this name.
 pub(crate) const DEFAULT_IMAGE: &str = "defaultImage";
 
-/// The identity of the block storage that an image was taken from.
+/// A mark: the identity of the block storage that an image is a copy of.
 pub(crate) const TAKEN_FROM: &str = "takenFrom";
+/// A mark: the name of that block storage.
+pub(crate) const TAKEN_NAME: &str = "takenFromName";
+/// The provider's id of the snapshot that an image is, once that could be used.
+pub(crate) const IMAGE_ID: &str = "imageId";
+/// What a disk made from an image, or for a block storage, begins with: see the module `origin`.
+pub(crate) const ORIGIN: &str = "origin";
+/// The reference to the image that a block storage has its origin from.
+pub(crate) const ORIGIN_OF: &str = "originOf";
 
 /// The power action that the guest was asked to shut down for.
 pub(crate) const SHUTDOWN_SEQ: &str = "shutdownSeq";

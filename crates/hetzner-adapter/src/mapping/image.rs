@@ -1,14 +1,41 @@
-//! An image is a copy of a block storage. A copy of what nothing was ever written to needs nothing at the provider:
-//! it is empty as well, whatever becomes of its source later. Copies of data are snapshots of servers, which this
-//! release does not take yet, so that such an image is refused in its status.
+//! An image is a copy of a block storage as it was when the image was made. A later change of the source takes no
+//! other copy, and a copy that vanished is not taken again.
+//!
+//! | the block storage | the image |
+//! |---|---|
+//! | is blank | nothing at the provider: it is empty as well (`EmptySource`) |
+//! | was made from an image, and nobody booted from it | nothing at the provider: it is that image (`UnwrittenSource`) |
+//! | is the disk of a server | a snapshot of it |
+//!
+//! Snapshots have no names, so that nothing keeps the provider from making two: a snapshot whose answer was lost is
+//! looked for by its label, and waited for until it cannot come any more.
 
-use control_plane::{Reason, Resource, ports::Planned};
-use seca_api::{BlockStorageSpec, Kind};
+use std::time::Duration;
 
-use super::{Context, Mapping, PlannedExt, facts, fail, missing_targets, noted, settled};
+use control_plane::{
+    Reason, Resource,
+    ports::{Plan, Planned},
+};
+use hcloud_client::types::{Image, ImageStatus, Server};
+use seca_api::{ImageSpec, Kind};
+use serde_json::{Map, Value};
+
+use super::{
+    Checked, Context, Mapping, PlannedExt, act, facts, fail, map, mark, missing_targets, noted,
+    origin::{Origin, whole, word},
+    power, settled, wait,
+};
+use crate::{
+    call::{CREATE_IMAGE, Call, StepExt, Until},
+    snapshot::ObjectId,
+};
 
 /// The field that names the source.
 const SOURCE: &str = "/spec/blockStorageRef";
+/// How often a snapshot, or a server that is busy, is looked at: snapshots take minutes.
+const LOOK_MS: u64 = 2_000;
+/// How often it is looked whether a lost snapshot came, or cannot come any more. It asks nobody.
+const LOST_AGAIN: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub(super) struct ImageMapping;
@@ -19,40 +46,184 @@ impl Mapping for ImageMapping {
     }
 
     fn plan(&self, context: &Context<'_>) -> Planned {
+        let image = context.snapshot.image_of(context.installation(), context.resource());
         if context.resource().is_deleting() {
-            return settled();
+            return image.map_or_else(settled, |image| remove(image));
         }
-        let source = context.bundle().target(SOURCE).and_then(|target| target.resource.as_ref());
-        match source.filter(|source| !source.is_deleting()) {
-            None => noted(settled(), missing_targets(context)),
-            Some(source) if was_taken_from(context.resource(), source) || is_blank(source) => {
-                settled().fact(facts::TAKEN_FROM, source.uid.to_string()).note(
-                    Reason::EmptySource,
-                    format!("Nothing was written to the block storage `{}`, so the image is empty.", source.key.name),
-                )
-            }
-            Some(source) => fail(
-                Reason::Unsupported,
-                format!(
-                    "The block storage `{}` may hold data, and this release takes images of blank ones only; delete the \
-                     image, or name a block storage that no instance used and that has no source image.",
-                    source.key.name
-                ),
-            ),
-        }
+        alive(context, image).unwrap_or_else(|plan| *plan)
     }
 }
 
-/// Whether the copy was taken already, when the source was blank.
-fn was_taken_from(image: &Resource, source: &Resource) -> bool {
-    image.fact(facts::TAKEN_FROM) == Some(source.uid.to_string().as_str())
+fn watch(object: ObjectId, name: &str) -> Planned {
+    act(Call::Read { object, until: Until::Settled, retry_ms: LOOK_MS }.step(name))
 }
 
-/// Whether nothing was ever written to a block storage.
-fn is_blank(source: &Resource) -> bool {
-    let used = source.marked(facts::EVER_ATTACHED)
-        || source.marked(facts::EVER_STARTED)
-        || source.fact(facts::BACKING) == Some(facts::SERVER);
-    let copied = source.spec::<BlockStorageSpec>().map_or(true, |spec| spec.source_image_ref.is_some());
-    !used && !copied
+fn remove(image: &Image) -> Planned {
+    match image.status {
+        ImageStatus::Creating => watch(ObjectId::Image(image.id), &image.description),
+        _ => act(Call::DeleteImage { image: image.id }.step(&image.description)),
+    }
+}
+
+fn alive(context: &Context<'_>, image: Option<&Image>) -> Checked<Planned> {
+    let spec: ImageSpec = context.spec()?;
+    let row = context.resource();
+    let was_usable = row.fact(facts::IMAGE_ID).is_some();
+    match image {
+        Some(image) => Ok(keep(context, &spec, image)),
+        None if was_usable => Ok(lost("The snapshot was deleted at Hetzner Cloud")),
+        None if is_lost(context) => {
+            let message = "The answer to the order of the snapshot was lost; it is looked for, and not ordered again \
+                           before it is certain that there is none.";
+            let again = Planned::new(Plan::Wait { retry: Some(LOST_AGAIN) });
+            Ok(again.note(Reason::OutcomeUnknown, message))
+        }
+        None => match Origin::of(row) {
+            Some(origin) => Ok(alias(context, &spec, &origin)),
+            None => take(context, &spec),
+        },
+    }
+}
+
+/// Whether a snapshot may yet come of a call of unknown outcome.
+fn is_lost(context: &Context<'_>) -> bool {
+    context.bundle().open_steps.iter().any(|open| open.step.operation == CREATE_IMAGE)
+}
+
+fn lost(what: &str) -> Planned {
+    fail(
+        Reason::BackingLost,
+        format!(
+            "{what}, and the copy with it. It is not taken again, because the block storage may have other data by now: \
+             delete this image, and make another one."
+        ),
+    )
+}
+
+/// The block storage that it names, unless that is on its way out.
+fn source<'a>(context: &Context<'a>) -> Option<&'a Resource> {
+    context.bundle().target(SOURCE)?.resource.as_ref().filter(|source| !source.is_deleting())
+}
+
+// -- taking -----------------------------------------------------------------------------------------------------
+
+fn take(context: &Context<'_>, spec: &ImageSpec) -> Checked<Planned> {
+    let Some(source) = source(context) else { return Ok(noted(settled(), missing_targets(context))) };
+    let row = context.resource();
+    let name = &source.key.name;
+    let taken = [(facts::TAKEN_FROM, source.uid.to_string().into()), (facts::TAKEN_NAME, name.clone().into())];
+    let Some(server) = disk(context, source)? else {
+        let Some(origin) = Origin::of_volume(context.desired.catalog, source) else {
+            let message = format!("The image that the block storage `{name}` is made from is not ready.");
+            return Err(Box::new(wait(Reason::WaitingForDependency, message)));
+        };
+        let mut planned = noted(
+            alias_facts(spec, &origin),
+            notes(context, spec, &origin, name).into_iter().chain(missing_targets(context)),
+        );
+        planned.facts.extend(map(&taken));
+        return Ok(planned);
+    };
+    if power::is_busy(server) {
+        return Ok(watch(ObjectId::Server(server.id), &server.name));
+    }
+    let description = format!("{} (of block storage {name})", row.key.name);
+    let call = Call::CreateImage { server: server.id, description, labels: context.labels(CREATE_IMAGE) };
+    Ok(act(call.step(&row.key.name).mark(mark(row, &taken))))
+}
+
+/// The server whose disk is the blocks of a block storage; none if nothing was ever written to it.
+fn disk<'a>(context: &Context<'a>, source: &Resource) -> Checked<Option<&'a Server>> {
+    let stop = |planned: Planned| Err(Box::new(planned));
+    let name = &source.key.name;
+    let labelled = |uid| context.snapshot.server_labelled(context.installation(), uid);
+    let keeps = source.fact(facts::BACKING) == Some(facts::SERVER);
+    let (started, attached) = (source.marked(facts::EVER_STARTED), source.marked(facts::EVER_ATTACHED));
+    let project = &context.resource().project;
+    if *project != source.project {
+        return match (keeps || started || attached, project.is_local()) {
+            (false, true) => Ok(None),
+            // It was made before its block storage was, and nobody looked until now.
+            (true, true) => stop(wait(
+                Reason::WaitingForDependency,
+                format!("The image has no Hetzner Cloud project yet; send it again, and `{name}` is copied."),
+            )),
+            (_, false) => stop(fail(
+                Reason::Unsupported,
+                format!(
+                    "The block storage `{name}` is in another Hetzner Cloud project than the image was made for; make \
+                     another image of it."
+                ),
+            )),
+        };
+    }
+    if let Some(server) = labelled(source.uid) {
+        return Ok(Some(server));
+    }
+    // While the instance hands its server over, that bears the instance's labels.
+    let remembered = source.fact(facts::SERVER_ID).filter(|_| keeps).and_then(|id| id.parse::<i64>().ok());
+    if let Some(server) = remembered.and_then(|id| context.snapshot.servers.get(&id)) {
+        return Ok(Some(server));
+    }
+    // An instance may hold a volume that it did not boot from after all.
+    let made = |holder: &control_plane::Uid| source.fact(facts::DISK_OF) == Some(holder.to_string().as_str());
+    if let Some(server) = source.holder.filter(made).and_then(labelled) {
+        return Ok(Some(server));
+    }
+    if keeps || started {
+        return stop(lost(&format!("The server whose disk the block storage `{name}` was is gone at Hetzner Cloud")));
+    }
+    if attached {
+        return stop(fail(
+            Reason::Unsupported,
+            format!(
+                "The block storage `{name}` was used as a data volume, and Hetzner Cloud copies only disks that a server \
+                 boots from; delete the image, or name such a block storage."
+            ),
+        ));
+    }
+    match source.holder {
+        Some(_) => stop(wait(
+            Reason::WaitingForDependency,
+            format!("The instance that boots from the block storage `{name}` has no server yet."),
+        )),
+        None => Ok(None),
+    }
+}
+
+// -- keeping ----------------------------------------------------------------------------------------------------
+
+fn keep(context: &Context<'_>, spec: &ImageSpec, image: &Image) -> Planned {
+    let row = context.resource();
+    match image.status {
+        ImageStatus::Creating => return watch(ObjectId::Image(image.id), &image.description),
+        ImageStatus::Available => {}
+        // It never was of use to anybody, and nothing comes of it any more.
+        _ if row.fact(facts::IMAGE_ID).is_none() => return remove(image),
+        _ => {
+            let message = format!("Hetzner Cloud calls the snapshot `{}`, so that nothing can be made from it.", image.status);
+            return fail(Reason::ProviderUnavailable, message);
+        }
+    }
+    let origin = Origin::Snapshot { id: image.id, project: row.project.clone() };
+    let size = image.image_size.map(|gb| Map::from_iter([("sizeMB".to_owned(), whole(gb * 1_000.0).max(1).into())]));
+    let planned = settled()
+        .fact(facts::IMAGE_ID, image.id.to_string())
+        .fact(facts::ORIGIN, origin.fact())
+        .status(size.unwrap_or_default());
+    let name = row.fact(facts::TAKEN_NAME).unwrap_or_default();
+    noted(planned, standing(context, spec, &origin, name))
+}
+
+/// It is what its source was made from.
+fn alias(context: &Context<'_>, spec: &ImageSpec, origin: &Origin) -> Planned {
+    let row = context.resource();
+    if let Origin::Snapshot { id, project } = origin
+        && *project == row.project
+        && !context.snapshot.images.contains_key(&id.get())
+    {
+        return lost("The snapshot that it is the same as was deleted");
+    }
+    let name = row.fact(facts::TAKEN_NAME).unwrap_or_default();
+    noted(alias_facts(spec, origin), standing(context, spec, origin, name))
 }

@@ -7,7 +7,9 @@ use ipnet::Ipv4Net;
 use seca_api::{Kind, SubnetSpec};
 use serde_json::{Map, Value, json};
 
-use super::{Checked, Context, Mapping, PlannedExt, act, facts, fail, map, mark, settled, wait};
+use super::{
+    Checked, Context, Mapping, PlannedExt, act, facts, fail, map, mark, missing_targets, noted, settled, wait,
+};
 use crate::{
     call::{Call, StepExt},
     effect::{has_subnet, overlap},
@@ -59,10 +61,11 @@ fn delete(context: &Context<'_>, network: &hcloud::Network) -> Planned {
 
 fn alive(context: &Context<'_>, network: Option<&hcloud::Network>) -> Checked<Planned> {
     let spec: SubnetSpec = context.spec()?;
+    let missing = missing_targets(context);
     let Some(range) = spec.cidr.ipv4_net().map(|range| range.trunc()) else {
-        return Ok(settled()
-            .status(status(&spec))
-            .note(Reason::IPv6Unsupported, "Hetzner Cloud has no IPv6 subnets, so nothing stands behind this one."));
+        let text = "Hetzner Cloud has no IPv6 subnets, so nothing stands behind this one.";
+        let notes = missing.into_iter().chain([(Reason::IPv6Unsupported, text.to_owned())]);
+        return Ok(noted(settled().status(status(&spec)), notes));
     };
     let Some(network) = network else {
         return Ok(wait(
@@ -73,14 +76,9 @@ fn alive(context: &Context<'_>, network: Option<&hcloud::Network>) -> Checked<Pl
     match own_range(context, network) {
         Some(own) if own == range => {
             let planned = settled().fact(facts::IP_RANGE, own.to_string()).status(status(&spec));
-            Ok(if spec.cidr.ipv6.is_some() {
-                planned.note(
-                    Reason::IPv6Unsupported,
-                    "Hetzner networks carry no IPv6; the IPv6 block is kept as intent and carries nothing.",
-                )
-            } else {
-                planned
-            })
+            let text = "Hetzner networks carry no IPv6; the IPv6 block is kept as intent and carries nothing.";
+            let intent = spec.cidr.ipv6.is_some().then(|| (Reason::IPv6Unsupported, text.to_owned()));
+            Ok(noted(planned, missing.into_iter().chain(intent)))
         }
         Some(_) => Ok(delete(context, network)),
         None => Ok(add(context, network, range)),

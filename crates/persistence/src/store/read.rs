@@ -76,6 +76,21 @@ pub(crate) async fn look(db: &Database, key: &ResourceKey) -> Result<Look, Fault
     Ok(Look { found: found.first().map(shown).transpose()? })
 }
 
+const LOOK_MANY: Sql = sql!("SELECT " columns ", " live_children " FROM " (rows 1) " JOIN resources r ON " listed);
+
+pub(crate) async fn look_many(
+    db: &Database,
+    keys: impl Iterator<Item = &ResourceKey>,
+) -> Result<std::collections::HashMap<ResourceKey, Look>, Fault> {
+    let found = db.fetch(Lane::Read, LOOK_MANY, &[rows(keys.map(key_row))]).await?;
+    let shown = |row: &Row| {
+        let resource = row::resource(row, 0)?;
+        let children = if counts_children(resource.key.kind) { row.maybe_int(COLUMNS)? } else { None };
+        Ok::<_, Fault>((resource.key.clone(), Look { found: Some(Shown { resource, children }) }))
+    };
+    found.iter().map(shown).collect()
+}
+
 pub(crate) async fn get_many(db: &Database, keys: &[ResourceKey]) -> Result<Vec<Resource>, Fault> {
     if keys.is_empty() {
         return Ok(Vec::new());

@@ -1,0 +1,209 @@
+//! What a disk begins with. An image passes it on to the block storages that are made from it, and they to the
+//! servers that boot from them. Each remembers it in a fact, because a plan sees no further than the next resource.
+
+use control_plane::{Catalog, CatalogEntry, ProjectId, Reason, Resource};
+use hcloud_client::types::{Id, Image, ImageStatus};
+use seca_api::{BlockStorageSpec, CpuArchitecture, Kind, reference::Target};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Checked, Context, block_storage::source_image, facts, fail, wait};
+use crate::catalog;
+
+/// The field of a block storage that names its image.
+const SOURCE_IMAGE: &str = "/spec/sourceImageRef";
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Origin {
+    /// Nothing, so that the operator's default image boots: on these processors, if an image says so.
+    Blank {
+        /// The processors.
+        architecture: Option<CpuArchitecture>,
+    },
+    /// A system image, by its name in the catalogue.
+    System(String),
+    /// A snapshot.
+    Snapshot {
+        /// Its id.
+        id: Id<Image>,
+        /// The project that it is in: no other can use it.
+        project: ProjectId,
+    },
+}
+
+impl Origin {
+    /// As a resource remembers it.
+    pub(super) fn of(row: &Resource) -> Option<Self> {
+        serde_json::from_value(row.facts.get(facts::ORIGIN)?.clone()).ok()
+    }
+
+    /// As a fact.
+    pub(super) fn fact(&self) -> Value {
+        // Writing it cannot fail: it has no maps.
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    /// Of a block storage, as far as it is known.
+    pub(super) fn of_volume(catalog: &Catalog, volume: &Resource) -> Option<Self> {
+        let reference = source_image(volume);
+        if reference.is_null() {
+            return Some(Self::Blank { architecture: None });
+        }
+        if volume.facts.get(facts::ORIGIN_OF) == Some(&reference) {
+            return Self::of(volume);
+        }
+        let spec: BlockStorageSpec = volume.spec().ok()?;
+        match spec.source_image_ref?.resolve(&volume.key, &[Kind::Image]) {
+            Ok(Target::Resource(key)) => {
+                catalog.get(Kind::Image, &key.region, &key.name).map(|entry| Self::System(entry.name.clone()))
+            }
+            _ => None,
+        }
+    }
+
+    /// What the image of a user passes on to the block storage that is planned; none if it names no such image.
+    pub(super) fn from_image(context: &Context<'_>) -> Checked<Option<Self>> {
+        let Some(target) = context.bundle().target(SOURCE_IMAGE) else { return Ok(None) };
+        let (row, name) = (context.resource(), &target.key.name);
+        let image = target.resource.as_ref().filter(|image| !image.is_deleting());
+        let is_remembered = row.facts.get(facts::ORIGIN_OF) == Some(&source_image(row));
+        let origin = match image {
+            Some(image) => Self::of(image),
+            None => Self::of(row).filter(|_| is_remembered),
+        };
+        let Some(origin) = origin else {
+            let (reason, what) = match image {
+                Some(_) => (Reason::WaitingForDependency, "is not ready; its status says why"),
+                None => (Reason::DependencyMissing, "does not exist any more; create it, or change the reference"),
+            };
+            return Err(Box::new(wait(reason, format!("The image `{name}` {what}."))));
+        };
+        match &origin {
+            Self::Snapshot { project, .. } if *project != row.project => {
+                let message = format!(
+                    "The image `{name}` is a snapshot in another Hetzner Cloud project than this block storage, and \
+                     snapshots stay in their project; use an image of a block storage of the same project."
+                );
+                Err(Box::new(fail(Reason::Unsupported, message)))
+            }
+            Self::Snapshot { id, .. } if !context.snapshot.images.contains_key(&id.get()) => {
+                let message = format!(
+                    "The snapshot behind the image `{name}` was deleted before an instance booted from this block \
+                     storage; name another image, or delete the block storage."
+                );
+                Err(Box::new(fail(Reason::BackingLost, message)))
+            }
+            _ => Ok(Some(origin)),
+        }
+    }
+
+    /// The processors that it runs on, as far as they are known.
+    pub(super) fn architecture(&self, context: &Context<'_>) -> Option<&'static str> {
+        match self {
+            Self::Blank { architecture } => architecture.map(word),
+            Self::System(name) => {
+                let entry = context.desired.catalog.get(Kind::Image, context.region(), name)?;
+                entry.fact("architecture").and_then(known_word)
+            }
+            Self::Snapshot { id, .. } => {
+                context.snapshot.images.get(&id.get()).and_then(|image| catalog::architecture(&image.architecture))
+            }
+        }
+    }
+}
+
+/// SECA's word for processors.
+pub(super) fn word(architecture: CpuArchitecture) -> &'static str {
+    match architecture {
+        CpuArchitecture::Amd64 => "amd64",
+        CpuArchitecture::Arm64 => "arm64",
+    }
+}
+
+fn known_word(text: &str) -> Option<&'static str> {
+    [CpuArchitecture::Amd64, CpuArchitecture::Arm64].map(word).into_iter().find(|word| *word == text)
+}
+
+/// What a server is made from.
+pub(super) struct BootImage {
+    /// The provider's id, or a name that it resolves for the server type's architecture.
+    pub(super) id: String,
+    /// The name, if there was nothing on the boot volume.
+    pub(super) defaulted: Option<String>,
+}
+
+/// What a server of a SKU is made from, to boot from a block storage.
+pub(super) fn boot_image(context: &Context<'_>, volume: &Resource, sku: &CatalogEntry) -> Checked<BootImage> {
+    let refuse = |message: String| Err(Box::new(fail(Reason::ProviderRefused, message)));
+    let name = &volume.key.name;
+    let spec: BlockStorageSpec = volume.spec().map_err(|error| {
+        let message = format!("The specification of the block storage `{name}` cannot be read: {error}.");
+        Box::new(fail(Reason::Unsupported, message))
+    })?;
+    let disk = sku.facts.get("disk").and_then(Value::as_u64);
+    if let Some(disk) = disk.filter(|disk| u64::from(spec.size_gb) > *disk) {
+        return refuse(format!(
+            "The boot volume is to have {} GB, and a server of the SKU `{}` has a disk of {disk} GB; choose a larger \
+             SKU or a smaller volume.",
+            spec.size_gb, sku.name
+        ));
+    }
+    let Some(origin) = Origin::of_volume(context.desired.catalog, volume) else {
+        return Err(Box::new(match volume.observed_generation == volume.generation {
+            true => fail(Reason::Unsupported, format!("The region has no image for the block storage `{name}`.")),
+            false => wait(Reason::WaitingForDependency, format!("The block storage `{name}` is not ready.")),
+        }));
+    };
+    let wanted = sku.fact("architecture").unwrap_or("amd64");
+    if let Some(other) = origin.architecture(context).filter(|architecture| *architecture != wanted) {
+        return refuse(format!(
+            "The image behind the block storage `{name}` is for {other}, and the SKU `{}` is {wanted}; choose another \
+             of them.",
+            sku.name
+        ));
+    }
+    match origin {
+        Origin::Blank { .. } => Ok(default_image(context, wanted)),
+        Origin::System(image) => {
+            let entry = context.desired.catalog.get(Kind::Image, &volume.key.region, &image);
+            let id = entry.and_then(|entry| entry.fact("imageId")).unwrap_or(&image).to_owned();
+            Ok(BootImage { id, defaulted: None })
+        }
+        Origin::Snapshot { id, .. } => {
+            let image = context.snapshot.images.get(&id.get()).filter(|image| image.status == ImageStatus::Available);
+            let Some(image) = image else {
+                let message = format!("The snapshot that the block storage `{name}` is made from cannot be used.");
+                return Err(Box::new(wait(Reason::WaitingForDependency, message)));
+            };
+            let needed = whole(image.disk_size);
+            match disk.filter(|disk| needed > *disk) {
+                Some(disk) => refuse(format!(
+                    "The image behind the block storage `{name}` needs a disk of {needed} GB, and a server of the SKU \
+                     `{}` has one of {disk} GB; choose a larger SKU.",
+                    sku.name
+                )),
+                None => Ok(BootImage { id: image.id.to_string(), defaulted: None }),
+            }
+        }
+    }
+}
+
+fn default_image(context: &Context<'_>, architecture: &str) -> BootImage {
+    let name = context.settings.default_image.as_str();
+    let fits = |entry: &&CatalogEntry| {
+        entry.fact("imageName") == Some(name) && entry.fact("architecture") == Some(architecture)
+    };
+    let entry = context.desired.catalog.list(Kind::Image, context.region()).find(fits);
+    BootImage {
+        id: entry.and_then(|entry| entry.fact("imageId")).unwrap_or(name).to_owned(),
+        defaulted: Some(name.to_owned()),
+    }
+}
+
+/// The provider's figures have fractions; what needs room needs all of it.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sizes are small and positive")]
+pub(super) fn whole(size: f64) -> u64 {
+    size.ceil().max(0.0) as u64
+}
