@@ -10,7 +10,7 @@ SHELL := bash
         conformance-bootstrap conformance-run conformance-smoke conformance-full conformance-region conformance-auth \
         conformance-workspace conformance-compute conformance-storage conformance-network conformance-foundation \
         conformance-foundation-core conformance-report ci ci-verify ci-unit ci-integration ci-contract ci-conformance ci-package \
-        sim-clients
+        sim-clients check-go-sdk
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 30
@@ -62,6 +62,9 @@ test-contract: ## The API through its router, and the wire types against the spe
 
 sim-clients: ## The hcloud CLI and hcloud-python against the simulator
 	scripts/check-sim-clients.sh
+
+check-go-sdk: ## The official Go SDK against everything, in two regions; needs Go
+	scripts/check-go-sdk.sh $(ARGS)
 
 ci: verify test demo ## What CI runs: each once
 

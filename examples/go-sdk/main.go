@@ -2,8 +2,8 @@
 // a network, an address, an instance and its power, and back to nothing. It does so in two regions side by side, with
 // the same names and without ever saying a region but in the choice of the client, and checks what the SDK shows.
 //
-// It prints a table and exits with 1 when a step failed. What the server said of it goes to standard error, because the
-// SDK keeps the reason of a refusal to itself.
+// It prints a table and exits with 1 when a step failed. Then standard error has what the server refused, because the
+// SDK keeps the reason to itself.
 package main
 
 import (
@@ -16,11 +16,13 @@ import (
 	"net/http"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"text/tabwriter"
 	"time"
 
+	"github.com/eu-sovereign-cloud/go-sdk/pkg/constants"
 	"github.com/eu-sovereign-cloud/go-sdk/secapi"
 )
 
@@ -40,32 +42,55 @@ func main() {
 	flag.StringVar(&regions, "regions", "fsn1,nbg1", "the two regions")
 	flag.StringVar(&s.image, "image", "ubuntu-24.04", "the image that the instances boot from")
 	flag.DurationVar(&s.delay, "delay", 0, "how long the SDK waits before it polls")
-	flag.DurationVar(&s.interval, "interval", time.Second, "the first pause between two polls; each next one is half as long")
+	flag.DurationVar(&s.interval, "interval", time.Second, "the first pause between polls; each next one is half as long")
 	flag.IntVar(&s.attempts, "attempts", 10, "after how many polls the SDK gives up")
 	flag.Parse()
 	s.regions = strings.Split(regions, ",")
 	if len(s.regions) != 2 || s.token == "" {
-		fmt.Fprintln(os.Stderr, "go-sdk: -regions takes two names with a comma between them, and -token or $SECA_TOKEN is required")
+		fmt.Fprintln(os.Stderr, "go-sdk: -regions takes two names, and -token or $SECA_TOKEN is required")
 		os.Exit(2)
 	}
-	http.DefaultTransport = &refusals{inner: http.DefaultTransport}
-	table := &table{regions: s.regions}
+	refused := &refusals{inner: http.DefaultTransport}
+	http.DefaultTransport = refused
+	table := &table{regions: s.regions, cells: map[string]string{}}
 	live(context.Background(), s, table)
 	table.print(os.Stdout)
-	if table.failed() > 0 {
+	if len(table.failures) > 0 {
+		fmt.Fprintf(os.Stderr, "%s\nrefused by the server:\n%s", strings.Join(table.failures, "\n"), refused.told.String())
 		os.Exit(1)
 	}
+}
+
+// connect asks the well-known document where the global providers are.
+func connect(ctx context.Context, s settings) (*secapi.GlobalClient, error) {
+	first, err := secapi.NewGlobalClient(&secapi.GlobalConfig{
+		AuthToken: s.token, Endpoints: secapi.GlobalEndpoints{WellknownV1: s.url},
+	})
+	if err != nil {
+		return nil, err
+	}
+	known, err := first.WellknownV1.GetWellknown(ctx)
+	if err != nil {
+		return nil, err
+	}
+	urls := map[string]string{}
+	for _, endpoint := range known.Endpoints {
+		urls[endpoint.Provider] = endpoint.Url
+	}
+	return secapi.NewGlobalClient(&secapi.GlobalConfig{AuthToken: s.token, Endpoints: secapi.GlobalEndpoints{
+		RegionV1: urls[constants.RegionProviderV1Name], AuthorizationV1: urls[constants.AuthorizationProviderV1Name],
+	}})
 }
 
 // live does everything in both regions at once, but for the end: one region goes first, and the other one must not
 // notice.
 func live(ctx context.Context, s settings, t *table) {
-	global, err := secapi.NewGlobalClient(&secapi.GlobalConfig{AuthToken: s.token, Endpoints: secapi.GlobalEndpoints{
-		RegionV1:        s.url + "/providers/seca.region",
-		AuthorizationV1: s.url + "/providers/seca.authorization",
-	}})
-	if err != nil {
-		t.row("client", s.regions[0], func() error { return err })
+	var global *secapi.GlobalClient
+	found := t.row("well-known document", s.regions[0], func() (err error) {
+		global, err = connect(ctx, s)
+		return err
+	})
+	if !found {
 		return
 	}
 	here, there := newPlace(s, t, global, s.regions[0]), newPlace(s, t, global, s.regions[1])
@@ -92,11 +117,11 @@ func live(ctx context.Context, s settings, t *table) {
 
 // table collects what each step came to in each region.
 type table struct {
-	regions []string
-	mutex   sync.Mutex
-	steps   []string
-	cells   map[string]string
-	errors  int
+	regions  []string
+	mutex    sync.Mutex
+	steps    []string
+	cells    map[string]string
+	failures []string
 }
 
 // row runs a step and keeps its outcome; whether it went well.
@@ -105,23 +130,17 @@ func (t *table) row(step, region string, run func() error) bool {
 	err := run()
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
-	if t.cells == nil {
-		t.cells = map[string]string{}
-	}
-	if _, known := t.cells[step]; !known {
-		t.steps, t.cells[step] = append(t.steps, step), ""
+	if !slices.Contains(t.steps, step) {
+		t.steps = append(t.steps, step)
 	}
 	outcome := fmt.Sprintf("ok %6.2f s", time.Since(started).Seconds())
 	if err != nil {
-		t.errors++
+		t.failures = append(t.failures, fmt.Sprintf("%s: %s: %v", region, step, err))
 		outcome = "FAILED"
-		fmt.Fprintf(os.Stderr, "%s: %s: %v\n", region, step, err)
 	}
-	t.cells[step+"\n"+region] = outcome
+	t.cells[step+" in "+region] = outcome
 	return err == nil
 }
-
-func (t *table) failed() int { return t.errors }
 
 func (t *table) print(to io.Writer) {
 	writer := tabwriter.NewWriter(to, 0, 0, 3, ' ', 0)
@@ -129,16 +148,20 @@ func (t *table) print(to io.Writer) {
 	for _, step := range t.steps {
 		line := step
 		for _, region := range t.regions {
-			line += "\t" + t.cells[step+"\n"+region]
+			line += "\t" + t.cells[step+" in "+region]
 		}
 		fmt.Fprintln(writer, line)
 	}
 	writer.Flush()
-	fmt.Fprintf(to, "go-sdk: %d steps, %d failed\n", len(t.cells)-len(t.steps), t.failed())
+	fmt.Fprintf(to, "go-sdk: %d steps, %d failed\n", len(t.cells), len(t.failures))
 }
 
-// refusals tells on standard error what the server answered to what it refused.
-type refusals struct{ inner http.RoundTripper }
+// refusals keeps what the server said to what it refused. A 404 is how the SDK learns that something is gone.
+type refusals struct {
+	inner http.RoundTripper
+	mutex sync.Mutex
+	told  strings.Builder
+}
 
 func (r *refusals) RoundTrip(request *http.Request) (*http.Response, error) {
 	answer, err := r.inner.RoundTrip(request)
@@ -148,7 +171,9 @@ func (r *refusals) RoundTrip(request *http.Request) (*http.Response, error) {
 	body, err := io.ReadAll(answer.Body)
 	answer.Body.Close()
 	answer.Body = io.NopCloser(bytes.NewReader(body))
-	fmt.Fprintf(os.Stderr, "%s %s: %s: %s\n", request.Method, request.URL.Path, answer.Status, body)
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	fmt.Fprintf(&r.told, "%s %s: %s: %s\n", request.Method, request.URL.Path, answer.Status, body)
 	return answer, err
 }
 

@@ -38,7 +38,8 @@ class Load:
             raise Problem(f"{self.name} fails: {(made.stderr or made.stdout).strip()[-500:]}")
         found = self.read(made.stdout)
         if found["failed"] or not found["requests"]:
-            raise Problem(f"{found['failed']} of {found['requests']} requests of {self.name} to {base} failed: {method} {paths[0]} is one of them, or like them")
+            what = f"{method} {paths[0]} is one of them, or like them"
+            raise Problem(f"{found['failed']} of {found['requests']} requests to {base} failed: {what}")
         return {key: found[key] for key in ("requests", "rps", "p50_ms", "p99_ms")}
 
 
@@ -48,7 +49,8 @@ class Wrk(Load):
     def command(self, base, method, paths, body, connections, seconds, folder):
         list_file, body_file = folder / "paths", folder / "body"
         list_file.write_text("\n".join(paths) + "\n", encoding="utf-8")
-        command = [self.path, "-t", "2", "-c", str(connections), "-d", f"{seconds}s", "-s", SCRIPT, base, "--", method, list_file]
+        command = [self.path, "-t", "2", "-c", str(connections), "-d", f"{seconds}s", "-s", SCRIPT, base]
+        command += ["--", method, list_file]
         if body is not None:
             body_file.write_text(body, encoding="utf-8")
             command.append(body_file)
@@ -72,7 +74,8 @@ class Oha(Load):
     def command(self, base, method, paths, body, connections, seconds, folder):
         list_file = folder / "urls"
         list_file.write_text("".join(f"{base}{path}\n" for path in paths), encoding="utf-8")
-        command = [self.path, "--no-tui", "--output-format", "json", "-c", str(connections), "-z", f"{seconds}s", "-m", method]
+        command = [self.path, "--no-tui", "--output-format", "json", "-c", str(connections), "-z", f"{seconds}s"]
+        command += ["-m", method]
         if body is not None:
             self.runs += 1
             command += ["-T", "application/json", "-d", body.replace(COUNTER, f"{self.runs:08}")]
@@ -81,8 +84,8 @@ class Oha(Load):
     def read(self, output):
         found = json.loads(output)
         # Those that are under way when the time is over are counted as errors.
-        errors = {what: count for what, count in found["errorDistribution"].items() if what != "aborted due to deadline"}
-        codes = found["statusCodeDistribution"]
+        errors, codes = found["errorDistribution"], found["statusCodeDistribution"]
+        broken = sum(count for what, count in errors.items() if what != "aborted due to deadline")
         good = codes.get("200", 0)
         percentiles = found["latencyPercentiles"]
         return {
@@ -90,5 +93,5 @@ class Oha(Load):
             "rps": good / found["summary"]["total"],
             "p50_ms": percentiles["p50"] * 1_000,
             "p99_ms": percentiles["p99"] * 1_000,
-            "failed": sum(codes.values()) - good + sum(errors.values()),
+            "failed": sum(codes.values()) - good + broken,
         }

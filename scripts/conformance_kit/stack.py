@@ -91,7 +91,7 @@ class Stack:
         self.programs, self.database, self.logs = Path(programs), database, Path(logs)
         self.tenants, self.settings, self.postgres = tenants, settings or {}, postgres
         self.processes = []
-        self.folder = None
+        self.folder = self.server = None
 
     def __enter__(self):
         try:
@@ -201,9 +201,9 @@ class Stack:
             port = free.getsockname()[1]
         options = [f"-c{option}" for option in self.postgres]
         command = [programs / "postgres", "-D", folder / "data", "-k", folder, "-h", "127.0.0.1", "-p", str(port), *options]
-        process = self._run("postgres", command, environment, ending=signal.SIGINT, cwd=folder, **account)
+        self.server = self._run("postgres", command, environment, ending=signal.SIGINT, cwd=folder, **account)
         ready = "database system is ready to accept connections"
-        self._until("the private PostgreSQL", process, "postgres", lambda: ready in self._log("postgres"))
+        self._until("the private PostgreSQL", self.server, "postgres", lambda: ready in self._log("postgres"))
         return f"postgres://postgres@127.0.0.1:{port}/postgres"
 
     def _proxy(self, database_url):

@@ -359,7 +359,8 @@ async fn live(one: View, other: View) {
         sees_its_own_alone(view, own, stranger).await;
         // What exists in the other region only is not there, and nothing can name it.
         let only = theirs.iter().find(|item| item.path.contains("only-")).unwrap();
-        view.get(only).await.expect(404);
+        let problem: Problem = serde_json::from_value(view.get(only).await.expect(404)).unwrap();
+        assert!(problem.detail.ends_with(&format!("does not exist in region {}", view.region)), "{problem}");
         let mut instance = own.iter().find(|item| item.provider == "seca.compute").unwrap().spec.clone();
         instance["bootVolume"]["deviceRef"] = to(&format!("block-storages/only-{}", stranger.region));
         let stray = in_shop("seca.compute", "instances/stray", instance);

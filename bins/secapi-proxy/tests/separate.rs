@@ -236,7 +236,6 @@ async fn what_the_provider_decides_is_read_only_and_says_so() {
         format!("seca.compute/v1/tenants/{TENANT}/skus/cx23"),
         format!("seca.storage/v1/tenants/{TENANT}/skus/hcloud-volume"),
         format!("seca.network/v1/tenants/{TENANT}/skus/hcloud-network"),
-        format!("seca.storage/v1/tenants/{TENANT}/images/ubuntu-24.04"),
     ];
     for path in paths {
         for method in [reqwest::Method::PUT, reqwest::Method::DELETE] {

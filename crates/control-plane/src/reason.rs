@@ -55,7 +55,7 @@ reasons! {
         "Delete the other instance, or use another block storage.";
     BootVolumeHeld: "The block storage holds the disk of an instance that was deleted; reusing it comes with a later release.",
         "Use a new block storage.";
-    BootImageDefaulted: "The boot volume has no source image, so the default image boots.",
+    BootImageDefaulted: "The boot volume has no source image, or an empty one, so the default image boots.",
         "Set sourceImageRef on the block storage before an instance uses it.";
     PlaceholderInterface: "The instance names no NIC, so it has a closed IPv6 interface that Hetzner Cloud needs to power it on.",
         "Nothing.";
@@ -77,6 +77,8 @@ reasons! {
         "Nothing; the message names them.";
     EmptySource: "The image was taken from a block storage that nothing was ever written to, so it is empty as well.",
         "Nothing; take an image of a block storage that holds data.";
+    UnwrittenSource: "The block storage was not written to since it was made from an image, so this image is a copy of that one.",
+        "Nothing; take an image of a block storage that an instance boots from.";
     AddressNotHonoured: "Hetzner Cloud gives public addresses itself, so the address is another one than asked for.",
         "Use the address in the status, or leave the address out.";
     AddressConflict: "The address range overlaps one that is in use.",

@@ -9,9 +9,11 @@ use control_plane::{
 };
 use hcloud_client::{
     Error, ErrorClass, ImageFilter, ListFilter, Priority, ProjectClient,
-    types::{Action, CreateImage, CreateServer, Firewall, Id, Image, ImageType, Labels, Network, PrimaryIp, Server, UpdateServer, UserData, Volume},
+    types::{
+        Action, CreateImage, CreateServer, Firewall, Id, Image, ImageType, Labels, Network, PrimaryIp, Server,
+        UpdateServer, UserData, Volume,
+    },
 };
-use ipnet::Ipv4Net;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
@@ -349,10 +351,11 @@ impl Executor<'_> {
                 Some(id) => Outcome::Done(Observation::gone(id)),
                 None => Outcome::Terminal(note),
             },
-            (Verdict::Terminal(note) | Verdict::Retry(_, note), Call::AddSubnet { network, subnet, .. })
-                if matches!(error.class(), ErrorClass::InvalidInput | ErrorClass::Precondition) =>
-            {
-                self.check_overlap(*network, subnet.ip_range, note, error).await
+            (
+                Verdict::Terminal(note) | Verdict::Retry(_, note),
+                Call::AddSubnet { network, .. } | Call::AddRoute { network, .. },
+            ) if matches!(error.class(), ErrorClass::InvalidInput | ErrorClass::Precondition) => {
+                self.check_taken(call, *network, note, error).await
             }
             (Verdict::Terminal(note), _) => Outcome::Terminal(note),
             (Verdict::Retry(after, note), _) => Outcome::Retry { after, note },
@@ -375,14 +378,20 @@ impl Executor<'_> {
         Outcome::Terminal(note)
     }
 
-    /// A subnet may be refused because its addresses are taken: by another, or by itself, when an earlier call
-    /// came through late. The plan knows which, once it sees the network as it is.
-    async fn check_overlap(&self, network: Id<Network>, range: Option<Ipv4Net>, note: Note, error: &Error) -> Made {
+    /// A subnet or a route may be refused because its addresses are taken: by another, or by itself, when an earlier
+    /// call came through late. The plan knows which, once it sees the network as it is.
+    async fn check_taken(&self, call: &Call, network: Id<Network>, note: Note, error: &Error) -> Made {
         let Ok(network) = self.client.get_network(network).await else {
             return Outcome::Retry { after: None, note };
         };
-        let mut taken = network.subnets.iter().filter_map(|subnet| subnet.ip_range);
-        if taken.any(|other| range.is_some_and(|range| overlap(other, range))) {
+        let is_taken = match call {
+            Call::AddSubnet { subnet, .. } => subnet.ip_range.is_some_and(|range| {
+                network.subnets.iter().filter_map(|other| other.ip_range).any(|other| overlap(other, range))
+            }),
+            Call::AddRoute { route, .. } => network.routes.iter().any(|other| other.destination == route.destination),
+            _ => false,
+        };
+        if is_taken {
             return Outcome::Done(Observation::seen(network));
         }
         match error.class() {

@@ -4,7 +4,9 @@
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
 use control_plane::{Resource, Uid, ports::OwnedObject};
-use hcloud_client::types::{Firewall, Id, Image, Labels, Network, PlacementGroup, PrimaryIp, Server, ServerStatus, Volume};
+use hcloud_client::types::{
+    Firewall, Id, Image, Labels, Network, PlacementGroup, PrimaryIp, Server, ServerStatus, Volume,
+};
 use ipnet::Ipv4Net;
 use seca_api::Timestamp;
 use time::OffsetDateTime;

@@ -177,6 +177,58 @@ async fn a_lost_creation_is_found_by_name_or_not() {
     }
 }
 
+fn create_image(server: Id<Server>, uid: &str) -> Call {
+    Call::CreateImage { server, description: "copy".into(), labels: labels(uid) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_snapshot_is_found_by_its_label_or_not() {
+    const OTHER: &str = "018f4e9c-0000-7000-8000-0000000000bb";
+    for (effect, expected) in [("lose_reply_after_commit", "done"), ("lose_reply_before_commit", "retry")] {
+        let world = World::new(1.0);
+        let server = world.server().await;
+        // Of the same description, and another's.
+        done(world.finish(&create_image(server, OTHER)).await);
+        world.cloud.fault(json!({"mutating": true}), json!({"type": effect})).await;
+        let step = create_image(server, UID).step("x");
+        assert_eq!(reason(&world.execute(&step).await).0, "unknown");
+        let found = world.verify(&step).await;
+        assert_eq!(reason(&found).0, expected, "{effect}");
+        if let Outcome::Done(found) = &found {
+            let [Change::Seen(Object::Image(image))] = found.changes() else { panic!("{found:?}") };
+            assert_eq!((image.labels[naming::UID].as_str(), image.status.as_str()), (UID, "creating"));
+            let read =
+                Call::Read { object: ObjectId::Image(image.id), until: Until::Settled, retry_ms: 2_000 }.step("copy");
+            let Outcome::Retry { after, .. } = world.execute(&read).await else { panic!("it is being made") };
+            assert_eq!(after, Some(Duration::from_secs(2)));
+            tokio::time::sleep(Duration::from_secs(180)).await;
+            let [Change::Seen(Object::Image(image))] = &done(world.execute(&read).await)[..] else { panic!() };
+            assert_eq!(image.status.as_str(), "available");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_is_read_when_its_action_is_done_and_goes_with_its_resource() {
+    let world = World::new(1.0);
+    let server = world.server().await;
+    let [Change::Seen(Object::Image(image))] = &done(world.finish(&create_image(server, UID)).await)[..] else {
+        panic!()
+    };
+    assert_eq!((image.status.as_str(), image.disk_size), ("available", 40.0));
+    let snapshot = world.provider.observe(&world.cloud.access(TOKEN)).await.unwrap();
+    let owned = world.provider.owned(&snapshot, "inst");
+    let types: Vec<_> = owned.iter().map(|object| (object.object_type.as_str(), object.name.as_str())).collect();
+    assert_eq!(types, [("server", "srv"), ("image", "copy")], "the provider's own images are none of the project's");
+    assert!(owned[1].created.is_some());
+    let sweep = world.provider.removal(&owned[1]).unwrap();
+    assert!(matches!(done(world.execute(&sweep).await)[..], [Change::Gone(ObjectId::Image(_))]));
+    // A server that is gone is what the next plan must know.
+    done(world.finish(&Call::DeleteServer { server }).await);
+    let changes = done(world.finish(&create_image(server, UID)).await);
+    assert!(matches!(changes[..], [Change::Gone(ObjectId::Server(_))]), "{changes:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_looked_up_stays_unknown() {
     let world = World::new(0.0);
@@ -217,6 +269,8 @@ async fn what_is_gone_is_told_whatever_was_to_be_done_to_it() {
         Call::DeleteVolume { volume: Id::new(4_711) },
         Call::DeleteNetwork { network: Id::new(4_711) },
         Call::DeleteFirewall { firewall: Id::new(4_711) },
+        Call::DeleteImage { image: Id::new(4_711) },
+        Call::Read { object: ObjectId::Image(Id::new(4_711)), until: Until::Settled, retry_ms: 100 },
         Call::DeleteSubnet { network: Id::new(4_711), ip_range: "10.0.0.0/24".parse().unwrap() },
     ] {
         let changes = done(world.finish(&call).await);

@@ -1,4 +1,4 @@
-//! What NICs, public IPs, security groups, images, roles and role assignments come to at the provider, told by rows
+//! What NICs, public IPs, security groups, roles and role assignments come to at the provider, told by rows
 //! and snapshots. Most of it is intent, and the status must not claim more.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -13,7 +13,6 @@ use world::World;
 const ACTIVE: ResourceState = ResourceState::Active;
 const CREATING: ResourceState = ResourceState::Creating;
 const UPDATING: ResourceState = ResourceState::Updating;
-const ERROR: ResourceState = ResourceState::Error;
 
 fn with_subnet(cidr: &str) -> World {
     let mut world = World::default();
@@ -217,56 +216,6 @@ fn a_group_and_its_rules_never_claim_to_filter() {
     world.check(Kind::SecurityGroup, "g", ACTIVE, Some("DependencyMissing"));
     assert_eq!(world.status(Kind::SecurityGroup, "g")["rules"].as_array().unwrap().len(), 1);
     assert!(world.operations().is_empty());
-}
-
-// -- images -----------------------------------------------------------------------------------------------------
-
-fn image_of(volume: &str) -> Value {
-    json!({"blockStorageRef": {"resource": format!("workspaces/w/block-storages/{volume}")}, "cpuArchitecture": "amd64"})
-}
-
-#[test]
-fn an_image_of_a_blank_volume_is_empty_and_stays_so() {
-    let mut world = World::default();
-    world.volume("v", None);
-    world.put(Kind::Image, "i", image_of("v"));
-    world.settle();
-    world.check(Kind::Image, "i", ACTIVE, Some("EmptySource"));
-    world.row_mut(Kind::BlockStorage, "v").facts.insert("everStarted".into(), true.into());
-    world.look(world.row(Kind::Image, "i").uid);
-    world.check(Kind::Image, "i", ACTIVE, Some("EmptySource"));
-    world.row_mut(Kind::BlockStorage, "v").facts.clear();
-    world.delete(Kind::BlockStorage, "v");
-    world.settle();
-    world.check(Kind::Image, "i", ACTIVE, Some("DependencyMissing"));
-}
-
-#[test]
-fn an_image_of_what_may_hold_data_is_refused_and_not_made_empty() {
-    for fact in [("everStarted", json!(true)), ("everAttached", json!(true)), ("backing", json!("server"))] {
-        let mut world = World::default();
-        world.volume("v", None);
-        world.row_mut(Kind::BlockStorage, "v").facts.insert(fact.0.into(), fact.1);
-        world.put(Kind::Image, "i", image_of("v"));
-        world.look(world.row(Kind::Image, "i").uid);
-        world.check(Kind::Image, "i", ERROR, Some("Unsupported"));
-    }
-    let mut world = World::default();
-    world.volume("v", Some("ubuntu-24.04"));
-    world.put(Kind::Image, "i", image_of("v"));
-    world.look(world.row(Kind::Image, "i").uid);
-    world.check(Kind::Image, "i", ERROR, Some("Unsupported"));
-}
-
-#[test]
-fn an_image_may_precede_its_volume() {
-    let mut world = World::default();
-    world.put(Kind::Image, "i", image_of("v"));
-    world.settle();
-    world.check(Kind::Image, "i", ACTIVE, Some("DependencyMissing"));
-    world.volume("v", None);
-    world.settle();
-    world.check(Kind::Image, "i", ACTIVE, Some("EmptySource"));
 }
 
 // -- roles ------------------------------------------------------------------------------------------------------

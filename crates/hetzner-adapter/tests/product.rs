@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 const LONG: Duration = Duration::from_secs(30 * 60);
 const ACTIVE: ResourceState = ResourceState::Active;
+const SYSTEM: &str = "ubuntu-24.04";
 
 struct Product {
     cloud: Cloud,
@@ -150,9 +151,14 @@ impl Product {
         eventually("a catalogue", LONG, has_images).await;
     }
 
-    async fn volume(&self, name: &str) {
-        let spec = json!({"skuRef": "skus/hcloud-volume", "sizeGB": 20, "sourceImageRef": "images/ubuntu-24.04"});
+    async fn volume(&self, name: &str, image: &str) {
+        let spec = json!({"skuRef": "skus/hcloud-volume", "sizeGB": 20, "sourceImageRef": format!("images/{image}")});
         self.put(Kind::BlockStorage, name, spec).await;
+    }
+
+    async fn image(&self, name: &str, volume: &str) {
+        let source = format!("workspaces/w/block-storages/{volume}");
+        self.put(Kind::Image, name, json!({"blockStorageRef": source, "cpuArchitecture": "amd64"})).await;
     }
 
     async fn instance(&self, name: &str, volume: &str) {
@@ -171,7 +177,7 @@ impl Product {
         let subnet = json!({"cidr": {"ipv4": "10.1.1.0/24"}, "zone": "fsn1", "routeTableRef": "route-tables/r"});
         self.put(Kind::Subnet, "n/s", subnet).await;
         self.put(Kind::BlockStorage, "d", json!({"skuRef": "skus/hcloud-volume", "sizeGB": 10})).await;
-        self.volume("v").await;
+        self.volume("v", SYSTEM).await;
         for (kind, name) in [
             (Kind::Network, "n"),
             (Kind::InternetGateway, "g"),
@@ -192,6 +198,11 @@ impl Product {
         self.act("i", ActionKind::Start).await;
         assert_eq!(self.status(Kind::Instance, "i").await["powerState"], "on");
         self.act("i", ActionKind::Restart).await;
+        self.image("m", "v").await;
+        self.is(Kind::Image, "m", ACTIVE).await;
+        assert!(self.status(Kind::Image, "m").await["sizeMB"].as_u64() >= Some(1));
+        // What comes late comes now.
+        tokio::time::sleep(Duration::from_secs(10)).await;
         self.put(Kind::BlockStorage, "d", json!({"skuRef": "skus/hcloud-volume", "sizeGB": 12})).await;
         self.is(Kind::BlockStorage, "d", ACTIVE).await;
         assert_eq!(self.status(Kind::BlockStorage, "d").await["sizeGB"], 12);
@@ -202,7 +213,22 @@ impl Product {
         self.delete(Kind::Instance, "i").await;
         self.gone(Kind::Instance, "i").await;
         servers(1).await;
+
+        // Another instance boots from the copy.
+        self.volume("c", "m").await;
+        self.instance("j", "c").await;
+        self.is(Kind::Instance, "j", ACTIVE).await;
+        let objects = self.cloud.inventory().await["objects"].clone();
+        let (servers, snapshots) = (objects["servers"].as_array().unwrap(), objects["images"].as_array().unwrap());
+        assert_eq!((servers.len(), snapshots.len()), (2, 1), "{objects}");
+        assert!(servers.iter().any(|server| server["image"] == snapshots[0]["id"]), "{objects}");
+        self.delete(Kind::Image, "m").await;
+        self.gone(Kind::Image, "m").await;
+        assert!(!self.cloud.counts().await.iter().any(|(name, _)| name == "images"), "the snapshot is gone first");
+        self.delete(Kind::Instance, "j").await;
+        self.gone(Kind::Instance, "j").await;
         for (kind, name) in [
+            (Kind::BlockStorage, "c"),
             (Kind::BlockStorage, "v"),
             (Kind::BlockStorage, "d"),
             (Kind::RouteTable, "n/r"),
@@ -227,7 +253,7 @@ impl Drop for Product {
 
 fn key(kind: Kind, name: &str) -> ResourceKey {
     let (network, name) = name.split_once('/').unwrap_or(("", name));
-    let workspace = if kind == Kind::Workspace { "" } else { "w" };
+    let workspace = if matches!(kind, Kind::Workspace | Kind::Image) { "" } else { "w" };
     ResourceKey { workspace: workspace.into(), network: network.into(), ..ResourceKey::tenant(kind, "fsn1", "t", name) }
 }
 
@@ -242,7 +268,8 @@ async fn a_lifecycle_works_and_leaves_only_the_marker() {
     assert_eq!(product.cloud.counts().await, only_the_marker());
     let changes = product.cloud.changes().await;
     let count = |what: &str| changes.iter().filter(|change| change.contains(what)).count();
-    assert_eq!(count("POST /v1/servers/"), 3 + count("poweroff"), "{changes:?}");
+    assert_eq!(count("POST /v1/servers/"), 4 + count("poweroff"), "{changes:?}");
+    assert_eq!((count("create_image"), count("DELETE /v1/images/")), (1, 1), "{changes:?}");
     for once in ["POST /v1/networks", "POST /v1/volumes", "POST /v1/firewalls", "POST /v1/placement_groups"] {
         assert_eq!(changes.iter().filter(|change| *change == once).count(), 1, "{once}: {changes:?}");
     }
@@ -348,6 +375,78 @@ async fn the_process_may_die_after_any_commit() {
     killed_at_every_request("hold_after_commit").await;
 }
 
+/// A running instance, and an image of its disk whose order is answered with an error and taken later.
+async fn late_snapshot() -> Product {
+    let product = Product::start(Cloud::new(0.05));
+    product.ready().await;
+    product.volume("v", SYSTEM).await;
+    product.instance("i", "v").await;
+    product.is(Kind::Instance, "i", ACTIVE).await;
+    product.act("i", ActionKind::Start).await;
+    let late = json!({"type": "late_commit", "delay_ms": 20_000});
+    product.cloud.fault(json!({"path": "/servers/*/actions/create_image"}), late).await;
+    product.image("m", "v").await;
+    eventually("a lost order", LONG, async || product.cloud.fired().await == 1).await;
+    product
+}
+
+impl Product {
+    async fn orders(&self) -> usize {
+        self.cloud.changes().await.iter().filter(|change| change.ends_with("/actions/create_image")).count()
+    }
+
+    async fn snapshots(&self) -> usize {
+        self.cloud.inventory().await["objects"]["images"].as_array().unwrap().len()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_comes_late_is_waited_for_and_not_ordered_again() {
+    for dies in [false, true] {
+        let product = late_snapshot().await;
+        assert_eq!(product.orders().await, 1);
+        if dies {
+            product.kill_engine();
+            product.start_engine("second");
+        }
+        product.is(Kind::Image, "m", ACTIVE).await;
+        assert_eq!(product.orders().await, 1);
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(product.snapshots().await, 1, "{dies}");
+        product.is(Kind::Image, "m", ACTIVE).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_whose_snapshot_may_yet_come_leaves_only_with_it() {
+    let product = late_snapshot().await;
+    product.delete(Kind::Image, "m").await;
+    product.gone(Kind::Image, "m").await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(product.snapshots().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_is_being_copied_goes_when_the_copy_is_made() {
+    let product = Product::start(Cloud::new(0.05));
+    product.ready().await;
+    product.volume("v", SYSTEM).await;
+    product.instance("i", "v").await;
+    product.is(Kind::Instance, "i", ACTIVE).await;
+    product.act("i", ActionKind::Start).await;
+    product.image("m", "v").await;
+    eventually("a snapshot", LONG, async || product.snapshots().await == 1).await;
+    product.delete(Kind::Instance, "i").await;
+    product.delete(Kind::BlockStorage, "v").await;
+    product.is(Kind::Image, "m", ACTIVE).await;
+    product.gone(Kind::BlockStorage, "v").await;
+    product.gone(Kind::Instance, "i").await;
+    assert_eq!(product.snapshots().await, 1);
+    product.delete(Kind::Image, "m").await;
+    product.gone(Kind::Image, "m").await;
+    assert_eq!(product.cloud.counts().await, only_the_marker());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_hundred_instances_never_meet_the_rate_limit() {
     const INSTANCES: usize = 100;
@@ -358,7 +457,7 @@ async fn a_hundred_instances_never_meet_the_rate_limit() {
     product.cloud.sim.call(SimRequest::new(Method::DELETE, "/_sim/journal")).await.unwrap();
     let begun = Instant::now();
     for index in 0..INSTANCES {
-        product.volume(&format!("v{index}")).await;
+        product.volume(&format!("v{index}"), SYSTEM).await;
         product.instance(&format!("i{index}"), &format!("v{index}")).await;
     }
     for index in 0..INSTANCES {
@@ -381,7 +480,7 @@ async fn a_hundred_instances_never_meet_the_rate_limit() {
 async fn an_instance_is_active_soon_after_its_server_is_there() {
     let product = Product::start(Cloud::new(1.0));
     product.ready().await;
-    product.volume("v").await;
+    product.volume("v", SYSTEM).await;
     product.is(Kind::BlockStorage, "v", ACTIVE).await;
     product.instance("i", "v").await;
     product.is(Kind::Instance, "i", ACTIVE).await;

@@ -1,5 +1,5 @@
-//! Laws of planning, over random stories: what is carried out is not planned again, no disk with data is lost, and
-//! what is deleted leaves nothing.
+//! Laws of planning, over random stories: what is carried out is not planned again, no disk with data is lost, no
+//! snapshot is taken twice, and what is deleted leaves nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod world;
@@ -7,9 +7,11 @@ mod world;
 use control_plane::{ActionKind, ports::Plan};
 use hetzner_adapter::call::Call;
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
-use seca_api::Kind;
+use seca_api::{Kind, ResourceState};
 use serde_json::json;
 use world::World;
+
+const ERROR: ResourceState = ResourceState::Error;
 
 /// What a client may do, and what may happen.
 #[derive(Clone, Debug)]
@@ -18,6 +20,19 @@ enum Event {
         name: u8,
         blank: bool,
     },
+    /// A volume of an image of a user.
+    Copy {
+        name: u8,
+        image: u8,
+    },
+    /// An image is made, or is to be one of another volume.
+    Image {
+        name: u8,
+        volume: u8,
+    },
+    DeleteImage(u8),
+    /// Somebody deletes a snapshot at the provider.
+    LoseSnapshot,
     Instance {
         name: u8,
         volume: u8,
@@ -53,6 +68,10 @@ fn event() -> impl Strategy<Value = Event> {
     let action = prop_oneof![Just(ActionKind::Start), Just(ActionKind::Stop), Just(ActionKind::Restart)];
     prop_oneof![
         2 => (small.clone(), any::<bool>()).prop_map(|(name, blank)| Event::Volume { name, blank }),
+        1 => (small.clone(), small.clone()).prop_map(|(name, image)| Event::Copy { name, image }),
+        2 => (small.clone(), small.clone()).prop_map(|(name, volume)| Event::Image { name, volume }),
+        1 => small.clone().prop_map(Event::DeleteImage),
+        1 => Just(Event::LoseSnapshot),
         3 => (small.clone(), small.clone(), any::<bool>())
             .prop_map(|(name, volume, start)| Event::Instance { name, volume, start }),
         2 => (small.clone(), small.clone()).prop_map(|(name, volume)| Event::Retarget { name, volume }),
@@ -78,6 +97,30 @@ fn happen(world: &mut World, event: &Event) {
             let name = format!("v{name}");
             if world.find(Kind::BlockStorage, &name).is_none() {
                 world.volume(&name, (!blank).then_some("ubuntu-24.04"));
+            }
+        }
+        Event::Copy { name, image } => {
+            let (name, image) = (format!("v{name}"), format!("m{image}"));
+            if world.find(Kind::BlockStorage, &name).is_none() && is_live(world, Kind::Image, &image) {
+                world.volume(&name, Some(&image));
+            }
+        }
+        Event::Image { name, volume } => {
+            let (name, volume) = (format!("m{name}"), format!("v{volume}"));
+            let deleting = world.find(Kind::Image, &name).is_some_and(|row| row.is_deleting());
+            if !deleting && is_live(world, Kind::BlockStorage, &volume) {
+                world.image(&name, &volume);
+            }
+        }
+        Event::DeleteImage(name) => {
+            let name = format!("m{name}");
+            if is_live(world, Kind::Image, &name) {
+                world.delete(Kind::Image, &name);
+            }
+        }
+        Event::LoseSnapshot => {
+            if world.model.images.pop().is_some() {
+                world.forget();
             }
         }
         Event::Instance { name, volume, start } => {
@@ -183,6 +226,13 @@ proptest! {
                 prop_assert!(!matches!(plan, Plan::Act(_) | Plan::Claim(_)), "{}: {plan:?}", row.key);
             }
         }
+        // One snapshot for each image that is one, and none that nobody remembers.
+        let snapshots = world.rows.values().filter_map(|row| row.fact("imageId").filter(|_| row.state != ERROR));
+        let mut snapshots: Vec<String> = snapshots.map(str::to_owned).collect();
+        snapshots.sort();
+        let mut known: Vec<String> = world.model.images.iter().map(|image| image.id.to_string()).collect();
+        known.sort();
+        prop_assert_eq!(known, snapshots);
         // One server for each instance that has its volume to itself, and one for each volume that kept one.
         for server in &world.model.servers {
             let uid = hetzner_adapter::naming::uid_of(&server.labels).unwrap();

@@ -128,11 +128,15 @@ mod tests {
         check(NextHop::Gateway, "NAT server");
         check(NextHop::Instance, "no address");
         check(NextHop::Other(Kind::Nic), "no NIC");
-        check(NextHop::Address { address: "10.0.0.9".parse().unwrap(), taken: false }, "no server has the address 10.0.0.9");
+        check(
+            NextHop::Address { address: "10.0.0.9".parse().unwrap(), taken: false },
+            "no server has the address 10.0.0.9",
+        );
         check(NextHop::Refused("it is outside".to_owned()), "it is outside");
         check(NextHop::Block("10.0.0.0/8".parse().unwrap()), "10.0.0.0/8");
         check(NextHop::Missing, "does not exist");
-        let effect = route("0.0.0.0/0", "10.0.0.9", &NextHop::Address { address: "10.0.0.9".parse().unwrap(), taken: true });
+        let effect =
+            route("0.0.0.0/0", "10.0.0.9", &NextHop::Address { address: "10.0.0.9".parse().unwrap(), taken: true });
         assert!(effect.routed && effect.message.ends_with("is in effect."), "{}", effect.message);
     }
 }

@@ -13,5 +13,3 @@ pub mod testing;
 
 pub use migrate::{DatabaseError, Options, SchemaState, connect, migrate_down, migrate_up, schema_state};
 pub use store::SqlStore;
-
-pub static COALESCE: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);

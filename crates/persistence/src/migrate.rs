@@ -166,13 +166,11 @@ pub async fn connect(url: &str, options: &Options) -> Result<SqlStore, DatabaseE
         SchemaState::Older { found, needed } => return Err(DatabaseError::Older { scheme, found, needed }),
         SchemaState::Newer { found, needed } => return Err(DatabaseError::Newer { scheme, found, needed }),
     }
-    Ok(SqlStore {
-        together: Default::default(),
-        db: match target {
-            Target::Postgres(connect) => Database::postgres(connect, options),
-            Target::Sqlite(connect) => Database::sqlite(connect, options),
-        },
-    })
+    let db = match target {
+        Target::Postgres(connect) => Database::postgres(connect, options),
+        Target::Sqlite(connect) => Database::sqlite(connect, options),
+    };
+    Ok(SqlStore { db })
 }
 
 /// Applies all migrations that are missing. A SQLite file is made when absent, for its owner alone; its folder is not.

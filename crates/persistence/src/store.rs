@@ -6,7 +6,6 @@ mod put;
 mod queue;
 mod read;
 mod relations;
-pub(crate) mod together;
 mod write;
 
 use std::time::Duration;
@@ -31,7 +30,6 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct SqlStore {
     pub(crate) db: Database,
-    pub(crate) together: together::Together,
 }
 
 impl SqlStore {
@@ -62,7 +60,6 @@ impl Store for SqlStore {
     }
 
     async fn look(&self, key: &ResourceKey) -> StoreResult<Look> {
-        if crate::COALESCE.load(std::sync::atomic::Ordering::Relaxed) { return Ok(self.together.look(&self.db, key).await?); }
         Ok(read::look(&self.db, key).await?)
     }
 

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use reqwest::Method;
 use seca_api::{
-    BlockStorage, Image, Instance, InstanceSku, InternetGateway, Kind, Network, NetworkSku, Provider, Region,
-    RouteTable, StorageSku, Subnet, Workspace,
+    BlockStorage, Image, Instance, InstanceSku, InternetGateway, Kind, Network, NetworkSku, Nic, Provider, PublicIp,
+    Region, Role, RoleAssignment, RouteTable, SecurityGroup, SecurityGroupRule, StorageSku, Subnet, Workspace,
 };
 use secrecy::SecretString;
 use url::Url;
@@ -145,6 +145,36 @@ impl SecaClient {
     /// The route tables of a network.
     pub fn route_tables(&self, workspace: &str, network: &str) -> Collection<RouteTable> {
         self.collection((workspace, network))
+    }
+
+    /// The NICs of a workspace.
+    pub fn nics(&self, workspace: &str) -> Collection<Nic> {
+        self.collection(workspace)
+    }
+
+    /// The public IPs of a workspace.
+    pub fn public_ips(&self, workspace: &str) -> Collection<PublicIp> {
+        self.collection(workspace)
+    }
+
+    /// The security groups of a workspace.
+    pub fn security_groups(&self, workspace: &str) -> Collection<SecurityGroup> {
+        self.collection(workspace)
+    }
+
+    /// The security group rules of a workspace.
+    pub fn security_group_rules(&self, workspace: &str) -> Collection<SecurityGroupRule> {
+        self.collection(workspace)
+    }
+
+    /// The tenant's roles, the system's among them.
+    pub fn roles(&self) -> Collection<Role> {
+        self.collection(())
+    }
+
+    /// The tenant's role assignments.
+    pub fn role_assignments(&self) -> Collection<RoleAssignment> {
+        self.collection(())
     }
 
     pub(crate) fn http(&self) -> &Http {

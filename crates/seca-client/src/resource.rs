@@ -3,8 +3,10 @@
 use seca_api::{
     BlockStorage, BlockStorageSpec, BlockStorageStatus, Conditions, Image, ImageSpec, ImageStatus, Instance,
     InstanceSku, InstanceSkuSpec, InstanceSpec, InstanceStatus, InternetGateway, InternetGatewaySpec, Kind, Metadata,
-    Network, NetworkSku, NetworkSkuSpec, NetworkSpec, NetworkStatus, NoStatus, Region, RegionSpec, RouteTable,
-    RouteTableSpec, RouteTableStatus, Scope, Status, StatusCondition, StorageSku, StorageSkuSpec, Subnet, SubnetSpec,
+    Network, NetworkSku, NetworkSkuSpec, NetworkSpec, NetworkStatus, Nic, NicSpec, NicStatus, NoStatus, PublicIp,
+    PublicIpSpec, PublicIpStatus, Region, RegionSpec, Role, RoleAssignment, RoleAssignmentSpec, RoleSpec, RouteTable,
+    RouteTableSpec, RouteTableStatus, Scope, SecurityGroup, SecurityGroupRule, SecurityGroupRuleSpec,
+    SecurityGroupSpec, SecurityGroupStatus, Status, StatusCondition, StorageSku, StorageSkuSpec, Subnet, SubnetSpec,
     SubnetStatus, Workspace, WorkspaceSpec, WorkspaceStatus,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -65,6 +67,12 @@ resources! {
     Subnet(Subnet, SubnetSpec, SubnetStatus);
     RouteTable(RouteTable, RouteTableSpec, RouteTableStatus);
     InternetGateway(InternetGateway, InternetGatewaySpec, Status);
+    Nic(Nic, NicSpec, NicStatus);
+    PublicIp(PublicIp, PublicIpSpec, PublicIpStatus);
+    SecurityGroup(SecurityGroup, SecurityGroupSpec, SecurityGroupStatus);
+    SecurityGroupRule(SecurityGroupRule, SecurityGroupRuleSpec, Status);
+    Role(Role, RoleSpec, Status);
+    RoleAssignment(RoleAssignment, RoleAssignmentSpec, Status);
 }
 
 impl Writable for Workspace {}
@@ -75,6 +83,12 @@ impl Writable for Network {}
 impl Writable for Subnet {}
 impl Writable for RouteTable {}
 impl Writable for InternetGateway {}
+impl Writable for Nic {}
+impl Writable for PublicIp {}
+impl Writable for SecurityGroup {}
+impl Writable for SecurityGroupRule {}
+impl Writable for Role {}
+impl Writable for RoleAssignment {}
 
 /// Where a collection is, below the tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

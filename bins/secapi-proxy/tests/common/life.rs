@@ -1,12 +1,15 @@
-//! The life of an instance, step by step, as a client that does not give up lives it: a call that gets no answer,
+//! The lives of an instance and of a network, step by step, as a client that does not give up lives them: a call that gets no answer,
 //! or one that may pass, is made again.
 
 use std::{future::Future, time::Duration};
 
 use seca_client::{
-    AdminClient, Error, SecaClient, Wait,
+    AdminClient, Collection, Error, SecaClient, Wait, Writable,
     admin::BindingRequest,
-    seca_api::{BlockStorageSpec, Instance, InstanceSpec, PowerState, Reference, VolumeReference, WorkspaceSpec},
+    seca_api::{
+        BlockStorageSpec, Cidr, Instance, InstanceSpec, IpVersion, NetworkSpec, PowerState, PublicIpSpec, Reference,
+        RouteSpec, RouteTableSpec, SubnetSpec, VolumeReference, WorkspaceSpec,
+    },
 };
 use tokio::time::{Instant, sleep};
 
@@ -15,6 +18,10 @@ use super::proxy::{REGION, TENANT};
 pub const WORKSPACE: &str = "shop";
 pub const DISK: &str = "boot";
 pub const INSTANCE: &str = "web";
+pub const NETWORK: &str = "net";
+pub const SUBNET: &str = "inside";
+pub const TABLE: &str = "ways";
+pub const ADDRESS: &str = "front";
 
 /// How long a step may take.
 pub const STEP: Duration = Duration::from_secs(60);
@@ -104,17 +111,62 @@ fn is_active(instance: &Instance) -> bool {
 
 /// Deletes instance, disk and workspace, each after the other is gone.
 pub async fn delete(seca: &SecaClient) -> Result<(), Error> {
-    let (disks, instances) = (seca.block_storages(WORKSPACE), seca.instances(WORKSPACE));
-    insist(|| instances.delete(INSTANCE)).await?;
-    instances.wait_gone(INSTANCE, wait()).await?;
-    insist(|| disks.delete(DISK)).await?;
-    disks.wait_gone(DISK, wait()).await?;
-    let workspaces = seca.workspaces();
-    insist(|| workspaces.delete(WORKSPACE)).await?;
-    workspaces.wait_gone(WORKSPACE, wait()).await
+    remove(seca.instances(WORKSPACE), INSTANCE).await?;
+    remove(seca.block_storages(WORKSPACE), DISK).await?;
+    remove(seca.workspaces(), WORKSPACE).await
 }
 
-/// All of it, from nothing to nothing.
+/// A network with a subnet and a route by an address, and a public address.
+pub async fn create_network(seca: &SecaClient) -> Result<(), Error> {
+    let network = NetworkSpec {
+        cidr: Cidr::v4("10.42.0.0/16"),
+        additional_cidrs: Vec::new(),
+        sku_ref: Reference::new("skus/hcloud-network"),
+    };
+    make(seca.networks(WORKSPACE), NETWORK, network).await?;
+    let route = RouteSpec { destination_cidr_block: "0.0.0.0/0".to_owned(), target_ref: Reference::new("10.42.1.9") };
+    make(seca.route_tables(WORKSPACE, NETWORK), TABLE, RouteTableSpec { routes: vec![route] }).await?;
+    let subnet = SubnetSpec {
+        cidr: Cidr::v4("10.42.1.0/24"),
+        zone: None,
+        route_table_ref: Some(Reference::new(format!("networks/{NETWORK}/route-tables/{TABLE}"))),
+        sku_ref: None,
+    };
+    make(seca.subnets(WORKSPACE, NETWORK), SUBNET, subnet).await?;
+    let address = PublicIpSpec { version: IpVersion::IPv4, address: None };
+    make(seca.public_ips(WORKSPACE), ADDRESS, address).await
+}
+
+/// Deletes it again, part by part, and the workspace.
+pub async fn delete_network(seca: &SecaClient) -> Result<(), Error> {
+    remove(seca.public_ips(WORKSPACE), ADDRESS).await?;
+    remove(seca.subnets(WORKSPACE, NETWORK), SUBNET).await?;
+    remove(seca.route_tables(WORKSPACE, NETWORK), TABLE).await?;
+    remove(seca.networks(WORKSPACE), NETWORK).await?;
+    remove(seca.workspaces(), WORKSPACE).await
+}
+
+async fn make<R: Writable>(collection: Collection<R>, name: &str, spec: R::Spec) -> Result<(), Error>
+where
+    R::Spec: Clone,
+{
+    insist(|| collection.put(name, spec.clone())).await?;
+    collection.wait_active(name, wait()).await.map(drop)
+}
+
+async fn remove<R: Writable>(collection: Collection<R>, name: &str) -> Result<(), Error> {
+    insist(|| collection.delete(name)).await?;
+    collection.wait_gone(name, wait()).await
+}
+
+/// The life of a network, from nothing to nothing.
+pub async fn live_network(seca: &SecaClient, admin: &AdminClient, token: &str) -> Result<(), Error> {
+    workspace(seca, admin, token).await?;
+    create_network(seca).await?;
+    delete_network(seca).await
+}
+
+/// The life of an instance, from nothing to nothing.
 pub async fn live(seca: &SecaClient, admin: &AdminClient, token: &str) -> Result<(), Error> {
     workspace(seca, admin, token).await?;
     create(seca).await?;

@@ -108,10 +108,10 @@ pub enum Refusal {
         resource: String,
     },
     /// There is no such resource.
-    #[error("{0} does not exist")]
+    #[error("{} does not exist{}", .0, in_region(.0))]
     NotFound(ResourceKey),
     /// A PUT into a parent that does not exist.
-    #[error("{0} does not exist; create it first")]
+    #[error("{} does not exist{}; create it first", .0, in_region(.0))]
     MissingParent(ResourceKey),
     /// The document breaks rules: all of them are listed.
     #[error("the {kind} breaks {} rule(s): {}", .violations.len(), .violations.first().map_or("", |v| v.rule.as_str()))]
@@ -143,6 +143,11 @@ pub enum Refusal {
     /// A defect of ours.
     #[error("the request could not be served: {0}")]
     Internal(String),
+}
+
+/// Where it was looked for: the same name may be in another region, and its reference does not tell.
+fn in_region(key: &ResourceKey) -> String {
+    if key.region.is_empty() { String::new() } else { format!(" in region {}", crate::kinds::clip(&key.region)) }
 }
 
 /// A resource as a client sees it.

@@ -40,7 +40,7 @@ fn objects(cx: &Cx<'_>) -> Map<String, Value> {
     }
     let project = &*cx.project;
     let none = || json!({});
-    let server = |s: &Server| json!({"status": s.power.name(), "locked": project.is_locked(Kind::Server, s.id)});
+    let server = |s: &Server| json!({"status": s.power.name(), "locked": project.is_locked(Kind::Server, s.id), "image": s.image});
     [
         ("servers", rows(project.servers.values().map(|s| (s.id, s.name.as_str(), &s.labels, server(s))))),
         (

@@ -12,7 +12,10 @@ use hcloud_client::types::{CreateVolume, Server, Volume, VolumeStatus};
 use seca_api::{BlockStorageSpec, Kind, Reference};
 use serde_json::{Map, Value, json};
 
-use super::{Checked, Context, Mapping, PlannedExt, act, deny_all, facts, fail, map, mark, settled, wait};
+use super::{
+    Checked, Context, Mapping, PlannedExt, act, deny_all, facts, fail, map, mark, missing_targets, noted,
+    origin::Origin, settled, wait,
+};
 use crate::{
     call::{Call, StepExt, Until},
     snapshot::ObjectId,
@@ -92,7 +95,7 @@ fn alive(context: &Context<'_>, backing: &Backing<'_>) -> Checked<Planned> {
         return Ok(lost("The server whose disk it was"));
     }
     if row.holder.is_some() || spec.source_image_ref.is_some() {
-        return Ok(logical(context, &spec, backing));
+        return logical(context, &spec, backing);
     }
     Ok(match backing.volume {
         Some(volume) => keep_volume(context, &spec, volume),
@@ -128,22 +131,29 @@ fn kept(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>) -
 }
 
 /// Nothing of its own stands behind it: its blocks are, or will be, the disk of a server.
-fn logical(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>) -> Planned {
+fn logical(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>) -> Checked<Planned> {
     let row = context.resource();
     if let Some(volume) = backing.volume {
         if row.marked(facts::EVER_ATTACHED) {
-            return keep_volume(context, spec, volume).note(
+            return Ok(keep_volume(context, spec, volume).note(
                 Reason::Unsupported,
                 "It has been used as a data volume, and Hetzner Cloud boots no server from a volume.",
-            );
+            ));
         }
         let gone = [(facts::BACKING, facts::RELEASING.into()), (facts::VOLUME_ID, Value::Null)];
-        return act(Call::DeleteVolume { volume: volume.id }.step(&volume.name).mark(mark(row, &gone)));
+        return Ok(act(Call::DeleteVolume { volume: volume.id }.step(&volume.name).mark(mark(row, &gone))));
     }
     let user = backing.holders.and(holder(context)).filter(|instance| !instance.is_deleting());
     let settled = settled().fact(facts::BACKING, facts::NONE);
     let Some(server) = backing.holders else {
-        return settled.status(status(u64::from(spec.size_gb), user));
+        // The instance that boots from it sees no image, so this one passes on what it is to be made from.
+        let origin = Origin::from_image(context)?;
+        let of = if origin.is_some() { source_image(row) } else { Value::Null };
+        let planned = settled
+            .fact(facts::ORIGIN, origin.map_or(Value::Null, |origin| origin.fact()))
+            .fact(facts::ORIGIN_OF, of)
+            .status(status(u64::from(spec.size_gb), user));
+        return Ok(noted(planned, missing_targets(context)));
     };
     let size = size_on(server, spec);
     let mut missing = Vec::new();
@@ -153,16 +163,15 @@ fn logical(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>
     if row.facts.get(facts::SOURCE_IMAGE).cloned().unwrap_or_default() != source_image(row) {
         missing.push("the disk was made from another image".to_owned());
     }
-    let planned = settled.status(status(size, user));
-    if missing.is_empty() {
-        return planned;
-    }
-    let message = format!(
-        "An instance runs from it, so the change is kept as intent: {}. It applies to a new block storage that a new \
-         instance boots from.",
-        missing.join(", and ")
-    );
-    planned.note(Reason::AppliesOnRecreate, message)
+    let kept = (!missing.is_empty()).then(|| {
+        let message = format!(
+            "An instance runs from it, so the change is kept as intent: {}. It applies to a new block storage that a \
+             new instance boots from.",
+            missing.join(", and ")
+        );
+        (Reason::AppliesOnRecreate, message)
+    });
+    Ok(noted(settled.status(status(size, user)), kept.into_iter().chain(missing_targets(context))))
 }
 
 /// The size that a boot volume has on a server's disk, which may be larger, but is never smaller than is told.

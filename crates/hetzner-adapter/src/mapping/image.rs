@@ -13,12 +13,12 @@
 use std::time::Duration;
 
 use control_plane::{
-    Reason, Resource,
+    Reason, Resource, Uid,
     ports::{Plan, Planned},
 };
 use hcloud_client::types::{Image, ImageStatus, Server};
 use seca_api::{ImageSpec, Kind};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
     Checked, Context, Mapping, PlannedExt, act, facts, fail, map, mark, missing_targets, noted,
@@ -79,7 +79,7 @@ fn alive(context: &Context<'_>, image: Option<&Image>) -> Checked<Planned> {
             Ok(again.note(Reason::OutcomeUnknown, message))
         }
         None => match Origin::of(row) {
-            Some(origin) => Ok(alias(context, &spec, &origin)),
+            Some(origin) => Ok(alias(context, &spec, origin, &Copied::of(row))),
             None => take(context, &spec),
         },
     }
@@ -109,27 +109,21 @@ fn source<'a>(context: &Context<'a>) -> Option<&'a Resource> {
 
 fn take(context: &Context<'_>, spec: &ImageSpec) -> Checked<Planned> {
     let Some(source) = source(context) else { return Ok(noted(settled(), missing_targets(context))) };
-    let row = context.resource();
-    let name = &source.key.name;
-    let taken = [(facts::TAKEN_FROM, source.uid.to_string().into()), (facts::TAKEN_NAME, name.clone().into())];
+    let copied = Copied { uid: source.uid.to_string(), name: source.key.name.clone() };
     let Some(server) = disk(context, source)? else {
         let Some(origin) = Origin::of_volume(context.desired.catalog, source) else {
-            let message = format!("The image that the block storage `{name}` is made from is not ready.");
+            let message = format!("The image that the block storage `{}` is made from is not ready.", copied.name);
             return Err(Box::new(wait(Reason::WaitingForDependency, message)));
         };
-        let mut planned = noted(
-            alias_facts(spec, &origin),
-            notes(context, spec, &origin, name).into_iter().chain(missing_targets(context)),
-        );
-        planned.facts.extend(map(&taken));
-        return Ok(planned);
+        return Ok(alias(context, spec, origin, &copied));
     };
     if power::is_busy(server) {
         return Ok(watch(ObjectId::Server(server.id), &server.name));
     }
-    let description = format!("{} (of block storage {name})", row.key.name);
+    let name = &context.resource().key.name;
+    let description = format!("{name} (of block storage {})", copied.name);
     let call = Call::CreateImage { server: server.id, description, labels: context.labels(CREATE_IMAGE) };
-    Ok(act(call.step(&row.key.name).mark(mark(row, &taken))))
+    Ok(act(call.step(name).mark(mark(context.resource(), &copied.facts()))))
 }
 
 /// The server whose disk is the blocks of a block storage; none if nothing was ever written to it.
@@ -142,13 +136,13 @@ fn disk<'a>(context: &Context<'a>, source: &Resource) -> Checked<Option<&'a Serv
     let project = &context.resource().project;
     if *project != source.project {
         return match (keeps || started || attached, project.is_local()) {
-            (false, true) => Ok(None),
+            (false, _) => Ok(None),
             // It was made before its block storage was, and nobody looked until now.
             (true, true) => stop(wait(
                 Reason::WaitingForDependency,
                 format!("The image has no Hetzner Cloud project yet; send it again, and `{name}` is copied."),
             )),
-            (_, false) => stop(fail(
+            (true, false) => stop(fail(
                 Reason::Unsupported,
                 format!(
                     "The block storage `{name}` is in another Hetzner Cloud project than the image was made for; make \
@@ -166,12 +160,17 @@ fn disk<'a>(context: &Context<'a>, source: &Resource) -> Checked<Option<&'a Serv
         return Ok(Some(server));
     }
     // An instance may hold a volume that it did not boot from after all.
-    let made = |holder: &control_plane::Uid| source.fact(facts::DISK_OF) == Some(holder.to_string().as_str());
+    let made = |holder: &Uid| source.fact(facts::DISK_OF) == Some(holder.to_string().as_str());
     if let Some(server) = source.holder.filter(made).and_then(labelled) {
         return Ok(Some(server));
     }
     if keeps || started {
-        return stop(lost(&format!("The server whose disk the block storage `{name}` was is gone at Hetzner Cloud")));
+        return stop(fail(
+            Reason::BackingLost,
+            format!(
+                "The disk of the block storage `{name}` was deleted at Hetzner Cloud, so that nothing can be copied."
+            ),
+        ));
     }
     if attached {
         return stop(fail(
@@ -193,37 +192,92 @@ fn disk<'a>(context: &Context<'a>, source: &Resource) -> Checked<Option<&'a Serv
 
 // -- keeping ----------------------------------------------------------------------------------------------------
 
+/// The block storage that it is a copy of.
+struct Copied {
+    uid: String,
+    name: String,
+}
+
+impl Copied {
+    /// As the image remembers it.
+    fn of(row: &Resource) -> Self {
+        let text = |fact: &str| row.fact(fact).unwrap_or_default().to_owned();
+        Self { uid: text(facts::TAKEN_FROM), name: text(facts::TAKEN_NAME) }
+    }
+
+    fn facts(&self) -> [(&'static str, Value); 2] {
+        [(facts::TAKEN_FROM, self.uid.clone().into()), (facts::TAKEN_NAME, self.name.clone().into())]
+    }
+}
+
 fn keep(context: &Context<'_>, spec: &ImageSpec, image: &Image) -> Planned {
     let row = context.resource();
     match image.status {
         ImageStatus::Creating => return watch(ObjectId::Image(image.id), &image.description),
         ImageStatus::Available => {}
         // It never was of use to anybody, and nothing comes of it any more.
-        _ if row.fact(facts::IMAGE_ID).is_none() => return remove(image),
+        ImageStatus::Unavailable if row.fact(facts::IMAGE_ID).is_none() => return remove(image),
         _ => {
-            let message = format!("Hetzner Cloud calls the snapshot `{}`, so that nothing can be made from it.", image.status);
+            let message = format!("Hetzner Cloud calls the snapshot {}, so nothing can be made from it.", image.status);
             return fail(Reason::ProviderUnavailable, message);
         }
     }
     let origin = Origin::Snapshot { id: image.id, project: row.project.clone() };
-    let size = image.image_size.map(|gb| Map::from_iter([("sizeMB".to_owned(), whole(gb * 1_000.0).max(1).into())]));
-    let planned = settled()
-        .fact(facts::IMAGE_ID, image.id.to_string())
-        .fact(facts::ORIGIN, origin.fact())
-        .status(size.unwrap_or_default());
-    let name = row.fact(facts::TAKEN_NAME).unwrap_or_default();
-    noted(planned, standing(context, spec, &origin, name))
+    let planned = settled().fact(facts::IMAGE_ID, image.id.to_string()).fact(facts::ORIGIN, origin.fact());
+    let planned = match image.image_size {
+        Some(gb) => planned.status(map(&[("sizeMB", whole(gb * 1_000.0).max(1).into())])),
+        None => planned,
+    };
+    noted(planned, notes(context, spec, &origin, &Copied::of(row)))
 }
 
-/// It is what its source was made from.
-fn alias(context: &Context<'_>, spec: &ImageSpec, origin: &Origin) -> Planned {
-    let row = context.resource();
-    if let Origin::Snapshot { id, project } = origin
-        && *project == row.project
-        && !context.snapshot.images.contains_key(&id.get())
-    {
-        return lost("The snapshot that it is the same as was deleted");
+/// It is the same as what its source was made from, and nothing stands behind it.
+fn alias(context: &Context<'_>, spec: &ImageSpec, origin: Origin, copied: &Copied) -> Planned {
+    let name = &copied.name;
+    let (origin, own) = match origin {
+        Origin::Blank { .. } => (
+            // Nothing else tells which processors it is for.
+            Origin::Blank { architecture: Some(spec.cpu_architecture) },
+            (Reason::EmptySource, format!("Nothing was written to the block storage `{name}`, so the image is empty.")),
+        ),
+        Origin::Snapshot { id, project }
+            if project == context.resource().project && !context.snapshot.images.contains_key(&id.get()) =>
+        {
+            return lost("The snapshot that the image is the same as was deleted");
+        }
+        origin => (
+            origin,
+            (
+                Reason::UnwrittenSource,
+                format!(
+                    "The block storage `{name}` was not written to since it was made from an image, so this image is a \
+                     copy of that one."
+                ),
+            ),
+        ),
+    };
+    let mut planned = settled().fact(facts::ORIGIN, origin.fact());
+    planned.facts.extend(map(&copied.facts()));
+    let mut notes = notes(context, spec, &origin, copied);
+    notes.push(own);
+    noted(planned, notes)
+}
+
+/// What a person must know of a copy, whatever it is.
+fn notes(context: &Context<'_>, spec: &ImageSpec, origin: &Origin, copied: &Copied) -> Vec<(Reason, String)> {
+    let mut notes = Vec::from_iter(missing_targets(context));
+    if let Some(other) = source(context).filter(|source| source.uid.to_string() != copied.uid) {
+        let text = format!(
+            "It is a copy of the block storage `{}` that it was made of, and stays so; make another image to copy the \
+             block storage `{}`.",
+            copied.name, other.key.name
+        );
+        notes.push((Reason::AppliesOnRecreate, text));
     }
-    let name = row.fact(facts::TAKEN_NAME).unwrap_or_default();
-    noted(alias_facts(spec, origin), standing(context, spec, origin, name))
+    let told = word(spec.cpu_architecture);
+    if let Some(real) = origin.architecture(context).filter(|real| *real != told) {
+        let text = format!("cpuArchitecture is {told}, but what was copied is for {real}.");
+        notes.push((Reason::PartlySupported, text));
+    }
+    notes
 }

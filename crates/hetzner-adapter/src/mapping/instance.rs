@@ -8,13 +8,13 @@ use control_plane::{
     ports::{Plan, Planned},
 };
 use hcloud_client::types::{CreateServer, CreateServerFirewall, CreateServerPublicNet, Server, ServerStatus};
-use seca_api::{BlockStorageSpec, InstanceSpec, Kind, ResourceState, reference::Target};
+use seca_api::{InstanceSpec, Kind, ResourceState, reference::Target};
 use secrecy::SecretString;
 use serde_json::Value;
 
 use super::{
     Checked, Context, Mapping, PlannedExt, act, block_storage, deny_all, facts, fail, mark, missing_targets, noted,
-    power, settled, wait,
+    origin::boot_image, power, settled, wait,
 };
 use crate::{
     call::{Call, StepExt, Until},
@@ -96,7 +96,7 @@ fn create(context: &Context<'_>) -> Checked<Planned> {
     }
     let sku = sku(context, &spec)?;
     let volume = held_volume(context)?;
-    let image = image(context, volume, sku)?;
+    let image = boot_image(context, volume, sku)?;
     let firewall = deny_all::ready(context)?;
     let name = context.object_name();
     let body = CreateServer {
@@ -116,10 +116,14 @@ fn create(context: &Context<'_>) -> Checked<Planned> {
         (facts::DEFAULT_IMAGE, image.defaulted.map_or(Value::Null, Value::String)),
         (facts::BOOT_VOLUME, volume.key.name.clone().into()),
     ];
+    let disk_of = [
+        (facts::SOURCE_IMAGE, block_storage::source_image(volume)),
+        (facts::DISK_OF, context.resource().uid.to_string().into()),
+    ];
     let step = Call::CreateServer(Box::new(body))
         .step(name)
         .mark(mark(context.resource(), &made_with))
-        .mark(mark(volume, &[(facts::SOURCE_IMAGE, block_storage::source_image(volume))]))
+        .mark(mark(volume, &disk_of))
         .secret(spec.user_data.map(SecretString::from));
     Ok(act(step))
 }
@@ -174,62 +178,6 @@ fn held_volume<'a>(context: &Context<'a>) -> Checked<&'a Resource> {
     Ok(volume)
 }
 
-/// What a server is made from.
-struct BootImage {
-    /// The provider's id, or a name that it resolves for the server type's architecture.
-    id: String,
-    /// The name, if the boot volume named no image.
-    defaulted: Option<String>,
-}
-
-fn image(context: &Context<'_>, volume: &Resource, sku: &CatalogEntry) -> Checked<BootImage> {
-    let spec: BlockStorageSpec = volume.spec().map_err(|error| {
-        let message = format!("The specification of the block storage `{}` cannot be read: {error}.", volume.key.name);
-        Box::new(fail(Reason::Unsupported, message))
-    })?;
-    let disk = sku.facts.get("disk").and_then(Value::as_u64);
-    if let Some(disk) = disk.filter(|disk| u64::from(spec.size_gb) > *disk) {
-        let message = format!(
-            "The boot volume is to have {} GB, and a server of the SKU `{}` has a disk of {disk} GB; choose a larger \
-             SKU or a smaller volume.",
-            spec.size_gb, sku.name
-        );
-        return Err(Box::new(fail(Reason::ProviderRefused, message)));
-    }
-    let architecture = sku.fact("architecture").unwrap_or("amd64");
-    let Some(reference) = &spec.source_image_ref else {
-        return Ok(default_image(context, architecture));
-    };
-    let entry = match reference.resolve(&volume.key, &[Kind::Image]) {
-        Ok(Target::Resource(key)) => context.desired.catalog.get(Kind::Image, &key.region, &key.name),
-        _ => None,
-    };
-    let Some(entry) = entry else {
-        let message = format!("`{reference}` is no system image of the region; others come with a later release.");
-        return Err(Box::new(fail(Reason::Unsupported, message)));
-    };
-    if entry.fact("architecture") != Some(architecture) {
-        let message = format!(
-            "The image `{}` is not for {architecture}, which the SKU `{}` has; choose another of them.",
-            entry.name, sku.name
-        );
-        return Err(Box::new(fail(Reason::ProviderRefused, message)));
-    }
-    Ok(BootImage { id: entry.fact("imageId").unwrap_or(&entry.name).to_owned(), defaulted: None })
-}
-
-fn default_image(context: &Context<'_>, architecture: &str) -> BootImage {
-    let name = context.settings.default_image.as_str();
-    let fits = |entry: &&CatalogEntry| {
-        entry.fact("imageName") == Some(name) && entry.fact("architecture") == Some(architecture)
-    };
-    let entry = context.desired.catalog.list(Kind::Image, context.region()).find(fits);
-    BootImage {
-        id: entry.and_then(|entry| entry.fact("imageId")).unwrap_or(name).to_owned(),
-        defaulted: Some(name.to_owned()),
-    }
-}
-
 /// A hash of a text; null for none. Facts are no place for user data.
 fn hash_of(text: Option<&String>) -> Value {
     text.map_or(Value::Null, |text| Value::String(naming::hash(&naming::hash(text, 52), 26)))
@@ -277,7 +225,7 @@ fn with_notes(planned: Planned, context: &Context<'_>, spec: &InstanceSpec) -> P
     if let Some(image) = row.fact(facts::DEFAULT_IMAGE) {
         notes.push((
             Reason::BootImageDefaulted,
-            format!("The boot volume has no source image, so it was made from `{image}`."),
+            format!("Nothing that boots was on the boot volume, so it was made from `{image}`."),
         ));
     }
     notes.push((

@@ -9,6 +9,7 @@ mod instance;
 mod internet_gateway;
 mod network;
 mod nic;
+mod origin;
 mod power;
 mod public_ip;
 mod role;

@@ -125,6 +125,16 @@ impl World {
         self.put(Kind::BlockStorage, name, spec)
     }
 
+    /// An image of a block storage.
+    pub fn image(&mut self, name: &str, volume: &str) -> Uid {
+        self.put(Kind::Image, name, Self::image_spec(volume))
+    }
+
+    pub fn image_spec(volume: &str) -> Value {
+        let source = format!("workspaces/w/block-storages/{volume}");
+        json!({"blockStorageRef": {"resource": source}, "cpuArchitecture": "amd64"})
+    }
+
     pub fn instance_spec(volume: &str) -> Value {
         json!({
             "skuRef": {"resource": "skus/cx23"}, "zone": "fsn1",
@@ -345,6 +355,10 @@ impl World {
         self.calls.drain(..).map(|(_, call)| call.operation()).collect()
     }
 
+    pub fn message(&self, kind: Kind, name: &str) -> String {
+        self.row(kind, name).conditions[0].message.clone().unwrap_or_default()
+    }
+
     pub fn check(&self, kind: Kind, name: &str, state: ResourceState, reason: Option<&str>) {
         let row = self.row(kind, name);
         let newest = &row.conditions[0];
@@ -368,6 +382,7 @@ impl World {
         changes.extend(model.networks.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
         changes.extend(model.firewalls.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
         changes.extend(model.primary_ips.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
+        changes.extend(model.images.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
         self.snapshot = Snapshot::default();
         let changes = changes.into_iter().map(hetzner_adapter::snapshot::Change::Seen).collect();
         self.snapshot.absorb(hetzner_adapter::Observation::new(changes));

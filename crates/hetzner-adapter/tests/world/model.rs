@@ -1,6 +1,6 @@
 //! A tiny Hetzner Cloud: just enough that planned calls have their effect on a snapshot.
 
-use hcloud_client::types::{Firewall, Id, Network, PrimaryIp, Server, Volume};
+use hcloud_client::types::{Firewall, Id, Image, Network, PrimaryIp, Server, Volume};
 use hetzner_adapter::{
     Observation,
     call::Call,
@@ -18,6 +18,8 @@ pub struct Model {
     pub networks: Vec<Network>,
     pub firewalls: Vec<Firewall>,
     pub primary_ips: Vec<PrimaryIp>,
+    /// Snapshots.
+    pub images: Vec<Image>,
     last_id: i64,
 }
 
@@ -44,6 +46,15 @@ pub fn volume(id: i64, name: &str, size: u64, labels: &Value) -> Volume {
 pub fn network(id: i64, name: &str, ip_range: &str, labels: &Value) -> Network {
     serde_json::from_value(json!({
         "id": id, "name": name, "created": CREATED, "labels": labels, "ip_range": ip_range,
+    }))
+    .unwrap()
+}
+
+pub fn snapshot(id: i64, description: &str, server: &Server, labels: &Value) -> Image {
+    serde_json::from_value(json!({
+        "id": id, "type": "snapshot", "status": "available", "description": description, "created": CREATED,
+        "labels": labels, "image_size": 1.5, "disk_size": server.primary_disk_size,
+        "created_from": {"id": server.id, "name": server.name}, "architecture": server.server_type.architecture,
     }))
     .unwrap()
 }
@@ -79,6 +90,9 @@ impl Model {
                 assert!(body.user_data.is_none(), "user data is recorded");
                 assert_eq!(body.start_after_create, Some(false));
                 assert!(self.servers.iter().all(|s| s.name != body.name), "two servers named {}", body.name);
+                let id: i64 = body.image.parse().unwrap_or_default();
+                let is_system = id > 1_000_000;
+                assert!(is_system || self.images.iter().any(|i| i.id.get() == id), "no image {}", body.image);
                 for wanted in &body.firewalls {
                     assert!(self.firewalls.iter().any(|f| f.id == wanted.firewall), "no such firewall");
                 }
@@ -218,8 +232,25 @@ impl Model {
                 self.primary_ips.retain(|ip| ip.id != *primary_ip);
                 one(Change::Gone(ObjectId::PrimaryIp(*primary_ip)))
             }
+            Call::CreateImage { server, description, labels } => {
+                let source = self.server(*server).clone();
+                let uid = |labels: &hcloud_client::types::Labels| labels.get("seca.uid").cloned().expect("a label");
+                assert!(self.images.iter().all(|i| uid(&i.labels) != uid(labels)), "two snapshots: {description}");
+                let made = snapshot(self.id(), description, &source, &json!(labels));
+                self.images.push(made.clone());
+                one(Change::Seen(made.into()))
+            }
+            Call::DeleteImage { image } => {
+                assert!(self.images.iter().any(|i| i.id == *image), "no snapshot {image}");
+                self.images.retain(|i| i.id != *image);
+                one(Change::Gone(ObjectId::Image(*image)))
+            }
             Call::Sweep { .. } => panic!("no plan of a resource sweeps"),
             Call::Read { object: ObjectId::Server(id), .. } => self.seen(*id),
+            Call::Read { object: ObjectId::Image(id), .. } => match self.images.iter().find(|i| i.id == *id) {
+                Some(image) => one(Change::Seen(image.clone().into())),
+                None => one(Change::Gone(ObjectId::Image(*id))),
+            },
             Call::Read { object, .. } => panic!("nothing of this model is under way: {object:?}"),
         }
     }
@@ -230,5 +261,6 @@ impl Model {
             && self.networks.is_empty()
             && self.firewalls.is_empty()
             && self.primary_ips.is_empty()
+            && self.images.is_empty()
     }
 }

@@ -21,15 +21,16 @@ const GET: Sql = sql!("SELECT " columns " FROM resources r WHERE " own);
 const LOOK: Sql = sql!("SELECT " columns ", NULL FROM resources r WHERE " own);
 const LOOK_AND_COUNT: Sql = sql!("SELECT " columns ", " live_children " FROM resources r WHERE " own);
 const GET_MANY: Sql = sql!("SELECT " columns " FROM " (rows 1) " JOIN resources r ON " listed);
-/// The row itself (0) and the others (1), its references (2), and relatives (3).
+/// The row itself (0) and the others (1), its references (2), and relatives (3). SQLite keeps the order of a CROSS JOIN;
+/// it knows nothing of how long a CTE is, and would rather read all resources than look a few up.
 const ADMISSION: Sql = sql!(
     "WITH itself AS MATERIALIZED (SELECT r.uid FROM resources r WHERE " own "), \
      edges AS MATERIALIZED (SELECT e.position, e.field, e.strict, e.tenant, e.region, e.kind, e.workspace, e.network, \
-     e.name FROM itself i JOIN resource_references e ON e.uid = i.uid), \
+     e.name FROM itself i CROSS JOIN resource_references e WHERE e.uid = i.uid), \
      keys AS MATERIALIZED (SELECT j.value->>0 AS tenant, j.value->>1 AS region, j.value->>2 AS kind, \
      j.value->>3 AS workspace, j.value->>4 AS network, j.value->>5 AS name FROM " (rows 7)
     " UNION SELECT tenant, region, kind, workspace, network, name FROM edges), \
-     named AS MATERIALIZED (SELECT " columns " FROM keys e JOIN resources r ON " joined ") \
+     named AS MATERIALIZED (SELECT " columns " FROM keys e CROSS JOIN resources r WHERE " joined ") \
      SELECT CAST(0 AS BIGINT) AS role, 0, '', 0, '', '', '', '', '', '', " columns
     " FROM itself i JOIN resources r ON r.uid = i.uid \
      UNION ALL SELECT 1, 0, '', 0, '', '', '', '', '', '', " columns " FROM named r \
@@ -74,21 +75,6 @@ pub(crate) async fn look(db: &Database, key: &ResourceKey) -> Result<Look, Fault
     let shown =
         |row: &Row| Ok::<_, Fault>(Shown { resource: row::resource(row, 0)?, children: row.maybe_int(COLUMNS)? });
     Ok(Look { found: found.first().map(shown).transpose()? })
-}
-
-const LOOK_MANY: Sql = sql!("SELECT " columns ", " live_children " FROM " (rows 1) " JOIN resources r ON " listed);
-
-pub(crate) async fn look_many(
-    db: &Database,
-    keys: impl Iterator<Item = &ResourceKey>,
-) -> Result<std::collections::HashMap<ResourceKey, Look>, Fault> {
-    let found = db.fetch(Lane::Read, LOOK_MANY, &[rows(keys.map(key_row))]).await?;
-    let shown = |row: &Row| {
-        let resource = row::resource(row, 0)?;
-        let children = if counts_children(resource.key.kind) { row.maybe_int(COLUMNS)? } else { None };
-        Ok::<_, Fault>((resource.key.clone(), Look { found: Some(Shown { resource, children }) }))
-    };
-    found.iter().map(shown).collect()
 }
 
 pub(crate) async fn get_many(db: &Database, keys: &[ResourceKey]) -> Result<Vec<Resource>, Fault> {

@@ -42,8 +42,7 @@ async fn pages(store: &SqlStore, (deleted, selector, _): Case) -> [Explained; 3]
     let mut pages = Vec::new();
     for after in ["", "d050000", "d099900"] {
         let selector = (!selector.is_empty()).then(|| Selector::parse(selector).unwrap());
-        let query =
-            ListQuery { deleted, selector, after: after.to_owned(), ..query(Kind::BlockStorage, LIMIT) };
+        let query = ListQuery { deleted, selector, after: after.to_owned(), ..query(Kind::BlockStorage, LIMIT) };
         pages.push(store.explain_list(&query).await.unwrap());
     }
     pages.try_into().unwrap()
@@ -88,16 +87,23 @@ pub async fn postgres_walks_an_index_in_order() {
         for page in &pages {
             let plan = page.plan.join("\n");
             assert!(!plan.contains("Seq Scan"), "{case:?}: {plan}");
-            assert!(most_rows(page) <= 4 * LIMIT as u64, "a part of it sees them all, to sort them say. {case:?}: {plan}");
+            assert!(
+                most_rows(page) <= 4 * LIMIT as u64,
+                "a part of it sees them all, to sort them say. {case:?}: {plan}"
+            );
             assert!(page.cost <= 8 * LIMIT as u64 && buffers(page) < 40 * LIMIT as u64, "{case:?}: {plan}");
         }
-        assert!(last <= 2 * first || !case.2, "{case:?}: {first} buffers for the first page and {last} for the last one");
+        assert!(
+            last <= 2 * first || !case.2,
+            "{case:?}: {first} buffers for the first page and {last} for the last one"
+        );
     }
 }
 
 /// The most rows that a part of the plan made.
 fn most_rows(page: &Explained) -> u64 {
-    let parts = page.plan.iter().filter_map(|line| line.split_once("actual rows=")?.1.trim_end_matches(')').split_once(' '));
+    let parts =
+        page.plan.iter().filter_map(|line| line.split_once("actual rows=")?.1.trim_end_matches(')').split_once(' '));
     let number = |text: &str| text.trim_start_matches("loops=").parse::<u64>().unwrap();
     parts.map(|(rows, loops)| number(rows) * number(loops)).max().unwrap()
 }
@@ -136,7 +142,12 @@ async fn seed(world: &World) {
     // A label as selectors read it: its number is a text that sorts as it compares.
     for (label, value, number, rows) in [
         ("env", "CASE WHEN i % 100 = 1 THEN 'test' ELSE 'prod' END", "NULL", "true"),
-        ("tier", "CAST(1 + i % 2 AS TEXT)", "CASE i % 2 WHEN 0 THEN 'bff0000000000000' ELSE 'c000000000000000' END", "true"),
+        (
+            "tier",
+            "CAST(1 + i % 2 AS TEXT)",
+            "CASE i % 2 WHEN 0 THEN 'bff0000000000000' ELSE 'c000000000000000' END",
+            "true",
+        ),
         ("rare", "'yes'", "NULL", "i % 33333 = 10"),
     ] {
         let labels = format!(

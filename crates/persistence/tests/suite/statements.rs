@@ -23,7 +23,8 @@ impl Counted {
         let world = World::open(backend).await;
         if world.url.starts_with("postgres") {
             let mut connection = PgConnection::connect(&world.url).await.unwrap();
-            let (name,): (String,) = sqlx::query_as("SELECT current_database()").fetch_one(&mut connection).await.unwrap();
+            let (name,): (String,) =
+                sqlx::query_as("SELECT current_database()").fetch_one(&mut connection).await.unwrap();
             // What the store says of itself is compared with what the database was asked, by the name of the store.
             let log = format!("ALTER DATABASE {name} SET log_statement = 'all'");
             connection.execute(sqlx::AssertSqlSafe(log)).await.unwrap();

@@ -68,7 +68,10 @@ pub async fn a_put_that_waited_sees_what_became_of_what_it_depends_on() {
         if goes {
             assert_eq!(written, PutOutcome::Missing(depends.clone()), "round {round}");
         } else {
-            assert!(matches!(written, PutOutcome::Created(_) | PutOutcome::Updated { .. }), "round {round}: {written:?}");
+            assert!(
+                matches!(written, PutOutcome::Created(_) | PutOutcome::Updated { .. }),
+                "round {round}: {written:?}"
+            );
         }
     }
 }

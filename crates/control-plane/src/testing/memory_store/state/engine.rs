@@ -145,9 +145,8 @@ impl State {
     /// The other live resources of its kind that it must know of.
     fn peers(&self, row: &Row) -> Vec<Resource> {
         let key = &row.resource.key;
-        let is_peer = |peer: &&Resource| {
-            peer.key.kind == key.kind && peer.uid != row.resource.uid && !peer.is_deleting()
-        };
+        let is_peer =
+            |peer: &&Resource| peer.key.kind == key.kind && peer.uid != row.resource.uid && !peer.is_deleting();
         match kinds::rules(key.kind).map_or(Peers::None, |rules| rules.peers) {
             Peers::None => Vec::new(),
             Peers::OfTarget(field) => {
