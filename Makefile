@@ -10,7 +10,7 @@ SHELL := bash
         conformance-bootstrap conformance-run conformance-smoke conformance-full conformance-region conformance-auth \
         conformance-workspace conformance-compute conformance-storage conformance-network conformance-foundation \
         conformance-foundation-core conformance-report ci ci-verify ci-unit ci-integration ci-contract ci-conformance ci-package \
-        sim-clients check-go-sdk
+        sim-clients check-go-sdk bench check-report
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 30
@@ -63,10 +63,16 @@ test-contract: ## The API through its router, and the wire types against the spe
 sim-clients: ## The hcloud CLI and hcloud-python against the simulator
 	scripts/check-sim-clients.sh
 
+bench: ## What get, list and put cost beside a bare handler, on both databases (docs/benchmarks.md); needs wrk or oha
+	scripts/bench
+
 check-go-sdk: ## The official Go SDK against everything, in two regions; needs Go
 	scripts/check-go-sdk.sh $(ARGS)
 
-ci: verify test demo ## What CI runs: each once
+ci: verify test check-report demo ## What CI runs: each once
+
+check-report: ## The committed report of the official tool against the scenario list of the specification
+	scripts/check-conformance-report
 
 ci-verify: verify ## As verify
 ci-unit: test-unit ## As test-unit
@@ -128,8 +134,7 @@ conformance-run: ## As conformance-smoke: what CONFORMANCE_FILTER selects
 conformance-report: ## Start everything on the simulator and run all of secatest under both reference policies
 	scripts/conformance report
 
-ci-conformance: conformance-report ## As conformance-report, and the committed report against the specification
-	scripts/check-conformance-report
+ci-conformance: conformance-report check-report ## As conformance-report, and check-report
 
 # -- what later steps bring ------------------------------------------------------------------------------------
 

@@ -2,10 +2,14 @@
 
 mod cloud;
 mod environment;
+mod progress;
+mod requests;
 mod store;
 mod vault;
 
 pub use cloud::*;
 pub use environment::*;
+pub use progress::*;
+pub use requests::*;
 pub use store::*;
 pub use vault::*;
