@@ -48,7 +48,7 @@ impl Mapping for ImageMapping {
     fn plan(&self, context: &Context<'_>) -> Planned {
         let image = context.snapshot.image_of(context.installation(), context.resource());
         if context.resource().is_deleting() {
-            return image.map_or_else(settled, |image| remove(image));
+            return image.map_or_else(settled, remove);
         }
         alive(context, image).unwrap_or_else(|plan| *plan)
     }

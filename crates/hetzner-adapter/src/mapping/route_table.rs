@@ -82,7 +82,8 @@ fn refusal(network: &hcloud::Network, made: &Route) -> Option<String> {
     const OWN: Ipv4Addr = Ipv4Addr::new(172, 31, 1, 1);
     let Route { destination, gateway } = made;
     let is_default = destination.prefix_len() == 0;
-    if !is_default && !(destination.addr().is_private() && destination.broadcast().is_private()) {
+    let is_private = destination.addr().is_private() && destination.broadcast().is_private();
+    if !is_default && !is_private {
         return Some("Hetzner Cloud routes to private blocks and to 0.0.0.0/0 only".to_owned());
     }
     let subnets = network.subnets.iter().filter_map(|subnet| subnet.ip_range);
