@@ -15,5 +15,5 @@ pub mod watch;
 
 pub use catalog::{Catalog, CatalogCache, CatalogEntry};
 pub use reason::Reason;
-pub use resource::{ActionKind, ActionState, ProjectId, Resource, Uid};
+pub use resource::{ActionKind, ActionState, ProjectId, Representation, Resource, Uid};
 pub use watch::Watchers;

@@ -155,6 +155,69 @@ pub struct Resource {
     pub action: ActionState,
 }
 
+/// A row as clients are shown it. Texts are as they are stored: rendering copies them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Representation {
+    /// See [`Resource::uid`].
+    pub uid: Uid,
+    /// See [`Resource::key`].
+    pub key: ResourceKey,
+    /// See [`Resource::labels`].
+    pub labels: Option<String>,
+    /// See [`Resource::annotations`].
+    pub annotations: Option<String>,
+    /// See [`Resource::extensions`].
+    pub extensions: Option<String>,
+    /// See [`Resource::spec`].
+    pub spec: String,
+    /// See [`Resource::status`].
+    pub status: String,
+    /// See [`Resource::state`].
+    pub state: ResourceState,
+    /// The transitions of the state, newest first, a JSON array.
+    pub conditions: String,
+    /// See [`Resource::resource_version`].
+    pub resource_version: i64,
+    /// See [`Resource::revision`].
+    pub revision: i64,
+    /// See [`Resource::created_at`].
+    pub created_at: Timestamp,
+    /// See [`Resource::last_modified_at`].
+    pub last_modified_at: Timestamp,
+    /// See [`Resource::deleted_at`].
+    pub deleted_at: Option<Timestamp>,
+}
+
+impl Representation {
+    /// When its newest transition was.
+    pub fn since(&self) -> Option<Timestamp> {
+        let conditions: Vec<StatusCondition> = serde_json::from_str(&self.conditions).ok()?;
+        conditions.first().map(|newest| newest.last_transition_at)
+    }
+}
+
+impl From<Resource> for Representation {
+    fn from(row: Resource) -> Self {
+        Self {
+            uid: row.uid,
+            key: row.key,
+            labels: row.labels,
+            annotations: row.annotations,
+            extensions: row.extensions,
+            spec: row.spec,
+            status: row.status,
+            state: row.state,
+            // Texts, numbers and words can always be written.
+            conditions: serde_json::to_string(&row.conditions).unwrap_or_default(),
+            resource_version: row.resource_version,
+            revision: row.revision,
+            created_at: row.created_at,
+            last_modified_at: row.last_modified_at,
+            deleted_at: row.deleted_at,
+        }
+    }
+}
+
 impl Resource {
     /// The specification as the kind's type.
     ///

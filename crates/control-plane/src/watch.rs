@@ -26,7 +26,7 @@ use tracing::debug;
 use self::told::Told;
 use crate::{
     ports::{Store, StoreResult},
-    resource::{Resource, Uid},
+    resource::{Representation, Resource, Uid},
 };
 
 /// How patient reads are.
@@ -97,12 +97,14 @@ pub struct Transition {
 
 impl Transition {
     /// What there is to wait for; nothing in the states `active` and `error`.
-    pub fn of(row: &Resource) -> Option<Self> {
+    pub fn of(row: &Representation) -> Option<Self> {
         use ResourceState::{Active, Creating, Deleting, Error, Pending, Updating};
         match row.state {
             Active | Error => None,
             Pending | Creating | Updating | Deleting => {
-                Some(Self { uid: row.uid, key: row.key.clone(), seen: Seen::of(row) })
+                let entry = Entry { state: row.state, since: row.since() };
+                let seen = Seen { entry, version: row.resource_version, revision: row.revision };
+                Some(Self { uid: row.uid, key: row.key.clone(), seen })
             }
         }
     }

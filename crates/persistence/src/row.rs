@@ -1,6 +1,6 @@
 //! A resource as columns, and back.
 
-use control_plane::{ActionKind, ActionState, ProjectId, Resource, Uid};
+use control_plane::{ActionKind, ActionState, ProjectId, Representation, Resource, Uid};
 use seca_api::{Kind, ResourceKey, ResourceState, Timestamp};
 use serde::{Deserialize, de::value::StrDeserializer};
 
@@ -43,6 +43,31 @@ pub(crate) fn resource(row: &Row, at: usize) -> Result<Resource, Fault> {
             seq: row.int(at + 25)?,
             done_seq: row.int(at + 26)?,
         },
+    })
+}
+
+/// How many columns are read of what is shown.
+pub(crate) const SHOWN: usize = 14;
+
+/// What is shown of a resource of this collection.
+pub(crate) fn shown(row: &Row, collection: &ResourceKey) -> Result<Representation, Fault> {
+    let uid: Uid = row.parse(0)?;
+    let word = row.text(7)?;
+    Ok(Representation {
+        uid,
+        key: ResourceKey { name: row.text(1)?, ..collection.clone() },
+        labels: row.maybe_text(2)?,
+        annotations: row.maybe_text(3)?,
+        extensions: row.maybe_text(4)?,
+        spec: row.text(5)?,
+        status: row.text(6)?,
+        state: state(&word).ok_or_else(|| Fault::Corrupt(format!("the state of {uid} cannot be read")))?,
+        conditions: row.text(8)?,
+        resource_version: row.int(9)?,
+        revision: row.int(10)?,
+        created_at: Timestamp::from_millis(row.int(11)?),
+        last_modified_at: Timestamp::from_millis(row.int(12)?),
+        deleted_at: row.maybe_int(13)?.map(Timestamp::from_millis),
     })
 }
 

@@ -107,6 +107,11 @@ macro_rules! word {
          r.observed_generation, r.revision, r.created_at, r.last_modified_at, r.deleted_at, r.facts, r.holder, \
          r.action_kind, r.action_seq, r.action_done_seq"
     };
+    // What is shown of a resource, in the order that `row.rs` reads; the key is known but for its name.
+    ($db:ident shown) => {
+        "r.uid, r.name, r.labels, r.annotations, r.extensions, r.spec, r.status, r.state, r.conditions, \
+         r.resource_version, r.revision, r.created_at, r.last_modified_at, r.deleted_at"
+    };
     // As many empty columns.
     ($db:ident no_columns) => {
         "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use seca_api::{Kind, ResourceKey, Timestamp};
 use serde::Serialize;
 
-use crate::resource::{ActionKind, ProjectId, Resource, Uid};
+use crate::resource::{ActionKind, ProjectId, Representation, Resource, Uid};
 
 /// A page of a list: keyset paging over the name (and what precedes it in the key).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub enum Deleted {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page {
     /// The resources, by name.
-    pub items: Vec<Resource>,
+    pub items: Vec<Representation>,
     /// How many live children each item has, in their order; empty for kinds that do not count them.
     pub children: Vec<i64>,
     /// Whether more follow the last item.
@@ -149,7 +149,7 @@ pub struct Admission {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shown {
     /// The resource.
-    pub resource: Resource,
+    pub resource: Representation,
     /// How many live children it has, for kinds that count them ([`crate::kinds::KindRules::counts_children`]).
     pub children: Option<i64>,
 }

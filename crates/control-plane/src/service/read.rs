@@ -9,7 +9,7 @@ use super::{Context, ControlPlane, Refusal, View, render};
 use crate::{
     kinds,
     ports::{Deleted, ListQuery, Look},
-    resource::Resource,
+    resource::Representation,
     watch::Transition,
 };
 
@@ -136,7 +136,7 @@ fn merged(rows: Vec<Named>, entries: Vec<Named>, limit: usize, more: bool) -> Li
 }
 
 /// A row as a client sees it, with what was counted.
-pub(super) fn view(row: &Resource, children: Option<i64>, verb: &str) -> View {
+pub(super) fn view(row: &Representation, children: Option<i64>, verb: &str) -> View {
     let mut tag = format!("{}.{}", row.resource_version, row.revision);
     if let Some(count) = children {
         // The count changes without the row.

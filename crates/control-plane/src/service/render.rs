@@ -9,10 +9,10 @@ use seca_api::{Kind, Modification, Provider, ResourceKey, ResourceState, Scope, 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::{catalog::CatalogEntry, kinds::catalog, resource::Resource};
+use crate::{catalog::CatalogEntry, kinds::catalog, resource::Representation};
 
 /// A row. `verb` is the HTTP method; `status` holds members that no row has, in addition to the row's own.
-pub(super) fn row(row: &Resource, verb: &str, status: &Map<String, Value>) -> String {
+pub(super) fn row(row: &Representation, verb: &str, status: &Map<String, Value>) -> String {
     let times = Modification {
         created_at: row.created_at,
         last_modified_at: row.last_modified_at,
@@ -29,10 +29,10 @@ pub(super) fn row(row: &Resource, verb: &str, status: &Map<String, Value>) -> St
     document.finish()
 }
 
-fn status_text(row: &Resource, more: &Map<String, Value>) -> String {
+fn status_text(row: &Representation, more: &Map<String, Value>) -> String {
     let mut status = Document::default();
     status.member("state", &text(&row.state));
-    status.member("conditions", &text(&row.conditions));
+    status.member("conditions", &row.conditions);
     status.splice(&row.status);
     for (name, value) in more {
         status.member(name, &value.to_string());

@@ -66,7 +66,8 @@ impl ControlPlane {
                     self.written(&row);
                     // Nothing can be in what has just been made.
                     let children = rules.counts_children.then_some(0);
-                    return Ok(PutView { created: true, view: view(&row, children, "PUT"), warnings: draft.warnings });
+                    let view = view(&row.into(), children, "PUT");
+                    return Ok(PutView { created: true, view, warnings: draft.warnings });
                 }
                 PutOutcome::Updated { before, after } => {
                     self.written(&after);
@@ -150,7 +151,7 @@ fn writable(key: &ResourceKey) -> Result<&'static KindRules, Refusal> {
 fn updated(before: Resource, after: &Resource) -> View {
     let tag = format!("{}.{}", after.resource_version, before.revision);
     let shown = Resource { status: before.status, state: before.state, conditions: before.conditions, ..after.clone() };
-    View { body: render::row(&shown, "PUT", &Map::new()), tag: Some(tag), transition: None }
+    View { body: render::row(&shown.into(), "PUT", &Map::new()), tag: Some(tag), transition: None }
 }
 
 fn stale(key: &ResourceKey, expected: Option<i64>, current: i64) -> Refusal {

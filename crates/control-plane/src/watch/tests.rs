@@ -12,6 +12,11 @@ use crate::{
     testing::MemoryStore,
 };
 
+/// What there is to wait for of a row, as it is shown.
+fn transition(row: &Resource) -> Option<Transition> {
+    Transition::of(&row.clone().into())
+}
+
 fn row(name: &str, uid: u128) -> Resource {
     state::create(put(name, uid), ProjectId::local())
 }
@@ -66,11 +71,11 @@ impl World {
 
     fn hold(&self, subject: &str, row: &Resource, wish: Option<u64>) -> Held {
         let wish = wish.map(Duration::from_secs);
-        self.watchers.hold(&self.store, subject, &Transition::of(row).unwrap(), wish)
+        self.watchers.hold(&self.store, subject, &transition(row).unwrap(), wish)
     }
 
     fn told(&self, subject: &str, row: &Resource) {
-        self.watchers.told(subject, &Transition::of(row).unwrap());
+        self.watchers.told(subject, &transition(row).unwrap());
     }
 
     fn must_hold(&self, subject: &str, row: &Resource) -> Hold {
@@ -115,13 +120,13 @@ async fn only_what_the_same_subject_was_told_less_than_five_seconds_ago_is_held(
 #[test]
 fn nothing_waits_in_active_or_error() {
     let pending = row("w", 1);
-    assert!(Transition::of(&pending).is_some());
+    assert!(transition(&pending).is_some());
     for verdict in [Verdict::Converged, Verdict::Failed] {
-        assert!(Transition::of(&entered(&pending, verdict, 2_000)).is_none(), "{verdict:?}");
+        assert!(transition(&entered(&pending, verdict, 2_000)).is_none(), "{verdict:?}");
     }
     let mut deleting = entered(&pending, Verdict::Converged, 2_000);
     state::delete(&mut deleting, Timestamp::from_millis(3_000));
-    assert!(Transition::of(&deleting).is_some());
+    assert!(transition(&deleting).is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -240,12 +245,12 @@ async fn poll_like_go_sdk(hold: Duration, delay: u64, interval: u64, server: u64
     let mut interval = Duration::from_secs(interval);
     sleep(Duration::from_secs(delay)).await;
     for reads in 1..=10 {
-        if let Some(transition) = Transition::of(found())
+        if let Some(transition) = transition(found())
             && let Held::Until(hold) = world.watchers.hold(&world.store, "go", &transition, None)
         {
             hold.released().await;
         }
-        match Transition::of(found()) {
+        match transition(found()) {
             Some(transition) => world.watchers.told("go", &transition),
             None => return Some(reads),
         }

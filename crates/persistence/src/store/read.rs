@@ -12,14 +12,14 @@ use sqlx::AssertSqlSafe;
 use crate::{
     database::{Database, Lane},
     fault::Fault,
-    row::{self, COLUMNS},
+    row,
     selector::Writer,
     sql::{Dialect, Row, Sql, Value, args, key_args, key_row, rows, sql},
 };
 
 const GET: Sql = sql!("SELECT " columns " FROM resources r WHERE " own);
-const LOOK: Sql = sql!("SELECT " columns ", NULL FROM resources r WHERE " own);
-const LOOK_AND_COUNT: Sql = sql!("SELECT " columns ", " live_children " FROM resources r WHERE " own);
+const LOOK: Sql = sql!("SELECT " shown ", NULL FROM resources r WHERE " own);
+const LOOK_AND_COUNT: Sql = sql!("SELECT " shown ", " live_children " FROM resources r WHERE " own);
 const GET_MANY: Sql = sql!("SELECT " columns " FROM " (rows 1) " JOIN resources r ON " listed);
 /// The row itself (0) and the others (1), its references (2), and relatives (3). SQLite keeps the order of a CROSS JOIN;
 /// it knows nothing of how long a CTE is, and would rather read all resources than look a few up.
@@ -51,11 +51,11 @@ const COUNT_IN_NETWORK: Sql = sql!(
      AND r.deleted_at IS NULL"
 );
 const LIST: Sql = sql!(
-    "SELECT " columns ", NULL FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.kind = $3 \
+    "SELECT " shown ", NULL FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.kind = $3 \
      AND r.workspace = $4 AND r.network = $5 AND r.name > $6"
 );
 const LIST_AND_COUNT: Sql = sql!(
-    "SELECT " columns ", " live_children " FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.kind = $3 AND r.workspace = $4 \
+    "SELECT " shown ", " live_children " FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.kind = $3 AND r.workspace = $4 \
      AND r.network = $5 AND r.name > $6"
 );
 const INSTALLATION: Sql = sql!("SELECT id FROM installation");
@@ -73,7 +73,7 @@ pub(crate) async fn look(db: &Database, key: &ResourceKey) -> Result<Look, Fault
     let statement = if counts_children(key.kind) { LOOK_AND_COUNT } else { LOOK };
     let found = db.fetch(Lane::Read, statement, &key_args(key)).await?;
     let shown =
-        |row: &Row| Ok::<_, Fault>(Shown { resource: row::resource(row, 0)?, children: row.maybe_int(COLUMNS)? });
+        |row: &Row| Ok::<_, Fault>(Shown { resource: row::shown(row, key)?, children: row.maybe_int(row::SHOWN)? });
     Ok(Look { found: found.first().map(shown).transpose()? })
 }
 
@@ -129,9 +129,18 @@ pub(crate) async fn list(db: &Database, query: &ListQuery) -> Result<Page, Fault
     found.truncate(query.limit);
     let mut children = Vec::new();
     if counts_children(query.kind) {
-        children = found.iter().map(|row| row.int(COLUMNS)).collect::<Result<_, _>>()?;
+        children = found.iter().map(|row| row.int(row::SHOWN)).collect::<Result<_, _>>()?;
     }
-    Ok(Page { items: row::all(&found)?, children, more })
+    let collection = ResourceKey {
+        tenant: query.tenant.clone(),
+        region: query.region.clone(),
+        kind: query.kind,
+        workspace: query.workspace.clone(),
+        network: query.network.clone(),
+        name: String::new(),
+    };
+    let items = found.iter().map(|row| row::shown(row, &collection)).collect::<Result<_, _>>()?;
+    Ok(Page { items, children, more })
 }
 
 fn page(dialect: Dialect, query: &ListQuery) -> (String, Vec<Value<'_>>) {

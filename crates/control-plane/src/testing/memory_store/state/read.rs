@@ -14,8 +14,10 @@ use crate::{
 impl State {
     pub(in super::super) fn look(&self, key: &ResourceKey) -> Look {
         let counted = kinds::rules(key.kind).is_some_and(|rules| rules.counts_children);
-        let shown =
-            |resource: &Resource| Shown { resource: resource.clone(), children: counted.then(|| self.count_live(key)) };
+        let shown = |resource: &Resource| Shown {
+            resource: resource.clone().into(),
+            children: counted.then(|| self.count_live(key)),
+        };
         Look { found: self.find(key).map(shown) }
     }
 
@@ -64,7 +66,7 @@ impl State {
         items.truncate(query.limit);
         let counted = kinds::rules(query.kind).is_some_and(|rules| rules.counts_children);
         let children = items.iter().filter(|_| counted).map(|row| self.count_live(&row.key)).collect();
-        Page { items, children, more }
+        Page { items: items.into_iter().map(Into::into).collect(), children, more }
     }
 }
 
