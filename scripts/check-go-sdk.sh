@@ -22,7 +22,8 @@ for tool in go curl; do
 done
 
 # --- the judge and the judged ----------------------------------------------------------------------------------------
-(cd examples/go-sdk && go vet . && go build -o "$work/go-sdk" .) || fail "examples/go-sdk cannot be built: Go says why above"
+(cd examples/go-sdk && go vet . && go build -o "$work/go-sdk" .) ||
+  fail "examples/go-sdk cannot be built: Go says why above"
 "${CARGO:-cargo}" build --quiet --locked -p secapi-proxy
 target=${CARGO_TARGET_DIR:-target}
 "$target/debug/secapi-proxy" dev --dir "$work/dev" --ready-file "$work/ready.json" --sim-speed "${SIM_SPEED:-0.05}" \

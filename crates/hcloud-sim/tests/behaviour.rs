@@ -379,7 +379,21 @@ fn a_snapshot_fits_only_types_with_a_disk_as_large() {
     let image = cloud.ok(&format!("/servers/{server}/actions/create_image"), &json!({"labels": {"op": "1"}}));
     let image = image["image"]["id"].as_i64().unwrap();
     assert_eq!(cloud.get(&format!("/images/{image}"))["image"]["status"], "creating");
+    // Meanwhile nothing else can be done to the server, and nothing to the snapshot.
+    assert_eq!(cloud.get(&format!("/servers/{server}"))["server"]["locked"], true);
+    for (method, path) in [
+        (Method::POST, format!("/servers/{server}/actions/create_image")),
+        (Method::POST, format!("/servers/{server}/actions/poweroff")),
+        (Method::DELETE, format!("/servers/{server}")),
+        (Method::DELETE, format!("/images/{image}")),
+    ] {
+        assert_eq!(cloud.refused(method, &path, &json!({})), (423, "locked".into()), "{path}");
+    }
+    let early = json!({"name": "b", "server_type": "cx43", "image": image, "location": "nbg1"});
+    assert_eq!(cloud.refused(Method::POST, "/servers", &early), (422, "invalid_input".into()));
     cloud.wait(2 * MINUTE);
+    assert_eq!(cloud.get(&format!("/servers/{server}"))["server"]["locked"], false);
+    assert!(cloud.get(&format!("/images/{image}"))["image"]["image_size"].as_f64() > Some(0.0));
     let listed = cloud.get("/images?type=snapshot&label_selector=op%3D1")["images"][0].clone();
     assert_eq!(
         (&listed["status"], &listed["disk_size"], &listed["name"]),

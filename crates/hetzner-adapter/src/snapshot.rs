@@ -276,7 +276,8 @@ impl Snapshot {
             firewalls: by_id(lists.firewalls),
             primary_ips: by_id(lists.primary_ips),
             placement_groups: by_id(lists.placement_groups),
-            images: by_id(lists.images),
+            // The provider remembers a deleted one for the servers that were made from it.
+            images: by_id(lists.images.into_iter().filter(|image| image.deleted.is_none()).collect()),
             ..Self::default()
         }
     }
