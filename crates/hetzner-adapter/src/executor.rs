@@ -1,7 +1,8 @@
 //! Makes the calls that steps describe, waits for their actions, and finds out what became of lost ones.
 //!
 //! A change is sent once. Whether it took effect is never guessed: after a good answer the object is read, after
-//! a lost one it is looked up by name or id (a snapshot: by its label), and a name that is taken is adopted only if its labels are ours.
+//! a lost one it is looked up by name or id (a snapshot: by its label), and a name that is taken is adopted only if
+//! its labels are ours.
 
 use control_plane::{
     Reason, Uid,
