@@ -38,8 +38,8 @@ class Load:
             raise Problem(f"{self.name} fails: {(made.stderr or made.stdout).strip()[-500:]}")
         found = self.read(made.stdout)
         if found["failed"] or not found["requests"]:
-            what = f"{method} {paths[0]} is one of them, or like them"
-            raise Problem(f"{found['failed']} of {found['requests']} requests to {base} failed: {what}")
+            how = f"{found['how']}; {method} {paths[0]} is one of them, or like them"
+            raise Problem(f"{found['failed']} of {found['requests']} requests to {base} failed: {how}")
         return {key: found[key] for key in ("requests", "rps", "p50_ms", "p99_ms")}
 
 
@@ -61,8 +61,8 @@ class Wrk(Load):
         if line is None:
             raise Problem(f"wrk says nothing of what it did: {output.strip()[-500:]}")
         found = json.loads(line[len("RESULT ") :])
-        failed = found["refused"] + found["broken"]
-        return dict(found, rps=found["requests"] / found["seconds"], failed=failed)
+        how = f"{found['refused']} with a status above 399, {found['broken']} without one"
+        return dict(found, rps=found["requests"] / found["seconds"], failed=found["refused"] + found["broken"], how=how)
 
 
 class Oha(Load):
@@ -85,7 +85,7 @@ class Oha(Load):
         found = json.loads(output)
         # Those that are under way when the time is over are counted as errors.
         errors, codes = found["errorDistribution"], found["statusCodeDistribution"]
-        broken = sum(count for what, count in errors.items() if what != "aborted due to deadline")
+        errors.pop("aborted due to deadline", None)
         good = codes.get("200", 0)
         percentiles = found["latencyPercentiles"]
         return {
@@ -93,5 +93,6 @@ class Oha(Load):
             "rps": good / found["summary"]["total"],
             "p50_ms": percentiles["p50"] * 1_000,
             "p99_ms": percentiles["p99"] * 1_000,
-            "failed": sum(codes.values()) - good + broken,
+            "failed": sum(codes.values()) - good + sum(errors.values()),
+            "how": json.dumps({**codes, **errors}),
         }

@@ -94,8 +94,8 @@ fn lost(what: &str) -> Planned {
     fail(
         Reason::BackingLost,
         format!(
-            "{what}, and the copy with it. It is not taken again, because the block storage may have other data by now: \
-             delete this image, and make another one."
+            "{what}, and the copy with it. It is not taken again, because the block storage may have other data by \
+             now: delete this image, and make another one."
         ),
     )
 }
@@ -176,8 +176,8 @@ fn disk<'a>(context: &Context<'a>, source: &Resource) -> Checked<Option<&'a Serv
         return stop(fail(
             Reason::Unsupported,
             format!(
-                "The block storage `{name}` was used as a data volume, and Hetzner Cloud copies only disks that a server \
-                 boots from; delete the image, or name such a block storage."
+                "The block storage `{name}` was used as a data volume, and Hetzner Cloud copies only disks that a \
+                 server boots from; delete the image, or name such a block storage."
             ),
         ));
     }
