@@ -170,7 +170,7 @@ pub async fn connect(url: &str, options: &Options) -> Result<SqlStore, DatabaseE
         Target::Postgres(connect) => Database::postgres(connect, options),
         Target::Sqlite(connect) => Database::sqlite(connect, options),
     };
-    Ok(SqlStore { db })
+    Ok(SqlStore::new(db))
 }
 
 /// Applies all migrations that are missing. A SQLite file is made when absent, for its owner alone; its folder is not.

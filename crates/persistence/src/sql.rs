@@ -86,16 +86,17 @@ macro_rules! word {
     (sqlite skip) => {
         ""
     };
-    // A JSON array of arrays as rows: columns are `j.value->>0` and so on.
+    // A JSON array of arrays as rows: columns are `j.value->>0` and so on. PostgreSQL takes a function for 100 rows, so
+    // that it would rather read a table of some thousands than look a few up; it takes an array for 10.
     (postgres (rows $n:literal)) => {
-        concat!("json_array_elements($", $n, "::json) AS j(value)")
+        concat!("unnest(ARRAY(SELECT json_array_elements($", $n, "::json))) AS j(value)")
     };
     (sqlite (rows $n:literal)) => {
         concat!("json_each($", $n, ") AS j")
     };
     // A JSON array of texts as a list to look into.
     (postgres (list $n:literal)) => {
-        concat!("(SELECT json_array_elements_text($", $n, "::json))")
+        concat!("(SELECT unnest(ARRAY(SELECT json_array_elements_text($", $n, "::json))))")
     };
     (sqlite (list $n:literal)) => {
         concat!("(SELECT value FROM json_each($", $n, "))")
@@ -125,6 +126,42 @@ macro_rules! word {
     ($db:ident listed) => {
         "r.tenant = j.value->>0 AND r.region = j.value->>1 AND r.kind = j.value->>2 AND r.workspace = j.value->>3 \
          AND r.network = j.value->>4 AND r.name = j.value->>5"
+    };
+    // Joins `r`, the row of the key in `j` or in `e`: looked up for each in turn, and never the other way round.
+    (postgres at_listed) => {
+        concat!(
+            " CROSS JOIN LATERAL (SELECT r.* FROM resources r WHERE ",
+            $crate::sql::word!(postgres listed),
+            " LIMIT 1) r"
+        )
+    };
+    (sqlite at_listed) => {
+        concat!(" CROSS JOIN resources r ON ", $crate::sql::word!(sqlite listed))
+    };
+    (postgres at_joined) => {
+        concat!(
+            " CROSS JOIN LATERAL (SELECT r.* FROM resources r WHERE ",
+            $crate::sql::word!(postgres joined),
+            " LIMIT 1) r"
+        )
+    };
+    (sqlite at_joined) => {
+        concat!(" CROSS JOIN resources r ON ", $crate::sql::word!(sqlite joined))
+    };
+    // Joins `r`, the live rows of the collection in the first five columns of `j`.
+    (postgres at_collection) => {
+        concat!(
+            " CROSS JOIN LATERAL (SELECT r.* FROM resources r WHERE ",
+            $crate::sql::word!(postgres collected),
+            " OFFSET 0) r"
+        )
+    };
+    (sqlite at_collection) => {
+        concat!(" CROSS JOIN resources r ON ", $crate::sql::word!(sqlite collected))
+    };
+    ($db:ident collected) => {
+        "r.tenant = j.value->>0 AND r.region = j.value->>1 AND r.kind = j.value->>2 AND r.workspace = j.value->>3 \
+         AND r.network = j.value->>4 AND r.deleted_at IS NULL"
     };
     // The number of live children of `r`, a workspace or a network.
     ($db:ident live_children) => {
@@ -198,7 +235,8 @@ macro_rules! word {
              revision, created_at, last_modified_at, deleted_at, facts, holder, action_kind, action_seq, \
              action_done_seq) SELECT $1, $2, $3, $4, $5, $6, $7, COALESCE(",
             $crate::sql::word!($db given_project),
-            ", $8), $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27 WHERE ",
+            ", $8), $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27 \
+             WHERE ",
             $crate::sql::word!($db living),
             " = $31 ON CONFLICT DO NOTHING"
         )
@@ -273,7 +311,8 @@ macro_rules! word {
          generation = g.generation, revision = g.revision, last_modified_at = g.last_modified_at, \
          deleted_at = g.deleted_at FROM gone g"
     };
-    // The rows that go, and their referrers, targets, parents and children.
+    // The rows that go, and their referrers, targets and parents; and the children of the first of them, the only one
+    // that may have some.
     ($db:ident related_to_gone) => {
         concat!(
             "SELECT g.uid FROM gone g \
@@ -286,10 +325,10 @@ macro_rules! word {
              AND r.kind = 'network' AND r.workspace = g.workspace AND r.network = '' AND r.name = g.network \
              UNION SELECT r.uid FROM gone g JOIN resources r ON r.tenant = g.tenant AND r.region = g.region \
              AND r.kind = 'workspace' AND r.workspace = '' AND r.network = '' AND r.name = g.workspace \
-             UNION SELECT r.uid FROM gone g JOIN resources r ON g.kind = 'network' AND r.tenant = g.tenant \
-             AND r.region = g.region AND r.workspace = g.workspace AND r.network = g.name \
-             UNION SELECT r.uid FROM gone g JOIN resources r ON g.kind = 'workspace' AND r.tenant = g.tenant \
-             AND r.region = g.region AND r.workspace = g.name"
+             UNION SELECT r.uid FROM resources r WHERE EXISTS (SELECT 1 FROM gone) AND ",
+            $crate::sql::word!($db in_network),
+            " UNION SELECT r.uid FROM resources r WHERE EXISTS (SELECT 1 FROM gone) AND ",
+            $crate::sql::word!($db in_workspace)
         )
     };
     ($db:ident act_row) => {

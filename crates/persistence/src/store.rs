@@ -6,6 +6,7 @@ mod put;
 mod queue;
 mod read;
 mod relations;
+mod together;
 mod write;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ use control_plane::{
     },
 };
 use seca_api::ResourceKey;
+use together::Together;
 
 use crate::{
     database::{Database, Lane},
@@ -29,10 +31,15 @@ use crate::{
 /// The store over PostgreSQL or SQLite. Cloning shares the connections.
 #[derive(Clone, Debug)]
 pub struct SqlStore {
-    pub(crate) db: Database,
+    db: Database,
+    lookups: Together,
 }
 
 impl SqlStore {
+    pub(crate) fn new(db: Database) -> Self {
+        Self { lookups: Together::new(&db), db }
+    }
+
     /// Waits until no connection is in use, and closes them all.
     pub async fn close(&self) {
         self.db.close().await;
@@ -51,6 +58,15 @@ impl SqlStore {
     pub async fn explain_list(&self, query: &ListQuery) -> StoreResult<crate::testing::Explained> {
         Ok(read::explain_list(&self.db, query).await?)
     }
+
+    /// How the database finds what a PUT is judged by, and what that costs it.
+    ///
+    /// # Errors
+    /// As for [`Store::admission`].
+    #[cfg(feature = "testing")]
+    pub async fn explain_admission(&self, query: &AdmissionQuery) -> StoreResult<crate::testing::Explained> {
+        Ok(read::explain_admission(&self.db, query).await?)
+    }
 }
 
 #[async_trait]
@@ -60,7 +76,7 @@ impl Store for SqlStore {
     }
 
     async fn look(&self, key: &ResourceKey) -> StoreResult<Look> {
-        Ok(read::look(&self.db, key).await?)
+        Ok(self.lookups.look(&self.db, key).await?)
     }
 
     async fn admission(&self, query: &AdmissionQuery) -> StoreResult<Admission> {

@@ -3,7 +3,7 @@
 
 mod suite;
 
-use suite::{Backend, World, bindings, deletes, engine, hammer, lists, queue, writes};
+use suite::{Backend, World, bindings, deletes, engine, hammer, lists, lookups, queue, writes};
 
 /// One test of each store for every rule.
 macro_rules! suite {
@@ -52,6 +52,9 @@ suite! {
         selectors_select_what_they_match,
         any_selector_selects_what_it_matches,
         new_labels_replace_the_old_ones;
+    lookups:
+        each_of_many_lookups_finds_what_it_asks_for,
+        a_lookup_sees_what_was_written_before_it;
     queue:
         a_project_is_leased_to_one_owner_at_a_time,
         a_former_holder_can_write_nothing,
@@ -205,7 +208,17 @@ mod statements {
 }
 
 mod scale {
-    use super::suite::scale;
+    use super::suite::{Backend, scale};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn sqlite_looks_up_what_a_put_is_judged_by() {
+        scale::what_a_put_is_judged_by_is_looked_up(Backend::Sqlite).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn postgres_looks_up_what_a_put_is_judged_by() {
+        scale::what_a_put_is_judged_by_is_looked_up(Backend::Postgres).await;
+    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn sqlite_walks_an_index_in_order() {

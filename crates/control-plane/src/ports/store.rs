@@ -44,11 +44,11 @@ pub type StoreResult<T> = Result<T, StoreError>;
 pub trait Store: Send + Sync + 'static {
     // -- reading, for handlers: no writes, one round trip ---------------------------------------------------
 
-    /// One resource, deleting ones included. A store may answer lookups that arrive together by one statement, as long
-    /// as none begins before the request that it answers.
+    /// One resource, deleting ones included.
     async fn get(&self, key: &ResourceKey) -> StoreResult<Option<Resource>>;
 
-    /// One resource with all that is shown of it.
+    /// One resource with all that is shown of it. A store may answer lookups that arrive together by one statement, as
+    /// long as that begins after all of them: a client reads what it has written.
     async fn look(&self, key: &ResourceKey) -> StoreResult<Look>;
 
     /// What a PUT is judged by.
@@ -73,6 +73,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Creates or updates. The row is queued for its project: its parent's, else its home's ([`Put::home`]), else
     /// `local`. A row that stays without a project of the provider moves to its home's with the first PUT that finds it.
+    /// A store may write what arrives together in one transaction, as long as one that fails harms no other.
     async fn put(&self, put: Put) -> StoreResult<PutOutcome>;
 
     /// Accepts a deletion; cascades are set in the same transaction. A second one is accepted and changes

@@ -23,7 +23,10 @@ use crate::{
 
 const ROWS: Sql = sql!("SELECT " columns " FROM resources r WHERE r.uid IN " (list 1) " ORDER BY r.uid" change);
 const ROW_TO_REMOVE: Sql = sql!("SELECT " columns " FROM resources r WHERE r.uid = $1" exclusive);
-const CHILD: Sql = sql!("SELECT r.uid FROM resources r WHERE (" in_network ") OR (" in_workspace ") LIMIT 1");
+const CHILD: Sql = sql!(
+    "SELECT r.uid FROM resources r WHERE " in_network " UNION ALL SELECT r.uid FROM resources r WHERE " in_workspace
+    " LIMIT 1"
+);
 const UPDATE_OUTCOME: Sql = sql!(
     "UPDATE resources SET status = $2, state = $3, conditions = $4, resource_version = $5, generation = $6, \
      observed_generation = $7, revision = $8, last_modified_at = $9, deleted_at = $10, facts = $11, holder = $12, \

@@ -45,7 +45,8 @@ const CREATE: Sql = Sql {
          SELECT uid, project, " now ", 0, 1 FROM resources WHERE uid = $1; "
         add_labels "resources made, " (rows 28) " WHERE made.uid = $1; "
         add_edges "resources made, " (rows 29) " WHERE made.uid = $1; \
-         UPDATE work SET " wake " WHERE uid IN (" early ") AND EXISTS (SELECT 1 FROM resources made WHERE made.uid = $1); \
+         UPDATE work SET " wake " WHERE uid IN (" early ") \
+         AND EXISTS (SELECT 1 FROM resources made WHERE made.uid = $1); \
          SELECT project FROM resources WHERE uid = $1"
     )
     .sqlite,
@@ -88,7 +89,8 @@ const CHANGE_ALL: Sql = Sql {
     )
     .postgres,
     sqlite: sql!(
-        (with_named 21) " DELETE FROM resource_labels WHERE uid = $1 AND $17 = 1 AND " still_judged " AND " living " = $22; "
+        (with_named 21) " DELETE FROM resource_labels WHERE uid = $1 AND $17 = 1 AND " still_judged " AND " living
+        " = $22; "
         (with_named 21) add_labels (rows 16) " WHERE " still_judged " AND " living " = $22; "
         (with_named 21) " DELETE FROM resource_references WHERE uid = $1 AND $19 = 1 AND " still_judged " AND " living
         " = $22; "
@@ -104,7 +106,7 @@ const CHANGE_ALL: Sql = Sql {
 };
 const STATE: Sql = sql!(
     "SELECT r.tenant, r.region, r.kind, r.workspace, r.network, r.name, r.uid, r.resource_version, r.revision, \
-     r.deleted_at FROM " (rows 1) " JOIN resources r ON " listed
+     r.deleted_at FROM " (rows 1) at_listed
 );
 
 /// Writes a PUT.

@@ -20,9 +20,10 @@ use crate::{
 const GET: Sql = sql!("SELECT " columns " FROM resources r WHERE " own);
 const LOOK: Sql = sql!("SELECT " shown ", NULL FROM resources r WHERE " own);
 const LOOK_AND_COUNT: Sql = sql!("SELECT " shown ", " live_children " FROM resources r WHERE " own);
-const GET_MANY: Sql = sql!("SELECT " columns " FROM " (rows 1) " JOIN resources r ON " listed);
-/// The row itself (0) and the others (1), its references (2), and relatives (3). SQLite keeps the order of a CROSS JOIN;
-/// it knows nothing of how long a CTE is, and would rather read all resources than look a few up.
+const LOOK_MANY: Sql = sql!("SELECT " shown ", CAST(j.value->>6 AS BIGINT) FROM " (rows 1) at_listed);
+const GET_MANY: Sql = sql!("SELECT " columns " FROM " (rows 1) at_listed);
+/// The row itself (0) and the others (1), its references (2), and relatives (3). SQLite keeps the order of a CROSS
+/// JOIN; it knows nothing of how long a CTE is, and would rather read all resources than look a few up.
 const ADMISSION: Sql = sql!(
     "WITH itself AS MATERIALIZED (SELECT r.uid FROM resources r WHERE " own "), \
      edges AS MATERIALIZED (SELECT e.position, e.field, e.strict, e.tenant, e.region, e.kind, e.workspace, e.network, \
@@ -30,17 +31,16 @@ const ADMISSION: Sql = sql!(
      keys AS MATERIALIZED (SELECT j.value->>0 AS tenant, j.value->>1 AS region, j.value->>2 AS kind, \
      j.value->>3 AS workspace, j.value->>4 AS network, j.value->>5 AS name FROM " (rows 7)
     " UNION SELECT tenant, region, kind, workspace, network, name FROM edges), \
-     named AS MATERIALIZED (SELECT " columns " FROM keys e CROSS JOIN resources r WHERE " joined ") \
+     named AS MATERIALIZED (SELECT " columns " FROM keys e" at_joined ") \
      SELECT CAST(0 AS BIGINT) AS role, 0, '', 0, '', '', '', '', '', '', " columns
-    " FROM itself i JOIN resources r ON r.uid = i.uid \
+    " FROM itself i CROSS JOIN resources r WHERE r.uid = i.uid \
      UNION ALL SELECT 1, 0, '', 0, '', '', '', '', '', '', " columns " FROM named r \
      UNION ALL SELECT 1, 0, '', 0, '', '', '', '', '', '', " columns
-    " FROM named n JOIN resources r ON r.uid = n.holder \
+    " FROM named n CROSS JOIN resources r WHERE r.uid = n.holder \
      UNION ALL SELECT 2, e.position, e.field, e.strict, e.tenant, e.region, e.kind, e.workspace, e.network, e.name, "
     no_columns " FROM edges e \
      UNION ALL SELECT 3, 0, '', 0, '', '', '', '', '', '', " columns " FROM " (rows 8)
-    " JOIN resources r ON r.tenant = j.value->>0 AND r.region = j.value->>1 AND r.kind = j.value->>2 \
-     AND r.workspace = j.value->>3 AND r.network = j.value->>4 WHERE r.deleted_at IS NULL"
+    at_collection
 );
 const COUNT_IN_WORKSPACE: Sql = sql!(
     "SELECT count(*) FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.workspace = $3 \
@@ -55,8 +55,8 @@ const LIST: Sql = sql!(
      AND r.workspace = $4 AND r.network = $5 AND r.name > $6"
 );
 const LIST_AND_COUNT: Sql = sql!(
-    "SELECT " shown ", " live_children " FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.kind = $3 AND r.workspace = $4 \
-     AND r.network = $5 AND r.name > $6"
+    "SELECT " shown ", " live_children " FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.kind = $3 \
+     AND r.workspace = $4 AND r.network = $5 AND r.name > $6"
 );
 const INSTALLATION: Sql = sql!("SELECT id FROM installation");
 
@@ -65,7 +65,7 @@ pub(crate) async fn get(db: &Database, key: &ResourceKey) -> Result<Option<Resou
 }
 
 /// Whether what is shown of a kind holds the number of its children.
-fn counts_children(kind: Kind) -> bool {
+pub(crate) fn counts_children(kind: Kind) -> bool {
     kinds::rules(kind).is_some_and(|rules| rules.counts_children)
 }
 
@@ -75,6 +75,22 @@ pub(crate) async fn look(db: &Database, key: &ResourceKey) -> Result<Look, Fault
     let shown =
         |row: &Row| Ok::<_, Fault>(Shown { resource: row::shown(row, key)?, children: row.maybe_int(row::SHOWN)? });
     Ok(Look { found: found.first().map(shown).transpose()? })
+}
+
+/// The same for several keys at once, in their order.
+pub(crate) async fn look_many(db: &Database, keys: &[&ResourceKey]) -> Result<Vec<Look>, Fault> {
+    let mut looks = vec![Look::default(); keys.len()];
+    let listed = keys.iter().enumerate().map(|(position, key)| {
+        let [tenant, region, kind, workspace, network, name] = key_row(key);
+        [tenant, region, kind, workspace, network, name, Some(position.to_string())]
+    });
+    for row in db.fetch(Lane::Read, LOOK_MANY, &[rows(listed)]).await? {
+        let position = usize::try_from(row.int(row::SHOWN)?).unwrap_or(usize::MAX);
+        if let (Some(look), Some(key)) = (looks.get_mut(position), keys.get(position)) {
+            look.found = Some(Shown { resource: row::shown(&row, key)?, children: None });
+        }
+    }
+    Ok(looks)
 }
 
 pub(crate) async fn get_many(db: &Database, keys: &[ResourceKey]) -> Result<Vec<Resource>, Fault> {
@@ -87,15 +103,9 @@ pub(crate) async fn get_many(db: &Database, keys: &[ResourceKey]) -> Result<Vec<
 pub(crate) async fn admission(db: &Database, query: &AdmissionQuery) -> Result<Admission, Fault> {
     const EDGE: usize = 1;
     const RESOURCE: usize = 10;
-    let mut args = key_args(&query.key).to_vec();
-    args.push(rows(query.named.iter().map(key_row)));
-    args.push(rows(query.relatives.iter().map(|collection| {
-        let Collection { kind, tenant, region, workspace, network } = collection;
-        [tenant.as_str(), region, kind.as_str(), workspace, network].map(|part| Some(part.to_owned()))
-    })));
     let (mut own, mut edges) = (None, Vec::new());
     let (mut others, mut relatives) = (BTreeMap::new(), BTreeMap::new());
-    for row in db.fetch(Lane::Read, ADMISSION, &args).await? {
+    for row in db.fetch(Lane::Read, ADMISSION, &judged_by(query)).await? {
         let role = row.int(0)?;
         if role == 2 {
             let edge = Edge { field: row.text(EDGE + 1)?, strict: row.int(EDGE + 2)? == 1, target: row::key(&row, 4)? };
@@ -119,7 +129,28 @@ pub(crate) async fn admission(db: &Database, query: &AdmissionQuery) -> Result<A
     })
 }
 
-/// A page: the key's prefix and the name behind which it begins lead straight to it in the index of the key.
+/// The parameters of [`ADMISSION`].
+fn judged_by(query: &AdmissionQuery) -> Vec<Value<'_>> {
+    let mut args = key_args(&query.key).to_vec();
+    args.push(rows(query.named.iter().map(key_row)));
+    args.push(rows(query.relatives.iter().map(|collection| {
+        let Collection { kind, tenant, region, workspace, network } = collection;
+        [tenant.as_str(), region, kind.as_str(), workspace, network].map(|part| Some(part.to_owned()))
+    })));
+    args
+}
+
+#[cfg(feature = "testing")]
+pub(crate) async fn explain_admission(
+    db: &Database,
+    query: &AdmissionQuery,
+) -> Result<crate::testing::Explained, Fault> {
+    db.explain(ADMISSION.text(db.dialect()), &judged_by(query), true).await
+}
+
+/// A page: the key's prefix and the name behind which it begins lead straight to it in the index of the key, so
+/// that it costs what it shows, wherever it lies. With a selector it costs what it passes over as well: a label that
+/// few have is searched for to the end of the collection, unless PostgreSQL finds it by the labels.
 pub(crate) async fn list(db: &Database, query: &ListQuery) -> Result<Page, Fault> {
     let (text, args) = page(db.dialect(), query);
     // A statement of its own for every selector would only push the others out of the cache of prepared ones.
@@ -200,7 +231,7 @@ mod tests {
     #[test]
     fn statements_are_the_same_but_for_the_databases_words() {
         assert!(GET.text(Dialect::Postgres) == GET.text(Dialect::Sqlite));
-        assert!(GET_MANY.postgres.contains("json_array_elements($1::json) AS j(value)"));
+        assert!(GET_MANY.postgres.contains("json_array_elements($1::json))) AS j(value)"));
         assert!(GET_MANY.sqlite.contains("json_each($1) AS j"));
     }
 }

@@ -31,15 +31,16 @@ const ALL_TO_DELETE: Sql = sql!(
 /// a child came while the locks were waited for, and must be locked as well.
 const DELETE: Sql = Sql {
     postgres: sql!(
-        "WITH overlooked AS MATERIALIZED (SELECT r.uid FROM resources r WHERE ((" in_network ") OR (" in_workspace
+        "WITH overlooked AS MATERIALIZED (SELECT r.uid FROM resources r WHERE $13 <> '[]' \
+         AND ((" in_network ") OR (" in_workspace
         ")) AND r.kind IN " (list 13) " AND r.deleted_at IS NULL AND r.uid NOT IN " (list 14) " LIMIT 1), \
          blockers AS MATERIALIZED (" blockers "), \
          gone AS MATERIALIZED (" gone " WHERE NOT EXISTS (SELECT 1 FROM blockers) \
          AND NOT EXISTS (SELECT 1 FROM overlooked)), \
          deleted AS (UPDATE resources SET " delete_row " WHERE resources.uid = g.uid), \
          woken AS MATERIALIZED (SELECT w.uid FROM work w WHERE w.uid IN (" related_to_gone ") ORDER BY w.uid" lock "), \
-         queued AS (UPDATE work SET " wake ", attempts = CASE WHEN uid IN (SELECT uid FROM gone) THEN 0 ELSE attempts END \
-         WHERE uid IN (SELECT uid FROM woken)) \
+         queued AS (UPDATE work SET " wake ", attempts = \
+         CASE WHEN uid IN (SELECT uid FROM gone) THEN 0 ELSE attempts END WHERE uid IN (SELECT uid FROM woken)) \
          SELECT CAST(0 AS BIGINT), '', '', '', '', '', '' FROM overlooked \
          UNION ALL SELECT 1, tenant, region, kind, workspace, network, name FROM blockers"
     )

@@ -6,6 +6,7 @@ pub mod deletes;
 pub mod engine;
 pub mod hammer;
 pub mod lists;
+pub mod lookups;
 pub mod queue;
 pub mod scale;
 pub mod statements;

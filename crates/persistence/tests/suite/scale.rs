@@ -1,11 +1,14 @@
 //! Many resources in one workspace: what a page costs, wherever it lies.
 
-use control_plane::ports::{Deleted, ListQuery};
+use control_plane::{
+    Resource,
+    ports::{AdmissionQuery, Collection, Deleted, ListQuery},
+};
 use persistence::{SqlStore, testing::Explained};
 use seca_api::{Kind, selector::Selector};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
 
-use super::{Backend, World, lists::query, workspace};
+use super::{Backend, World, key, lists::query, workspace};
 
 /// How many volumes there are: every thousandth is on its way out. All have labels.
 const ROWS: usize = 100_000;
@@ -54,7 +57,7 @@ pub async fn sqlite_walks_an_index_in_order() {
     /// Instructions for a row: some 50 where it is shown, 150 where seven terms are asked, 15 where it is passed over.
     const A_ROW: usize = 200;
     let world = World::open(Backend::Sqlite).await;
-    seed(&world).await;
+    seed(&world, ROWS).await;
     let store = world.sql.as_ref().unwrap();
     for knows in [false, true] {
         if knows {
@@ -78,7 +81,7 @@ pub async fn sqlite_walks_an_index_in_order() {
 /// The same, but that what few resources match is found by its labels, for no more than what they are.
 pub async fn postgres_walks_an_index_in_order() {
     let world = World::open(Backend::Postgres).await;
-    seed(&world).await;
+    seed(&world, ROWS).await;
     execute(&world, "ANALYZE").await;
     let store = world.sql.as_ref().unwrap();
     for case in CASES {
@@ -108,24 +111,62 @@ fn most_rows(page: &Explained) -> u64 {
     parts.map(|(rows, loops)| number(rows) * number(loops)).max().unwrap()
 }
 
+/// What a PUT of a network is judged by, in a workspace full of volumes: its parent, what it names, its siblings.
+/// Nothing else is read, whether a table is small enough to be read at once or not.
+async fn a_put_is_judged_by_what_it_names(world: &World) -> Explained {
+    let siblings = Collection {
+        kind: Kind::Network,
+        tenant: "t".to_owned(),
+        region: "fsn1".to_owned(),
+        workspace: "w".to_owned(),
+        network: String::new(),
+    };
+    let volume = key(Kind::BlockStorage, "d000001");
+    let named = vec![workspace("w"), volume.clone(), key(Kind::BlockStorage, "none")];
+    let query = AdmissionQuery { key: key(Kind::Network, "n2"), named, relatives: vec![siblings] };
+    let admission = world.store.admission(&query).await.unwrap();
+    let names = |rows: Vec<Resource>| rows.into_iter().map(|row| row.key).collect::<Vec<_>>();
+    assert_eq!(names(admission.rows), [workspace("w"), volume]);
+    assert_eq!(names(admission.relatives), [key(Kind::Network, "n0"), key(Kind::Network, "n1")]);
+    world.sql.as_ref().unwrap().explain_admission(&query).await.unwrap()
+}
+
+pub async fn what_a_put_is_judged_by_is_looked_up(backend: Backend) {
+    for rows in [2_000, ROWS] {
+        let world = World::open(backend).await;
+        seed(&world, rows).await;
+        for kind in [Kind::Instance, Kind::Nic, Kind::PublicIp, Kind::SecurityGroup, Kind::InternetGateway] {
+            world.create(&key(kind, "one")).await;
+        }
+        for name in ["n0", "n1", "n2"] {
+            world.create(&key(Kind::Network, name)).await;
+        }
+        execute(&world, "ANALYZE").await;
+        let judged = a_put_is_judged_by_what_it_names(&world).await;
+        // Rows in PostgreSQL, instructions in SQLite.
+        let most = if matches!(backend, Backend::Sqlite) { 4_000 } else { 20 };
+        assert!(judged.cost <= most, "{} among {rows}: {:#?}", judged.cost, judged.plan);
+    }
+}
+
 /// How many blocks the plan touched.
 fn buffers(page: &Explained) -> u64 {
     let line = page.plan.iter().find_map(|line| line.trim().strip_prefix("Buffers: shared ")).unwrap();
     line.split(' ').filter_map(|part| part.split('=').nth(1)).map(|count| count.parse::<u64>().unwrap()).sum()
 }
 
-async fn seed(world: &World) {
+async fn seed(world: &World, rows: usize) {
     world.create(&workspace("w")).await;
     let is_sqlite = world.url.starts_with("sqlite:");
     let (numbers, uid, name) = if is_sqlite {
         (
-            format!("WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS} - 1)"),
+            format!("WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < {rows} - 1)"),
             "printf('0190ffff-0000-7000-8000-%012x', i)",
             "printf('d%06d', i)",
         )
     } else {
         (
-            format!("WITH n AS (SELECT generate_series(0, {ROWS} - 1) AS i)"),
+            format!("WITH n AS (SELECT generate_series(0, {rows} - 1) AS i)"),
             "'0190ffff-0000-7000-8000-' || lpad(to_hex(i), 12, '0')",
             "'d' || lpad(i::text, 6, '0')",
         )
@@ -140,7 +181,7 @@ async fn seed(world: &World) {
     );
     execute(world, &resources).await;
     // A label as selectors read it: its number is a text that sorts as it compares.
-    for (label, value, number, rows) in [
+    for (label, value, number, which) in [
         ("env", "CASE WHEN i % 100 = 1 THEN 'test' ELSE 'prod' END", "NULL", "true"),
         (
             "tier",
@@ -152,7 +193,7 @@ async fn seed(world: &World) {
     ] {
         let labels = format!(
             "INSERT INTO resource_labels (uid, name, value, number) {numbers} \
-             SELECT {uid}, '{label}', {value}, {number} FROM n WHERE {rows}"
+             SELECT {uid}, '{label}', {value}, {number} FROM n WHERE {which}"
         );
         execute(world, &labels).await;
     }
