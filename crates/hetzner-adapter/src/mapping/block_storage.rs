@@ -34,12 +34,12 @@ impl Mapping for BlockStorageMapping {
         Kind::BlockStorage
     }
 
-    fn plan(&self, context: &Context<'_>) -> Planned {
-        let backing = Backing::observe(context);
-        if context.resource().is_deleting() {
-            return delete(context, &backing);
-        }
-        alive(context, &backing).unwrap_or_else(|plan| *plan)
+    fn alive(&self, context: &Context<'_>) -> Checked<Planned> {
+        alive(context, &Backing::observe(context))
+    }
+
+    fn delete(&self, context: &Context<'_>) -> Planned {
+        delete(context, &Backing::observe(context))
     }
 }
 

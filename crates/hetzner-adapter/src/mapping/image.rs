@@ -45,12 +45,13 @@ impl Mapping for ImageMapping {
         Kind::Image
     }
 
-    fn plan(&self, context: &Context<'_>) -> Planned {
+    fn alive(&self, context: &Context<'_>) -> Checked<Planned> {
+        alive(context, context.snapshot.image_of(context.installation(), context.resource()))
+    }
+
+    fn delete(&self, context: &Context<'_>) -> Planned {
         let image = context.snapshot.image_of(context.installation(), context.resource());
-        if context.resource().is_deleting() {
-            return image.map_or_else(settled, remove);
-        }
-        alive(context, image).unwrap_or_else(|plan| *plan)
+        image.map_or_else(settled, remove)
     }
 }
 

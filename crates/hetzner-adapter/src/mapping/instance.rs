@@ -32,15 +32,18 @@ impl Mapping for InstanceMapping {
         Kind::Instance
     }
 
-    fn plan(&self, context: &Context<'_>) -> Planned {
-        let server = context.snapshot.server_of(context.installation(), context.resource());
-        let planned = match (context.resource().is_deleting(), server) {
-            (true, Some(server)) => return delete(context, server),
-            (true, None) => return deny_all::release(context).unwrap_or_else(settled),
-            (false, Some(server)) => keep(context, server),
-            (false, None) => create(context),
-        };
-        planned.unwrap_or_else(|plan| *plan)
+    fn alive(&self, context: &Context<'_>) -> Checked<Planned> {
+        match context.snapshot.server_of(context.installation(), context.resource()) {
+            Some(server) => keep(context, server),
+            None => create(context),
+        }
+    }
+
+    fn delete(&self, context: &Context<'_>) -> Planned {
+        match context.snapshot.server_of(context.installation(), context.resource()) {
+            Some(server) => delete(context, server),
+            None => deny_all::release(context).unwrap_or_else(settled),
+        }
     }
 }
 

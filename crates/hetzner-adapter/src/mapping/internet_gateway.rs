@@ -14,11 +14,8 @@ impl Mapping for InternetGatewayMapping {
         Kind::InternetGateway
     }
 
-    fn plan(&self, context: &Context<'_>) -> Planned {
-        if context.resource().is_deleting() {
-            return settled();
-        }
-        alive(context).unwrap_or_else(|plan| *plan)
+    fn alive(&self, context: &Context<'_>) -> Checked<Planned> {
+        alive(context)
     }
 }
 

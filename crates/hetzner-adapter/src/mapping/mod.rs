@@ -26,7 +26,7 @@ use control_plane::{
     Reason, Resource,
     ports::{Bundle, Desired, Mark, Note, Plan, Planned, Related, Step},
 };
-use hcloud_client::types::{Labels, Server};
+use hcloud_client::types::{Labels, Network, Server};
 use seca_api::{Kind, ResourceKey, ResourceState, Status, StatusCondition, Timestamp};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -43,8 +43,16 @@ pub trait Mapping: Sync {
     /// The kind.
     fn kind(&self) -> Kind;
 
-    /// What to do next about a resource of the kind.
-    fn plan(&self, context: &Context<'_>) -> Planned;
+    /// What to do next about a live resource of the kind; what stops it is the plan.
+    ///
+    /// # Errors
+    /// The plan that stops it.
+    fn alive(&self, context: &Context<'_>) -> Checked<Planned>;
+
+    /// What to do next about one that is being deleted; nothing where nothing stands behind it.
+    fn delete(&self, _context: &Context<'_>) -> Planned {
+        settled()
+    }
 }
 
 /// The kinds that are mapped.
@@ -76,7 +84,10 @@ pub fn plan(context: &Context<'_>) -> Planned {
     let Some(mapping) = MAPPINGS.iter().find(|mapping| mapping.kind() == kind) else {
         return fail(Reason::Unsupported, format!("This release makes no {} at Hetzner Cloud.", kind.noun()));
     };
-    let mut planned = mapping.plan(context);
+    let mut planned = match context.resource().is_deleting() {
+        true => mapping.delete(context),
+        false => mapping.alive(context).unwrap_or_else(|stopped| *stopped),
+    };
     if matches!(planned.plan, Plan::Act(_)) && planned.note.is_none() {
         planned.note = standing_note(context);
     }
@@ -92,7 +103,7 @@ fn standing_note(context: &Context<'_>) -> Option<Note> {
 }
 
 /// A step on the way to a plan: what stops it is the plan.
-type Checked<T> = Result<T, Box<Planned>>;
+pub type Checked<T> = Result<T, Box<Planned>>;
 
 /// All that a mapping may look at.
 #[derive(Clone, Copy, Debug)]
@@ -142,6 +153,16 @@ impl<'a> Context<'a> {
 
     fn labels(&self, step: &str) -> Labels {
         naming::labels(self.installation(), self.resource(), step)
+    }
+
+    /// The Hetzner network that it is in, for what lives in one.
+    fn network(&self) -> Option<&'a Network> {
+        self.snapshot.network_of(self.installation(), self.bundle().parent(Kind::Network)?)
+    }
+
+    /// The same, unless it goes as a whole, with all that is in it.
+    fn lasting_network(&self) -> Option<&'a Network> {
+        self.network().filter(|_| self.bundle().parent(Kind::Network).is_some_and(|row| !row.is_deleting()))
     }
 
     /// Reads a server again until nothing is under way with it.

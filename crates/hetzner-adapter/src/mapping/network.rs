@@ -18,12 +18,12 @@ impl Mapping for NetworkMapping {
         Kind::Network
     }
 
-    fn plan(&self, context: &Context<'_>) -> Planned {
-        let network = context.snapshot.network_of(context.installation(), context.resource());
-        if context.resource().is_deleting() {
-            return delete(context, network);
-        }
-        alive(context, network).unwrap_or_else(|plan| *plan)
+    fn alive(&self, context: &Context<'_>) -> Checked<Planned> {
+        alive(context, context.snapshot.network_of(context.installation(), context.resource()))
+    }
+
+    fn delete(&self, context: &Context<'_>) -> Planned {
+        delete(context, context.snapshot.network_of(context.installation(), context.resource()))
     }
 }
 

@@ -27,11 +27,8 @@ impl Mapping for NicMapping {
         Kind::Nic
     }
 
-    fn plan(&self, context: &Context<'_>) -> Planned {
-        if context.resource().is_deleting() {
-            return settled();
-        }
-        alive(context).unwrap_or_else(|plan| *plan)
+    fn alive(&self, context: &Context<'_>) -> Checked<Planned> {
+        alive(context)
     }
 }
 
@@ -97,19 +94,18 @@ fn notes(context: &Context<'_>, spec: &NicSpec) -> Vec<(Reason, String)> {
 fn reserve(spec: &NicSpec, before: &NicStatus, block: Ipv4Net, peers: &[Resource]) -> Result<Vec<Ipv4Addr>, String> {
     let asked: Vec<Ipv4Addr> = parse(&spec.addresses).collect();
     let fixed: BTreeSet<Ipv4Addr> = asked.iter().copied().filter(|address| !address.is_unspecified()).collect();
-    let held = |peer: &Resource| peer.status::<NicStatus>().map(|status| status.addresses).unwrap_or_default();
+    let mut taken = fixed.clone();
     for peer in peers {
-        if let Some(address) = parse(&held(peer)).find(|address| fixed.contains(address)) {
+        let held = peer.status::<NicStatus>().map(|status| status.addresses).unwrap_or_default();
+        if let Some(address) = parse(&held).find(|address| fixed.contains(address)) {
             return Err(format!(
                 "The NIC `{}` has the address {address}; delete it, or choose another.",
                 peer.key.name
             ));
         }
+        let wished = peer.spec::<NicSpec>().map(|spec| spec.addresses).unwrap_or_default();
+        taken.extend(parse(&held).chain(parse(&wished)));
     }
-    let wished = |peer: &Resource| peer.spec::<NicSpec>().map(|spec| spec.addresses).unwrap_or_default();
-    let theirs = peers.iter().flat_map(|peer| held(peer).into_iter().chain(wished(peer)).collect::<Vec<_>>());
-    let mut taken: BTreeSet<Ipv4Addr> = parse(&theirs.collect::<Vec<_>>()).collect();
-    taken.extend(&fixed);
     // Hetzner Cloud itself has the first address of a network, and this one in all of them.
     taken.extend(block.hosts().next());
     taken.insert(Ipv4Addr::new(172, 31, 1, 1));

@@ -18,12 +18,13 @@ impl Mapping for PublicIpMapping {
         Kind::PublicIp
     }
 
-    fn plan(&self, context: &Context<'_>) -> Planned {
+    fn alive(&self, context: &Context<'_>) -> Checked<Planned> {
+        alive(context, context.snapshot.primary_ip_of(context.installation(), context.resource()))
+    }
+
+    fn delete(&self, context: &Context<'_>) -> Planned {
         let ip = context.snapshot.primary_ip_of(context.installation(), context.resource());
-        if context.resource().is_deleting() {
-            return ip.map_or_else(settled, |ip| remove(context, ip));
-        }
-        alive(context, ip).unwrap_or_else(|plan| *plan)
+        ip.map_or_else(settled, |ip| remove(context, ip))
     }
 }
 

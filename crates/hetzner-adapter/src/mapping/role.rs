@@ -3,7 +3,7 @@
 use control_plane::{Reason, ports::Planned};
 use seca_api::Kind;
 
-use super::{Context, Mapping, settled};
+use super::{Checked, Context, Mapping, settled};
 
 /// See the module.
 pub(super) struct RoleMapping;
@@ -13,8 +13,8 @@ impl Mapping for RoleMapping {
         Kind::Role
     }
 
-    fn plan(&self, context: &Context<'_>) -> Planned {
-        if context.resource().is_deleting() { settled() } else { settled().note(Reason::NotInEffect, NOT_ENFORCED) }
+    fn alive(&self, _context: &Context<'_>) -> Checked<Planned> {
+        Ok(settled().note(Reason::NotInEffect, NOT_ENFORCED))
     }
 }
 

@@ -3,7 +3,7 @@
 use control_plane::{Reason, ports::Planned};
 use seca_api::Kind;
 
-use super::{Context, Mapping, missing_targets, noted, role::NOT_ENFORCED, settled};
+use super::{Checked, Context, Mapping, missing_targets, noted, role::NOT_ENFORCED, settled};
 
 /// See the module.
 pub(super) struct RoleAssignmentMapping;
@@ -13,11 +13,8 @@ impl Mapping for RoleAssignmentMapping {
         Kind::RoleAssignment
     }
 
-    fn plan(&self, context: &Context<'_>) -> Planned {
-        if context.resource().is_deleting() {
-            return settled();
-        }
+    fn alive(&self, context: &Context<'_>) -> Checked<Planned> {
         let missing = missing_targets(context);
-        noted(settled(), missing.into_iter().chain([(Reason::NotInEffect, NOT_ENFORCED.to_owned())]))
+        Ok(noted(settled(), missing.into_iter().chain([(Reason::NotInEffect, NOT_ENFORCED.to_owned())])))
     }
 }

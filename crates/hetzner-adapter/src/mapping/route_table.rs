@@ -32,15 +32,13 @@ impl Mapping for RouteTableMapping {
         Kind::RouteTable
     }
 
-    fn plan(&self, context: &Context<'_>) -> Planned {
-        let parent = context.bundle().parent(Kind::Network);
-        let network = parent.and_then(|row| context.snapshot.network_of(context.installation(), row));
-        if context.resource().is_deleting() {
-            // The whole network goes: its routes go with it.
-            let network = network.filter(|_| parent.is_some_and(|row| !row.is_deleting()));
-            return network.and_then(|network| remove(context, network, &BTreeSet::new())).unwrap_or_else(settled);
-        }
-        alive(context, network).unwrap_or_else(|plan| *plan)
+    fn alive(&self, context: &Context<'_>) -> Checked<Planned> {
+        alive(context, context.network())
+    }
+
+    fn delete(&self, context: &Context<'_>) -> Planned {
+        let network = context.lasting_network();
+        network.and_then(|network| remove(context, network, &BTreeSet::new())).unwrap_or_else(settled)
     }
 }
 

@@ -18,11 +18,8 @@ impl Mapping for SecurityGroupMapping {
         Kind::SecurityGroup
     }
 
-    fn plan(&self, context: &Context<'_>) -> Planned {
-        if context.resource().is_deleting() {
-            return settled();
-        }
-        alive(context).unwrap_or_else(|plan| *plan)
+    fn alive(&self, context: &Context<'_>) -> Checked<Planned> {
+        alive(context)
     }
 }
 
@@ -34,8 +31,8 @@ fn alive(context: &Context<'_>) -> Checked<Planned> {
         part_status(ResourceState::Pending, idle, before.rules.get(index), context.now)
     };
     let rules: Vec<_> = spec.rules.iter().enumerate().map(status).collect();
-    let planned =
-        if rules.is_empty() { settled().status(map(&[])) } else { settled().status(map(&[("rules", json!(rules))])) };
+    let members = if rules.is_empty() { map(&[]) } else { map(&[("rules", json!(rules))]) };
+    let planned = settled().status(members);
     let idle = match referrers(context, &[Kind::Instance, Kind::Nic]) {
         None => "Nothing names it, so it filters nothing.".to_owned(),
         Some(users) => format!(

@@ -13,11 +13,8 @@ impl Mapping for SecurityGroupRuleMapping {
         Kind::SecurityGroupRule
     }
 
-    fn plan(&self, context: &Context<'_>) -> Planned {
-        if context.resource().is_deleting() {
-            return settled();
-        }
-        alive(context).unwrap_or_else(|plan| *plan)
+    fn alive(&self, context: &Context<'_>) -> Checked<Planned> {
+        alive(context)
     }
 }
 

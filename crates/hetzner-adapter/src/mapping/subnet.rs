@@ -23,18 +23,12 @@ impl Mapping for SubnetMapping {
         Kind::Subnet
     }
 
-    fn plan(&self, context: &Context<'_>) -> Planned {
-        let parent = context.bundle().parent(Kind::Network);
-        let network = parent.and_then(|row| context.snapshot.network_of(context.installation(), row));
-        if context.resource().is_deleting() {
-            // The whole network goes: its subnets go with it.
-            let goes_along = parent.is_none_or(|row| row.is_deleting());
-            return match network.filter(|_| !goes_along) {
-                Some(network) => delete(context, network),
-                None => settled(),
-            };
-        }
-        alive(context, network).unwrap_or_else(|plan| *plan)
+    fn alive(&self, context: &Context<'_>) -> Checked<Planned> {
+        alive(context, context.network())
+    }
+
+    fn delete(&self, context: &Context<'_>) -> Planned {
+        context.lasting_network().map_or_else(settled, |network| delete(context, network))
     }
 }
 

@@ -3,7 +3,7 @@
 use control_plane::{Reason, ports::Planned};
 use seca_api::Kind;
 
-use super::{Context, Mapping, settled, wait};
+use super::{Checked, Context, Mapping, settled, wait};
 
 /// See the module.
 pub(super) struct WorkspaceMapping;
@@ -13,13 +13,17 @@ impl Mapping for WorkspaceMapping {
         Kind::Workspace
     }
 
-    fn plan(&self, context: &Context<'_>) -> Planned {
+    fn alive(&self, _context: &Context<'_>) -> Checked<Planned> {
+        Ok(settled())
+    }
+
+    fn delete(&self, context: &Context<'_>) -> Planned {
         match context.bundle().child_count {
-            children if context.resource().is_deleting() && children > 0 => wait(
+            0 => settled(),
+            children => wait(
                 Reason::WaitingForChildren,
                 format!("{children} resources of the workspace are still being deleted."),
             ),
-            _ => settled(),
         }
     }
 }
