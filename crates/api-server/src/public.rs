@@ -17,8 +17,7 @@ use control_plane::{
     service::{Caller, Context, ControlPlane, ListView, PutRequest, Refusal, View},
     watch::{Held, Hold},
 };
-use seca_api::{ListMetadata, ProblemKind, Provider, ResourceKey};
-use serde_json::json;
+use seca_api::{ListMetadata, ProblemKind, Provider, ResourceKey, Wellknown, WellknownEndpoint, wellknown};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -105,7 +104,7 @@ impl Api {
         if let Some(answer) = self.documents.answer(method, path, &parts.headers) {
             return answer;
         }
-        if path == "/.wellknown/secapi" || path == "/.well-known/secapi" {
+        if matches!(path, wellknown::PATH | wellknown::ALIAS) {
             return self.well_known(method, &parts.uri, &parts.headers);
         }
         let routing = Routing {
@@ -259,17 +258,17 @@ impl Api {
             return Err(Failure::method(&[Method::GET], method));
         }
         let base = headers::base_url(self.config.public_base_url.as_ref(), uri, headers)?;
-        let endpoints: Vec<_> = Provider::ALL
-            .into_iter()
-            .map(|provider| {
-                let region = match provider.is_global() {
-                    true => String::new(),
-                    false => format!("/regions/{}", self.config.default_region),
-                };
-                json!({ "provider": provider.id(), "url": format!("{base}{region}/providers/{}", provider.name()) })
-            })
-            .collect();
-        Ok(json_text(StatusCode::OK, json!({ "version": "v1", "endpoints": endpoints }).to_string()))
+        let endpoint = |provider: Provider| {
+            let region = match provider.is_global() {
+                true => String::new(),
+                false => format!("/regions/{}", self.config.default_region),
+            };
+            let url = format!("{base}{region}/providers/{}", provider.name());
+            WellknownEndpoint { provider: provider.id().to_owned(), url }
+        };
+        let endpoints = Provider::ALL.into_iter().map(endpoint).collect();
+        let document = Wellknown { version: "v1".to_owned(), endpoints };
+        Ok(json_text(StatusCode::OK, serde_json::to_string(&document).map_err(Failure::internal)?))
     }
 }
 

@@ -125,11 +125,6 @@ pub const SYSTEM_ROLES: &[SystemRole] = &[
 ];
 
 impl SystemRole {
-    /// Finds a system role by its name.
-    pub fn find(name: &str) -> Option<&'static Self> {
-        SYSTEM_ROLES.iter().find(|role| role.name == name)
-    }
-
     /// The specification as clients read it.
     pub fn spec(&self) -> RoleSpec {
         let texts = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
@@ -152,6 +147,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    fn find(name: &str) -> Option<&'static SystemRole> {
+        SYSTEM_ROLES.iter().find(|role| role.name == name)
+    }
     use crate::{Kind, check, names, spec_schema};
 
     /// The table of the specification, one line per role: the verbs on authorization, region, workspace, and on
@@ -176,7 +175,7 @@ mod tests {
         assert_eq!(lines.len(), SYSTEM_ROLES.len());
         for line in lines {
             let cells: Vec<_> = line.split('|').map(str::trim).collect();
-            let role = SystemRole::find(cells[0]).unwrap();
+            let role = find(cells[0]).unwrap();
             let of = |provider| verbs(role, provider);
             assert_eq!(of(Provider::Authorization), cells[1], "{line}");
             assert_eq!(of(Provider::Region), cells[2], "{line}");
@@ -209,12 +208,12 @@ mod tests {
             assert_eq!(check(spec_schema(Kind::Role).unwrap(), &spec, "/spec"), []);
             assert_eq!(role.annotations()["description"], role.description);
         }
-        assert_eq!(SystemRole::find("seca.viewer"), None);
+        assert_eq!(find("seca.viewer"), None);
     }
 
     #[test]
     fn the_viewer_reads_as_clients_expect_it() {
-        let spec = serde_json::to_string(&SystemRole::find("seca.workspace-viewer").unwrap().spec()).unwrap();
+        let spec = serde_json::to_string(&find("seca.workspace-viewer").unwrap().spec()).unwrap();
         let begin =
             r#"{"permissions":[{"provider":"seca.region/v1","resources":["regions/*"],"verb":["get","list"]},{"#;
         assert!(spec.starts_with(begin), "{spec}");

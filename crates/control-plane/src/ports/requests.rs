@@ -46,9 +46,7 @@ pub enum Deleted {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page {
     /// The resources, by name.
-    pub items: Vec<Representation>,
-    /// How many live children each item has, in their order; empty for kinds that do not count them.
-    pub children: Vec<i64>,
+    pub items: Vec<Shown>,
     /// Whether more follow the last item.
     pub more: bool,
 }

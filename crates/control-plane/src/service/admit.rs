@@ -151,7 +151,7 @@ impl ControlPlane {
         let mut found = Vec::new();
         loop {
             let page = self.store.list(&query).await?;
-            let names = page.items.iter().map(|network| network.key.name.clone());
+            let names = page.items.into_iter().map(|network| network.resource.key.name);
             let keys: Vec<_> = names.map(|network| ResourceKey { network, ..target.clone() }).collect();
             let rows = self.store.get_many(&keys).await?;
             found.extend(rows.into_iter().filter(|row| !row.is_deleting()).map(|row| row.key));

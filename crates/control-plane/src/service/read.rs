@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use seca_api::{ResourceKey, Selector, names::is_name, violation::Violation};
+use seca_api::{
+    ResourceKey, Selector,
+    names::is_name,
+    operation::{LIMIT_DEFAULT, LIMIT_MAX},
+    violation::Violation,
+};
 use serde_json::{Map, Value, json};
 
 use super::{Context, ControlPlane, Refusal, View, render};
 use crate::{
     kinds,
-    ports::{Deleted, ListQuery, Look},
+    ports::{Deleted, ListQuery, Look, Shown},
     resource::Representation,
     watch::Transition,
 };
-
-/// The page size when none is asked for.
-const DEFAULT_LIMIT: i64 = 1_000;
-/// The largest page.
-const LARGEST_LIMIT: i64 = 10_000;
 
 /// A list request.
 #[derive(Clone, Debug)]
@@ -70,13 +70,13 @@ impl ControlPlane {
         let collection = &request.collection;
         self.authorize(context.caller, "list", collection).await?;
         let selector = selector(request.labels.as_deref())?;
-        let limit = request.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, LARGEST_LIMIT);
+        let limit = request.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         if !request.after.is_empty() && !is_name(&request.after) {
             let rule = "skipToken is not one that this collection gave out; leave it out to begin at the first page";
             return Err(Refusal::Parameter(Violation::parameter("skipToken", rule)));
         }
-        let entries = self.entries(context, request, selector.as_ref());
+        let entries = self.entries(context, request, selector.as_ref(), limit);
         if kinds::rules(collection.kind).is_none() {
             return Ok(merged(Vec::new(), entries, limit, false));
         }
@@ -96,14 +96,22 @@ impl ControlPlane {
             return Ok(ListView { items: Vec::new(), next: None });
         }
         let page = self.store.list(&query).await?;
-        let children = page.children.iter().copied().map(Some).chain(std::iter::repeat(None));
-        let rows = page.items.iter().zip(children);
-        let rows = rows.map(|(row, count)| (row.key.name.clone(), render::row(row, "GET", &counted(count)))).collect();
-        Ok(merged(rows, entries, limit, page.more))
+        let rows = page.items.into_iter().map(|Shown { resource, children }| {
+            let body = render::row(&resource, "GET", &counted(children));
+            (resource.key.name, body)
+        });
+        Ok(merged(rows.collect(), entries, limit, page.more))
     }
 
-    /// What nobody wrote of a collection, as a list shows it, each with its name. Nothing of it is ever being deleted.
-    fn entries(&self, context: Context<'_>, request: &ListRequest, selector: Option<&Selector>) -> Vec<Named> {
+    /// What nobody wrote of a collection, as a list shows it, each with its name: a page, and one more if there is more.
+    /// Nothing of it is ever being deleted.
+    fn entries(
+        &self,
+        context: Context<'_>,
+        request: &ListRequest,
+        selector: Option<&Selector>,
+        limit: usize,
+    ) -> Vec<Named> {
         if request.deleted == Deleted::Only {
             return Vec::new();
         }
@@ -112,7 +120,7 @@ impl ControlPlane {
         let entries = kinds::catalog::following(&catalog, collection, &request.after).into_iter();
         let entries = entries.filter(|entry| selector.is_none_or(|selector| selector.matches(&entry.labels)));
         let render = |entry| render::entry(entry, &collection.tenant, catalog.version, context.base_url);
-        entries.map(|entry| (entry.name.clone(), render(entry))).collect()
+        entries.take(limit.saturating_add(1)).map(|entry| (entry.name.clone(), render(entry))).collect()
     }
 }
 

@@ -72,9 +72,12 @@ pub(crate) fn counts_children(kind: Kind) -> bool {
 pub(crate) async fn look(db: &Database, key: &ResourceKey) -> Result<Look, Fault> {
     let statement = if counts_children(key.kind) { LOOK_AND_COUNT } else { LOOK };
     let found = db.fetch(Lane::Read, statement, &key_args(key)).await?;
-    let shown =
-        |row: &Row| Ok::<_, Fault>(Shown { resource: row::shown(row, key)?, children: row.maybe_int(row::SHOWN)? });
-    Ok(Look { found: found.first().map(shown).transpose()? })
+    Ok(Look { found: found.first().map(|row| shown(row, key)).transpose()? })
+}
+
+/// What is shown of a resource of this collection, and how many children it has, if they were counted.
+fn shown(row: &Row, collection: &ResourceKey) -> Result<Shown, Fault> {
+    Ok(Shown { resource: row::shown(row, collection)?, children: row.maybe_int(row::SHOWN)? })
 }
 
 /// The same for several keys at once, in their order.
@@ -158,10 +161,6 @@ pub(crate) async fn list(db: &Database, query: &ListQuery) -> Result<Page, Fault
     let mut found = db.fetch_text(Lane::Read, AssertSqlSafe(text), &args, persistent).await?;
     let more = found.len() > query.limit;
     found.truncate(query.limit);
-    let mut children = Vec::new();
-    if counts_children(query.kind) {
-        children = found.iter().map(|row| row.int(row::SHOWN)).collect::<Result<_, _>>()?;
-    }
     let collection = ResourceKey {
         tenant: query.tenant.clone(),
         region: query.region.clone(),
@@ -170,8 +169,8 @@ pub(crate) async fn list(db: &Database, query: &ListQuery) -> Result<Page, Fault
         network: query.network.clone(),
         name: String::new(),
     };
-    let items = found.iter().map(|row| row::shown(row, &collection)).collect::<Result<_, _>>()?;
-    Ok(Page { items, children, more })
+    let items = found.iter().map(|row| shown(row, &collection)).collect::<Result<_, _>>()?;
+    Ok(Page { items, more })
 }
 
 fn page(dialect: Dialect, query: &ListQuery) -> (String, Vec<Value<'_>>) {

@@ -30,7 +30,7 @@ pub fn query(kind: Kind, limit: usize) -> ListQuery {
 async fn names(world: &World, query: &ListQuery) -> Vec<String> {
     let page = world.store.list(query).await.unwrap();
     assert!(page.items.len() <= query.limit);
-    page.items.into_iter().map(|row| row.key.name).collect()
+    page.items.into_iter().map(|row| row.resource.key.name).collect()
 }
 
 pub async fn pages_follow_each_other_by_name(world: &World) {
@@ -46,7 +46,7 @@ pub async fn pages_follow_each_other_by_name(world: &World) {
         loop {
             let page = world.store.list(&query).await.unwrap();
             assert!(!page.items.is_empty());
-            seen.extend(page.items.iter().map(|row| row.key.name.clone()));
+            seen.extend(page.items.iter().map(|row| row.resource.key.name.clone()));
             query.after = seen.last().unwrap().clone();
             if !page.more {
                 break;
@@ -72,7 +72,7 @@ pub async fn pages_are_stable_under_writes(world: &World) {
         let row = world.read(&key(Kind::Network, &format!("stays-{round:02}"))).await;
         updated(world.put(world.update_of(&row).await).await);
         let page = world.store.list(&query).await.unwrap();
-        seen.extend(page.items.iter().map(|row| row.key.name.clone()));
+        seen.extend(page.items.iter().map(|row| row.resource.key.name.clone()));
         query.after = seen.last().unwrap().clone();
         if !page.more || query.after.starts_with("zz") {
             break;
@@ -103,7 +103,7 @@ pub async fn walks_are_stable_under_concurrent_writes(world: &World) {
             loop {
                 let page = world.store.list(&query).await.unwrap();
                 assert!(page.items.len() == 7 || !page.more);
-                seen.extend(page.items.into_iter().map(|row| row.key.name));
+                seen.extend(page.items.into_iter().map(|row| row.resource.key.name));
                 yield_now().await;
                 if !page.more {
                     break;
@@ -244,7 +244,10 @@ pub async fn selectors_select_what_they_match(world: &World) {
     let selector = Some(Selector::parse("tier").unwrap());
     let page =
         world.store.list(&ListQuery { selector, after: "a".to_owned(), ..query(Kind::Network, 2) }).await.unwrap();
-    assert_eq!((page.items[0].key.name.as_str(), page.items[1].key.name.as_str(), page.more), ("b", "c", true));
+    assert_eq!(
+        (page.items[0].resource.key.name.as_str(), page.items[1].resource.key.name.as_str(), page.more),
+        ("b", "c", true)
+    );
 }
 
 /// The law: the database finds what [`Selector::matches`] says, for any labels and any selector.

@@ -13,12 +13,12 @@ use crate::{
 
 impl State {
     pub(in super::super) fn look(&self, key: &ResourceKey) -> Look {
-        let counted = kinds::rules(key.kind).is_some_and(|rules| rules.counts_children);
-        let shown = |resource: &Resource| Shown {
-            resource: resource.clone().into(),
-            children: counted.then(|| self.count_live(key)),
-        };
-        Look { found: self.find(key).map(shown) }
+        Look { found: self.find(key).map(|row| self.shown(row)) }
+    }
+
+    fn shown(&self, row: &Resource) -> Shown {
+        let counted = kinds::rules(row.key.kind).is_some_and(|rules| rules.counts_children);
+        Shown { resource: row.clone().into(), children: counted.then(|| self.count_live(&row.key)) }
     }
 
     pub(in super::super) fn count_live(&self, parent: &ResourceKey) -> i64 {
@@ -60,13 +60,11 @@ impl State {
                 && key.name > query.after
                 && query.selector.as_ref().is_none_or(|s| s.matches(&row.label_pairs))
         };
-        let mut items: Vec<Resource> = self.rows.values().filter(wanted).map(|row| row.resource.clone()).collect();
+        let mut items: Vec<&Resource> = self.rows.values().filter(wanted).map(|row| &row.resource).collect();
         items.sort_by(|a, b| a.key.name.cmp(&b.key.name));
         let more = items.len() > query.limit;
         items.truncate(query.limit);
-        let counted = kinds::rules(query.kind).is_some_and(|rules| rules.counts_children);
-        let children = items.iter().filter(|_| counted).map(|row| self.count_live(&row.key)).collect();
-        Page { items: items.into_iter().map(Into::into).collect(), children, more }
+        Page { items: items.into_iter().map(|row| self.shown(row)).collect(), more }
     }
 }
 
