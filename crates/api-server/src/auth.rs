@@ -47,7 +47,7 @@ pub struct Off;
 #[async_trait]
 impl Authenticator for Off {
     async fn authenticate(&self, _headers: &HeaderMap) -> Result<Caller, AuthError> {
-        Ok(Caller { subject: "anonymous".to_owned() })
+        Ok(Caller::new("anonymous"))
     }
 }
 
@@ -197,7 +197,7 @@ impl Authenticator for StaticTokens {
                 found = Some(subject);
             }
         }
-        found.map(|subject| Caller { subject: subject.clone() }).ok_or(AuthError::Rejected)
+        found.map(|subject| Caller::new(subject)).ok_or(AuthError::Rejected)
     }
 }
 

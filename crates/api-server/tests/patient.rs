@@ -59,8 +59,8 @@ impl Right {
 impl Authenticator for Right {
     async fn authenticate(&self, _: &HeaderMap) -> Result<Caller, AuthError> {
         match (self.is_gone(), self.passed_on) {
-            (false, _) => Ok(Caller { subject: "ann".to_owned() }),
-            (true, true) => Ok(Caller { subject: "bob".to_owned() }),
+            (false, _) => Ok(Caller::new("ann")),
+            (true, true) => Ok(Caller::new("bob")),
             (true, false) => Err(AuthError::Rejected),
         }
     }

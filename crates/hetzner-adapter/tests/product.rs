@@ -68,7 +68,7 @@ impl Product {
         });
         let endpoints = EndpointPolicy { default: endpoint.clone(), allowed: Vec::new() };
         let bindings = Bindings::new(store.clone(), Arc::new(PlainVault), provider, ids, endpoints, wake.clone());
-        let caller = Caller { subject: "test".into() };
+        let caller = Caller::new("test");
         let engines = Mutex::default();
         let product = Self { cloud, store, clock, rng, catalog, wake, control, caller, bindings, engines };
         product.start_engine("first");

@@ -12,10 +12,13 @@ mod read;
 mod render;
 mod write;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
-use seca_api::{Kind, ResourceKey, Scope, violation::Violation};
+use seca_api::{Kind, ResourceKey, Scope, Timestamp, violation::Violation};
 use tokio::sync::Notify;
 
 pub use bindings::{BindRequest, BindingView, Bindings, EndpointPolicy, WorkspaceView, seal_context};
@@ -34,6 +37,31 @@ use crate::{
 pub struct Caller {
     /// The subject.
     pub subject: String,
+    /// What the credential itself confines the caller to. It only narrows: what is allowed is up to roles.
+    pub within: Within,
+    /// The id of the credential (`jti`), by which it alone can be revoked.
+    pub token_id: Option<String>,
+    /// When the credential ends; from then on it proves nothing.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Caller {
+    /// A caller whose credential confines to nothing, has no id and does not end.
+    pub fn new(subject: impl Into<String>) -> Self {
+        Self { subject: subject.into(), within: Within::default(), token_id: None, expires_at: None }
+    }
+}
+
+/// The places that a credential is good for, by name. A dimension that is absent is not confined; an empty one
+/// leaves nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Within {
+    /// The tenants.
+    pub tenants: Option<BTreeSet<String>>,
+    /// The regions. What is in no region is not confined by them.
+    pub regions: Option<BTreeSet<String>>,
+    /// The workspaces. What is in no workspace is not confined by them, but a workspace itself is.
+    pub workspaces: Option<BTreeSet<String>>,
 }
 
 /// What is asked for, in the terms of permissions.

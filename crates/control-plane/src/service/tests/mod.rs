@@ -94,7 +94,7 @@ fn empty_world() -> World {
         ids: ids.clone(),
         wake: Arc::new(Notify::new()),
     });
-    World { plane, store, caller: Caller { subject: "ann".into() }, ids, clock }
+    World { plane, store, caller: Caller::new("ann"), ids, clock }
 }
 
 async fn world() -> World {
