@@ -197,7 +197,7 @@ impl Authenticator for StaticTokens {
                 found = Some(subject);
             }
         }
-        found.map(|subject| Caller::new(subject)).ok_or(AuthError::Rejected)
+        found.map(Caller::new).ok_or(AuthError::Rejected)
     }
 }
 

@@ -194,7 +194,7 @@ impl Api {
         let request = self.pager.request(key, query, deleted)?;
         let page = self.service.list(call.context, &request).await.map_err(|refusal| call.refused(&refusal))?;
         let token = page.next.as_deref().map(|after| self.pager.token(&request, after)).transpose()?;
-        Ok(json_text(StatusCode::OK, page_text(&page, &ListMetadata::new(key.kind, &key.network, token))?))
+        Ok(json_text(StatusCode::OK, page_text(page, &ListMetadata::new(key.kind, &key.network, token))?))
     }
 
     async fn put(&self, call: &Call<'_>, key: &ResourceKey, body: Body) -> Result<Response<Body>, Failure> {
@@ -293,21 +293,12 @@ fn tagged(mut response: Response<Body>, tag: Option<&str>) -> Response<Body> {
     response
 }
 
-/// A page. Items are copied as the service rendered them.
-fn page_text(page: &ListView, metadata: &ListMetadata) -> Result<String, Failure> {
-    const OPEN: &str = "{\"items\":[";
-    const BETWEEN: &str = "],\"metadata\":";
+/// A page: the items as the service rendered them, in the memory that they are in.
+fn page_text(page: ListView, metadata: &ListMetadata) -> Result<String, Failure> {
     let metadata = serde_json::to_string(metadata).map_err(Failure::internal)?;
-    let items: usize = page.items.iter().map(|item| item.len() + 1).sum();
-    let mut text = String::with_capacity(OPEN.len() + items + BETWEEN.len() + metadata.len() + 1);
-    text.push_str(OPEN);
-    for (at, item) in page.items.iter().enumerate() {
-        if at > 0 {
-            text.push(',');
-        }
-        text.push_str(item);
-    }
-    text.push_str(BETWEEN);
+    let mut text = page.items;
+    text.insert_str(0, "{\"items\":[");
+    text.push_str("],\"metadata\":");
     text.push_str(&metadata);
     text.push('}');
     Ok(text)

@@ -66,11 +66,11 @@ pub fn create(put: Put, project: ProjectId) -> Resource {
 }
 
 /// An accepted PUT on an existing row.
-pub fn update(row: &mut Resource, put: Put) {
-    row.labels = put.labels;
-    row.annotations = put.annotations;
-    row.extensions = put.extensions;
-    row.spec = put.spec;
+pub fn update(row: &mut Resource, put: &Put) {
+    row.labels.clone_from(&put.labels);
+    row.annotations.clone_from(&put.annotations);
+    row.extensions.clone_from(&put.extensions);
+    row.spec.clone_from(&put.spec);
     if put.start && !row.action.desired_on() {
         row.action = ActionState { kind: Some(ActionKind::Start), seq: row.action.seq + 1, ..row.action };
     }

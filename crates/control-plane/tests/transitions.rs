@@ -287,7 +287,7 @@ impl Pair {
             Event::Put { .. } if self.model.deleted.is_some() => {}
             Event::Put { change, start } => {
                 let spec = if *change { format!(r#"{{"n":{}}}"#, self.model.version) } else { self.row.spec.clone() };
-                state::update(&mut self.row, put(*start, &spec, now));
+                state::update(&mut self.row, &put(*start, &spec, now));
                 assert_eq!(self.row.spec, spec);
                 self.model.put(*start, now);
             }

@@ -94,6 +94,20 @@ macro_rules! word {
     (sqlite (rows $n:literal)) => {
         concat!("json_each($", $n, ") AS j")
     };
+    // The same of rows that are long, in PostgreSQL, where every column would be searched for in the text.
+    (postgres (parsed_rows $n:literal)) => {
+        concat!("unnest(ARRAY(SELECT jsonb_array_elements($", $n, "::jsonb))) AS j(value)")
+    };
+    (sqlite (parsed_rows $n:literal)) => {
+        $crate::sql::word!(sqlite (rows $n))
+    };
+    // The same of long rows, whose columns would be searched for in the text again and again.
+    (postgres (parsed_rows $n:literal)) => {
+        concat!("unnest(ARRAY(SELECT jsonb_array_elements($", $n, "::jsonb))) AS j(value)")
+    };
+    (sqlite (parsed_rows $n:literal)) => {
+        $crate::sql::word!(sqlite (rows $n))
+    };
     // A JSON array of texts as a list to look into.
     (postgres (list $n:literal)) => {
         concat!("(SELECT unnest(ARRAY(SELECT json_array_elements_text($", $n, "::json))))")
@@ -261,6 +275,24 @@ macro_rules! word {
     };
     ($db:ident judged) => {
         " WHERE uid = $1 AND resource_version = $2 AND revision = $3 AND deleted_at IS NULL"
+    };
+    // The same of many rows at once: `j` has the parameters 1 to 15 as texts, `x` as they are.
+    ($db:ident wanted) => {
+        "j.value->>0 AS uid, CAST(j.value->>1 AS BIGINT) AS old_version, CAST(j.value->>2 AS BIGINT) AS old_revision, \
+         j.value->>3 AS labels, j.value->>4 AS annotations, j.value->>5 AS extensions, j.value->>6 AS spec, \
+         j.value->>7 AS state, j.value->>8 AS conditions, CAST(j.value->>9 AS BIGINT) AS resource_version, \
+         CAST(j.value->>10 AS BIGINT) AS generation, CAST(j.value->>11 AS BIGINT) AS revision, \
+         CAST(j.value->>12 AS BIGINT) AS last_modified_at, j.value->>13 AS action_kind, \
+         CAST(j.value->>14 AS BIGINT) AS action_seq"
+    };
+    ($db:ident wanted_row) => {
+        "r.uid = x.uid AND r.resource_version = x.old_version AND r.revision = x.old_revision AND r.deleted_at IS NULL"
+    };
+    ($db:ident wanted_change) => {
+        "labels = x.labels, annotations = x.annotations, extensions = x.extensions, spec = x.spec, state = x.state, \
+         conditions = x.conditions, resource_version = x.resource_version, generation = x.generation, \
+         revision = x.revision, last_modified_at = x.last_modified_at, action_kind = x.action_kind, \
+         action_seq = x.action_seq"
     };
     ($db:ident still_judged) => {
         "EXISTS (SELECT 1 FROM resources i WHERE i.uid = $1 AND i.resource_version = $2 AND i.revision = $3 \
@@ -477,6 +509,14 @@ pub(crate) fn key_args(key: &ResourceKey) -> [Value<'_>; 6] {
     args![&key.tenant, &key.region, key.kind, &key.workspace, &key.network, &key.name]
 }
 
+/// Parameters as a row of texts.
+pub(crate) fn cells<const N: usize>(args: [Value<'_>; N]) -> [Option<String>; N] {
+    args.map(|value| match value {
+        Value::Text(text) => text.map(Cow::into_owned),
+        Value::Int(number) => number.map(|number| number.to_string()),
+    })
+}
+
 /// Rows as one JSON parameter.
 pub(crate) fn rows<const N: usize>(rows: impl IntoIterator<Item = [Option<String>; N]>) -> Value<'static> {
     let clean = |row: [Option<String>; N]| -> serde_json::Value {
@@ -506,17 +546,19 @@ pub(crate) enum Row {
 }
 
 impl Row {
+    // The types are those of the statement. Comparing them again for each column of each row was a tenth of a list.
+
     pub(crate) fn maybe_text(&self, at: usize) -> Result<Option<String>, Fault> {
         Ok(match self {
-            Self::Postgres(row) => row.try_get(at)?,
-            Self::Sqlite(row) => row.try_get(at)?,
+            Self::Postgres(row) => row.try_get_unchecked(at)?,
+            Self::Sqlite(row) => row.try_get_unchecked(at)?,
         })
     }
 
     pub(crate) fn maybe_int(&self, at: usize) -> Result<Option<i64>, Fault> {
         Ok(match self {
-            Self::Postgres(row) => row.try_get(at)?,
-            Self::Sqlite(row) => row.try_get(at)?,
+            Self::Postgres(row) => row.try_get_unchecked(at)?,
+            Self::Sqlite(row) => row.try_get_unchecked(at)?,
         })
     }
 

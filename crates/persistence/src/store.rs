@@ -1,5 +1,6 @@
 //! The port, on top of a database.
 
+mod admission;
 mod bindings;
 mod engine;
 mod put;
@@ -9,7 +10,7 @@ mod relations;
 mod together;
 mod write;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use control_plane::{
@@ -32,12 +33,14 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct SqlStore {
     db: Database,
-    lookups: Together,
+    lookups: Together<ResourceKey>,
+    admissions: Together<AdmissionQuery>,
+    changes: Together<put::Change>,
 }
 
 impl SqlStore {
     pub(crate) fn new(db: Database) -> Self {
-        Self { lookups: Together::new(&db), db }
+        Self { lookups: Together::new(&db), admissions: Together::new(&db), changes: Together::new(&db), db }
     }
 
     /// Waits until no connection is in use, and closes them all.
@@ -65,7 +68,7 @@ impl SqlStore {
     /// As for [`Store::admission`].
     #[cfg(feature = "testing")]
     pub async fn explain_admission(&self, query: &AdmissionQuery) -> StoreResult<crate::testing::Explained> {
-        Ok(read::explain_admission(&self.db, query).await?)
+        Ok(admission::explain(&self.db, query).await?)
     }
 }
 
@@ -76,11 +79,11 @@ impl Store for SqlStore {
     }
 
     async fn look(&self, key: &ResourceKey) -> StoreResult<Look> {
-        Ok(self.lookups.look(&self.db, key).await?)
+        Ok(self.lookups.ask(&self.db, &Arc::new(key.clone())).await?)
     }
 
     async fn admission(&self, query: &AdmissionQuery) -> StoreResult<Admission> {
-        Ok(read::admission(&self.db, query).await?)
+        Ok(self.admissions.ask(&self.db, &Arc::new(query.clone())).await?)
     }
 
     async fn get_many(&self, keys: &[ResourceKey]) -> StoreResult<Vec<Resource>> {
@@ -111,7 +114,7 @@ impl Store for SqlStore {
     }
 
     async fn put(&self, put: Put) -> StoreResult<PutOutcome> {
-        Ok(put::put(&self.db, &put).await?)
+        Ok(put::put(&self.db, &self.changes, put).await?)
     }
 
     async fn delete(&self, delete: Delete) -> StoreResult<DeleteOutcome> {

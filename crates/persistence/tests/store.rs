@@ -3,7 +3,7 @@
 
 mod suite;
 
-use suite::{Backend, World, bindings, deletes, engine, hammer, lists, lookups, queue, writes};
+use suite::{Backend, World, bindings, deletes, engine, hammer, lists, queue, together, writes};
 
 /// One test of each store for every rule.
 macro_rules! suite {
@@ -52,9 +52,11 @@ suite! {
         selectors_select_what_they_match,
         any_selector_selects_what_it_matches,
         new_labels_replace_the_old_ones;
-    lookups:
+    together:
         each_of_many_lookups_finds_what_it_asks_for,
-        a_lookup_sees_what_was_written_before_it;
+        a_lookup_sees_what_was_written_before_it,
+        changes_that_come_together_are_each_written_once,
+        admissions_that_come_together_are_each_their_own;
     queue:
         a_project_is_leased_to_one_owner_at_a_time,
         a_former_holder_can_write_nothing,

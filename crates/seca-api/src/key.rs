@@ -69,7 +69,7 @@ impl ResourceKey {
     /// `instances/web-1`, `networks/main/subnets/a`: the part of the URN below tenant and workspace, which is
     /// `metadata.resource` and the resource of a permission.
     pub fn resource(&self) -> String {
-        format!("{}/{}", self.collection(), self.name)
+        [&self.collection(), "/", &self.name].concat()
     }
 
     /// `instances`, `networks/main/subnets`: the same for the collection.
@@ -82,20 +82,21 @@ impl ResourceKey {
 
     /// The canonical URN, `seca.compute/v1/tenants/t/workspaces/w/instances/web-1`: `metadata.ref`.
     pub fn urn(&self) -> String {
-        self.to_string()
+        let resource = self.resource();
+        let provider = self.kind.provider().id();
+        match self.kind.scope() {
+            Scope::Global => [provider, "/", &resource].concat(),
+            Scope::Workspace | Scope::Network => {
+                [provider, "/tenants/", &self.tenant, "/workspaces/", &self.workspace, "/", &resource].concat()
+            }
+            _ => [provider, "/tenants/", &self.tenant, "/", &resource].concat(),
+        }
     }
 }
 
 impl fmt::Display for ResourceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind.provider().id())?;
-        if self.kind.scope() != Scope::Global {
-            write!(f, "/tenants/{}", self.tenant)?;
-        }
-        if matches!(self.kind.scope(), Scope::Workspace | Scope::Network) {
-            write!(f, "/workspaces/{}", self.workspace)?;
-        }
-        write!(f, "/{}", self.resource())
+        f.write_str(&self.urn())
     }
 }
 

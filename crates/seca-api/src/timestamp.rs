@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::Error as _};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// A point in time in whole milliseconds since 1970-01-01T00:00:00Z, written as RFC 3339 with three decimals.
@@ -38,20 +38,36 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// The text, of `TEXT` bytes. Each answer holds many times: digits are put down one by one, because formatting
+    /// them by a pattern took a tenth of a list.
+    fn text(self) -> Option<[u8; TEXT]> {
+        let at = OffsetDateTime::from_unix_timestamp(self.0.div_euclid(1_000)).ok()?;
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let mut put = |range: std::ops::Range<usize>, mut number: u32| {
+            for place in text[range].iter_mut().rev() {
+                *place = b'0' + u8::try_from(number % 10).unwrap_or(0);
+                number /= 10;
+            }
+        };
+        put(0..4, u32::try_from(at.year()).ok()?);
+        put(5..7, u8::from(at.month()).into());
+        put(8..10, at.day().into());
+        put(11..13, at.hour().into());
+        put(14..16, at.minute().into());
+        put(17..19, at.second().into());
+        put(20..23, u32::try_from(self.0.rem_euclid(1_000)).ok()?);
+        Some(text)
+    }
+}
+
+/// The length of a time as text.
+const TEXT: usize = 24;
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000).map_err(|_| fmt::Error)?;
-        write!(
-            f,
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-            at.year(),
-            u8::from(at.month()),
-            at.day(),
-            at.hour(),
-            at.minute(),
-            at.second(),
-            at.millisecond()
-        )
+        let text = self.text().ok_or(fmt::Error)?;
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -71,7 +87,8 @@ impl FromStr for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        let text = self.text().ok_or_else(|| S::Error::custom("a time before the year 0 or after 9999"))?;
+        serializer.serialize_str(std::str::from_utf8(&text).map_err(S::Error::custom)?)
     }
 }
 

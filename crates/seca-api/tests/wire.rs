@@ -4,8 +4,8 @@
 use insta::assert_json_snapshot;
 use seca_api::{
     BlockStorage, BlockStorageSpec, Boot, Cidr, Draft, Image, Initializer, Instance, InstanceSkuSpec, InternetGateway,
-    Kind, List, ListMetadata, Modification, Network, PowerState, Reference, Region, ResourceKey, ResourceState,
-    RouteTable, Subnet, Timestamp, Workspace, metadata::render,
+    Kind, List, ListMetadata, Metadata, Modification, Network, PowerState, Reference, Region, ResourceKey,
+    ResourceState, RouteTable, Subnet, Timestamp, Workspace, metadata,
 };
 use serde_json::json;
 
@@ -27,6 +27,12 @@ fn times() -> Option<Modification> {
         deleted_at: None,
         resource_version: 2,
     })
+}
+
+fn render(key: &ResourceKey, verb: &str, times: Option<Modification>) -> Metadata {
+    let mut text = String::new();
+    metadata::write(&mut text, key, verb, times);
+    serde_json::from_str(&text).unwrap()
 }
 
 #[test]

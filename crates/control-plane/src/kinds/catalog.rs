@@ -75,6 +75,7 @@ pub fn following<'a>(catalog: &'a Catalog, collection: &ResourceKey, after: &str
     match collection.kind {
         Kind::Region => regions_after(catalog, after),
         Kind::Role => ROLES.values().filter(|entry| entry.name.as_str() > after).collect(),
+        kind if !KINDS.contains(&kind) => Vec::new(),
         kind => catalog.list(kind, &collection.region).filter(|entry| entry.name.as_str() > after).collect(),
     }
 }

@@ -1,14 +1,11 @@
 //! Reading: single resources and lists, from the store and from the catalogue alike.
 
-use std::collections::BTreeMap;
-
 use seca_api::{
     ResourceKey, Selector,
     names::is_name,
     operation::{LIMIT_DEFAULT, LIMIT_MAX},
     violation::Violation,
 };
-use serde_json::{Map, Value, json};
 
 use super::{Context, ControlPlane, Refusal, View, render};
 use crate::{
@@ -36,8 +33,8 @@ pub struct ListRequest {
 /// A page as a client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListView {
-    /// The items, each a JSON document.
-    pub items: Vec<String>,
+    /// The items, JSON documents with a comma between each two.
+    pub items: String,
     /// The name after which the next page begins; none on the last page.
     pub next: Option<String>,
 }
@@ -78,7 +75,7 @@ impl ControlPlane {
         }
         let entries = self.entries(context, request, selector.as_ref(), limit);
         if kinds::rules(collection.kind).is_none() {
-            return Ok(merged(Vec::new(), entries, limit, false));
+            return Ok(merged(&[], entries, limit, false));
         }
         let query = ListQuery {
             kind: collection.kind,
@@ -93,14 +90,10 @@ impl ControlPlane {
         };
         let possible = [&query.workspace, &query.network].into_iter().all(|name| name.is_empty() || is_name(name));
         if !possible {
-            return Ok(ListView { items: Vec::new(), next: None });
+            return Ok(ListView { items: String::new(), next: None });
         }
         let page = self.store.list(&query).await?;
-        let rows = page.items.into_iter().map(|Shown { resource, children }| {
-            let body = render::row(&resource, "GET", &counted(children));
-            (resource.key.name, body)
-        });
-        Ok(merged(rows.collect(), entries, limit, page.more))
+        Ok(merged(&page.items, entries, limit, page.more))
     }
 
     /// What nobody wrote of a collection, as a list shows it, each with its name: a page, and one more if there is more.
@@ -124,23 +117,52 @@ impl ControlPlane {
     }
 }
 
-/// An item of a list, and its name.
+/// An item of the catalogue, and its name.
 type Named = (String, String);
 
 /// A page of two sources of one collection, both in its order and both with their first `limit` items. Of two items
 /// of one name the row is shown: somebody wrote it before the provider offered the other.
-fn merged(rows: Vec<Named>, entries: Vec<Named>, limit: usize, more: bool) -> ListView {
-    let mut all = if rows.is_empty() {
-        entries
-    } else {
-        let mut all: BTreeMap<String, String> = entries.into_iter().collect();
-        all.extend(rows);
-        all.into_iter().collect()
-    };
-    let more = more || all.len() > limit;
-    all.truncate(limit);
-    let next = all.last().filter(|_| more).map(|(name, _)| name.clone());
-    ListView { items: all.into_iter().map(|(_, body)| body).collect(), next }
+fn merged(rows: &[Shown], entries: Vec<Named>, limit: usize, more: bool) -> ListView {
+    let mut page = Page { text: String::with_capacity(256 + rows.len() * 1_280), last: None, left: limit, more };
+    let mut entries = entries.into_iter().peekable();
+    for Shown { resource, children } in rows {
+        let name = &resource.key.name;
+        while let Some((other, text)) = entries.next_if(|(other, _)| other < name) {
+            page.add(&other, |page| page.push_str(&text));
+        }
+        entries.next_if(|(other, _)| other == name);
+        page.add(name, |page| render::write_row(page, resource, "GET", *children));
+    }
+    for (name, text) in entries {
+        page.add(&name, |page| page.push_str(&text));
+    }
+    ListView { items: page.text, next: page.last.filter(|_| page.more) }
+}
+
+/// A page in the making.
+struct Page {
+    text: String,
+    /// The name of the last item.
+    last: Option<String>,
+    /// How many items fit yet.
+    left: usize,
+    /// Whether there are more.
+    more: bool,
+}
+
+impl Page {
+    fn add(&mut self, name: &str, write: impl FnOnce(&mut String)) {
+        if self.left == 0 {
+            self.more = true;
+            return;
+        }
+        if self.last.is_some() {
+            self.text.push(',');
+        }
+        write(&mut self.text);
+        self.left -= 1;
+        self.last = Some(name.to_owned());
+    }
 }
 
 /// A row as a client sees it, with what was counted.
@@ -150,12 +172,7 @@ pub(super) fn view(row: &Representation, children: Option<i64>, verb: &str) -> V
         // The count changes without the row.
         tag = format!("{tag}.{count}");
     }
-    View { body: render::row(row, verb, &counted(children)), tag: Some(tag), transition: Transition::of(row) }
-}
-
-/// The members of the status that no row has.
-fn counted(children: Option<i64>) -> Map<String, Value> {
-    children.into_iter().map(|count| ("resourceCount".to_owned(), json!(count))).collect()
+    View { body: render::row(row, verb, children), tag: Some(tag), transition: Transition::of(row) }
 }
 
 fn selector(labels: Option<&str>) -> Result<Option<Selector>, Refusal> {

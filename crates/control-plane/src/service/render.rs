@@ -3,65 +3,69 @@
 //! What a client sent is copied as stored text: no number is read and written again, no member moves. What a
 //! client did not send is not there.
 
-use std::collections::BTreeMap;
-
 use seca_api::{Kind, Modification, Provider, ResourceKey, ResourceState, Scope, StatusCondition, Timestamp, metadata};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::{catalog::CatalogEntry, kinds::catalog, resource::Representation};
 
-/// A row. `verb` is the HTTP method; `status` holds members that no row has, in addition to the row's own.
-pub(super) fn row(row: &Representation, verb: &str, status: &Map<String, Value>) -> String {
+/// A row, as a text of its own.
+pub(super) fn row(row: &Representation, verb: &str, children: Option<i64>) -> String {
+    // Most documents are shorter than this, in bytes.
+    let mut text = String::with_capacity(1_536);
+    write_row(&mut text, row, verb, children);
+    text
+}
+
+/// Writes a row behind a text. `verb` is the HTTP method; `children` is what was counted, for kinds that show it.
+pub(super) fn write_row(text: &mut String, row: &Representation, verb: &str, children: Option<i64>) {
     let times = Modification {
         created_at: row.created_at,
         last_modified_at: row.last_modified_at,
         deleted_at: row.deleted_at,
         resource_version: row.resource_version,
     };
-    let mut document = Document::default();
+    let mut document = Document::begin(text);
     document.user_map("labels", row.labels.as_deref());
     document.user_map("annotations", row.annotations.as_deref());
     document.user_map("extensions", row.extensions.as_deref());
-    document.member("metadata", &text(&metadata::render(&row.key, verb, Some(times))));
+    document.metadata(&row.key, verb, Some(times));
     document.member("spec", &row.spec);
-    document.member("status", &status_text(row, status));
-    document.finish()
-}
-
-fn status_text(row: &Representation, more: &Map<String, Value>) -> String {
-    let mut status = Document::default();
-    status.member("state", &text(&row.state));
-    status.member("conditions", &row.conditions);
-    status.splice(&row.status);
-    for (name, value) in more {
-        status.member(name, &value.to_string());
-    }
-    status.finish()
+    document.object("status", |document| {
+        document.value("state", &row.state);
+        document.member("conditions", &row.conditions);
+        document.splice(&row.status);
+        if let Some(count) = children {
+            document.value("resourceCount", &count);
+        }
+    });
+    document.end();
 }
 
 /// An entry of the catalogue as a tenant sees it. `version` is the catalogue's.
 pub(super) fn entry(entry: &CatalogEntry, tenant: &str, version: i64, base_url: &str) -> String {
-    let mut document = Document::default();
+    let mut text = String::new();
+    let mut document = Document::begin(&mut text);
     if !entry.labels.is_empty() && entry.kind != Kind::Region {
-        document.member("labels", &text::<BTreeMap<_, _>>(&entry.labels));
+        document.value("labels", &entry.labels);
     }
     if let Some(annotations) = entry.facts.get(catalog::ANNOTATIONS) {
-        document.member("annotations", &annotations.to_string());
+        document.value("annotations", annotations);
     }
     let (key, times) = (entry_key(entry, tenant), entry_times(entry.kind, version));
-    document.member("metadata", &text(&metadata::render(&key, "GET", times)));
+    document.metadata(&key, "GET", times);
     let mut spec = entry.spec.clone();
     if entry.kind == Kind::Region {
         spec.insert("providers".to_owned(), providers(&entry.name, base_url));
     }
-    document.member("spec", &text(&spec));
+    document.value("spec", &spec);
     // What clients can write as well has a status wherever it comes from; the other kinds of the catalogue have none.
     if !entry.kind.is_catalog() {
         let conditions = [StatusCondition::new(ResourceState::Active, Timestamp::default())];
-        document.member("status", &json!({"state": ResourceState::Active, "conditions": conditions}).to_string());
+        document.value("status", &json!({"state": ResourceState::Active, "conditions": conditions}));
     }
-    document.finish()
+    document.end();
+    text
 }
 
 fn entry_key(entry: &CatalogEntry, tenant: &str) -> ResourceKey {
@@ -95,16 +99,56 @@ fn providers(region: &str, base_url: &str) -> Value {
         .collect()
 }
 
-/// A JSON object in the making, from members whose text is JSON already.
-#[derive(Default)]
-struct Document(String);
+/// A JSON object in the making, behind a text, from members whose text is JSON already and from values.
+struct Document<'a>(&'a mut String);
 
-impl Document {
+impl<'a> Document<'a> {
+    fn begin(text: &'a mut String) -> Self {
+        text.push('{');
+        Self(text)
+    }
+
+    fn end(self) {
+        self.0.push('}');
+    }
+
+    fn name(&mut self, name: &str) {
+        self.next();
+        self.0.push('"');
+        self.0.push_str(name);
+        self.0.push_str("\":");
+    }
+
+    /// The comma before all members but the first.
+    fn next(&mut self) {
+        if !self.0.ends_with('{') {
+            self.0.push(',');
+        }
+    }
+
+    /// A member whose text is known.
     fn member(&mut self, name: &str, json: &str) {
-        self.0.push(if self.0.is_empty() { '{' } else { ',' });
-        self.0.push_str(&text(name));
-        self.0.push(':');
+        self.name(name);
         self.0.push_str(json);
+    }
+
+    fn value<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) {
+        self.name(name);
+        // Texts, numbers and maps keyed by texts: none of them can fail to be written.
+        self.0.push_str(&serde_json::to_string(value).unwrap_or_default());
+    }
+
+    /// A member that is an object itself.
+    fn object(&mut self, name: &str, members: impl FnOnce(&mut Document<'_>)) {
+        self.name(name);
+        let mut object = Document::begin(self.0);
+        members(&mut object);
+        object.end();
+    }
+
+    fn metadata(&mut self, key: &ResourceKey, verb: &str, times: Option<Modification>) {
+        self.name("metadata");
+        metadata::write(self.0, key, verb, times);
     }
 
     fn user_map(&mut self, name: &str, json: Option<&str>) {
@@ -117,21 +161,8 @@ impl Document {
     fn splice(&mut self, object: &str) {
         let inner = object.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or_default().trim();
         if !inner.is_empty() {
-            self.0.push(if self.0.is_empty() { '{' } else { ',' });
+            self.next();
             self.0.push_str(inner);
         }
     }
-
-    fn finish(mut self) -> String {
-        if self.0.is_empty() {
-            self.0.push('{');
-        }
-        self.0.push('}');
-        self.0
-    }
-}
-
-fn text<T: Serialize + ?Sized>(value: &T) -> String {
-    // Texts, numbers and maps keyed by texts: none of them can fail to be written.
-    serde_json::to_string(value).unwrap_or_default()
 }

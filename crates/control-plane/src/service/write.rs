@@ -1,7 +1,7 @@
 //! Writing: PUT, DELETE and power actions.
 
 use seca_api::ResourceKey;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
     Context, ControlPlane, Refusal, View,
@@ -151,7 +151,7 @@ fn writable(key: &ResourceKey) -> Result<&'static KindRules, Refusal> {
 fn updated(before: Resource, after: &Resource) -> View {
     let tag = format!("{}.{}", after.resource_version, before.revision);
     let shown = Resource { status: before.status, state: before.state, conditions: before.conditions, ..after.clone() };
-    View { body: render::row(&shown.into(), "PUT", &Map::new()), tag: Some(tag), transition: None }
+    View { body: render::row(&shown.into(), "PUT", None), tag: Some(tag), transition: None }
 }
 
 fn stale(key: &ResourceKey, expected: Option<i64>, current: i64) -> Refusal {

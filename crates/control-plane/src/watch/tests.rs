@@ -112,7 +112,7 @@ async fn only_what_the_same_subject_was_told_less_than_five_seconds_ago_is_held(
     assert!(matches!(world.hold("ann", &creating, Some(9)), Held::No), "and news to who would wait");
     world.told("ann", &creating);
     let mut written = creating.clone();
-    state::update(&mut written, put("one", 1));
+    state::update(&mut written, &put("one", 1));
     assert_eq!(written.conditions, creating.conditions);
     assert!(matches!(world.hold("ann", &written, None), Held::No), "what was written is shown at once");
 }

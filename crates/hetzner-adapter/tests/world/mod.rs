@@ -108,7 +108,7 @@ impl World {
             now: self.time(),
         };
         if let Some(row) = self.rows.values_mut().find(|row| row.key == put.key) {
-            state::update(row, put);
+            state::update(row, &put);
             return row.uid;
         }
         let row = state::create(put, ProjectId("p".into()));

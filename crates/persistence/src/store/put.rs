@@ -6,22 +6,28 @@
 //! and a row that was waited for is read as it is then. What asks for rows that may have come meanwhile, a deletion,
 //! needs a second statement for that (see `write.rs`).
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use control_plane::{
-    ProjectId, Resource,
+    ActionKind, ProjectId, Resource, Uid,
     ports::{Before, Edge, Put, PutOutcome},
     state,
 };
 use seca_api::ResourceKey;
 
-use super::relations::outer_first;
+use super::{
+    relations::outer_first,
+    together::{Question, Together},
+};
 use crate::{
     database::{Database, Lane},
     fault::Fault,
     row,
     selector::sortable,
-    sql::{Sql, Value, args, key_row, rows, sql},
+    sql::{Sql, Value, args, cells, key_row, rows, sql},
 };
 
 /// A row with its labels (28), its references (29), its place in the queue, in the project that the rows that it
@@ -65,7 +71,28 @@ const CHANGE: Sql = Sql {
     )
     .sqlite,
 };
-/// The same with labels (16; 17: whether they change), references (18; 19), the targets named until now (20), the rows
+/// [`CHANGE`] for many rows (1), each once. They are locked in the order of their uids, so that two of these statements
+/// do not wait for each other.
+const CHANGE_MANY: Sql = Sql {
+    postgres: sql!(
+        "WITH wanted AS MATERIALIZED (SELECT " wanted " FROM " (parsed_rows 1) "), \
+         held AS MATERIALIZED (SELECT r.uid FROM wanted x JOIN resources r ON " wanted_row " ORDER BY r.uid" change "), \
+         written AS (UPDATE resources r SET " wanted_change " FROM wanted x JOIN held h ON h.uid = x.uid WHERE "
+        wanted_row " RETURNING r.uid, r.project), \
+         due AS MATERIALIZED (SELECT w.uid FROM work w WHERE w.uid IN (SELECT uid FROM written) ORDER BY w.uid" lock "), \
+         queued AS (UPDATE work SET attempts = 0, " wake " WHERE uid IN (SELECT uid FROM due)) \
+         SELECT uid, project FROM written"
+    )
+    .postgres,
+    sqlite: sql!(
+        "UPDATE work SET attempts = 0, " wake " WHERE uid IN (SELECT x.uid FROM (SELECT " wanted " FROM " (rows 1)
+        ") x CROSS JOIN resources r ON " wanted_row "); \
+         UPDATE resources AS r SET " wanted_change " FROM (SELECT " wanted " FROM " (rows 1) ") x WHERE " wanted_row
+        " RETURNING uid, project"
+    )
+    .sqlite,
+};
+/// [`CHANGE`] with labels (16; 17: whether they change), references (18; 19), the targets named until now (20), the rows
 /// that it depends on (21), and how many of them must live (22).
 const CHANGE_ALL: Sql = Sql {
     postgres: sql!(
@@ -109,25 +136,92 @@ const STATE: Sql = sql!(
      r.deleted_at FROM " (rows 1) at_listed
 );
 
-/// Writes a PUT.
-pub(super) async fn put(db: &Database, put: &Put) -> Result<PutOutcome, Fault> {
+/// Writes a PUT. `changes` is where changes that touch nothing but their row come together.
+pub(super) async fn put(db: &Database, changes: &Together<Change>, put: Put) -> Result<PutOutcome, Fault> {
     let Some(before) = &put.before else {
         let mut made = state::create(put.clone(), ProjectId::local());
-        let written = db.batch(Lane::Write, CREATE, &creation(put, &made)?).await?;
-        let Some(row) = written.first() else { return why(db, put).await };
+        let written = db.batch(Lane::Write, CREATE, &creation(&put, &made)?).await?;
+        let Some(row) = written.first() else { return why(db, &put).await };
         made.project = ProjectId(row.text(0)?);
         return Ok(PutOutcome::Created(made));
     };
     if before.row.key != put.key {
         return Ok(PutOutcome::Stale);
     }
-    let mut after = before.row.clone();
-    state::update(&mut after, put.clone());
-    let (statement, args) = change(put, before, &after)?;
-    let written = db.batch(Lane::Write, statement, &args).await?;
-    let Some(row) = written.first() else { return why(db, put).await };
-    after.project = ProjectId(row.text(0)?);
-    Ok(PutOutcome::Updated { before: before.row.clone(), after })
+    let change = Arc::new(Change::new(before, &put));
+    let written = if touches_its_row_alone(&put, before) {
+        changes.ask(db, &change).await?
+    } else {
+        let written = db.batch(Lane::Write, CHANGE_ALL, &change_all(&put, before, &change)?).await?;
+        written.first().map(|row| row.text(0)).transpose()?.map(ProjectId)
+    };
+    let Some(project) = written else { return why(db, &put).await };
+    let after = Resource { project, ..Arc::unwrap_or_clone(change).after };
+    let before = put.before.map_or_else(|| after.clone(), |before| before.row);
+    Ok(PutOutcome::Updated { before, after })
+}
+
+/// What a PUT makes of a row, if that is still the one that was judged.
+#[derive(Clone, Debug)]
+pub(super) struct Change {
+    version: i64,
+    revision: i64,
+    after: Resource,
+}
+
+impl Change {
+    fn new(Before { row: old, .. }: &Before, put: &Put) -> Self {
+        let mut after = old.clone();
+        state::update(&mut after, put);
+        Self { version: old.resource_version, revision: old.revision, after }
+    }
+
+    /// The first fifteen parameters of [`CHANGE`] and [`CHANGE_ALL`].
+    fn args(&self) -> Result<[Value<'_>; 15], Fault> {
+        let after = &self.after;
+        Ok(args![
+            after.uid,
+            self.version,
+            self.revision,
+            &after.labels,
+            &after.annotations,
+            &after.extensions,
+            &after.spec,
+            after.state.as_str(),
+            row::json(&after.conditions)?,
+            after.resource_version,
+            after.generation,
+            after.revision,
+            after.last_modified_at,
+            after.action.kind.map(ActionKind::as_str),
+            after.action.seq,
+        ])
+    }
+}
+
+impl Question for Change {
+    /// The row's project, if it was written.
+    type Answer = Option<ProjectId>;
+
+    const LANES: usize = 1;
+
+    fn changes(&self) -> Option<Uid> {
+        Some(self.after.uid)
+    }
+
+    async fn ask(&self, db: &Database) -> Result<Option<ProjectId>, Fault> {
+        let written = db.batch(Lane::Write, CHANGE, &self.args()?).await?;
+        written.first().map(|row| row.text(0)).transpose().map(|project| project.map(ProjectId))
+    }
+
+    async fn ask_all(db: &Database, all: &[Arc<Self>]) -> Result<Vec<Option<ProjectId>>, Fault> {
+        let args = all.iter().map(|change| change.args()).collect::<Result<Vec<_>, _>>()?;
+        let mut written = HashMap::new();
+        for row in db.batch(Lane::Write, CHANGE_MANY, &[rows(args.into_iter().map(cells))]).await? {
+            written.insert(row.parse::<Uid>(0)?, ProjectId(row.text(1)?));
+        }
+        Ok(all.iter().map(|change| written.remove(&change.after.uid)).collect())
+    }
 }
 
 /// The parameters of [`CREATE`].
@@ -139,29 +233,28 @@ fn creation<'a>(put: &Put, made: &'a Resource) -> Result<Vec<Value<'a>>, Fault> 
     Ok(args)
 }
 
-/// The statement that writes a change, and its parameters.
-fn change<'a>(put: &'a Put, before: &Before, after: &'a Resource) -> Result<(Sql, Vec<Value<'a>>), Fault> {
-    let old = &before.row;
-    let mut args: Vec<Value<'a>> = Vec::with_capacity(22);
-    args.extend(args![old.uid, old.resource_version, old.revision]);
-    args.extend(args![&after.labels, &after.annotations, &after.extensions, &after.spec]);
-    args.extend(args![after.state.as_str(), row::json(&after.conditions)?, after.resource_version, after.generation]);
-    args.extend(args![after.revision, after.last_modified_at]);
-    args.extend(args![after.action.kind.map(control_plane::ActionKind::as_str), after.action.seq]);
-    let (new_labels, new_edges) = (old.labels != after.labels, before.edges != put.edges);
-    // A row that waits for a project of the provider moves to its home's.
-    let home = put.home.as_ref().filter(|_| old.project.is_local());
-    if !new_labels && !new_edges && home.is_none() {
-        return Ok((CHANGE, args));
-    }
+/// Whether it changes no label, no reference and no project.
+fn touches_its_row_alone(put: &Put, Before { row: old, edges }: &Before) -> bool {
+    old.labels == put.labels && *edges == put.edges && moves_to(put, old).is_none()
+}
+
+/// A row that waits for a project of the provider moves to its home's.
+fn moves_to<'a>(put: &'a Put, old: &Resource) -> Option<&'a ResourceKey> {
+    put.home.as_ref().filter(|_| old.project.is_local())
+}
+
+/// The parameters of [`CHANGE_ALL`].
+fn change_all<'a>(put: &Put, before: &Before, change: &'a Change) -> Result<Vec<Value<'a>>, Fault> {
+    let (new_labels, new_edges) = (before.row.labels != put.labels, before.edges != put.edges);
     let none = BTreeMap::new();
+    let mut args = Vec::from(change.args()?);
     args.push(labels(if new_labels { &put.label_pairs } else { &none }));
     args.push(Value::from(new_labels));
     args.push(edges(if new_edges { &put.edges } else { &[] }));
     args.push(Value::from(new_edges));
     args.push(rows(before.edges.iter().filter(|_| new_edges).map(|edge| key_row(&edge.target))));
-    args.extend(named(put, new_edges, home));
-    Ok((CHANGE_ALL, args))
+    args.extend(named(put, new_edges, moves_to(put, &before.row)));
+    Ok(args)
 }
 
 /// Why nothing was written.

@@ -1,14 +1,15 @@
 //! What handlers read: one statement each, no writes.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use control_plane::{
     Resource, kinds,
-    ports::{Admission, AdmissionQuery, Before, Collection, Deleted, Edge, ListQuery, Look, Page, Shown},
+    ports::{Deleted, ListQuery, Look, Page, Shown},
 };
 use seca_api::{Kind, ResourceKey};
 use sqlx::AssertSqlSafe;
 
+use super::together::Question;
 use crate::{
     database::{Database, Lane},
     fault::Fault,
@@ -22,26 +23,6 @@ const LOOK: Sql = sql!("SELECT " shown ", NULL FROM resources r WHERE " own);
 const LOOK_AND_COUNT: Sql = sql!("SELECT " shown ", " live_children " FROM resources r WHERE " own);
 const LOOK_MANY: Sql = sql!("SELECT " shown ", CAST(j.value->>6 AS BIGINT) FROM " (rows 1) at_listed);
 const GET_MANY: Sql = sql!("SELECT " columns " FROM " (rows 1) at_listed);
-/// The row itself (0) and the others (1), its references (2), and relatives (3). SQLite keeps the order of a CROSS
-/// JOIN; it knows nothing of how long a CTE is, and would rather read all resources than look a few up.
-const ADMISSION: Sql = sql!(
-    "WITH itself AS MATERIALIZED (SELECT r.uid FROM resources r WHERE " own "), \
-     edges AS MATERIALIZED (SELECT e.position, e.field, e.strict, e.tenant, e.region, e.kind, e.workspace, e.network, \
-     e.name FROM itself i CROSS JOIN resource_references e WHERE e.uid = i.uid), \
-     keys AS MATERIALIZED (SELECT j.value->>0 AS tenant, j.value->>1 AS region, j.value->>2 AS kind, \
-     j.value->>3 AS workspace, j.value->>4 AS network, j.value->>5 AS name FROM " (rows 7)
-    " UNION SELECT tenant, region, kind, workspace, network, name FROM edges), \
-     named AS MATERIALIZED (SELECT " columns " FROM keys e" at_joined ") \
-     SELECT CAST(0 AS BIGINT) AS role, 0, '', 0, '', '', '', '', '', '', " columns
-    " FROM itself i CROSS JOIN resources r WHERE r.uid = i.uid \
-     UNION ALL SELECT 1, 0, '', 0, '', '', '', '', '', '', " columns " FROM named r \
-     UNION ALL SELECT 1, 0, '', 0, '', '', '', '', '', '', " columns
-    " FROM named n CROSS JOIN resources r WHERE r.uid = n.holder \
-     UNION ALL SELECT 2, e.position, e.field, e.strict, e.tenant, e.region, e.kind, e.workspace, e.network, e.name, "
-    no_columns " FROM edges e \
-     UNION ALL SELECT 3, 0, '', 0, '', '', '', '', '', '', " columns " FROM " (rows 8)
-    at_collection
-);
 const COUNT_IN_WORKSPACE: Sql = sql!(
     "SELECT count(*) FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.workspace = $3 \
      AND r.deleted_at IS NULL"
@@ -65,11 +46,31 @@ pub(crate) async fn get(db: &Database, key: &ResourceKey) -> Result<Option<Resou
 }
 
 /// Whether what is shown of a kind holds the number of its children.
-pub(crate) fn counts_children(kind: Kind) -> bool {
+fn counts_children(kind: Kind) -> bool {
     kinds::rules(kind).is_some_and(|rules| rules.counts_children)
 }
 
-pub(crate) async fn look(db: &Database, key: &ResourceKey) -> Result<Look, Fault> {
+/// A lookup of one resource.
+impl Question for ResourceKey {
+    type Answer = Look;
+
+    const LANES: usize = 2;
+
+    /// Counting children is the work of the database, and no less of it if it is asked for many at once.
+    fn is_alone(&self) -> bool {
+        counts_children(self.kind)
+    }
+
+    async fn ask(&self, db: &Database) -> Result<Look, Fault> {
+        look(db, self).await
+    }
+
+    async fn ask_all(db: &Database, all: &[Arc<Self>]) -> Result<Vec<Look>, Fault> {
+        look_many(db, all).await
+    }
+}
+
+async fn look(db: &Database, key: &ResourceKey) -> Result<Look, Fault> {
     let statement = if counts_children(key.kind) { LOOK_AND_COUNT } else { LOOK };
     let found = db.fetch(Lane::Read, statement, &key_args(key)).await?;
     Ok(Look { found: found.first().map(|row| shown(row, key)).transpose()? })
@@ -81,7 +82,7 @@ fn shown(row: &Row, collection: &ResourceKey) -> Result<Shown, Fault> {
 }
 
 /// The same for several keys at once, in their order.
-pub(crate) async fn look_many(db: &Database, keys: &[&ResourceKey]) -> Result<Vec<Look>, Fault> {
+async fn look_many(db: &Database, keys: &[Arc<ResourceKey>]) -> Result<Vec<Look>, Fault> {
     let mut looks = vec![Look::default(); keys.len()];
     let listed = keys.iter().enumerate().map(|(position, key)| {
         let [tenant, region, kind, workspace, network, name] = key_row(key);
@@ -101,54 +102,6 @@ pub(crate) async fn get_many(db: &Database, keys: &[ResourceKey]) -> Result<Vec<
         return Ok(Vec::new());
     }
     row::all(&db.fetch(Lane::Read, GET_MANY, &[rows(keys.iter().map(key_row))]).await?)
-}
-
-pub(crate) async fn admission(db: &Database, query: &AdmissionQuery) -> Result<Admission, Fault> {
-    const EDGE: usize = 1;
-    const RESOURCE: usize = 10;
-    let (mut own, mut edges) = (None, Vec::new());
-    let (mut others, mut relatives) = (BTreeMap::new(), BTreeMap::new());
-    for row in db.fetch(Lane::Read, ADMISSION, &judged_by(query)).await? {
-        let role = row.int(0)?;
-        if role == 2 {
-            let edge = Edge { field: row.text(EDGE + 1)?, strict: row.int(EDGE + 2)? == 1, target: row::key(&row, 4)? };
-            edges.push((row.int(EDGE)?, edge));
-            continue;
-        }
-        let resource = row::resource(&row, RESOURCE)?;
-        match role {
-            0 => own = Some(resource),
-            _ if resource.key == query.key => {}
-            1 => drop(others.insert(resource.uid, resource)),
-            _ => drop(relatives.insert(resource.uid, resource)),
-        }
-    }
-    edges.sort_by_key(|(position, _)| *position);
-    let edges = edges.into_iter().map(|(_, edge)| edge).collect();
-    Ok(Admission {
-        before: own.map(|row| Before { row, edges }),
-        rows: others.into_values().collect(),
-        relatives: relatives.into_values().collect(),
-    })
-}
-
-/// The parameters of [`ADMISSION`].
-fn judged_by(query: &AdmissionQuery) -> Vec<Value<'_>> {
-    let mut args = key_args(&query.key).to_vec();
-    args.push(rows(query.named.iter().map(key_row)));
-    args.push(rows(query.relatives.iter().map(|collection| {
-        let Collection { kind, tenant, region, workspace, network } = collection;
-        [tenant.as_str(), region, kind.as_str(), workspace, network].map(|part| Some(part.to_owned()))
-    })));
-    args
-}
-
-#[cfg(feature = "testing")]
-pub(crate) async fn explain_admission(
-    db: &Database,
-    query: &AdmissionQuery,
-) -> Result<crate::testing::Explained, Fault> {
-    db.explain(ADMISSION.text(db.dialect()), &judged_by(query), true).await
 }
 
 /// A page: the key's prefix and the name behind which it begins lead straight to it in the index of the key, so

@@ -1,74 +1,107 @@
-//! Lookups that come while others are under way are answered together: a trip to the database costs far more than a
-//! row.
+//! Questions that come while others of their kind are under way are asked together: a trip to the database, and a
+//! commit, cost far more than a row.
 //!
 //! There are a few lanes. Who finds one free takes it and asks alone, as if there were nothing here. Who finds none
 //! waits, and the next lane that comes free takes all that wait and asks for them by one statement. There is no timer,
 //! so that an idle server is no slower, and a statement begins after every request that it answers, so that what a
-//! client has written is what it reads. Who is left without an answer, because the statement failed, asks alone.
+//! client has written is what it reads. Who is left without an answer, because the statement failed, asks alone, so
+//! that nobody fails for what another sent.
 
-use std::sync::Arc;
+use std::{future::Future, sync::Arc};
 
-use control_plane::ports::Look;
-use seca_api::ResourceKey;
+use control_plane::Uid;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::read;
 use crate::{database::Database, fault::Fault};
 
-/// Fewer make larger batches under load; more answer the first ones of a burst without a wait.
-const LANES: usize = 4;
-/// The most lookups that one statement answers.
+/// The most questions that one statement answers.
 const MOST: usize = 64;
 
-/// The lookups of a store.
-#[derive(Clone, Debug)]
-pub(crate) struct Together {
+/// What can be asked together with others of its kind.
+pub(crate) trait Question: Send + Sync + Sized + 'static {
+    /// What comes of it.
+    type Answer: Send + 'static;
+
+    /// How many statements are under way at once: few make large batches, and one more answers the next ones while
+    /// the process is busy with the answers to the last.
+    const LANES: usize;
+
+    /// Whether it is no less work for being asked with others.
+    fn is_alone(&self) -> bool {
+        false
+    }
+
+    /// The row that it changes. Two that change the same row are never asked by one statement.
+    fn changes(&self) -> Option<Uid> {
+        None
+    }
+
+    /// Asks it by itself.
+    fn ask(&self, db: &Database) -> impl Future<Output = Result<Self::Answer, Fault>> + Send;
+
+    /// Asks all of them; their answers, in their order.
+    fn ask_all(db: &Database, all: &[Arc<Self>]) -> impl Future<Output = Result<Vec<Self::Answer>, Fault>> + Send;
+}
+
+/// Where questions of a kind come together.
+#[derive(Debug)]
+pub(crate) struct Together<Q: Question> {
     lanes: Arc<Semaphore>,
-    waiting: mpsc::UnboundedSender<Waiter>,
+    waiting: mpsc::UnboundedSender<Waiter<Q>>,
 }
 
 #[derive(Debug)]
-struct Waiter {
-    key: ResourceKey,
-    tell: oneshot::Sender<Look>,
+struct Waiter<Q: Question> {
+    question: Arc<Q>,
+    tell: oneshot::Sender<Q::Answer>,
 }
 
-impl Together {
+impl<Q: Question> Clone for Together<Q> {
+    fn clone(&self) -> Self {
+        Self { lanes: Arc::clone(&self.lanes), waiting: self.waiting.clone() }
+    }
+}
+
+impl<Q: Question> Together<Q> {
     /// Begins to lead who waits; ends with the last clone of what it gives.
     pub(crate) fn new(db: &Database) -> Self {
-        let lanes = Arc::new(Semaphore::new(LANES));
+        let lanes = Arc::new(Semaphore::new(Q::LANES));
         let (waiting, waiters) = mpsc::unbounded_channel();
-        tokio::spawn(lead(db.clone(), lanes.clone(), waiters));
+        tokio::spawn(lead(db.clone(), Arc::clone(&lanes), waiters));
         Self { lanes, waiting }
     }
 
-    pub(crate) async fn look(&self, db: &Database, key: &ResourceKey) -> Result<Look, Fault> {
-        // Counting children is the work of the database, and no less of it if it is asked for many at once.
-        if read::counts_children(key.kind) {
-            return read::look(db, key).await;
+    pub(crate) async fn ask(&self, db: &Database, question: &Arc<Q>) -> Result<Q::Answer, Fault> {
+        if question.is_alone() {
+            return question.ask(db).await;
         }
         if let Ok(_lane) = self.lanes.try_acquire() {
-            return read::look(db, key).await;
+            return question.ask(db).await;
         }
         let (tell, told) = oneshot::channel();
         // One that cannot be sent is dropped, and left without an answer.
-        drop(self.waiting.send(Waiter { key: key.clone(), tell }));
+        drop(self.waiting.send(Waiter { question: Arc::clone(question), tell }));
         match told.await {
-            Ok(look) => Ok(look),
-            Err(_) => read::look(db, key).await,
+            Ok(answer) => Ok(answer),
+            Err(_) => question.ask(db).await,
         }
     }
 }
 
-async fn lead(db: Database, lanes: Arc<Semaphore>, mut waiters: mpsc::UnboundedReceiver<Waiter>) {
-    while let Some(first) = waiters.recv().await {
-        let Ok(lane) = lanes.clone().acquire_owned().await else { return };
-        let mut batch = vec![first];
-        while batch.len() < MOST
+async fn lead<Q: Question>(db: Database, lanes: Arc<Semaphore>, mut waiters: mpsc::UnboundedReceiver<Waiter<Q>>) {
+    let mut left: Vec<Waiter<Q>> = Vec::new();
+    loop {
+        if left.is_empty() {
+            let Some(first) = waiters.recv().await else { return };
+            left.push(first);
+        }
+        let Ok(lane) = Arc::clone(&lanes).acquire_owned().await else { return };
+        while left.len() < MOST
             && let Ok(next) = waiters.try_recv()
         {
-            batch.push(next);
+            left.push(next);
         }
+        let batch = without_rivals(&mut left);
         let db = db.clone();
         tokio::spawn(async move {
             answer(&db, batch).await;
@@ -77,11 +110,21 @@ async fn lead(db: Database, lanes: Arc<Semaphore>, mut waiters: mpsc::UnboundedR
     }
 }
 
-async fn answer(db: &Database, batch: Vec<Waiter>) {
-    let keys: Vec<&ResourceKey> = batch.iter().map(|waiter| &waiter.key).collect();
-    let Ok(looks) = read::look_many(db, &keys).await else { return };
-    for (waiter, look) in batch.into_iter().zip(looks) {
+/// Takes all that can be asked together: of those that change the same row, the first.
+fn without_rivals<Q: Question>(waiting: &mut Vec<Waiter<Q>>) -> Vec<Waiter<Q>> {
+    let mut changed = std::collections::HashSet::new();
+    let (batch, rivals) = std::mem::take(waiting)
+        .into_iter()
+        .partition(|waiter| waiter.question.changes().is_none_or(|row| changed.insert(row)));
+    *waiting = rivals;
+    batch
+}
+
+async fn answer<Q: Question>(db: &Database, batch: Vec<Waiter<Q>>) {
+    let (questions, tellers): (Vec<_>, Vec<_>) = batch.into_iter().map(|waiter| (waiter.question, waiter.tell)).unzip();
+    let Ok(answers) = Q::ask_all(db, &questions).await else { return };
+    for (tell, answer) in tellers.into_iter().zip(answers) {
         // Who is gone needs no answer.
-        drop(waiter.tell.send(look));
+        drop(tell.send(answer));
     }
 }

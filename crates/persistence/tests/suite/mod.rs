@@ -6,10 +6,10 @@ pub mod deletes;
 pub mod engine;
 pub mod hammer;
 pub mod lists;
-pub mod lookups;
 pub mod queue;
 pub mod scale;
 pub mod statements;
+pub mod together;
 pub mod waits;
 pub mod writes;
 

@@ -9,12 +9,12 @@ fn request(collection: ResourceKey) -> ListRequest {
 
 async fn names(world: &World, request: &ListRequest) -> (Vec<String>, Option<String>) {
     let page = world.plane.list(world.context(), request).await.unwrap();
-    let name = |item: &String| {
-        let item: Value = serde_json::from_str(item).unwrap();
+    let items: Vec<Value> = serde_json::from_str(&format!("[{}]", page.items)).unwrap();
+    let name = |item: &Value| {
         assert_eq!(item["metadata"]["verb"], "GET");
         item["metadata"]["name"].as_str().unwrap().to_owned()
     };
-    (page.items.iter().map(name).collect(), page.next)
+    (items.iter().map(name).collect(), page.next)
 }
 
 /// All pages of one item each.

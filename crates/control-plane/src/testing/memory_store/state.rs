@@ -180,7 +180,7 @@ impl State {
             after.project = project;
         }
         let (label_pairs, edges) = (put.label_pairs.clone(), put.edges.clone());
-        state::update(&mut after, put);
+        state::update(&mut after, &put);
         if before.edges != edges {
             let former = before.edges.iter().filter_map(|edge| self.keys.get(&edge.target).copied());
             let targets: BTreeSet<Uid> = former.filter(|target| *target != uid).collect();

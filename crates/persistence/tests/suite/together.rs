@@ -1,0 +1,182 @@
+//! Questions that come together.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use control_plane::ports::{AdmissionQuery, Collection, Put, PutOutcome};
+use seca_api::{Kind, ResourceKey};
+use tokio::task::JoinSet;
+
+use super::{World, before, key, within, workspace};
+
+/// Each finds what it asks for, however many come at once, and whoever is gone before its answer.
+pub async fn each_of_many_lookups_finds_what_it_asks_for(world: &World) {
+    world.create(&workspace("w")).await;
+    let mut keys = vec![workspace("w"), workspace("none")];
+    for number in 0..40 {
+        let volume = key(Kind::BlockStorage, &format!("b{number}"));
+        world.create(&volume).await;
+        // What is there, what is there by this name alone, and what is not.
+        keys.push(volume.clone());
+        keys.push(within(Kind::BlockStorage, "v", &volume.name));
+        keys.push(ResourceKey { kind: Kind::Instance, ..volume });
+    }
+    world.mark_deleted(&key(Kind::BlockStorage, "b7")).await;
+    let mut expected = Vec::new();
+    for key in &keys {
+        expected.push(world.store.look(key).await.unwrap());
+    }
+    let (keys, expected) = (Arc::new(keys), Arc::new(expected));
+    let before = world.sql.as_ref().map_or(0, persistence::SqlStore::statements);
+    let (mut asked, mut gone) = (JoinSet::new(), JoinSet::new());
+    for number in 0..600 {
+        let (store, keys, expected) = (world.store.clone(), keys.clone(), expected.clone());
+        // Some ask for the same at once.
+        let at = number / 2 % keys.len();
+        let asks = async move { assert_eq!(store.look(&keys[at]).await.unwrap(), expected[at], "{}", keys[at]) };
+        if number % 5 == 0 {
+            gone.spawn(asks);
+        } else {
+            asked.spawn(asks);
+        }
+    }
+    gone.abort_all();
+    asked.join_all().await;
+    if let Some(store) = &world.sql {
+        let statements = store.statements() - before;
+        assert!(statements < 480, "480 lookups need fewer statements than {statements}");
+    }
+}
+
+/// A client reads what it has written, though others look at the same and elsewhere all the time.
+pub async fn a_lookup_sees_what_was_written_before_it(world: &World) {
+    world.create(&workspace("w")).await;
+    let mut clients = JoinSet::new();
+    for number in 0..24 {
+        let volume = key(Kind::BlockStorage, &format!("b{}", number % 8));
+        if number < 8 {
+            world.create(&volume).await;
+        }
+        let (store, template) = (world.store.clone(), world.new_put(&volume));
+        clients.spawn(async move {
+            let version = || async { store.look(&volume).await.unwrap().found.unwrap().resource.resource_version };
+            for _ in 0..20 {
+                let seen = version().await;
+                let mut written = seen;
+                if number < 8 {
+                    let row = store.get(&volume).await.unwrap().unwrap();
+                    let before = Some(before(store.as_ref(), &row).await);
+                    match store.put(Put { before, ..template.clone() }).await.unwrap() {
+                        PutOutcome::Updated { after, .. } => written = after.resource_version,
+                        other => panic!("{other:?}"),
+                    }
+                }
+                assert!(version().await >= written, "{volume}");
+            }
+        });
+    }
+    clients.join_all().await;
+}
+
+/// Every PUT of many at once is written, each as a version of its own, and answered with what it wrote.
+pub async fn changes_that_come_together_are_each_written_once(world: &World) {
+    const ROWS: usize = 6;
+    const CLIENTS: usize = 36;
+    const EACH: usize = 10;
+    world.create(&workspace("w")).await;
+    let volumes: Vec<ResourceKey> = (0..ROWS).map(|n| key(Kind::BlockStorage, &format!("b{n}"))).collect();
+    for volume in &volumes {
+        world.create(volume).await;
+    }
+    let statements = || world.sql.as_ref().map_or(0, persistence::SqlStore::statements);
+    let (asked, mut clients) = (statements(), JoinSet::new());
+    for number in 0..CLIENTS {
+        // Every sixth of them has a row to itself and nobody to lose against.
+        let volume = volumes[if number % ROWS == 0 { 0 } else { 1 + number % (ROWS - 1) }].clone();
+        let (store, template) = (world.store.clone(), world.new_put(&volume));
+        clients.spawn(async move {
+            let (mut written, mut tries) = (Vec::new(), 0);
+            while written.len() < EACH {
+                tries += 1;
+                let query = AdmissionQuery { key: volume.clone(), named: vec![workspace("w")], relatives: Vec::new() };
+                let admission = store.admission(&query).await.unwrap();
+                assert_eq!(admission.rows.iter().map(|row| &row.key).collect::<Vec<_>>(), [&workspace("w")]);
+                let (before, own) = (admission.before.unwrap(), format!("{{\"by\":\"{number}.{tries}\"}}"));
+                assert_eq!(before.row.key, volume);
+                let put = Put { before: Some(before), annotations: Some(own.clone()), ..template.clone() };
+                match store.put(put).await.unwrap() {
+                    PutOutcome::Updated { after, .. } => {
+                        assert_eq!((&after.key, after.annotations), (&volume, Some(own)));
+                        written.push((volume.clone(), after.resource_version));
+                    }
+                    PutOutcome::Stale => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+            (written, tries)
+        });
+    }
+    let (mut written, mut tries) = (Vec::new(), 0);
+    for (each, of_each) in clients.join_all().await {
+        written.extend(each);
+        tries += of_each;
+    }
+    let all = written.len();
+    let versions: BTreeSet<_> = written.into_iter().collect();
+    assert_eq!((all, versions.len()), (CLIENTS * EACH, CLIENTS * EACH), "each is a version of its own");
+    for volume in &volumes {
+        let mine = versions.iter().filter(|(key, _)| key == volume).count() as i64;
+        let row = world.read(volume).await;
+        assert_eq!((row.resource_version, row.generation), (1 + mine, 1 + mine), "{volume}");
+    }
+    if world.sql.is_some() {
+        // Two of each try, and one more of each that lost, if nothing were asked together.
+        let (asked, alone) = (statements() - asked, 2 * tries as u64 + (tries - all) as u64);
+        assert!(asked < alone * 9 / 10, "{asked} statements for what takes {alone} one by one");
+    }
+}
+
+/// Whoever asks what a PUT is judged by gets that and nothing of the others'.
+pub async fn admissions_that_come_together_are_each_their_own(world: &World) {
+    world.create(&workspace("w")).await;
+    let mut queries = Vec::new();
+    for number in 0..12 {
+        let [volume, other] = ["b", "c"].map(|name| key(Kind::BlockStorage, &format!("{name}{number}")));
+        world.create(&volume).await;
+        world.create(&other).await;
+        let instance = key(Kind::Instance, &format!("i{number}"));
+        world.create_with(&instance, &[("/spec/bootVolume/deviceRef", &volume)]).await;
+        let ask = |key: &ResourceKey, named: Vec<ResourceKey>| AdmissionQuery {
+            key: key.clone(),
+            named,
+            relatives: Vec::new(),
+        };
+        queries.push(ask(&instance, vec![workspace("w"), other.clone()]));
+        queries.push(ask(&volume, vec![workspace("w")]));
+        queries.push(ask(&other, Vec::new()));
+        queries.push(ask(&key(Kind::Network, "none"), vec![instance.clone(), key(Kind::Network, "none")]));
+        let siblings = Collection {
+            kind: Kind::Instance,
+            tenant: "t".to_owned(),
+            region: "fsn1".to_owned(),
+            workspace: "w".to_owned(),
+            network: String::new(),
+        };
+        queries.push(AdmissionQuery { relatives: vec![siblings], ..ask(&instance, vec![workspace("w")]) });
+    }
+    let mut expected = Vec::new();
+    for query in &queries {
+        expected.push(world.store.admission(query).await.unwrap());
+    }
+    assert!(expected.iter().any(|one| one.before.as_ref().is_some_and(|before| before.edges.len() == 1)));
+    assert!(expected.iter().any(|one| one.relatives.len() == 11));
+    let (queries, expected) = (Arc::new(queries), Arc::new(expected));
+    let mut asked = JoinSet::new();
+    for number in 0..300 {
+        let (store, queries, expected) = (world.store.clone(), queries.clone(), expected.clone());
+        let at = number % queries.len();
+        asked.spawn(async move {
+            assert_eq!(store.admission(&queries[at]).await.unwrap(), expected[at], "{:?}", queries[at]);
+        });
+    }
+    asked.join_all().await;
+}
