@@ -3,6 +3,7 @@
 mod containment;
 mod decide;
 mod explain;
+mod laws;
 
 use seca_api::{Kind, Provider, ResourceKey, Scope};
 use serde_json::{Value, json};
