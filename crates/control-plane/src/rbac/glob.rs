@@ -8,7 +8,7 @@
 pub(super) struct Glob(Box<str>);
 
 impl Glob {
-    /// Parses a segment; every text is one.
+    /// Reads a segment, which is not empty.
     pub(super) fn new(text: &str) -> Self {
         let mut kept = String::with_capacity(text.len());
         for letter in text.chars() {
@@ -19,14 +19,9 @@ impl Glob {
         Self(kept.into())
     }
 
-    /// The glob that matches everything.
+    /// The glob that matches everything, and alone an empty text.
     pub(super) fn whole() -> Self {
         Self("*".into())
-    }
-
-    /// Whether it matches everything, a collection included.
-    pub(super) fn is_whole(&self) -> bool {
-        &*self.0 == "*"
     }
 
     /// Whether it matches a name.

@@ -80,11 +80,11 @@ impl Pattern {
         self.kinds
     }
 
-    /// Whether it matches a resource, or a collection, which has an empty name.
+    /// Whether it matches a resource, or a collection: its name is empty, which no glob but `*` matches.
     pub(super) fn matches(&self, key: &ResourceKey) -> bool {
         self.kinds.contains(key.kind)
             && (key.kind.scope() != Scope::Network || self.network.matches(&key.network))
-            && (self.name.is_whole() || (!key.name.is_empty() && self.name.matches(&key.name)))
+            && self.name.matches(&key.name)
     }
 
     /// Whether it matches all that the other matches of a kind.
