@@ -181,7 +181,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(128))]
+    #![proptest_config(cases(64))]
 
     /// The law of containment, one right against another.
     #[test]
