@@ -5,6 +5,7 @@ pub mod catalog;
 pub mod engine;
 pub mod kinds;
 pub mod ports;
+pub mod rbac;
 pub mod reason;
 pub mod resource;
 pub mod service;

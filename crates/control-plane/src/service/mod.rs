@@ -53,7 +53,8 @@ impl Caller {
 }
 
 /// The places that a credential is good for, by name. A dimension that is absent is not confined; an empty one
-/// leaves nothing.
+/// leaves nothing. Confined to regions or workspaces, it is good for no roles and role assignments, which decide
+/// about all places ([`crate::rbac`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Within {
     /// The tenants.
