@@ -1,6 +1,7 @@
 //! Authentication: who sends a request. What they may do is the control plane's question.
 
 mod followed;
+mod jwt;
 mod static_tokens;
 
 use async_trait::async_trait;
@@ -9,6 +10,10 @@ use control_plane::service::Caller;
 use ring::{digest, hmac};
 
 pub use followed::Followed;
+pub use jwt::{
+    Algorithm, Fault, Issuer, Issuers, IssuersFileError, JwksFetcher, Jwt, KeyFileError, KeyLocation, KeySet, LEEWAY,
+    RING,
+};
 pub use static_tokens::{StaticTokens, TokenFileError};
 
 /// Why a request has no caller.
@@ -23,6 +28,9 @@ pub enum AuthError {
     /// A token that nobody was given, or that was withdrawn.
     #[error("the bearer token is not known here; ask the operator for a valid one")]
     Rejected,
+    /// A signed token that does not hold.
+    #[error("{0}")]
+    Invalid(#[from] Fault),
     /// The decision could not be made.
     #[error("the credential could not be checked: {0}")]
     Unavailable(String),

@@ -277,7 +277,7 @@ fn unauthorized(error: &AuthError) -> Failure {
         AuthError::Unavailable(cause) => return Failure::internal(cause),
         AuthError::Missing => HeaderValue::from_static("Bearer"),
         AuthError::Malformed => HeaderValue::from_static(r#"Bearer error="invalid_request""#),
-        AuthError::Rejected => HeaderValue::from_static(r#"Bearer error="invalid_token""#),
+        AuthError::Rejected | AuthError::Invalid(_) => HeaderValue::from_static(r#"Bearer error="invalid_token""#),
     };
     Failure::new(ProblemKind::Unauthorized, error.to_string()).header(header::WWW_AUTHENTICATE, challenge)
 }
