@@ -17,6 +17,7 @@ mod json;
 mod observe;
 mod paging;
 mod public;
+mod published_keys;
 
 pub use admin::{admin_router, admin_router_over};
 pub use auth::{AuthError, Authenticator, Followed, Off, StaticTokens};
