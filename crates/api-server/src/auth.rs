@@ -12,7 +12,7 @@ use ring::{digest, hmac};
 pub use followed::Followed;
 pub use jwt::{
     Algorithm, Fault, Issuer, Issuers, IssuersFileError, JwksFetcher, Jwt, KeyFileError, KeyLocation, KeySet, LEEWAY,
-    RING,
+    RING, SET_BYTES,
 };
 pub use static_tokens::{StaticTokens, TokenFileError};
 

@@ -23,7 +23,7 @@ use tokio_util::{sync::CancellationToken, sync::DropGuard};
 pub use claims::LEEWAY;
 pub use issuers::{Issuer, Issuers, IssuersFileError, KeyLocation};
 pub use jwks::JwksFetcher;
-pub use key_set::{Algorithm, KeyFileError, KeySet};
+pub use key_set::{Algorithm, KeyFileError, KeySet, SET_BYTES};
 pub use ring_provider::RING;
 
 use super::{AuthError, Authenticator, Followed, bearer};

@@ -85,7 +85,7 @@ impl RemoteKeys {
             match keys {
                 Ok(keys) => {
                     if state.failed || state.keys.is_none() {
-                        tracing::info!(url, keys = keys.len(), "an issuer's keys are known");
+                        tracing::info!(url, keys = keys.count(), "an issuer's keys are known");
                     }
                     (state.keys, state.failed) = (Some(Arc::new(keys)), false);
                 }

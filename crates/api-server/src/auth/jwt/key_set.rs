@@ -18,7 +18,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json};
 
 /// The most bytes of a set: of a file, and of what an issuer answers.
-pub(crate) const SET_BYTES: usize = 1024 * 1024;
+pub const SET_BYTES: usize = 1024 * 1024;
 
 /// The most keys of a set that count.
 const KEYS: usize = 64;
@@ -170,7 +170,7 @@ impl KeySet {
     }
 
     /// How many keys there are.
-    pub(crate) fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.keys.len()
     }
 
@@ -346,7 +346,7 @@ mod tests {
         assert!(!unnamed.knows(Some("a")) && unnamed.knows(None));
         assert_eq!(unnamed.candidates(None, Algorithm::EdDSA).count(), TRIES);
         assert_eq!(unnamed.candidates(None, Algorithm::RS256).count(), 0);
-        assert_eq!(set(&vec![key(None); 100]).len(), KEYS);
+        assert_eq!(set(&vec![key(None); 100]).count(), KEYS);
     }
 
     #[test]
