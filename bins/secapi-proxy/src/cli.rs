@@ -274,9 +274,10 @@ Exit codes: 0 done, 2 the file exists or cannot be made.";
 
 const ISSUE_EXAMPLES: &str = "\
 Examples:
-  secapi-proxy token issue --key key.json --issuer https://seca.example.org --audience seca --subject ada
-  secapi-proxy token issue --key key.json --issuer https://seca.example.org --audience seca --subject ci \\
-    --tenants dev --workspaces demo --expires 15m > token
+  secapi-proxy token issue --key key.json --issuer https://seca.example.org --audience seca \\
+    --subject ada > token
+  secapi-proxy token issue --key key.json --issuer https://seca.example.org --audience seca \\
+    --subject ci --tenants dev --workspaces demo --expires 15m > token
 
 Exit codes: 0 done, 2 a flag or the key file is wrong.";
 
