@@ -1,8 +1,9 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use token_provisioner::setting::parse_duration;
 
 use crate::{
     address::Address,
@@ -35,6 +36,11 @@ pub(crate) enum Command {
     /// Bring the database to the schema of this release, or back
     #[command(subcommand)]
     Migrate(Migrate),
+    /// Issue signed bearer tokens without an identity provider, and look into them
+    ///
+    /// A key made here signs short-lived tokens; the server knows its public half through SECA_AUTH_ISSUERS_FILE.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Seal all stored provider tokens under the current key
     ///
     /// Set SECA_CREDENTIALS_KEY to the new key and put the former one into SECA_CREDENTIALS_KEYS_OLD, restart the
@@ -55,6 +61,77 @@ pub(crate) enum Migrate {
     Down(DownArgs),
     /// Say which migrations are applied
     Status(CommonArgs),
+}
+
+/// What `token` does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a signing key, and print its public half
+    ///
+    /// The file holds a private Ed25519 key (JWK) and is readable by its owner alone; an existing one is never
+    /// overwritten. The standard output is a JWK set: put it where `keys_file` of SECA_AUTH_ISSUERS_FILE says, and
+    /// let SECA_JWKS_FILE name it if others are to check the tokens, too.
+    #[command(after_help = KEYGEN_EXAMPLES)]
+    Keygen(KeygenArgs),
+    /// Print a short-lived token and nothing else
+    ///
+    /// It has an id (`jti`) by which it can be revoked. The flags for places only narrow: what the subject may do
+    /// there is up to its roles.
+    #[command(after_help = ISSUE_EXAMPLES)]
+    Issue(IssueArgs),
+    /// Show header and claims of a token, and say whether it is valid
+    ///
+    /// Reads the token from the standard input or a file, never from an argument, which others on this machine see.
+    #[command(after_help = INSPECT_EXAMPLES)]
+    Inspect(InspectArgs),
+}
+
+/// Flags of `token keygen`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct KeygenArgs {
+    /// The file of the private key; it must not be there
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+/// Flags of `token issue`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct IssueArgs {
+    /// The file that `token keygen` made
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// Who issues it: the `issuer` in SECA_AUTH_ISSUERS_FILE, to the letter
+    #[arg(long, value_name = "URL")]
+    pub(crate) issuer: String,
+    /// Whom it is for: an `audience` in SECA_AUTH_ISSUERS_FILE
+    #[arg(long, value_name = "AUDIENCE")]
+    pub(crate) audience: String,
+    /// Whom it stands for, as role assignments name it
+    #[arg(long, value_name = "SUBJECT")]
+    pub(crate) subject: String,
+    /// Only for these tenants, comma-separated [default: those of the issuer]
+    #[arg(long, value_name = "LIST")]
+    pub(crate) tenants: Option<String>,
+    /// Only for these regions, comma-separated [default: all]
+    #[arg(long, value_name = "LIST")]
+    pub(crate) regions: Option<String>,
+    /// Only for these workspaces, comma-separated [default: all]
+    #[arg(long, value_name = "LIST")]
+    pub(crate) workspaces: Option<String>,
+    /// How long it holds, from 1s to 24h
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = token_life)]
+    pub(crate) expires: Duration,
+}
+
+/// Flags of `token inspect`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// The file that holds the token [default: the standard input]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Say whether the token is valid by this file of issuers (as SECA_AUTH_ISSUERS_FILE), and why not
+    #[arg(long, value_name = "FILE")]
+    pub(crate) issuers: Option<PathBuf>,
 }
 
 /// Flags of every command that reads settings.
@@ -175,6 +252,7 @@ const EXAMPLES: &str = "\
 Examples:
   secapi-proxy dev                              everything in one process, nothing prepared
   secapi-proxy doctor                           are my settings good?
+  secapi-proxy token keygen --out key.json      issue tokens without an identity provider
   secapi-proxy migrate up                       bring the database to this release
   secapi-proxy serve --config proxy.toml        serve
   SECA_LISTEN_ADDR=:8080 secapi-proxy           serve beyond this machine (needs SECA_AUTH_MODE)
@@ -187,6 +265,28 @@ Examples:
   secapi-proxy dev --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --sim-listen 127.0.0.1:0 --dir /tmp/other
                                                 a second one, beside the first
   secapi-proxy dev --sim-speed 1                as slow as the real cloud";
+
+const KEYGEN_EXAMPLES: &str = "\
+Example:
+  secapi-proxy token keygen --out key.json > jwks.json
+
+Exit codes: 0 done, 2 the file exists or cannot be made.";
+
+const ISSUE_EXAMPLES: &str = "\
+Examples:
+  secapi-proxy token issue --key key.json --issuer https://seca.example.org --audience seca \\
+    --subject ada > token
+  secapi-proxy token issue --key key.json --issuer https://seca.example.org --audience seca \\
+    --subject ci --tenants dev --workspaces demo --expires 15m > token
+
+Exit codes: 0 done, 2 a flag or the key file is wrong.";
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  secapi-proxy token inspect < token
+  secapi-proxy token inspect --file token --issuers /etc/secapi-proxy/issuers.json
+
+Exit codes: 0 done (with --issuers: it is valid), 1 it is not valid, 2 the input is no token or a file is wrong.";
 
 /// The table of settings, for `serve --help`.
 fn settings_help() -> String {
@@ -208,6 +308,13 @@ fn address(text: &str) -> Result<Address, String> {
         "it must be ADDRESS:PORT, or :PORT for all interfaces; port 0 takes a free one, for example 127.0.0.1:8080"
             .to_owned()
     })
+}
+
+fn token_life(text: &str) -> Result<Duration, String> {
+    const LEAST: Duration = Duration::from_secs(1);
+    const MOST: Duration = Duration::from_secs(86_400);
+    let life = parse_duration(text).filter(|life| (LEAST..=MOST).contains(life));
+    life.ok_or_else(|| "it must be a duration from 1s to 24h, for example 15m".to_owned())
 }
 
 fn speed(text: &str) -> Result<f64, String> {

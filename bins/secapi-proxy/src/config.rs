@@ -3,8 +3,14 @@
 //! Each command asks for the part that it needs, so that `migrate` runs without an admin token. A value that cannot
 //! be used is one sentence with the variable, the rule and an example, and ends the process with exit code 2.
 
-use std::{collections::BTreeMap, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use api_server::auth::{Issuers, KeyLocation, KeySet};
 use control_plane::{
     service::{EndpointPolicy, ReferencePolicy, Tenant, Tenants},
     watch::Patience,
@@ -34,6 +40,8 @@ pub(crate) enum AuthConfig {
     Off,
     /// The bearers of the tokens in a file.
     Static(PathBuf),
+    /// The bearers of tokens that these issuers signed.
+    Jwt(Issuers),
 }
 
 /// What `serve` needs.
@@ -45,6 +53,8 @@ pub(crate) struct ServeConfig {
     pub(crate) admin_token: SecretString,
     pub(crate) keys: Keys,
     pub(crate) auth: AuthConfig,
+    /// The keys that are shown to everybody.
+    pub(crate) jwks: Option<PathBuf>,
     pub(crate) tenants: Tenants,
     pub(crate) default_region: String,
     pub(crate) endpoints: EndpointPolicy,
@@ -111,6 +121,20 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
+/// The issuers of a file, whose key files can be used, too: what is wrong with one is a setting that is wrong.
+///
+/// # Errors
+/// What is wrong, in one sentence.
+pub(crate) fn issuers(path: &Path) -> Result<Issuers, String> {
+    let issuers = Issuers::load(path).map_err(|error| error.to_string())?;
+    for issuer in issuers.iter() {
+        if let KeyLocation::File(path) = &issuer.keys {
+            KeySet::load(path).map_err(|error| format!("issuer {}: {error}", issuer.name))?;
+        }
+    }
+    Ok(issuers)
+}
+
 /// Everything that the server needs.
 ///
 /// # Errors
@@ -138,6 +162,7 @@ pub(crate) fn serve(settings: &Settings) -> Result<ServeConfig, Vec<Problem>> {
         admin_token: admin_token.unwrap_or_default(),
         keys: keys.unwrap_or_default(),
         auth: auth.unwrap_or(AuthConfig::Off),
+        jwks: reader.jwks_file(),
         tenants: reader.tenants(),
         default_region: reader.value(Setting::DefaultRegion, region).unwrap_or_else(|| "fsn1".to_owned()),
         endpoints: endpoints.unwrap_or_else(hetzner),
@@ -256,17 +281,26 @@ impl<'a> Reader<'a> {
     }
 
     fn auth(&mut self, listen: Address) -> Option<AuthConfig> {
-        let file = self.settings.get(Setting::AuthTokensFile).map(|f| f.text.expose_secret().to_owned());
+        let path = |setting| self.settings.get(setting).map(|f| f.text.expose_secret().to_owned());
+        let (tokens, issuers) = (path(Setting::AuthTokensFile), path(Setting::AuthIssuersFile));
         let mode = match self.settings.get(Setting::AuthMode) {
             Some(found) => found.text.expose_secret().trim().to_owned(),
-            None if file.is_some() => "static".to_owned(),
+            None if tokens.is_some() && issuers.is_some() => {
+                self.problems.push(Problem::new(
+                    "SECA_AUTH_TOKENS_FILE and SECA_AUTH_ISSUERS_FILE are both set, and one way of authentication holds: set SECA_AUTH_MODE to static or jwt, for example SECA_AUTH_MODE=jwt",
+                ));
+                return None;
+            }
+            None if tokens.is_some() => "static".to_owned(),
+            None if issuers.is_some() => "jwt".to_owned(),
             None => String::new(),
         };
         match mode.as_str() {
-            "static" => self.tokens_file(file),
+            "static" => self.tokens_file(tokens),
+            "jwt" => self.issuers_file(issuers),
             "off" | "" if listen.is_loopback() => {
                 self.notes.push(format!(
-                    "the public listener on {listen} asks for no authentication: whoever can use this machine may do everything; SECA_AUTH_MODE=static with SECA_AUTH_TOKENS_FILE changes that"
+                    "the public listener on {listen} asks for no authentication: whoever can use this machine may do everything; SECA_AUTH_MODE=static with SECA_AUTH_TOKENS_FILE, or jwt with SECA_AUTH_ISSUERS_FILE, changes that"
                 ));
                 Some(AuthConfig::Off)
             }
@@ -280,12 +314,6 @@ impl<'a> Reader<'a> {
                 self.problems.push(Problem::new(format!(
                     "SECA_AUTH_MODE is not set while the public listener is on {listen}: beyond loopback it must be chosen; set {CHOICES}"
                 )));
-                None
-            }
-            "jwt" => {
-                self.problems.push(Problem::new(
-                    "SECA_AUTH_MODE is jwt, which comes with a later release: it must be static or (on loopback) off, for example static",
-                ));
                 None
             }
             other => {
@@ -311,6 +339,31 @@ impl<'a> Reader<'a> {
         };
         self.problems.push(Problem::wrong_secret(&format!("SECA_AUTH_TOKENS_FILE={file}"), rule, what));
         None
+    }
+
+    fn issuers_file(&mut self, file: Option<String>) -> Option<AuthConfig> {
+        let rule = Setting::AuthIssuersFile.rule();
+        let Some(file) = file else {
+            self.problems.push(Problem::missing(rule));
+            return None;
+        };
+        let source = format!("SECA_AUTH_ISSUERS_FILE={file}");
+        match issuers(Path::new(&file)) {
+            Ok(issuers) => Some(AuthConfig::Jwt(issuers)),
+            Err(what) => {
+                self.problems.push(Problem::wrong_secret(&source, rule, what));
+                None
+            }
+        }
+    }
+
+    fn jwks_file(&mut self) -> Option<PathBuf> {
+        let path = PathBuf::from(self.settings.get(Setting::JwksFile)?.text.expose_secret());
+        if let Err(error) = KeySet::load_published(&path) {
+            let source = format!("SECA_JWKS_FILE={}", path.display());
+            self.problems.push(Problem::wrong_secret(&source, Setting::JwksFile.rule(), error));
+        }
+        Some(path)
     }
 
     fn endpoints(&mut self) -> Option<EndpointPolicy> {
@@ -353,7 +406,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-const CHOICES: &str = "SECA_AUTH_MODE=static and SECA_AUTH_TOKENS_FILE, or keep the listener to this machine, for example SECA_LISTEN_ADDR=127.0.0.1:8080";
+const CHOICES: &str = "SECA_AUTH_MODE=jwt and SECA_AUTH_ISSUERS_FILE, or SECA_AUTH_MODE=static and SECA_AUTH_TOKENS_FILE, or keep the listener to this machine, for example SECA_LISTEN_ADDR=127.0.0.1:8080";
 
 /// Hetzner's own endpoint, which a binding may always name.
 fn hetzner() -> EndpointPolicy {

@@ -93,9 +93,10 @@ fn a_wrong_setting_is_one_sentence_with_the_variable_the_rule_and_an_example() {
         ("SECA_CREDENTIALS_KEYS_OLD", "c2hvcnQ="),
         ("SECA_CREDENTIALS_KEYS_OLD", KEY),
         ("SECA_AUTH_MODE", "basic"),
-        ("SECA_AUTH_MODE", "jwt"),
         ("SECA_AUTH_TOKENS_FILE", "/nowhere/tokens.json"),
         ("SECA_AUTH_TOKENS_FILE", "/tmp"),
+        ("SECA_AUTH_ISSUERS_FILE", "/nowhere/issuers.json"),
+        ("SECA_JWKS_FILE", "/nowhere/jwks.json"),
         ("SECA_TENANTS", "dev,"),
         ("SECA_TENANTS", "dev,dev"),
         ("SECA_TENANTS", "no name"),
@@ -173,6 +174,59 @@ fn beyond_loopback_authentication_must_be_chosen() {
         assert_eq!(config.auth, AuthConfig::Static(path.clone()));
     }
     check_refused(&[("SECA_AUTH_MODE", "static")], "SECA_AUTH_TOKENS_FILE");
+}
+
+const JWKS: &str =
+    r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+#[test]
+fn issuers_come_from_a_file_with_all_that_it_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let issuers = path("issuers.json");
+    let jwt = [("SECA_LISTEN_ADDR", ":8080"), ("SECA_AUTH_ISSUERS_FILE", issuers.as_str())];
+    let check = |text: &str| {
+        write("issuers.json", text);
+        check_refused(&jwt, "SECA_AUTH_ISSUERS_FILE");
+    };
+    let entry = |keys: &str| {
+        format!(r#"{{"issuers":[{{"name":"a","issuer":"i","audience":"seca","algorithms":["EdDSA"],{keys}}}]}}"#)
+    };
+    check("");
+    check(r#"{"issuers":[]}"#);
+    check(&entry(r#""jwks_url":"http://id.example.org/jwks""#));
+    check(&entry(r#""keys_file":"missing""#));
+    write("keys.json", r#"{"keys":[]}"#);
+    check(&entry(r#""keys_file":"keys.json""#));
+
+    write("keys.json", JWKS);
+    write("issuers.json", &entry(r#""keys_file":"keys.json""#));
+    for mode in [&[][..], &[("SECA_AUTH_MODE", "jwt")]] {
+        let config = environment(&[&jwt, mode].concat()).unwrap_or_else(|problems| panic!("{problems:?}"));
+        assert_eq!(config.auth, AuthConfig::Jwt(super::issuers(Path::new(&issuers)).unwrap()));
+    }
+    check_refused(&[("SECA_AUTH_MODE", "jwt")], "SECA_AUTH_ISSUERS_FILE");
+    // Two ways are none: it must be said which one.
+    let both = [jwt[1], ("SECA_AUTH_TOKENS_FILE", "/nowhere/tokens.json")];
+    check_refused(&both, "SECA_AUTH_MODE");
+}
+
+#[test]
+fn published_keys_are_public_and_have_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jwks.json");
+    let setting = [("SECA_JWKS_FILE", path.to_str().unwrap())];
+    for broken in
+        ["", r#"{"keys":[]}"#, &JWKS.replace(r#""kid":"a","#, ""), &JWKS.replace(r#""kid""#, r#""d":"x","kid""#)]
+    {
+        fs::write(&path, broken).unwrap();
+        check_refused(&setting, "SECA_JWKS_FILE");
+    }
+    fs::write(&path, JWKS).unwrap();
+    let config = environment(&setting).unwrap_or_else(|problems| panic!("{problems:?}"));
+    assert_eq!(config.jwks, Some(path.clone()));
+    assert_eq!(environment(&[]).map(|config| config.jwks).ok(), Some(None));
 }
 
 #[test]

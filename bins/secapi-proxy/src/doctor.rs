@@ -4,12 +4,14 @@
 
 use std::time::Duration;
 
+use api_server::auth::{Issuers, JwksFetcher as _, KeyLocation, KeySet, SET_BYTES};
 use comfy_table::Table;
 use token_provisioner::setting::{Problem, is_loopback};
 
 use crate::{
-    config::{self, ServeConfig},
+    config::{self, AuthConfig, ServeConfig},
     database, http,
+    issuer_keys::HttpFetcher,
     settings::{Setting, Settings},
 };
 
@@ -58,7 +60,13 @@ async fn look(settings: Result<Settings, Vec<Problem>>) -> Vec<Finding> {
         Err(problems) => return bad(problems),
     };
     let mut findings = match config::log(&settings).and_then(|_| config::serve(&settings)) {
-        Ok(config) => good_settings(&settings, &config),
+        Ok(config) => {
+            let mut findings = good_settings(&settings, &config);
+            if let AuthConfig::Jwt(issuers) = &config.auth {
+                findings.extend(key_urls(issuers).await);
+            }
+            findings
+        }
         Err(problems) => bad(problems),
     };
     if let Ok(url) = config::database(&settings) {
@@ -77,6 +85,27 @@ fn good_settings(settings: &Settings, config: &ServeConfig) -> Vec<Finding> {
         Finding::of("keys", Ok(format!("seals with {}", config.keys.ids().join(", also reads ")))),
     ];
     findings.extend(config.notes.iter().map(|note| Finding::of("note", Ok(note.clone()))));
+    findings
+}
+
+/// Whether each issuer publishes keys that can be used. Those in files were read with the settings.
+async fn key_urls(issuers: &Issuers) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for issuer in issuers.iter() {
+        let KeyLocation::Url(url) = &issuer.keys else { continue };
+        let keys = match HttpFetcher::new() {
+            Ok(fetcher) => fetcher.fetch(url, SET_BYTES).await.and_then(|bytes| KeySet::from_json(&bytes)),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        let said = match keys.as_ref().map(KeySet::count) {
+            Ok(0) => Err(format!("{}: {url} lists no key that can be used", issuer.name)),
+            Ok(count) => Ok(format!("{}: {count} of the keys at {url} can be used", issuer.name)),
+            Err(error) => {
+                Err(format!("{}: {url} gives no keys ({error}); check its jwks_url and the network", issuer.name))
+            }
+        };
+        findings.push(Finding::of("issuer", said));
+    }
     findings
 }
 

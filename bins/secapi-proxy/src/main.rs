@@ -11,6 +11,7 @@ mod doctor;
 mod edge;
 mod files;
 mod http;
+mod issuer_keys;
 mod keys;
 mod log;
 mod migrate;
@@ -18,6 +19,7 @@ mod proxy;
 mod rotate_keys;
 mod serve;
 mod settings;
+mod token;
 
 use std::{future::Future, process::ExitCode};
 
@@ -55,11 +57,13 @@ impl From<anyhow::Error> for Failure {
 }
 
 fn main() -> ExitCode {
+    install_jwt_crypto();
     let cli = cli::parse();
     let result = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(arguments) => serve(&arguments),
         Command::Dev(arguments) => dev(arguments),
         Command::Migrate(command) => migrate(&command),
+        Command::Token(command) => token::run(&command),
         Command::RotateKeys(arguments) => rotate_keys(&arguments),
         Command::Doctor(arguments) => doctor(&arguments),
     };
@@ -75,6 +79,12 @@ fn main() -> ExitCode {
         }
         Err(Failure::Said) => ExitCode::FAILURE,
     }
+}
+
+/// What checks signed tokens, for the whole process: the library keeps it in one place.
+fn install_jwt_crypto() {
+    let installed = api_server::auth::RING.install_default();
+    debug_assert!(installed.is_ok(), "nobody else installs one");
 }
 
 fn serve(arguments: &ServeArgs) -> Result<(), Failure> {

@@ -3,7 +3,10 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
-use api_server::{AdminConfig, ApiConfig, Authenticator, Limits, Off, Options, Readiness, StaticTokens};
+use api_server::{
+    AdminConfig, ApiConfig, Authenticator, Followed, Limits, Off, Options, Readiness, StaticTokens,
+    auth::{JwksFetcher, Jwt, KeySet},
+};
 use control_plane::{
     Catalog, CatalogCache, ProjectId, Watchers,
     engine::{Engine, EngineParts, EngineSettings},
@@ -25,6 +28,7 @@ use crate::{
     config::{AuthConfig, ServeConfig},
     edge::{SystemClock, SystemRng},
     http,
+    issuer_keys::HttpFetcher,
 };
 
 /// A proxy that works.
@@ -73,10 +77,11 @@ impl Proxy {
         let drain = CancellationToken::new();
         let public_router = api_server::public_router(
             control_plane(config, &shared),
-            authenticator(&config.auth)?,
+            authenticator(&config.auth, shared.clock.clone())?,
             ApiConfig {
                 default_region: config.default_region.clone(),
                 public_base_url: config.public_base_url.clone(),
+                jwks: published_keys(config)?,
                 signing_key: config.keys.derive("skip tokens of lists"),
                 served: kinds::served().to_vec(),
                 ids: shared.ids.clone(),
@@ -241,11 +246,20 @@ fn engine(config: &ServeConfig, shared: &Shared, owner: String) -> Engine<Hetzne
     .watched_by(shared.watchers.clone())
 }
 
-fn authenticator(auth: &AuthConfig) -> anyhow::Result<Arc<dyn Authenticator>> {
+fn authenticator(auth: &AuthConfig, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Authenticator>> {
     Ok(match auth {
         AuthConfig::Off => Arc::new(Off),
-        AuthConfig::Static(path) => Arc::new(StaticTokens::load(path)?),
+        AuthConfig::Static(path) => Arc::new(Followed::open(path, StaticTokens::load)?),
+        AuthConfig::Jwt(issuers) => {
+            let fetcher: Arc<dyn JwksFetcher> = Arc::new(HttpFetcher::new()?);
+            Arc::new(Jwt::start(issuers, &fetcher, clock)?)
+        }
     })
+}
+
+fn published_keys(config: &ServeConfig) -> anyhow::Result<Option<Arc<Followed<KeySet>>>> {
+    let keys = config.jwks.as_ref().map(|path| Followed::open(path, KeySet::load_published));
+    Ok(keys.transpose()?.map(Arc::new))
 }
 
 /// Binds a listener. `what` and `remedy` complete the sentence when that fails.

@@ -28,6 +28,8 @@ pub(crate) enum Setting {
     CredentialsKeysOld,
     AuthMode,
     AuthTokensFile,
+    AuthIssuersFile,
+    JwksFile,
     Tenants,
     ReferencePolicy,
     ConformanceMode,
@@ -99,9 +101,13 @@ settings! {
     CredentialsKeysOld { ["SECA_CREDENTIALS_KEYS_OLD"], "credentials_keys_old", true, "none",
         "a comma-separated list of former values of SECA_CREDENTIALS_KEY, each once and without the current one", "<former key>,<the one before>" }
     AuthMode { ["SECA_AUTH_MODE"], "auth_mode", false, "off on a loopback listener, else required",
-        "static (bearer tokens in the file that SECA_AUTH_TOKENS_FILE names) or off (on a loopback listener only)", "static" }
+        "jwt (signed tokens of the issuers in the file that SECA_AUTH_ISSUERS_FILE names), static (bearer tokens in the file that SECA_AUTH_TOKENS_FILE names) or off (on a loopback listener only)", "static" }
     AuthTokensFile { ["SECA_AUTH_TOKENS_FILE"], "auth_tokens_file", false, "none",
         "the path of the file of bearer tokens, which only its owner may read (mode 0600)", "/etc/secapi-proxy/tokens.json" }
+    AuthIssuersFile { ["SECA_AUTH_ISSUERS_FILE"], "auth_issuers_file", false, "none",
+        "the path of the JSON file of the issuers whose tokens are believed (docs/authentication.md)", "/etc/secapi-proxy/issuers.json" }
+    JwksFile { ["SECA_JWKS_FILE"], "jwks_file", false, "none: nothing is published",
+        "the path of a JWK set of public keys, shown to everybody at /.well-known/jwks.json", "/etc/secapi-proxy/jwks.json" }
     Tenants { ["SECA_TENANTS"], "tenants", false, "dev",
         "a comma-separated list of NAME[:strict|late][:conformance], each name once", "dev,prod:strict,test:late:conformance" }
     ReferencePolicy { ["SECA_REFERENCE_POLICY"], "reference_policy", false, "strict",

@@ -123,6 +123,7 @@ impl World {
         let config = ApiConfig {
             default_region: REGION.to_owned(),
             public_base_url: None,
+            jwks: None,
             signing_key: [7; 32],
             served: kinds::served().to_vec(),
             ids,

@@ -48,6 +48,7 @@ async fn listener(store: Arc<dyn Store>, sim: &Sim, drain: CancellationToken) ->
     let config = ApiConfig {
         default_region: REGION.to_owned(),
         public_base_url: None,
+        jwks: None,
         signing_key: [7; 32],
         served: kinds::served().to_vec(),
         ids,

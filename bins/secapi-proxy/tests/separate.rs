@@ -174,7 +174,7 @@ fn a_missing_or_wrong_setting_ends_it_with_2_and_one_sentence() {
         (
             &[("SECA_LISTEN_ADDR", Some("0.0.0.0:0")), ("SECA_AUTH_MODE", None), ("SECA_AUTH_TOKENS_FILE", None)],
             "SECA_AUTH_MODE",
-            &["not set", "0.0.0.0:0", "SECA_AUTH_TOKENS_FILE"],
+            &["not set", "0.0.0.0:0", "SECA_AUTH_TOKENS_FILE", "SECA_AUTH_ISSUERS_FILE"],
         ),
         (
             &[("SECA_LISTEN_ADDR", Some("0.0.0.0:0")), ("SECA_AUTH_MODE", Some("off"))],

@@ -1,17 +1,20 @@
 //! Authentication: who sends a request. What they may do is the control plane's question.
 
-use std::{
-    fs,
-    io::Read as _,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-};
+mod followed;
+mod jwt;
+mod static_tokens;
 
 use async_trait::async_trait;
 use axum::http::{HeaderMap, header};
 use control_plane::service::Caller;
 use ring::{digest, hmac};
-use serde::Deserialize;
+
+pub use followed::Followed;
+pub use jwt::{
+    Algorithm, Fault, Issuer, Issuers, IssuersFileError, JwksFetcher, Jwt, KeyFileError, KeyLocation, KeySet, LEEWAY,
+    RING, SET_BYTES,
+};
+pub use static_tokens::{StaticTokens, TokenFileError};
 
 /// Why a request has no caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +28,9 @@ pub enum AuthError {
     /// A token that nobody was given, or that was withdrawn.
     #[error("the bearer token is not known here; ask the operator for a valid one")]
     Rejected,
+    /// A signed token that does not hold.
+    #[error("{0}")]
+    Invalid(#[from] Fault),
     /// The decision could not be made.
     #[error("the credential could not be checked: {0}")]
     Unavailable(String),
@@ -76,193 +82,12 @@ impl TokenHash {
         Self::of_digest(digest::digest(&digest::SHA256, token.as_bytes()).as_ref())
     }
 
-    fn of_digest(digest: &[u8]) -> Self {
+    pub(crate) fn of_digest(digest: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, digest))
     }
 
     pub(crate) fn matches(&self, other: &Self) -> bool {
         let signature = hmac::sign(&other.0, Self::PROBE);
         hmac::verify(&self.0, Self::PROBE, signature.as_ref()).is_ok()
-    }
-}
-
-/// Bearer tokens from a file that knows their hashes only.
-///
-/// ```json
-/// {"tokens": [{"sha256": "<64 hex digits>", "subject": "dev"}]}
-/// ```
-#[derive(Clone)]
-pub struct StaticTokens {
-    entries: Vec<(TokenHash, String)>,
-}
-
-/// A token file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenFileError {
-    /// It cannot be read.
-    #[error("the token file {0} cannot be read: {1}; create it with mode 0600")]
-    Unreadable(PathBuf, std::io::Error),
-    /// Others may read or change it.
-    #[error("the token file {path} has mode {mode:04o}; only its owner may read it: chmod 600 {path}", path = .0.display(), mode = .1)]
-    Exposed(PathBuf, u32),
-    /// Its content does not follow the rules.
-    #[error("the token file {path}: {1}", path = .0.display())]
-    Content(PathBuf, String),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TokenFile {
-    tokens: Vec<TokenEntry>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TokenEntry {
-    sha256: String,
-    subject: String,
-}
-
-impl StaticTokens {
-    /// Reads a file, which must be its owner's alone.
-    ///
-    /// # Errors
-    /// [`TokenFileError`].
-    pub fn load(path: &Path) -> Result<Self, TokenFileError> {
-        let unreadable = |error| TokenFileError::Unreadable(path.to_owned(), error);
-        let mut file = fs::File::open(path).map_err(unreadable)?;
-        // Of the open file, not of the path: nobody can swap it in between.
-        let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(TokenFileError::Exposed(path.to_owned(), mode));
-        }
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(unreadable)?;
-        Self::parse(&text).map_err(|rule| TokenFileError::Content(path.to_owned(), rule))
-    }
-
-    /// Reads a file's text.
-    ///
-    /// # Errors
-    /// The sentence of the rule that it breaks.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let file: TokenFile = serde_json::from_str(text).map_err(|error| {
-            format!("must be like {{\"tokens\":[{{\"sha256\":\"<64 hex digits>\",\"subject\":\"dev\"}}]}}: {error}")
-        })?;
-        if file.tokens.is_empty() {
-            return Err("names no token; nobody could use the API".to_owned());
-        }
-        let mut entries = Vec::with_capacity(file.tokens.len());
-        let mut seen = std::collections::HashSet::new();
-        for (index, entry) in file.tokens.into_iter().enumerate() {
-            let at = format!("tokens[{index}]");
-            let digest = hex(&entry.sha256)
-                .ok_or_else(|| format!("{at}.sha256 must be 64 hex digits: the SHA-256 of the token (sha256sum)"))?;
-            if entry.subject.is_empty()
-                || entry.subject.chars().count() > 128
-                || entry.subject.chars().any(char::is_control)
-            {
-                return Err(format!("{at}.subject must be 1 to 128 printable characters"));
-            }
-            if !seen.insert(digest) {
-                return Err(format!("{at}.sha256 stands there already; a token has one subject"));
-            }
-            entries.push((TokenHash::of_digest(&digest), entry.subject));
-        }
-        Ok(Self { entries })
-    }
-}
-
-fn hex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    let digits: Vec<u8> =
-        text.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect::<Option<_>>()?;
-    if digits.len() != 64 {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = pair[0] << 4 | pair[1];
-    }
-    Some(bytes)
-}
-
-#[async_trait]
-impl Authenticator for StaticTokens {
-    async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, AuthError> {
-        let presented = TokenHash::of(bearer(headers)?);
-        // All are compared, whichever matches.
-        let mut found = None;
-        for (hash, subject) in &self.entries {
-            if hash.matches(&presented) {
-                found = Some(subject);
-            }
-        }
-        found.map(Caller::new).ok_or(AuthError::Rejected)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    // sha256("secret")
-    const FILE: &str =
-        r#"{"tokens":[{"sha256":"2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b","subject":"dev"}]}"#;
-
-    async fn authenticate(values: &[&str]) -> Result<String, AuthError> {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(header::AUTHORIZATION, value.parse().unwrap());
-        }
-        let tokens = StaticTokens::parse(FILE).unwrap();
-        tokens.authenticate(&headers).await.map(|caller| caller.subject)
-    }
-
-    #[tokio::test]
-    async fn one_known_bearer_token_is_a_subject_and_nothing_else_is() {
-        assert_eq!(authenticate(&["Bearer secret"]).await.unwrap(), "dev");
-        assert_eq!(authenticate(&["bearer  secret "]).await.unwrap(), "dev");
-        assert_eq!(authenticate(&[]).await, Err(AuthError::Missing));
-        for garbage in ["", "Bearer", "Bearer ", "Basic c2VjcmV0", "secret", "Bearer a b"] {
-            assert_eq!(authenticate(&[garbage]).await, Err(AuthError::Malformed), "{garbage}");
-        }
-        assert_eq!(authenticate(&["Bearer secret", "Bearer secret"]).await, Err(AuthError::Malformed));
-        for wrong in ["Bearer secre", "Bearer secrets", "Bearer SECRET"] {
-            assert_eq!(authenticate(&[wrong]).await, Err(AuthError::Rejected), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_token_file_that_breaks_a_rule_says_which() {
-        let hash = "a".repeat(64);
-        let cases = [
-            ("", "must be like"),
-            (r#"{"tokens":[]}"#, "no token"),
-            (r#"{"tokens":[{"sha256":"abc","subject":"x"}]}"#, "tokens[0].sha256"),
-            (&format!(r#"{{"tokens":[{{"sha256":"{hash}","subject":""}}]}}"#), "tokens[0].subject"),
-            (
-                &format!(r#"{{"tokens":[{{"sha256":"{hash}","subject":"a"}},{{"sha256":"{hash}","subject":"b"}}]}}"#),
-                "tokens[1]",
-            ),
-            (r#"{"tokens":[{"token":"plain","subject":"x"}]}"#, "must be like"),
-        ];
-        for (text, part) in cases {
-            let error = StaticTokens::parse(text).err().unwrap();
-            assert!(error.contains(part), "{text}: {error}");
-        }
-    }
-
-    #[test]
-    fn a_token_file_that_others_may_read_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("tokens.json");
-        assert!(matches!(StaticTokens::load(&path), Err(TokenFileError::Unreadable(..))));
-        fs::write(&path, FILE).unwrap();
-        for (mode, fine) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false), (0o660, false)] {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(StaticTokens::load(&path).is_ok(), fine, "{mode:o}");
-        }
-        let error = StaticTokens::load(&path).err().unwrap().to_string();
-        assert!(error.contains("0660") && error.contains("chmod 600"), "{error}");
     }
 }

@@ -1,11 +1,13 @@
 //! What the routers must be told.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use control_plane::ports::Ids;
 use seca_api::Kind;
 use secrecy::SecretString;
 use url::Url;
+
+use crate::auth::{Followed, KeySet};
 
 /// Bounds on one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub struct ApiConfig {
     /// The kinds that clients write in this release (`control_plane::kinds::served`). Those of the catalogue are
     /// read only; the collections of all others answer 404 and say so.
     pub served: Vec<Kind>,
+    /// The keys that `/.well-known/jwks.json` shows to everybody; none: there is no such path.
+    pub jwks: Option<Arc<Followed<KeySet>>>,
     /// Makes request ids.
     pub ids: Ids,
     /// Bounds on one request.

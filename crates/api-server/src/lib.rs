@@ -17,9 +17,10 @@ mod json;
 mod observe;
 mod paging;
 mod public;
+mod published_keys;
 
 pub use admin::{admin_router, admin_router_over};
-pub use auth::{AuthError, Authenticator, Off, StaticTokens};
+pub use auth::{AuthError, Authenticator, Followed, Off, StaticTokens};
 pub use config::{AdminConfig, ApiConfig, Limits};
 pub use health::Readiness;
 pub use listener::{Options, serve};

@@ -31,6 +31,7 @@ use crate::{
     json,
     observe::{Observer, Trace, observe},
     paging::Pager,
+    published_keys,
     route::{self, Route, RouteError, Routing, Target},
     service::Service,
 };
@@ -106,6 +107,11 @@ impl Api {
         }
         if matches!(path, wellknown::PATH | wellknown::ALIAS) {
             return self.well_known(method, &parts.uri, &parts.headers);
+        }
+        if path == published_keys::PATH
+            && let Some(keys) = &self.config.jwks
+        {
+            return published_keys::answer(keys, method);
         }
         let routing = Routing {
             default_region: &self.config.default_region,
@@ -277,7 +283,7 @@ fn unauthorized(error: &AuthError) -> Failure {
         AuthError::Unavailable(cause) => return Failure::internal(cause),
         AuthError::Missing => HeaderValue::from_static("Bearer"),
         AuthError::Malformed => HeaderValue::from_static(r#"Bearer error="invalid_request""#),
-        AuthError::Rejected => HeaderValue::from_static(r#"Bearer error="invalid_token""#),
+        AuthError::Rejected | AuthError::Invalid(_) => HeaderValue::from_static(r#"Bearer error="invalid_token""#),
     };
     Failure::new(ProblemKind::Unauthorized, error.to_string()).header(header::WWW_AUTHENTICATE, challenge)
 }

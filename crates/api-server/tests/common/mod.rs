@@ -173,6 +173,7 @@ pub fn config() -> ApiConfig {
     ApiConfig {
         default_region: "fsn1".into(),
         public_base_url: None,
+        jwks: None,
         signing_key: [1; 32],
         served: kinds::served().to_vec(),
         ids: ids(),

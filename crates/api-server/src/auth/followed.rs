@@ -1,0 +1,158 @@
+//! A file whose content counts as it is now: read again when it changed.
+//!
+//! It is looked at when its content is asked for and at most once a second, so that nothing runs in the background,
+//! nothing is to be stopped, and a token that was withdrawn ends within that second. A notifier (inotify) would miss
+//! what a mounted volume swaps in.
+
+use std::{
+    fmt,
+    fs::{self, Metadata},
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use axum::http::HeaderMap;
+use control_plane::service::Caller;
+use tokio::time::Instant;
+
+use super::{AuthError, Authenticator};
+
+/// How long a look holds.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// A file's content, read anew when the file changes. A new content that breaks a rule is reported in the log, and the
+/// former one goes on.
+pub struct Followed<T> {
+    path: PathBuf,
+    read: Read<T>,
+    content: ArcSwap<T>,
+    look: Mutex<Look>,
+}
+
+/// Reads the content, or says what is wrong with it.
+type Read<T> = Box<dyn Fn(&Path) -> Result<T, String> + Send + Sync>;
+
+struct Look {
+    due: Instant,
+    stamp: Option<Stamp>,
+}
+
+/// What a file looks like from outside; none for one that is not there. The change time tells two writes of the same
+/// length and moment apart, and a new mode.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    file: (u64, u64),
+    len: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().map(|metadata: Metadata| Self {
+            file: (metadata.dev(), metadata.ino()),
+            len: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+}
+
+impl<T> Followed<T> {
+    /// Reads the file, and from then on follows it.
+    ///
+    /// # Errors
+    /// What `read` says of the first content.
+    pub fn open<E: fmt::Display + 'static>(
+        path: &Path,
+        read: impl Fn(&Path) -> Result<T, E> + Send + Sync + 'static,
+    ) -> Result<Self, E> {
+        // Before the content: what changes in between is seen at the next look.
+        let stamp = Stamp::of(path);
+        let content = read(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            read: Box::new(move |path| read(path).map_err(|error| error.to_string())),
+            content: ArcSwap::from_pointee(content),
+            look: Mutex::new(Look { due: Instant::now() + INTERVAL, stamp }),
+        })
+    }
+
+    /// The content.
+    pub fn current(&self) -> Arc<T> {
+        self.look();
+        self.content.load_full()
+    }
+
+    /// Reads the file again if it is time and it changed. Whoever comes while another looks takes what there is.
+    /// Blocking: a `stat` once a second, and the read of a small file when it changed.
+    fn look(&self) {
+        let Ok(mut look) = self.look.try_lock() else { return };
+        if Instant::now() < look.due {
+            return;
+        }
+        look.due = Instant::now() + INTERVAL;
+        let stamp = Stamp::of(&self.path);
+        if stamp == look.stamp {
+            return;
+        }
+        look.stamp = stamp;
+        match (self.read)(&self.path) {
+            Ok(content) => {
+                self.content.store(Arc::new(content));
+                tracing::info!(path = %self.path.display(), "the changed file counts from now on");
+            }
+            Err(error) => tracing::error!(%error, "the changed file is not used, its former content goes on"),
+        }
+    }
+}
+
+#[async_trait]
+impl<T: Authenticator> Authenticator for Followed<T> {
+    async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, AuthError> {
+        self.current().authenticate(headers).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn number(path: &Path) -> Result<u32, String> {
+        let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+        text.parse().map_err(|_| format!("{text:?} is no number"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_is_read_again_when_it_changed_and_looked_at_once_a_second() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("number");
+        assert!(Followed::open(&path, number).is_err(), "it must be there at first");
+        fs::write(&path, "1").unwrap();
+        let followed = Followed::open(&path, number).unwrap();
+        fs::write(&path, "2").unwrap();
+        assert_eq!(*followed.current(), 1, "looked at a moment ago");
+        advance(INTERVAL).await;
+        assert_eq!(*followed.current(), 2);
+
+        for broken in [Some("two"), None] {
+            match broken {
+                Some(text) => fs::write(&path, text).unwrap(),
+                None => fs::remove_file(&path).unwrap(),
+            }
+            advance(INTERVAL).await;
+            assert_eq!(*followed.current(), 2, "a broken file keeps the former content: {broken:?}");
+        }
+        // Put in its place in one step, as editors and mounted volumes do.
+        fs::write(folder.path().join("new"), "3").unwrap();
+        fs::rename(folder.path().join("new"), &path).unwrap();
+        advance(INTERVAL).await;
+        assert_eq!(*followed.current(), 3);
+    }
+}
