@@ -7,6 +7,7 @@ pub mod kinds;
 pub mod ports;
 pub mod reason;
 pub mod resource;
+pub mod scopes;
 pub mod service;
 pub mod state;
 #[cfg(any(test, feature = "testing"))]
