@@ -105,31 +105,38 @@ CREATE TABLE paused_workspaces (
 
 -- -- what assignments say ------------------------------------------------------------------------------------
 
+-- A dimension that is none is no list of names.
 CREATE VIEW assignment_scopes AS
-    SELECT r.uid, r.tenant, r.deleted_at, CASE s.type WHEN 'object' THEN s.value ELSE '{}' END AS scope
-    FROM resources r, json_each(r.spec, '$.scopes') s WHERE r.kind = 'role-assignment';
+    SELECT r.uid, r.tenant, r.deleted_at,
+        CASE WHEN s.type = 'object' AND json_type(s.value, '$.tenants') = 'array'
+            THEN json_extract(s.value, '$.tenants') ELSE '[]' END AS tenants,
+        CASE WHEN s.type = 'object' AND json_type(s.value, '$.regions') = 'array'
+            THEN json_extract(s.value, '$.regions') ELSE '[]' END AS regions,
+        CASE WHEN s.type = 'object' AND json_type(s.value, '$.workspaces') = 'array'
+            THEN json_extract(s.value, '$.workspaces') ELSE '[]' END AS workspaces
+    FROM resources r, json_each(r.spec, '$.scopes') s WHERE r.kind = 'role-assignment' AND s.type = 'object';
 
 CREATE VIEW assignment_opens AS
     SELECT DISTINCT s.uid, s.tenant AS home, CAST(n.value AS TEXT) AS tenant
-    FROM assignment_scopes s, json_each(s.scope, '$.tenants') n
+    FROM assignment_scopes s, json_each(s.tenants) n
     WHERE n.value <> s.tenant AND s.deleted_at IS NULL;
 
 CREATE VIEW assignment_targets AS
     SELECT r.uid, r.tenant,
-        (SELECT CAST(min(w.value) AS TEXT) FROM assignment_scopes s, json_each(s.scope, '$.workspaces') w
+        (SELECT CAST(min(w.value) AS TEXT) FROM assignment_scopes s, json_each(s.workspaces) w
             WHERE s.uid = r.uid) AS workspace,
         CASE WHEN EXISTS (SELECT 1 FROM assignment_scopes s WHERE s.uid = r.uid
-            AND NOT EXISTS (SELECT 1 FROM json_each(s.scope, '$.regions'))) THEN ''
-        ELSE (SELECT CAST(min(g.value) AS TEXT) FROM assignment_scopes s, json_each(s.scope, '$.regions') g
+            AND NOT EXISTS (SELECT 1 FROM json_each(s.regions))) THEN ''
+        ELSE (SELECT CAST(min(g.value) AS TEXT) FROM assignment_scopes s, json_each(s.regions) g
             WHERE s.uid = r.uid) END AS region
     FROM resources r WHERE r.kind = 'role-assignment'
-    AND 1 = (SELECT count(DISTINCT w.value) FROM assignment_scopes s, json_each(s.scope, '$.workspaces') w
+    AND 1 = (SELECT count(DISTINCT w.value) FROM assignment_scopes s, json_each(s.workspaces) w
         WHERE s.uid = r.uid)
-    AND 2 > (SELECT count(DISTINCT g.value) FROM assignment_scopes s, json_each(s.scope, '$.regions') g
+    AND 2 > (SELECT count(DISTINCT g.value) FROM assignment_scopes s, json_each(s.regions) g
         WHERE s.uid = r.uid)
     AND NOT EXISTS (SELECT 1 FROM assignment_scopes s WHERE s.uid = r.uid
-        AND NOT EXISTS (SELECT 1 FROM json_each(s.scope, '$.workspaces')))
-    AND NOT EXISTS (SELECT 1 FROM assignment_scopes s, json_each(s.scope, '$.tenants') n
+        AND NOT EXISTS (SELECT 1 FROM json_each(s.workspaces)))
+    AND NOT EXISTS (SELECT 1 FROM assignment_scopes s, json_each(s.tenants) n
         WHERE s.uid = r.uid AND n.value <> s.tenant);
 
 -- What an assignment is bound to, as long as nothing is bound yet.

@@ -18,6 +18,12 @@ use crate::{
     service::{ReferencePolicy, Tenant, Tenants},
 };
 
+/// How long it is remembered what left: for that time, who could read it is told that it is not there.
+pub const DEPARTURES_KEPT: Duration = Duration::from_secs(15 * 60);
+
+/// How long a revoked token is remembered beyond its end: longer than any leeway that clocks are given.
+pub const DENIED_KEPT: Duration = Duration::from_secs(3600);
+
 /// A tenant as the registry has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TenantRecord {
@@ -208,7 +214,7 @@ pub trait AccessStore: Send + Sync {
     /// assignment are one. False, and nothing is done, when it was done before or the assignment's name is taken.
     async fn bootstrap(&self, subject: &str, assignment: Put) -> StoreResult<bool>;
 
-    /// Forgets departures older than this, and revoked tokens that ended before `expired`. No version is raised: what is
-    /// forgotten decides nothing any more.
-    async fn prune_access(&self, departures: Duration, expired: Timestamp) -> StoreResult<()>;
+    /// Forgets departures older than this, and revoked tokens that ended longer than that before `now` (the wall clock's).
+    /// No version is raised: what is forgotten decides nothing any more.
+    async fn prune_access(&self, departures: Duration, tokens: Duration, now: Timestamp) -> StoreResult<()>;
 }

@@ -53,7 +53,7 @@ const DEPARTED_GRANTS: Sql = sql!(
      WHERE r.kind IN ('role', 'role-assignment') AND r.deleted_at IS NOT NULL ORDER BY 8, 4"
 );
 const PRUNE_DEPARTURES: Sql = sql!("DELETE FROM departures WHERE left_at < " now " - $1");
-const PRUNE_DENIED: Sql = sql!("DELETE FROM denied_tokens WHERE expires_at < $1");
+const PRUNE_DENIED: Sql = sql!("DELETE FROM denied_tokens WHERE expires_at + $1 < $2");
 
 pub(super) async fn version(db: &Database, tenant: &str) -> Result<Option<i64>, Fault> {
     let found = db.fetch(Lane::Read, VERSION, &args![tenant]).await?;
@@ -165,7 +165,8 @@ pub(super) async fn departed_grants(
 
 pub(super) struct Prune {
     pub(super) departures: Duration,
-    pub(super) expired: Timestamp,
+    pub(super) tokens: Duration,
+    pub(super) now: Timestamp,
 }
 
 impl Operation for Prune {
@@ -173,7 +174,7 @@ impl Operation for Prune {
 
     async fn run(&self, tx: &mut Tx) -> Result<(), Fault> {
         tx.execute(PRUNE_DEPARTURES, &args![self.departures]).await?;
-        tx.execute(PRUNE_DENIED, &args![self.expired]).await?;
+        tx.execute(PRUNE_DENIED, &args![self.tokens, self.now]).await?;
         Ok(())
     }
 }

@@ -71,8 +71,8 @@ impl AccessStore for SqlStore {
         Ok(self.db.transact(Lane::Write, &bootstrap).await?)
     }
 
-    async fn prune_access(&self, departures: Duration, expired: Timestamp) -> StoreResult<()> {
-        Ok(self.db.transact(Lane::Engine, &authorization::Prune { departures, expired }).await?)
+    async fn prune_access(&self, departures: Duration, tokens: Duration, now: Timestamp) -> StoreResult<()> {
+        Ok(self.db.transact(Lane::Engine, &authorization::Prune { departures, tokens, now }).await?)
     }
 }
 

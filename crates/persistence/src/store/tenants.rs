@@ -12,10 +12,13 @@ use crate::{
     sql::{Row, Sql, args, rows, sql},
 };
 
-/// All, or the one of a name.
-const TENANTS: Sql = sql!(
+const ALL: Sql = sql!(
     "SELECT t.name, t.conformance, t.late_references, t.suspended, t.authorization_version + e.version, t.created_at \
-     FROM tenants t, authorization_epoch e WHERE $1 = '' OR t.name = $1 ORDER BY t.name"
+     FROM tenants t, authorization_epoch e ORDER BY t.name"
+);
+const ONE: Sql = sql!(
+    "SELECT t.name, t.conformance, t.late_references, t.suspended, t.authorization_version + e.version, t.created_at \
+     FROM tenants t, authorization_epoch e WHERE t.name = $1"
 );
 const ADD: Sql = sql!(
     "INSERT INTO tenants (name, conformance, late_references, created_at) SELECT j.value->>0, \
@@ -30,14 +33,11 @@ const CHANGE: Sql = sql!(
 );
 
 pub(super) async fn all(db: &Database) -> Result<Vec<TenantRecord>, Fault> {
-    db.fetch(Lane::Read, TENANTS, &args![""]).await?.iter().map(record).collect()
+    db.fetch(Lane::Read, ALL, &[]).await?.iter().map(record).collect()
 }
 
 pub(super) async fn one(db: &Database, name: &str) -> Result<Option<TenantRecord>, Fault> {
-    if name.is_empty() {
-        return Ok(None);
-    }
-    db.fetch(Lane::Read, TENANTS, &args![name]).await?.first().map(record).transpose()
+    db.fetch(Lane::Read, ONE, &args![name]).await?.first().map(record).transpose()
 }
 
 /// Registers those that are not there; how many.
@@ -65,7 +65,7 @@ impl Operation for Change<'_> {
         let number = |is: &Option<bool>| is.map(i64::from);
         let late = references.map(is_late);
         tx.execute(CHANGE, &args![self.name, number(suspended), number(conformance), number(&late)]).await?;
-        tx.first(TENANTS, &args![self.name]).await?.map(|row| record(&row)).transpose()
+        tx.first(ONE, &args![self.name]).await?.map(|row| record(&row)).transpose()
     }
 }
 

@@ -73,8 +73,8 @@ impl AccessStore for MemoryStore {
         Ok(self.state()?.bootstrap(subject, assignment))
     }
 
-    async fn prune_access(&self, departures: Duration, expired: Timestamp) -> StoreResult<()> {
-        self.state()?.prune_access(departures, expired);
+    async fn prune_access(&self, departures: Duration, tokens: Duration, now: Timestamp) -> StoreResult<()> {
+        self.state()?.prune_access(departures, tokens, now);
         Ok(())
     }
 }

@@ -171,10 +171,10 @@ impl State {
         true
     }
 
-    pub(in super::super) fn prune_access(&mut self, departures: Duration, expired: Timestamp) {
-        let now = self.now();
-        self.access.departures.retain(|departed| departed.at + departures >= now);
-        self.access.denied.retain(|_, token| token.expires_at >= expired);
+    pub(in super::super) fn prune_access(&mut self, departures: Duration, tokens: Duration, now: Timestamp) {
+        let at = self.now();
+        self.access.departures.retain(|departed| departed.at + departures >= at);
+        self.access.denied.retain(|_, token| token.expires_at.plus(tokens) >= now);
     }
 
     // -- what the databases do by triggers --------------------------------------------------------------------
