@@ -230,6 +230,11 @@ mod waits {
     async fn a_deletion_that_waited_sees_what_came_meanwhile() {
         waits::a_deletion_that_waited_sees_what_came_meanwhile().await;
     }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_role_that_waited_raises_the_tenants_that_were_opened_meanwhile() {
+        waits::a_role_that_waited_raises_the_tenants_that_were_opened_meanwhile().await;
+    }
 }
 
 mod statements {
