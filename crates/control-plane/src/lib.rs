@@ -8,6 +8,7 @@ pub mod ports;
 pub mod rbac;
 pub mod reason;
 pub mod resource;
+pub mod scopes;
 pub mod service;
 pub mod state;
 #[cfg(any(test, feature = "testing"))]

@@ -24,6 +24,9 @@ static SQLITE: Migrator = sqlx::migrate!("../../migrations/sqlite");
 /// How long opening may take, waiting for others that migrate included.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long one migration of an empty database may take, before it is taken for one of an older release.
+const SETTLES_WITHIN: Duration = Duration::from_millis(300);
+
 /// How a store is opened.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -160,7 +163,7 @@ enum Opened {
 pub async fn connect(url: &str, options: &Options) -> Result<SqlStore, DatabaseError> {
     let target = Target::parse(url)?;
     let scheme = target.scheme();
-    match schema_state(url).await? {
+    match settled_state(url).await? {
         SchemaState::Current => {}
         SchemaState::Empty => migrate_up(url).await?,
         SchemaState::Older { found, needed } => return Err(DatabaseError::Older { scheme, found, needed }),
@@ -181,8 +184,9 @@ pub async fn migrate_up(url: &str) -> Result<(), DatabaseError> {
     let target = Target::parse(url)?;
     let scheme = target.scheme();
     let mut last = None;
-    // Two replicas may begin on an empty SQLite file at the same time: the second finds the work done.
-    for _ in 0..3 {
+    // Replicas may begin on an empty SQLite file at the same time. Who loses against another finds one migration more
+    // done, and goes on behind it.
+    for _ in 0..=migrator(target.dialect()).iter().count() {
         let opened = target.open().await?;
         let done = opened.up().await;
         opened.close().await;
@@ -217,6 +221,19 @@ pub async fn migrate_down(url: &str, steps: usize) -> Result<(), DatabaseError> 
     undone.map_err(|error| DatabaseError::Migration { scheme, reason: error.to_string() })
 }
 
+/// The state once it rests: another replica may be about to migrate an empty database.
+async fn settled_state(url: &str) -> Result<SchemaState, DatabaseError> {
+    let mut state = schema_state(url).await?;
+    while matches!(state, SchemaState::Older { .. }) {
+        tokio::time::sleep(SETTLES_WITHIN).await;
+        let before = std::mem::replace(&mut state, schema_state(url).await?);
+        if state == before {
+            break;
+        }
+    }
+    Ok(state)
+}
+
 /// The state of a database's schema. No table and no file is made.
 ///
 /// # Errors
@@ -240,11 +257,14 @@ pub async fn schema_state(url: &str) -> Result<SchemaState, DatabaseError> {
 
 /// The newest migration of this release.
 pub(crate) fn latest(dialect: Dialect) -> i64 {
-    let migrator = match dialect {
+    migrator(dialect).iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+fn migrator(dialect: Dialect) -> &'static Migrator {
+    match dialect {
         Dialect::Postgres => &POSTGRES,
         Dialect::Sqlite => &SQLITE,
-    };
-    migrator.iter().map(|migration| migration.version).max().unwrap_or(0)
+    }
 }
 
 impl Target {

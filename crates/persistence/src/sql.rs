@@ -255,6 +255,14 @@ macro_rules! word {
             " = $31 ON CONFLICT DO NOTHING"
         )
     };
+    // An assignment that the product makes, see store/assignments.rs.
+    ($db:ident add_assignment) => {
+        "INSERT INTO resources (uid, tenant, region, kind, workspace, network, name, project, labels, annotations, \
+         extensions, spec, status, state, conditions, resource_version, generation, observed_generation, revision, \
+         created_at, last_modified_at, deleted_at, facts, holder, action_kind, action_seq, action_done_seq) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
+         $22, $23, $24, $25, $26, $27) ON CONFLICT DO NOTHING"
+    };
     ($db:ident add_labels) => {
         "INSERT INTO resource_labels (uid, name, value, number) SELECT $1, j.value->>0, j.value->>1, j.value->>2 FROM "
     };
@@ -366,6 +374,15 @@ macro_rules! word {
     ($db:ident act_row) => {
         "UPDATE resources SET state = $2, conditions = $3, resource_version = $4, generation = $5, revision = $6, \
          last_modified_at = $7, action_kind = $8, action_seq = $9 WHERE uid = $1"
+    };
+    // The authorization version of a tenant, by its name (a parameter or a column); empty for an unknown one. For
+    // whatever must know it of the same moment as its own rows.
+    ($db:ident (authorization_version $tenant:literal)) => {
+        concat!(
+            "(SELECT t.authorization_version + e.version FROM tenants t, authorization_epoch e WHERE t.name = ",
+            $tenant,
+            ")"
+        )
     };
     ($db:ident $text:literal) => {
         $text

@@ -1,12 +1,18 @@
 //! The port, on top of a database.
 
+mod activity;
 mod admission;
+mod assignments;
+mod authorization;
 mod bindings;
 mod engine;
+mod oversight;
+mod ports;
 mod put;
 mod queue;
 mod read;
 mod relations;
+mod tenants;
 mod together;
 mod write;
 
@@ -16,9 +22,9 @@ use async_trait::async_trait;
 use control_plane::{
     CatalogEntry, ProjectId, Resource, Uid,
     ports::{
-        Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome, Credential,
-        Delete, DeleteOutcome, Lease, ListQuery, Look, OwnedObject, Page, Put, PutOutcome, Step, StepState, Store,
-        StoreError, StoreResult, UnbindOutcome, WorkspaceBinding,
+        AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
+        Credential, Delete, DeleteOutcome, Lease, ListQuery, Look, OversightStore, OwnedObject, Page, Put, PutOutcome,
+        Step, StepState, Store, StoreError, StoreResult, UnbindOutcome, WorkspaceBinding,
     },
 };
 use seca_api::ResourceKey;
@@ -74,6 +80,14 @@ impl SqlStore {
 
 #[async_trait]
 impl Store for SqlStore {
+    fn access(&self) -> &dyn AccessStore {
+        self
+    }
+
+    fn oversight(&self) -> &dyn OversightStore {
+        self
+    }
+
     async fn get(&self, key: &ResourceKey) -> StoreResult<Option<Resource>> {
         Ok(read::get(&self.db, key).await?)
     }

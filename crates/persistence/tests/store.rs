@@ -3,7 +3,9 @@
 
 mod suite;
 
-use suite::{Backend, World, bindings, deletes, engine, hammer, lists, queue, together, writes};
+use suite::{
+    Backend, World, access, bindings, bound, deletes, engine, hammer, lists, oversight, queue, races, together, writes,
+};
 
 /// One test of each store for every rule.
 macro_rules! suite {
@@ -98,6 +100,28 @@ suite! {
         no_child_misses_the_move_of_its_workspace,
         no_write_of_a_former_holder_lands_behind_the_new_one,
         commits_and_writes_go_side_by_side;
+    access:
+        tenants_are_registered_once_and_changed,
+        a_version_rises_with_what_decides_and_with_nothing_else,
+        writes_raise_the_tenants_that_assignments_open,
+        a_snapshot_has_what_decides_in_a_tenant,
+        revoked_tokens_are_remembered_until_they_end,
+        a_configured_administrator_is_made_once;
+    bound:
+        the_stores_read_scopes_as_the_code_does,
+        an_assignment_of_one_workspace_ends_with_it,
+        an_assignment_may_wait_for_its_workspace,
+        a_change_keeps_the_workspace_unless_the_scopes_name_another,
+        what_left_is_remembered_for_its_time,
+        what_granted_something_is_remembered_with_its_specification;
+    oversight:
+        activities_are_told_newest_first,
+        a_workspace_is_paused_until_it_is_resumed,
+        projects_are_told_with_their_leases_and_backlogs;
+    races:
+        roles_are_written_in_many_tenants_at_once,
+        no_binding_is_missed_by_a_workspace_and_an_assignment_made_at_once,
+        no_assignment_outlives_its_workspace;
 }
 
 mod databases {
@@ -113,6 +137,21 @@ mod databases {
     #[tokio::test]
     async fn postgres_migrates_up_and_down() {
         databases::migrations_go_up_and_down(&persistence::testing::postgres_url().await.unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn what_was_assigned_before_a_migration_is_bound_by_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", directory.path().join("proxy.db").display());
+        databases::what_was_assigned_before_a_migration_is_bound_by_it(&url).await;
+        let url = persistence::testing::postgres_url().await.unwrap();
+        databases::what_was_assigned_before_a_migration_is_bound_by_it(&url).await;
+    }
+
+    #[tokio::test]
+    async fn a_role_whose_version_cannot_be_raised_is_not_written() {
+        let url = persistence::testing::postgres_url().await.unwrap();
+        databases::a_role_whose_version_cannot_be_raised_is_not_written(&url).await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -192,6 +231,11 @@ mod waits {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_deletion_that_waited_sees_what_came_meanwhile() {
         waits::a_deletion_that_waited_sees_what_came_meanwhile().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_role_that_waited_raises_the_tenants_that_were_opened_meanwhile() {
+        waits::a_role_that_waited_raises_the_tenants_that_were_opened_meanwhile().await;
     }
 }
 

@@ -11,9 +11,9 @@ use std::{
 use control_plane::{
     CatalogEntry, ProjectId, Resource, Uid,
     ports::{
-        Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome, Credential,
-        Delete, DeleteOutcome, Lease, ListQuery, Look, OwnedObject, Page, Put, PutOutcome, Step, StepState, Store,
-        StoreResult, UnbindOutcome, WorkspaceBinding,
+        AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
+        Credential, Delete, DeleteOutcome, Lease, ListQuery, Look, OversightStore, OwnedObject, Page, Put, PutOutcome,
+        Step, StepState, Store, StoreResult, UnbindOutcome, WorkspaceBinding,
     },
 };
 use seca_client::seca_api::ResourceKey;
@@ -41,6 +41,14 @@ macro_rules! hand_on {
     ($($counter:ident $name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
         #[async_trait::async_trait]
         impl Store for Counting {
+            fn access(&self) -> &dyn AccessStore {
+                self.inner.access()
+            }
+
+            fn oversight(&self) -> &dyn OversightStore {
+                self.inner.oversight()
+            }
+
             $(async fn $name(&self, $($argument: $type),*) -> StoreResult<$result> {
                 self.$counter.fetch_add(1, Ordering::SeqCst);
                 self.inner.$name($($argument),*).await

@@ -12,7 +12,7 @@ use super::{
     project::{Project, Standing},
 };
 use crate::{
-    ports::{Access, CloudError, CloudProvider, Note, StoreResult},
+    ports::{Access, CloudError, CloudProvider, DENIED_KEPT, DEPARTURES_KEPT, Note, StoreResult},
     reason::Reason,
     service::seal_context,
 };
@@ -125,6 +125,7 @@ impl<P: CloudProvider> Project<P> {
                 if !is_first {
                     shared.store.requeue_project(&self.lease.project).await?;
                     shared.store.prune(STEPS_KEPT).await?;
+                    shared.store.access().prune_access(DEPARTURES_KEPT, DENIED_KEPT, shared.clock.now()).await?;
                     if let (true, Some(access)) = (shared.settings.catalog_refresh.is_zero(), self.reading.current()) {
                         self.read_catalog(&access, true);
                     }

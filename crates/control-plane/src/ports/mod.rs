@@ -1,14 +1,18 @@
 //! What the control plane needs from outside, as traits: storage, cloud, secrets, keys, time and chance.
 
+mod access;
 mod cloud;
 mod environment;
+mod oversight;
 mod progress;
 mod requests;
 mod store;
 mod vault;
 
+pub use access::*;
 pub use cloud::*;
 pub use environment::*;
+pub use oversight::*;
 pub use progress::*;
 pub use requests::*;
 pub use store::*;

@@ -13,9 +13,9 @@ use async_trait::async_trait;
 use seca_api::ResourceKey;
 
 use super::{
-    Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome, Credential,
-    Delete, DeleteOutcome, Lease, ListQuery, Look, OwnedObject, Page, Put, PutOutcome, Step, StepState, UnbindOutcome,
-    WorkspaceBinding,
+    AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
+    Credential, Delete, DeleteOutcome, Lease, ListQuery, Look, OversightStore, OwnedObject, Page, Put, PutOutcome,
+    Step, StepState, UnbindOutcome, WorkspaceBinding,
 };
 use crate::{
     catalog::CatalogEntry,
@@ -42,6 +42,14 @@ pub type StoreResult<T> = Result<T, StoreError>;
 /// The store. Every method is one transaction.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
+    // -- what else is stored, each of it a port of its own, over the same transactions -----------------------
+
+    /// Who may do what.
+    fn access(&self) -> &dyn AccessStore;
+
+    /// What operators look at.
+    fn oversight(&self) -> &dyn OversightStore;
+
     // -- reading, for handlers: no writes, one round trip ---------------------------------------------------
 
     /// One resource, deleting ones included.

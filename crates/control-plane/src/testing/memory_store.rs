@@ -3,6 +3,7 @@
 //! It passes the suite that the databases pass; without that, a simulation on top of it would prove nothing.
 //! One lock stands for the transaction: every method takes it once and awaits nothing while it has it.
 
+mod ports;
 mod state;
 
 use std::{
@@ -18,9 +19,9 @@ use super::environment::SeededRng;
 use crate::{
     catalog::CatalogEntry,
     ports::{
-        Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome, Credential,
-        Delete, DeleteOutcome, Lease, ListQuery, Look, OwnedObject, Page, Put, PutOutcome, Step, StepState, Store,
-        StoreError, StoreResult, UnbindOutcome, WorkspaceBinding,
+        AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
+        Credential, Delete, DeleteOutcome, Lease, ListQuery, Look, OversightStore, OwnedObject, Page, Put, PutOutcome,
+        Step, StepState, Store, StoreError, StoreResult, UnbindOutcome, WorkspaceBinding,
     },
     resource::{ProjectId, Resource, Uid},
 };
@@ -59,6 +60,14 @@ impl MemoryStore {
 
 #[async_trait]
 impl Store for MemoryStore {
+    fn access(&self) -> &dyn AccessStore {
+        self
+    }
+
+    fn oversight(&self) -> &dyn OversightStore {
+        self
+    }
+
     async fn get(&self, key: &ResourceKey) -> StoreResult<Option<Resource>> {
         Ok(self.state()?.find(key).cloned())
     }
@@ -133,8 +142,8 @@ impl Store for MemoryStore {
         Ok(self.state()?.workspaces(binding))
     }
 
-    async fn lease(&self, _owner: &str, ttl: Duration, limit: usize) -> StoreResult<Vec<Lease>> {
-        Ok(self.state()?.lease(ttl, limit))
+    async fn lease(&self, owner: &str, ttl: Duration, limit: usize) -> StoreResult<Vec<Lease>> {
+        Ok(self.state()?.lease(owner, ttl, limit))
     }
 
     async fn renew(&self, lease: &Lease, ttl: Duration) -> StoreResult<bool> {

@@ -3,14 +3,19 @@
 use std::sync::Arc;
 
 use control_plane::{
-    ports::{PutOutcome, Store},
+    ports::{Put, PutOutcome, Store, StoreError},
+    service::Tenant,
     testing::MemoryStore,
 };
 use persistence::{DatabaseError, Options, SchemaState, connect, migrate_down, migrate_up, schema_state};
 use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use tokio::task::JoinSet;
 
-use super::{Backend, World, workspace};
+use super::{
+    Backend, World,
+    access::{assignment, role, scoped},
+    workspace,
+};
 
 pub async fn migrations_go_up_and_down(url: &str) {
     assert_eq!(schema_state(url).await.unwrap(), SchemaState::Empty);
@@ -52,6 +57,42 @@ pub async fn migrations_go_up_and_down(url: &str) {
     migrate_down(url, 1).await.unwrap();
     let store = connect(url, &Options::default()).await.unwrap();
     assert_ne!(store.installation().await.unwrap(), first);
+    store.close().await;
+}
+
+pub async fn what_was_assigned_before_a_migration_is_bound_by_it(url: &str) {
+    let store = connect(url, &Options::default()).await.unwrap();
+    let world = World::open(Backend::Memory).await;
+    store.put(world.new_put(&workspace("w"))).await.unwrap();
+    let spec = scoped(r#"[{"workspaces":["w"]}]"#);
+    store.put(Put { spec, ..world.new_put(&assignment("t", "bound")) }).await.unwrap();
+    let spec = scoped(r#"[{"tenants":["t"]}]"#);
+    store.put(Put { spec, ..world.new_put(&assignment("a", "opens")) }).await.unwrap();
+    store.access().create_tenant("t", &Tenant::default()).await.unwrap();
+    let before = store.access().authorization("t").await.unwrap().unwrap().assignments;
+    assert!(before.len() == 2 && before.iter().any(|assignment| assignment.bound.is_some()), "{before:?}");
+    store.close().await;
+
+    migrate_down(url, 1).await.unwrap();
+    migrate_up(url).await.unwrap();
+    let store = connect(url, &Options::default()).await.unwrap();
+    assert_eq!(store.access().tenants().await.unwrap(), []);
+    store.access().create_tenant("t", &Tenant::default()).await.unwrap();
+    assert_eq!(store.access().authorization("t").await.unwrap().unwrap().assignments, before);
+    store.close().await;
+}
+
+/// Versions are raised at the commit, behind what the statement has answered.
+pub async fn a_role_whose_version_cannot_be_raised_is_not_written(url: &str) {
+    let store = connect(url, &Options::default()).await.unwrap();
+    let world = World::open(Backend::Memory).await;
+    let broken = "CREATE OR REPLACE FUNCTION raise_authorization(names TEXT[]) RETURNS void LANGUAGE plpgsql AS \
+                  $$ BEGIN RAISE EXCEPTION 'broken'; END $$";
+    execute(url, broken).await;
+    let put = world.new_put(&role("t", "r"));
+    assert!(matches!(store.put(put.clone()).await, Err(StoreError::Refused(_))));
+    assert_eq!(store.get(&put.key).await.unwrap(), None);
+    store.put(world.new_put(&workspace("w"))).await.unwrap();
     store.close().await;
 }
 

@@ -1,12 +1,16 @@
 //! What all rules share: a world with a store, a clock that moves with every look, and short ways to write.
 
+pub mod access;
 pub mod bindings;
+pub mod bound;
 pub mod databases;
 pub mod deletes;
 pub mod engine;
 pub mod hammer;
 pub mod lists;
+pub mod oversight;
 pub mod queue;
+pub mod races;
 pub mod scale;
 pub mod statements;
 pub mod together;

@@ -5,12 +5,19 @@ use std::collections::BTreeMap;
 use control_plane::{
     ActionKind,
     ports::{Act, AdmissionQuery, Collection, Delete, DeleteOutcome, Put, PutOutcome, Store},
+    service::Tenant,
 };
 use persistence::{Options, SqlStore};
 use seca_api::{Kind, ResourceKey, selector::Selector};
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::{Backend, World, before, edge, in_network, key, lists::query, rules, workspace};
+use super::{
+    Backend, World,
+    access::{assignment, role},
+    before, edge, in_network, key,
+    lists::query,
+    rules, workspace,
+};
 
 /// A world, and a store of its own on the same database, so that nobody else's statements are counted.
 struct Counted {
@@ -103,6 +110,14 @@ pub async fn operations_ask_the_database_as_often_as_they_must(backend: Backend)
     let counts = counted.check("a page of workspaces", 1, store.list(&workspaces)).await.unwrap();
     let counts: Vec<_> = counts.items.iter().map(|item| item.children).collect();
     assert_eq!(counts, [Some(61)]);
+
+    // What decides who may do so: a role and an assignment are written like anything else.
+    for key in [role("t", "r"), assignment("t", "a")] {
+        assert!(is_written(&counted.put("PUT of a new role or assignment", 1, world.new_put(&key)).await));
+    }
+    store.access().create_tenant("t", &Tenant::default()).await.unwrap();
+    counted.check("what decides", 1, store.access().authorization("t")).await.unwrap().unwrap();
+    counted.check("whether it is still so", 1, store.access().authorization_version("t")).await.unwrap().unwrap();
 
     // An update: what it is judged by, and the write.
     let wide = AdmissionQuery {

@@ -8,7 +8,11 @@ use seca_api::{Kind, ResourceKey};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Postgres, Transaction};
 use tokio::task::JoinHandle;
 
-use super::{Backend, World, edge, key, rules, workspace};
+use super::{
+    Backend, World,
+    access::{assignment, role, scoped},
+    edge, key, rules, workspace,
+};
 
 /// Waits until somebody waits for a lock.
 async fn somebody_waits(world: &World) {
@@ -121,4 +125,24 @@ pub async fn a_deletion_that_waited_sees_what_came_meanwhile() {
         tx.commit().await.unwrap();
         assert_eq!(outcome.await.unwrap(), DeleteOutcome::Refused(vec![by]), "{deleted}");
     }
+}
+
+/// A role that is written while another transaction opens a tenant raises that tenant too, though its own snapshot began
+/// before: who reads there in between must not take what it found for what is.
+pub async fn a_role_that_waited_raises_the_tenants_that_were_opened_meanwhile() {
+    let world = World::open(Backend::Postgres).await;
+    world.tenants(&["a", "t"]).await;
+    let opens = world.assign(&assignment("t", "opens"), "[]").await;
+    let mut other = PgConnection::connect(&world.url).await.unwrap();
+    let mut tx = other.begin().await.unwrap();
+    let spec = scoped(r#"[{"tenants":["a"]}]"#);
+    execute(&mut tx, format!("UPDATE resources SET spec = '{spec}' WHERE uid = '{}'", opens.uid)).await;
+    // What is deferred is done now, and the commit is yet to come.
+    execute(&mut tx, "SET CONSTRAINTS ALL IMMEDIATE".to_owned()).await;
+    let written = put(&world, world.new_put(&role("t", "r")));
+    somebody_waits(&world).await;
+    assert_eq!(world.version("a").await, 1);
+    tx.commit().await.unwrap();
+    assert!(matches!(written.await.unwrap(), PutOutcome::Created(_)));
+    assert_eq!(world.version("a").await, 3, "once by each");
 }

@@ -1,6 +1,8 @@
 //! What the store holds, and what requests do to it.
 
+mod access;
 mod engine;
+mod oversight;
 mod read;
 
 use std::{
@@ -36,6 +38,10 @@ pub(super) struct State {
     steps: Vec<Recorded>,
     tombstones: BTreeMap<Uid, Duration>,
     orphans: BTreeMap<ProjectId, Vec<OwnedObject>>,
+    access: access::Access,
+    activities: Vec<oversight::Recorded>,
+    last_activity: i64,
+    paused: BTreeMap<Uid, oversight::Paused>,
 }
 
 struct Row {
@@ -59,6 +65,7 @@ struct Bound {
 
 #[derive(Default)]
 struct Project {
+    owner: Option<String>,
     token: i64,
     until: Option<Duration>,
 }
@@ -83,6 +90,10 @@ impl State {
             steps: Vec::new(),
             tombstones: BTreeMap::new(),
             orphans: BTreeMap::new(),
+            access: access::Access::default(),
+            activities: Vec::new(),
+            last_activity: 0,
+            paused: BTreeMap::new(),
         }
     }
 
@@ -166,6 +177,7 @@ impl State {
         self.work.insert(resource.uid, work);
         let referrers: BTreeSet<Uid> = self.referrers(&resource.key).map(|(_, row)| row.uid).collect();
         self.wake(referrers);
+        self.made(&resource);
         resource
     }
 
@@ -191,6 +203,7 @@ impl State {
         }
         self.rows.insert(uid, Row { resource: after.clone(), label_pairs, edges });
         self.accept(uid);
+        self.changed(&before.row, &after);
         PutOutcome::Updated { before: before.row, after }
     }
 
@@ -211,7 +224,10 @@ impl State {
         for (uid, _) in cascade.iter().chain([&(uid, &[][..])]) {
             let related = self.related(*uid);
             if let Some(row) = self.rows.get_mut(uid) {
+                let before = row.resource.clone();
                 state::delete(&mut row.resource, delete.now);
+                let after = row.resource.clone();
+                self.changed(&before, &after);
             }
             self.wake(related);
             self.accept(*uid);

@@ -51,7 +51,7 @@ impl State {
         self.projects.get(&lease.project).is_some_and(|p| p.token == lease.token && p.until.is_some())
     }
 
-    pub(in super::super) fn lease(&mut self, ttl: Duration, limit: usize) -> Vec<Lease> {
+    pub(in super::super) fn lease(&mut self, owner: &str, ttl: Duration, limit: usize) -> Vec<Lease> {
         let now = self.now();
         let free = self.projects.iter().filter(|(_, project)| project.until.is_none_or(|until| until <= now));
         let mut free: Vec<(bool, ProjectId)> = free.map(|(id, _)| (self.due(id, 1).is_empty(), id.clone())).collect();
@@ -59,6 +59,7 @@ impl State {
         let mut leases = Vec::new();
         for (_, id) in free.into_iter().take(limit) {
             if let Some(project) = self.projects.get_mut(&id) {
+                project.owner = Some(owner.to_owned());
                 project.token += 1;
                 project.until = Some(now + ttl);
                 leases.push(Lease { project: id, token: project.token });
@@ -79,7 +80,7 @@ impl State {
     pub(in super::super) fn release(&mut self, lease: &Lease) {
         let held = self.holds(lease);
         if let Some(project) = self.projects.get_mut(&lease.project).filter(|_| held) {
-            project.until = None;
+            (project.owner, project.until) = (None, None);
         }
     }
 
@@ -296,6 +297,7 @@ impl State {
         match row {
             Some(row) => {
                 self.keys.remove(&row.resource.key);
+                self.left(&row.resource);
                 CommitOutcome::Done(Box::new(row.resource))
             }
             None => CommitOutcome::Gone,

@@ -1,0 +1,131 @@
+//! Storage for operators: what was done by whom, workspaces that are paused, and how the projects fare.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use seca_api::{ResourceKey, Timestamp};
+
+use super::StoreResult;
+use crate::resource::{ProjectId, Uid};
+
+/// Where something was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listener {
+    /// At the SECA API.
+    Public,
+    /// At the admin API.
+    Admin,
+}
+
+impl Listener {
+    /// The database's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// Finds a listener by its word.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Public, Self::Admin].into_iter().find(|listener| listener.as_str() == text)
+    }
+}
+
+/// What somebody did, or was kept from doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Activity {
+    /// When, by the wall clock.
+    pub at: Timestamp,
+    /// Where.
+    pub listener: Listener,
+    /// Who.
+    pub actor: String,
+    /// What: `put`, `delete`, `bind`.
+    pub action: String,
+    /// To what: a resource's reference, a tenant, a token's id.
+    pub target: String,
+    /// In which tenant.
+    pub tenant: Option<String>,
+    /// The request's id, which the logs repeat.
+    pub request_id: Option<String>,
+    /// What became of it: a status code, or a word.
+    pub result: String,
+    /// What else there is to say.
+    pub detail: Option<String>,
+}
+
+/// An activity as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActivityRecord {
+    /// Rising.
+    pub id: i64,
+    /// What was done.
+    pub activity: Activity,
+}
+
+/// Which activities are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ActivityQuery {
+    /// Those of one tenant; none for all.
+    pub tenant: Option<String>,
+    /// Those with smaller ids; none for the newest.
+    pub before: Option<i64>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// A workspace that the engine leaves alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PausedWorkspace {
+    /// The workspace.
+    pub workspace: ResourceKey,
+    /// Its identity.
+    pub uid: Uid,
+    /// Since when, by the database's time.
+    pub paused_at: Timestamp,
+    /// By whom.
+    pub paused_by: String,
+}
+
+/// How a project fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProjectOverview {
+    /// The project.
+    pub project: ProjectId,
+    /// Who holds its lease, or held it last and has not given it back.
+    pub owner: Option<String>,
+    /// For how long it is leased; zero when the lease has run out, none when nobody has one.
+    pub leased_for: Option<Duration>,
+    /// How many resources are due.
+    pub due: i64,
+    /// How many will be, now or later, without being woken.
+    pub queued: i64,
+    /// How many resources it has.
+    pub resources: i64,
+}
+
+/// Storage for operators. Every method is one transaction.
+#[async_trait]
+pub trait OversightStore: Send + Sync {
+    /// Writes down what was done, in this order.
+    async fn record_activities(&self, activities: &[Activity]) -> StoreResult<()>;
+
+    /// Activities, newest first.
+    async fn activities(&self, query: &ActivityQuery) -> StoreResult<Vec<ActivityRecord>>;
+
+    /// Forgets activities that were written down longer ago than this.
+    async fn prune_activities(&self, older: Duration) -> StoreResult<()>;
+
+    /// Pauses a workspace; false when there is none. Pausing it again changes nothing.
+    async fn pause(&self, workspace: &ResourceKey, by: &str) -> StoreResult<bool>;
+
+    /// Ends that, and queues all that is in the workspace; false when there is no such workspace.
+    async fn resume(&self, workspace: &ResourceKey) -> StoreResult<bool>;
+
+    /// The paused workspaces, by key. A workspace made again is not paused.
+    async fn paused(&self) -> StoreResult<Vec<PausedWorkspace>>;
+
+    /// All projects, by name.
+    async fn projects(&self) -> StoreResult<Vec<ProjectOverview>>;
+}

@@ -1,0 +1,113 @@
+//! The smaller ports.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use seca_api::{ResourceKey, Timestamp};
+
+use super::MemoryStore;
+use crate::{
+    ports::{
+        AccessStore, Activity, ActivityQuery, ActivityRecord, AuthorizationSnapshot, DeniedToken, DepartedGrant,
+        Departure, OversightStore, PausedWorkspace, ProjectOverview, Put, StoreResult, TenantChange, TenantRecord,
+    },
+    service::{Tenant, Tenants},
+};
+
+#[async_trait]
+impl AccessStore for MemoryStore {
+    async fn tenants(&self) -> StoreResult<Vec<TenantRecord>> {
+        Ok(self.state()?.tenants())
+    }
+
+    async fn tenant(&self, name: &str) -> StoreResult<Option<TenantRecord>> {
+        Ok(self.state()?.tenant(name))
+    }
+
+    async fn create_tenant(&self, name: &str, settings: &Tenant) -> StoreResult<bool> {
+        Ok(self.state()?.add_tenant(name, settings))
+    }
+
+    async fn change_tenant(&self, name: &str, change: &TenantChange) -> StoreResult<Option<TenantRecord>> {
+        Ok(self.state()?.change_tenant(name, change))
+    }
+
+    async fn ensure_tenants(&self, tenants: &Tenants) -> StoreResult<()> {
+        let mut state = self.state()?;
+        for (name, settings) in tenants {
+            state.add_tenant(name, settings);
+        }
+        Ok(())
+    }
+
+    async fn authorization_version(&self, tenant: &str) -> StoreResult<Option<i64>> {
+        Ok(self.state()?.tenant(tenant).map(|tenant| tenant.version))
+    }
+
+    async fn authorization(&self, tenant: &str) -> StoreResult<Option<AuthorizationSnapshot>> {
+        Ok(self.state()?.authorization(tenant))
+    }
+
+    async fn deny_token(&self, token: &DeniedToken) -> StoreResult<()> {
+        self.state()?.deny(token);
+        Ok(())
+    }
+
+    async fn allow_token(&self, id: &str) -> StoreResult<bool> {
+        Ok(self.state()?.allow(id))
+    }
+
+    async fn denied_tokens(&self) -> StoreResult<Vec<DeniedToken>> {
+        Ok(self.state()?.denied_tokens())
+    }
+
+    async fn departed(&self, key: &ResourceKey, within: Duration) -> StoreResult<Option<Departure>> {
+        Ok(self.state()?.departed(key, within))
+    }
+
+    async fn departed_grants(&self, tenant: &str, within: Duration) -> StoreResult<Vec<DepartedGrant>> {
+        Ok(self.state()?.departed_grants(tenant, within))
+    }
+
+    async fn bootstrap(&self, subject: &str, assignment: Put) -> StoreResult<bool> {
+        Ok(self.state()?.bootstrap(subject, assignment))
+    }
+
+    async fn prune_access(&self, departures: Duration, tokens: Duration, now: Timestamp) -> StoreResult<()> {
+        self.state()?.prune_access(departures, tokens, now);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl OversightStore for MemoryStore {
+    async fn record_activities(&self, activities: &[Activity]) -> StoreResult<()> {
+        self.state()?.record_activities(activities);
+        Ok(())
+    }
+
+    async fn activities(&self, query: &ActivityQuery) -> StoreResult<Vec<ActivityRecord>> {
+        Ok(self.state()?.activities(query))
+    }
+
+    async fn prune_activities(&self, older: Duration) -> StoreResult<()> {
+        self.state()?.prune_activities(older);
+        Ok(())
+    }
+
+    async fn pause(&self, workspace: &ResourceKey, by: &str) -> StoreResult<bool> {
+        Ok(self.state()?.pause(workspace, by))
+    }
+
+    async fn resume(&self, workspace: &ResourceKey) -> StoreResult<bool> {
+        Ok(self.state()?.resume(workspace))
+    }
+
+    async fn paused(&self) -> StoreResult<Vec<PausedWorkspace>> {
+        Ok(self.state()?.paused())
+    }
+
+    async fn projects(&self) -> StoreResult<Vec<ProjectOverview>> {
+        Ok(self.state()?.overview())
+    }
+}

@@ -1,0 +1,90 @@
+//! What operators look at.
+
+use std::time::Duration;
+
+use seca_api::{ResourceKey, Timestamp};
+
+use super::{State, access::timestamp};
+use crate::{
+    ports::{Activity, ActivityQuery, ActivityRecord, PausedWorkspace, ProjectOverview},
+    resource::Uid,
+};
+
+/// An activity, and when it was written down.
+pub(super) struct Recorded {
+    record: ActivityRecord,
+    at: Duration,
+}
+
+/// Since when a workspace is paused, and by whom.
+pub(super) struct Paused {
+    at: Timestamp,
+    by: String,
+}
+
+impl State {
+    pub(in super::super) fn record_activities(&mut self, activities: &[Activity]) {
+        let at = self.now();
+        for activity in activities {
+            self.last_activity += 1;
+            let record = ActivityRecord { id: self.last_activity, activity: activity.clone() };
+            self.activities.push(Recorded { record, at });
+        }
+    }
+
+    pub(in super::super) fn activities(&self, query: &ActivityQuery) -> Vec<ActivityRecord> {
+        let ActivityQuery { tenant, before, limit } = query;
+        let all = self.activities.iter().rev().map(|recorded| &recorded.record);
+        let wanted = all
+            .filter(|record| before.is_none_or(|before| record.id < before))
+            .filter(|record| tenant.is_none() || record.activity.tenant == *tenant);
+        wanted.take(*limit).cloned().collect()
+    }
+
+    pub(in super::super) fn prune_activities(&mut self, older: Duration) {
+        let now = self.now();
+        self.activities.retain(|recorded| recorded.at + older >= now);
+    }
+
+    pub(in super::super) fn pause(&mut self, workspace: &ResourceKey, by: &str) -> bool {
+        let Some(uid) = self.keys.get(workspace).copied() else { return false };
+        let at = timestamp(self.now());
+        self.paused.entry(uid).or_insert_with(|| Paused { at, by: by.to_owned() });
+        true
+    }
+
+    pub(in super::super) fn resume(&mut self, workspace: &ResourceKey) -> bool {
+        let Some(uid) = self.keys.get(workspace).copied() else { return false };
+        if self.paused.remove(&uid).is_some() {
+            let members: Vec<Uid> = self.children(workspace).map(|child| child.uid).chain([uid]).collect();
+            self.wake(members);
+        }
+        true
+    }
+
+    pub(in super::super) fn paused(&self) -> Vec<PausedWorkspace> {
+        let all = self.paused.iter().filter_map(|(uid, paused)| {
+            let workspace = self.resource(*uid)?.key.clone();
+            Some(PausedWorkspace { workspace, uid: *uid, paused_at: paused.at, paused_by: paused.by.clone() })
+        });
+        let mut all: Vec<PausedWorkspace> = all.collect();
+        all.sort_by(|a, b| a.workspace.cmp(&b.workspace));
+        all
+    }
+
+    pub(in super::super) fn overview(&self) -> Vec<ProjectOverview> {
+        let (now, count) = (self.now(), |number: usize| i64::try_from(number).unwrap_or(i64::MAX));
+        let overview = |(id, project): (&_, &super::Project)| {
+            let work = || self.work.values().filter(|work| work.project == *id);
+            ProjectOverview {
+                project: id.clone(),
+                owner: project.owner.clone(),
+                leased_for: project.until.map(|until| until.saturating_sub(now)),
+                due: count(work().filter(|work| work.next.is_some_and(|next| next <= now)).count()),
+                queued: count(work().filter(|work| work.next.is_some()).count()),
+                resources: count(self.rows.values().filter(|row| row.resource.project == *id).count()),
+            }
+        };
+        self.projects.iter().map(overview).collect()
+    }
+}

@@ -1,0 +1,84 @@
+//! Assignments that the product itself makes, as part of something else: a workspace's creator's, a configured
+//! administrator's.
+
+use control_plane::{
+    ProjectId, Resource,
+    ports::{Edge, Put},
+    state,
+};
+
+use crate::{
+    database::{Operation, Tx},
+    fault::Fault,
+    row,
+    selector::sortable,
+    sql::{Sql, args, key_row, rows, sql},
+};
+
+/// A row of project `local` with its labels (28) and references (29), queued; nothing when its name is taken. Nothing is
+/// asked of what it names, and nobody waits for an assignment.
+const ADD: Sql = Sql {
+    postgres: sql!(
+        "WITH made AS (" add_assignment " RETURNING uid, project), \
+         queued AS (INSERT INTO work (uid, project, next_run_at, attempts, wakes) \
+         SELECT uid, project, " now ", 0, 1 FROM made), \
+         labels AS (" add_labels "made, " (rows 28) "), \
+         edges AS (" add_edges "made, " (rows 29) ") \
+         SELECT uid FROM made"
+    )
+    .postgres,
+    sqlite: sql!(
+        add_assignment "; \
+         INSERT INTO work (uid, project, next_run_at, attempts, wakes) \
+         SELECT uid, project, " now ", 0, 1 FROM resources WHERE uid = $1; "
+        add_labels "resources made, " (rows 28) " WHERE made.uid = $1; "
+        add_edges "resources made, " (rows 29) " WHERE made.uid = $1; \
+         SELECT uid FROM resources WHERE uid = $1"
+    )
+    .sqlite,
+};
+const MARK: Sql = sql!(
+    "INSERT INTO bootstrapped (tenant, subject, at) VALUES ($1, $2, " now ") ON CONFLICT DO NOTHING RETURNING at"
+);
+const UNMARK: Sql = sql!("DELETE FROM bootstrapped WHERE tenant = $1 AND subject = $2");
+
+/// Makes an assignment in a transaction; none when its name is taken. When the workspace that it is scoped to was made in
+/// the same transaction, it is bound to that.
+pub(super) async fn add(tx: &mut Tx, put: &Put) -> Result<Option<Resource>, Fault> {
+    let made = state::create(put.clone(), ProjectId::local());
+    let mut args = row::insert_args(&made)?.to_vec();
+    args.push(rows(
+        put.label_pairs.iter().map(|(name, value)| [Some(name.clone()), Some(value.clone()), sortable(value)]),
+    ));
+    args.push(rows(put.edges.iter().enumerate().map(edge)));
+    let added = tx.fetch(ADD, &args).await?;
+    Ok((!added.is_empty()).then_some(made))
+}
+
+fn edge((position, edge): (usize, &Edge)) -> [Option<String>; 9] {
+    let [tenant, region, kind, workspace, network, name] = key_row(&edge.target);
+    let (position, strict) = (position.to_string(), i64::from(edge.strict).to_string());
+    [Some(position), Some(edge.field.clone()), Some(strict), tenant, region, kind, workspace, network, name]
+}
+
+pub(super) struct Bootstrap<'a> {
+    pub(super) subject: &'a str,
+    pub(super) assignment: &'a Put,
+}
+
+impl Operation for Bootstrap<'_> {
+    type Output = bool;
+
+    async fn run(&self, tx: &mut Tx) -> Result<bool, Fault> {
+        // Whoever does the same at once waits for the mark.
+        let mark = args![&self.assignment.key.tenant, self.subject];
+        if tx.first(MARK, &mark).await?.is_none() {
+            return Ok(false);
+        }
+        let made = add(tx, self.assignment).await?.is_some();
+        if !made {
+            tx.execute(UNMARK, &mark).await?;
+        }
+        Ok(made)
+    }
+}

@@ -1,0 +1,180 @@
+//! What decisions are made of. Versions, tenants that are opened, bindings to workspaces and departures are kept by
+//! triggers (migration 3), so that no statement can forget them; here they are read.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use control_plane::ports::{
+    AuthorizationSnapshot, BoundWorkspace, DeniedToken, DepartedGrant, Departure, StoredAssignment, StoredRole,
+};
+use seca_api::{Kind, ResourceKey, Timestamp};
+
+use super::tenants::registered;
+use crate::{
+    database::{Database, Lane, Operation, Tx},
+    fault::Fault,
+    sql::{Row, Sql, Value, args, key_args, sql},
+};
+
+const VERSION: Sql = sql!("SELECT " (authorization_version "$1"));
+/// The tenant (0), its roles (1) and assignments (2), those of other tenants that open it with the roles there, and
+/// revoked tokens (3): one statement, so that the version is that of the rest.
+const SNAPSHOT: Sql = sql!(
+    "SELECT CAST(0 AS BIGINT) AS what, t.name AS tenant, '' AS name, '' AS uid, '' AS spec, \
+     CAST(NULL AS TEXT) AS workspace, CAST(NULL AS TEXT) AS region, t.conformance, t.late_references, t.suspended, \
+     t.authorization_version + e.version, t.created_at FROM tenants t, authorization_epoch e WHERE t.name = $1 \
+     UNION ALL SELECT CASE r.kind WHEN 'role' THEN 1 ELSE 2 END, r.tenant, r.name, r.uid, r.spec, b.workspace_uid, \
+     b.workspace_region, 0, 0, 0, 0, 0 FROM resources r LEFT JOIN bound_assignments b ON b.uid = r.uid \
+     WHERE r.tenant = $1 AND r.region = '' AND r.kind IN ('role', 'role-assignment') AND r.deleted_at IS NULL \
+     UNION ALL SELECT 2, r.tenant, r.name, r.uid, r.spec, NULL, NULL, 0, 0, 0, 0, 0 FROM resources r \
+     WHERE r.uid IN (SELECT o.uid FROM opened_tenants o WHERE o.tenant IN ($1, '*') AND o.home <> $1) \
+     UNION ALL SELECT 1, r.tenant, r.name, r.uid, r.spec, NULL, NULL, 0, 0, 0, 0, 0 FROM resources r \
+     WHERE r.tenant IN (SELECT o.home FROM opened_tenants o WHERE o.tenant IN ($1, '*') AND o.home <> $1) \
+     AND r.region = '' AND r.kind = 'role' AND r.deleted_at IS NULL \
+     UNION ALL SELECT 3, '', d.jti, '', '', NULL, NULL, 0, 0, 0, 0, 0 FROM denied_tokens d"
+);
+const DENY: Sql = sql!(
+    "INSERT INTO denied_tokens (jti, expires_at, denied_at, denied_by, reason) VALUES ($1, $2, $3, $4, $5) \
+     ON CONFLICT (jti) DO UPDATE SET expires_at = CASE WHEN excluded.expires_at > denied_tokens.expires_at \
+     THEN excluded.expires_at ELSE denied_tokens.expires_at END, denied_at = excluded.denied_at, \
+     denied_by = excluded.denied_by, reason = excluded.reason"
+);
+const ALLOW: Sql = sql!("DELETE FROM denied_tokens WHERE jti = $1");
+const RAISE_ALL: Sql = sql!("UPDATE authorization_epoch SET version = version + 1");
+const DENIED: Sql = sql!("SELECT jti, expires_at, denied_at, denied_by, reason FROM denied_tokens ORDER BY jti");
+const DEPARTED: Sql = sql!(
+    "SELECT r.uid, r.deleted_at, r.left_at FROM departures r WHERE " own " AND r.left_at >= " now " - $7 \
+     ORDER BY r.left_at DESC, r.uid DESC LIMIT 1"
+);
+const DEPARTED_GRANTS: Sql = sql!(
+    "SELECT d.kind, d.tenant, d.name, d.uid, d.spec, d.workspace_uid, d.workspace_region, \
+     COALESCE(d.deleted_at, d.left_at) FROM departures d WHERE d.spec IS NOT NULL AND d.left_at >= " now " - $1 \
+     UNION ALL SELECT r.kind, r.tenant, r.name, r.uid, r.spec, b.workspace_uid, b.workspace_region, r.deleted_at \
+     FROM resources r LEFT JOIN bound_assignments b ON b.uid = r.uid \
+     WHERE r.kind IN ('role', 'role-assignment') AND r.deleted_at IS NOT NULL ORDER BY 8, 4"
+);
+const PRUNE_DEPARTURES: Sql = sql!("DELETE FROM departures WHERE left_at < " now " - $1");
+const PRUNE_DENIED: Sql = sql!("DELETE FROM denied_tokens WHERE expires_at + $1 < $2");
+
+pub(super) async fn version(db: &Database, tenant: &str) -> Result<Option<i64>, Fault> {
+    let found = db.fetch(Lane::Read, VERSION, &args![tenant]).await?;
+    found.first().map_or(Ok(None), |row| row.maybe_int(0))
+}
+
+pub(super) async fn snapshot(db: &Database, tenant: &str) -> Result<Option<AuthorizationSnapshot>, Fault> {
+    let (mut found, mut roles, mut assignments, mut denied) = (None, Vec::new(), Vec::new(), BTreeSet::new());
+    for row in db.fetch(Lane::Read, SNAPSHOT, &args![tenant]).await? {
+        let (tenant, name) = (row.text(1)?, row.text(2)?);
+        match row.int(0)? {
+            0 => found = Some(registered(&row, 1, 7)?),
+            1 => roles.push(StoredRole { tenant, name, uid: row.parse(3)?, spec: row.text(4)? }),
+            2 => {
+                let (uid, spec, bound) = (row.parse(3)?, row.text(4)?, bound(&row, 5)?);
+                assignments.push(StoredAssignment { tenant, name, uid, spec, bound });
+            }
+            _ => {
+                denied.insert(name);
+            }
+        }
+    }
+    roles.sort_by(|a, b| (&a.tenant, &a.name).cmp(&(&b.tenant, &b.name)));
+    assignments.sort_by(|a, b| (&a.tenant, &a.name).cmp(&(&b.tenant, &b.name)));
+    Ok(found.map(|tenant| AuthorizationSnapshot { tenant, roles, assignments, denied }))
+}
+
+fn bound(row: &Row, at: usize) -> Result<Option<BoundWorkspace>, Fault> {
+    if row.maybe_text(at)?.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(BoundWorkspace { uid: row.parse(at)?, region: row.text(at + 1)? }))
+}
+
+pub(super) struct Deny<'a>(pub(super) &'a DeniedToken);
+
+impl Operation for Deny<'_> {
+    type Output = ();
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), Fault> {
+        let DeniedToken { id, expires_at, denied_at, denied_by, reason } = self.0;
+        tx.execute(DENY, &args![id, *expires_at, *denied_at, denied_by, reason]).await?;
+        tx.execute(RAISE_ALL, &[]).await?;
+        Ok(())
+    }
+}
+
+pub(super) struct Allow<'a>(pub(super) &'a str);
+
+impl Operation for Allow<'_> {
+    type Output = bool;
+
+    async fn run(&self, tx: &mut Tx) -> Result<bool, Fault> {
+        if tx.execute(ALLOW, &args![self.0]).await? == 0 {
+            return Ok(false);
+        }
+        tx.execute(RAISE_ALL, &[]).await?;
+        Ok(true)
+    }
+}
+
+pub(super) async fn denied(db: &Database) -> Result<Vec<DeniedToken>, Fault> {
+    let token = |row: &Row| {
+        Ok(DeniedToken {
+            id: row.text(0)?,
+            expires_at: Timestamp::from_millis(row.int(1)?),
+            denied_at: Timestamp::from_millis(row.int(2)?),
+            denied_by: row.text(3)?,
+            reason: row.maybe_text(4)?,
+        })
+    };
+    db.fetch(Lane::Read, DENIED, &[]).await?.iter().map(token).collect()
+}
+
+pub(super) async fn departed(db: &Database, key: &ResourceKey, within: Duration) -> Result<Option<Departure>, Fault> {
+    let mut args = key_args(key).to_vec();
+    args.push(Value::from(within));
+    let departure = |row: &Row| {
+        Ok(Departure {
+            uid: row.parse(0)?,
+            deleted_at: row.maybe_int(1)?.map(Timestamp::from_millis),
+            left_at: Timestamp::from_millis(row.int(2)?),
+        })
+    };
+    db.fetch(Lane::Read, DEPARTED, &args).await?.first().map(departure).transpose()
+}
+
+pub(super) async fn departed_grants(
+    db: &Database,
+    tenant: &str,
+    within: Duration,
+) -> Result<Vec<DepartedGrant>, Fault> {
+    let mut all = Vec::new();
+    for row in db.fetch(Lane::Read, DEPARTED_GRANTS, &args![within]).await? {
+        let kind = row.text(0)?;
+        let grant = DepartedGrant {
+            kind: Kind::parse(&kind).ok_or_else(|| Fault::Corrupt(format!("there is no kind {kind:?}")))?,
+            tenant: row.text(1)?,
+            name: row.text(2)?,
+            uid: row.parse(3)?,
+            spec: row.text(4)?,
+            bound: bound(&row, 5)?,
+            until: Timestamp::from_millis(row.int(7)?),
+        };
+        all.extend(Some(grant).filter(|grant| grant.concerns(tenant)));
+    }
+    Ok(all)
+}
+
+pub(super) struct Prune {
+    pub(super) departures: Duration,
+    pub(super) tokens: Duration,
+    pub(super) now: Timestamp,
+}
+
+impl Operation for Prune {
+    type Output = ();
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), Fault> {
+        tx.execute(PRUNE_DEPARTURES, &args![self.departures]).await?;
+        tx.execute(PRUNE_DENIED, &args![self.tokens, self.now]).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,87 @@
+//! Workspaces that are paused, and how the projects fare.
+
+use std::time::Duration;
+
+use control_plane::{
+    ProjectId,
+    ports::{PausedWorkspace, ProjectOverview},
+};
+use seca_api::{ResourceKey, Timestamp};
+
+use super::relations::WAKE;
+use crate::{
+    database::{Database, Lane, Operation, Tx},
+    fault::Fault,
+    row,
+    sql::{Row, Sql, args, key_args, list, sql},
+};
+
+/// Locked, so that it does not leave before the mark is there, which leaves with it.
+const WORKSPACE: Sql = sql!("SELECT r.uid FROM resources r WHERE " own share);
+const PAUSE: Sql = sql!(
+    "INSERT INTO paused_workspaces (uid, paused_at, paused_by) VALUES ($1, " now ", $2) ON CONFLICT DO NOTHING"
+);
+const RESUME: Sql = sql!("DELETE FROM paused_workspaces WHERE uid = $1");
+const MEMBERS: Sql = sql!(
+    "SELECT r.uid FROM resources r WHERE " own
+    " UNION SELECT r.uid FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.workspace = $6"
+);
+const PAUSED: Sql = sql!(
+    "SELECT r.tenant, r.region, r.kind, r.workspace, r.network, r.name, r.uid, p.paused_at, p.paused_by \
+     FROM paused_workspaces p JOIN resources r ON r.uid = p.uid ORDER BY r.tenant, r.region, r.name"
+);
+const PROJECTS: Sql = sql!(
+    "SELECT p.uid, p.owner, p.until - " now ", \
+     (SELECT count(*) FROM work w WHERE w.project = p.uid AND w.next_run_at <= " now "), \
+     (SELECT count(*) FROM work w WHERE w.project = p.uid AND w.next_run_at IS NOT NULL), \
+     (SELECT count(*) FROM resources r WHERE r.project = p.uid) FROM projects p ORDER BY p.uid"
+);
+
+/// Pauses a workspace, or ends that (`by` is none).
+pub(super) struct Pause<'a> {
+    pub(super) workspace: &'a ResourceKey,
+    pub(super) by: Option<&'a str>,
+}
+
+impl Operation for Pause<'_> {
+    type Output = bool;
+
+    async fn run(&self, tx: &mut Tx) -> Result<bool, Fault> {
+        let key = key_args(self.workspace);
+        let Some(found) = tx.first(WORKSPACE, &key).await? else { return Ok(false) };
+        let uid = found.text(0)?;
+        if let Some(by) = self.by {
+            tx.execute(PAUSE, &args![uid, by]).await?;
+        } else if tx.execute(RESUME, &args![uid]).await? > 0 {
+            let members = row::uids(&tx.fetch(MEMBERS, &key).await?)?;
+            tx.execute(WAKE, &[list(&members)]).await?;
+        }
+        Ok(true)
+    }
+}
+
+pub(super) async fn paused(db: &Database) -> Result<Vec<PausedWorkspace>, Fault> {
+    let paused = |row: &Row| {
+        Ok(PausedWorkspace {
+            workspace: row::key(row, 0)?,
+            uid: row.parse(6)?,
+            paused_at: Timestamp::from_millis(row.int(7)?),
+            paused_by: row.text(8)?,
+        })
+    };
+    db.fetch(Lane::Read, PAUSED, &[]).await?.iter().map(paused).collect()
+}
+
+pub(super) async fn projects(db: &Database) -> Result<Vec<ProjectOverview>, Fault> {
+    let overview = |row: &Row| {
+        Ok(ProjectOverview {
+            project: ProjectId(row.text(0)?),
+            owner: row.maybe_text(1)?,
+            leased_for: row.maybe_int(2)?.map(|left| Duration::from_millis(u64::try_from(left).unwrap_or(0))),
+            due: row.int(3)?,
+            queued: row.int(4)?,
+            resources: row.int(5)?,
+        })
+    };
+    db.fetch(Lane::Read, PROJECTS, &[]).await?.iter().map(overview).collect()
+}

@@ -1,0 +1,108 @@
+//! The smaller ports.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use control_plane::{
+    ports::{
+        AccessStore, Activity, ActivityQuery, ActivityRecord, AuthorizationSnapshot, DeniedToken, DepartedGrant,
+        Departure, OversightStore, PausedWorkspace, ProjectOverview, Put, StoreResult, TenantChange, TenantRecord,
+    },
+    service::{Tenant, Tenants},
+};
+use seca_api::{ResourceKey, Timestamp};
+
+use super::{SqlStore, activity, assignments, authorization, oversight, tenants};
+use crate::database::Lane;
+
+#[async_trait]
+impl AccessStore for SqlStore {
+    async fn tenants(&self) -> StoreResult<Vec<TenantRecord>> {
+        Ok(tenants::all(&self.db).await?)
+    }
+
+    async fn tenant(&self, name: &str) -> StoreResult<Option<TenantRecord>> {
+        Ok(tenants::one(&self.db, name).await?)
+    }
+
+    async fn create_tenant(&self, name: &str, settings: &Tenant) -> StoreResult<bool> {
+        Ok(tenants::add(&self.db, [(name, settings)]).await? > 0)
+    }
+
+    async fn change_tenant(&self, name: &str, change: &TenantChange) -> StoreResult<Option<TenantRecord>> {
+        Ok(self.db.transact(Lane::Write, &tenants::Change { name, change }).await?)
+    }
+
+    async fn ensure_tenants(&self, tenants: &Tenants) -> StoreResult<()> {
+        tenants::add(&self.db, tenants.iter().map(|(name, tenant)| (name.as_str(), tenant))).await?;
+        Ok(())
+    }
+
+    async fn authorization_version(&self, tenant: &str) -> StoreResult<Option<i64>> {
+        Ok(authorization::version(&self.db, tenant).await?)
+    }
+
+    async fn authorization(&self, tenant: &str) -> StoreResult<Option<AuthorizationSnapshot>> {
+        Ok(authorization::snapshot(&self.db, tenant).await?)
+    }
+
+    async fn deny_token(&self, token: &DeniedToken) -> StoreResult<()> {
+        Ok(self.db.transact(Lane::Write, &authorization::Deny(token)).await?)
+    }
+
+    async fn allow_token(&self, id: &str) -> StoreResult<bool> {
+        Ok(self.db.transact(Lane::Write, &authorization::Allow(id)).await?)
+    }
+
+    async fn denied_tokens(&self) -> StoreResult<Vec<DeniedToken>> {
+        Ok(authorization::denied(&self.db).await?)
+    }
+
+    async fn departed(&self, key: &ResourceKey, within: Duration) -> StoreResult<Option<Departure>> {
+        Ok(authorization::departed(&self.db, key, within).await?)
+    }
+
+    async fn departed_grants(&self, tenant: &str, within: Duration) -> StoreResult<Vec<DepartedGrant>> {
+        Ok(authorization::departed_grants(&self.db, tenant, within).await?)
+    }
+
+    async fn bootstrap(&self, subject: &str, assignment: Put) -> StoreResult<bool> {
+        let bootstrap = assignments::Bootstrap { subject, assignment: &assignment };
+        Ok(self.db.transact(Lane::Write, &bootstrap).await?)
+    }
+
+    async fn prune_access(&self, departures: Duration, tokens: Duration, now: Timestamp) -> StoreResult<()> {
+        Ok(self.db.transact(Lane::Engine, &authorization::Prune { departures, tokens, now }).await?)
+    }
+}
+
+#[async_trait]
+impl OversightStore for SqlStore {
+    async fn record_activities(&self, activities: &[Activity]) -> StoreResult<()> {
+        Ok(activity::record(&self.db, activities).await?)
+    }
+
+    async fn activities(&self, query: &ActivityQuery) -> StoreResult<Vec<ActivityRecord>> {
+        Ok(activity::list(&self.db, query).await?)
+    }
+
+    async fn prune_activities(&self, older: Duration) -> StoreResult<()> {
+        Ok(activity::prune(&self.db, older).await?)
+    }
+
+    async fn pause(&self, workspace: &ResourceKey, by: &str) -> StoreResult<bool> {
+        Ok(self.db.transact(Lane::Write, &oversight::Pause { workspace, by: Some(by) }).await?)
+    }
+
+    async fn resume(&self, workspace: &ResourceKey) -> StoreResult<bool> {
+        Ok(self.db.transact(Lane::Write, &oversight::Pause { workspace, by: None }).await?)
+    }
+
+    async fn paused(&self) -> StoreResult<Vec<PausedWorkspace>> {
+        Ok(oversight::paused(&self.db).await?)
+    }
+
+    async fn projects(&self) -> StoreResult<Vec<ProjectOverview>> {
+        Ok(oversight::projects(&self.db).await?)
+    }
+}

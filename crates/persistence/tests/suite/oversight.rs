@@ -1,0 +1,104 @@
+//! What operators look at: activity, paused workspaces, projects.
+
+use std::time::Duration;
+
+use control_plane::ports::{Activity, ActivityQuery, Listener, Verdict};
+use seca_api::{Kind, Timestamp};
+
+use super::{TTL, World, key, sorted, workspace};
+
+fn activity(number: i64, tenant: Option<&str>) -> Activity {
+    let odd = |text: &str| (number % 2 == 1).then(|| text.to_owned());
+    Activity {
+        at: Timestamp::from_millis(number),
+        listener: if number % 2 == 1 { Listener::Admin } else { Listener::Public },
+        actor: "somebody".to_owned(),
+        action: "put".to_owned(),
+        target: format!("workspaces/\"w{number}\""),
+        tenant: tenant.map(str::to_owned),
+        request_id: odd("request"),
+        result: "201".to_owned(),
+        detail: odd("Grüße\nund mehr"),
+    }
+}
+
+pub async fn activities_are_told_newest_first(world: &World) {
+    let oversight = world.store.oversight();
+    let all: Vec<Activity> = (0..7).map(|n| activity(n, [None, Some("a"), Some("b")][n as usize % 3])).collect();
+    oversight.record_activities(&[]).await.unwrap();
+    oversight.record_activities(&all[..5]).await.unwrap();
+    oversight.record_activities(&all[5..]).await.unwrap();
+    let ask = async |tenant: Option<&str>, before: Option<i64>, limit: usize| {
+        let query = ActivityQuery { tenant: tenant.map(str::to_owned), before, limit };
+        oversight.activities(&query).await.unwrap()
+    };
+    let told = ask(None, None, 10).await;
+    assert_eq!(told.iter().map(|record| &record.activity).collect::<Vec<_>>(), all.iter().rev().collect::<Vec<_>>());
+    assert!(told.is_sorted_by(|a, b| a.id > b.id));
+    assert_eq!(ask(None, None, 3).await, told[..3]);
+    assert_eq!(ask(None, Some(told[2].id), 2).await, told[3..5]);
+    let of_a: Vec<_> = told.iter().filter(|record| record.activity.tenant.as_deref() == Some("a")).cloned().collect();
+    assert_eq!(ask(Some("a"), None, 10).await, of_a);
+    assert_eq!(ask(Some("a"), Some(of_a[0].id), 1).await, of_a[1..2]);
+    assert_eq!(ask(Some("nobody"), None, 1).await, []);
+
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    oversight.prune_activities(Duration::from_secs(3600)).await.unwrap();
+    assert_eq!(ask(None, None, 10).await.len(), 7);
+    oversight.prune_activities(Duration::from_millis(1)).await.unwrap();
+    assert_eq!(ask(None, None, 10).await, []);
+    oversight.record_activities(&all[..1]).await.unwrap();
+    assert!(ask(None, None, 10).await[0].id > told[0].id, "no id is given twice");
+}
+
+pub async fn a_workspace_is_paused_until_it_is_resumed(world: &World) {
+    let oversight = world.store.oversight();
+    assert!(!oversight.pause(&workspace("w"), "me").await.unwrap());
+    assert!(!oversight.resume(&workspace("w")).await.unwrap());
+    let (ws, lease) = world.bound("p").await;
+    let volume = world.create(&key(Kind::BlockStorage, "b")).await;
+    world.settle(&lease).await;
+    assert!(oversight.resume(&ws.key).await.unwrap());
+    assert_eq!(world.due(&lease).await, [], "it was not paused");
+    assert!(oversight.pause(&ws.key, "me").await.unwrap());
+    assert!(oversight.pause(&ws.key, "another").await.unwrap());
+    let paused = oversight.paused().await.unwrap();
+    assert_eq!((paused.len(), paused[0].uid, &paused[0].workspace), (1, ws.uid, &ws.key));
+    assert_eq!(paused[0].paused_by, "me");
+    assert!(oversight.resume(&ws.key).await.unwrap());
+    assert_eq!(oversight.paused().await.unwrap(), []);
+    assert_eq!(sorted(world.due(&lease).await), [ws.uid, volume.uid]);
+
+    assert!(oversight.pause(&ws.key, "me").await.unwrap());
+    for row in [&volume, &ws] {
+        world.mark_deleted(&row.key).await;
+        world.store.remove(&lease, row.uid).await.unwrap();
+    }
+    world.create(&ws.key).await;
+    assert_eq!(oversight.paused().await.unwrap(), [], "a workspace made again is not");
+}
+
+pub async fn projects_are_told_with_their_leases_and_backlogs(world: &World) {
+    let (ws, lease) = world.bound("p").await;
+    world.create(&key(Kind::BlockStorage, "b")).await;
+    world.settle(&lease).await;
+    let later = control_plane::ports::Commit {
+        next: Some(Duration::from_secs(600)),
+        ..world.commit_of(ws.uid, Verdict::Waiting).await
+    };
+    world.commit(&lease, later).await;
+    world.create(&key(Kind::BlockStorage, "c")).await;
+    let projects = world.store.oversight().projects().await.unwrap();
+    let told: Vec<_> = projects.iter().map(|p| (p.project.0.as_str(), p.owner.as_deref(), p.due, p.queued)).collect();
+    assert_eq!(told, [("local", None, 0, 0), ("p", Some("me"), 1, 2)]);
+    assert_eq!((projects[0].resources, projects[1].resources, projects[0].leased_for), (0, 3, None));
+    assert!(projects[1].leased_for.is_some_and(|left| left <= TTL && left > TTL / 2));
+    world.store.release(&lease).await.unwrap();
+    let projects = world.store.oversight().projects().await.unwrap();
+    assert_eq!((&projects[1].owner, projects[1].leased_for), (&None, None));
+    let short = Duration::from_millis(1);
+    assert_eq!(world.store.lease("you", short, 10).await.unwrap().len(), 2);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let projects = world.store.oversight().projects().await.unwrap();
+    assert_eq!((projects[1].owner.as_deref(), projects[1].leased_for), (Some("you"), Some(Duration::ZERO)));
+}
