@@ -12,7 +12,7 @@ use control_plane::{
     engine::{Engine, EngineParts, EngineSettings},
     kinds,
     ports::{Access, Clock, CloudProvider as _, Ids, ProjectFinder, Rng, Store, Vault},
-    service::{AllowAll, Bindings, ControlPlane, Parts},
+    service::{Bindings, ControlPlane, Enforcement, Parts},
 };
 use credential_vault::CredentialVault;
 use hcloud_client::{HcloudClient, HttpSettings};
@@ -71,6 +71,7 @@ impl Proxy {
         let admin = listen(config.admin_listen, "the admin listener", "--admin-listen").await?;
         let (public_address, admin_address) = (public.local_addr()?, admin.local_addr()?);
 
+        store.access().ensure_tenants(&config.tenants).await.context("the tenants cannot be registered")?;
         let owner = format!("{}-{}", std::process::id(), rng.token(6));
         let shared = share(config, store, rng, catalog_token).await?;
         let engine = engine(config, &shared, owner);
@@ -203,8 +204,10 @@ fn control_plane(config: &ServeConfig, shared: &Shared) -> ControlPlane {
     ControlPlane::new(Parts {
         store: shared.store.clone(),
         catalog: shared.catalog.clone(),
-        authorizer: Arc::new(AllowAll),
-        tenants: config.tenants.clone(),
+        enforcement: match config.auth {
+            AuthConfig::Off => Enforcement::Off,
+            AuthConfig::Static(_) | AuthConfig::Jwt(_) => Enforcement::Roles,
+        },
         clock: shared.clock.clone(),
         ids: shared.ids.clone(),
         wake: shared.wake.clone(),

@@ -83,17 +83,10 @@ async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response<Body>
 /// A request whose path, caller and tenant are known.
 struct Call<'a> {
     route: Route,
-    profile: Profile,
     context: Context<'a>,
     headers: &'a HeaderMap,
     method: &'a Method,
     trace: &'a Trace,
-}
-
-impl Call<'_> {
-    fn refused(&self, refusal: &Refusal) -> Failure {
-        Failure::of(refusal, self.profile, self.method)
-    }
 }
 
 impl Api {
@@ -124,19 +117,21 @@ impl Api {
         }
         let caller = self.authenticator.authenticate(&parts.headers).await.map_err(|error| unauthorized(&error))?;
         trace.subject(&caller.subject);
-        let route = route.map_err(|error| {
-            let tenant = if let RouteError::Segment { tenant, .. } = &error { tenant } else { "" };
-            Failure::of_route(&error, self.profile(tenant), method)
-        })?;
+        let route = match route {
+            Ok(route) => route,
+            Err(error) => {
+                let tenant = if let RouteError::Segment { tenant, .. } = &error { tenant } else { "" };
+                return Err(Failure::of_route(&error, self.profile(tenant).await, method));
+            }
+        };
         let allowed = route.target.methods(routing);
         if !allowed.contains(method) {
             return Err(Failure::method(allowed, method));
         }
         self.check_region(&route)?;
         let base_url = headers::base_url(self.config.public_base_url.as_ref(), &parts.uri, &parts.headers)?;
-        let profile = self.profile(&route.target.key().tenant);
         let context = Context { caller: &caller, base_url: &base_url };
-        let call = Call { route, profile, context, headers: &parts.headers, method, trace };
+        let call = Call { route, context, headers: &parts.headers, method, trace };
         self.dispatch(call, parts.uri.query().unwrap_or_default(), body).await
     }
 
@@ -153,8 +148,7 @@ impl Api {
     async fn get(&self, call: &Call<'_>, key: &ResourceKey) -> Result<Response<Body>, Failure> {
         headers::accept(call.headers)?;
         let mut wish = headers::wait(call.headers);
-        let read =
-            async |context| self.service.get(context, key).await.map_err(|refusal: Refusal| call.refused(&refusal));
+        let read = async |context| self.served(call, self.service.get(context, key).await).await;
         let mut view = read(call.context).await?;
         // Who names what it has, and has not this, waits for nothing else.
         let is_news = view.tag.as_deref().is_some_and(|tag| headers::has_another(call.headers, tag));
@@ -198,7 +192,7 @@ impl Api {
     async fn list(&self, call: &Call<'_>, key: &ResourceKey, query: &str) -> Result<Response<Body>, Failure> {
         let deleted = headers::accept(call.headers)?;
         let request = self.pager.request(key, query, deleted)?;
-        let page = self.service.list(call.context, &request).await.map_err(|refusal| call.refused(&refusal))?;
+        let page = self.served(call, self.service.list(call.context, &request).await).await?;
         let token = page.next.as_deref().map(|after| self.pager.token(&request, after)).transpose()?;
         Ok(json_text(StatusCode::OK, page_text(page, &ListMetadata::new(key.kind, &key.network, token))?))
     }
@@ -209,7 +203,7 @@ impl Api {
         let bytes = body::read_json(call.headers, body, self.config.limits).await?;
         let document = json::object(&bytes).map_err(|error| Failure::malformed(error.to_string()))?;
         let request = PutRequest { key: key.clone(), body: document, if_version };
-        let put = self.service.put(call.context, request).await.map_err(|refusal| call.refused(&refusal))?;
+        let put = self.served(call, self.service.put(call.context, request).await).await?;
         let status = if put.created { StatusCode::CREATED } else { StatusCode::OK };
         let mut response = shown(status, put.view);
         if put.created
@@ -226,7 +220,7 @@ impl Api {
     async fn delete(&self, call: &Call<'_>, key: &ResourceKey, body: Body) -> Result<Response<Body>, Failure> {
         let if_version = headers::version(call.headers)?;
         body::discard(call.headers, body, self.config.limits).await?;
-        self.service.delete(call.context, key, if_version).await.map_err(|refusal| call.refused(&refusal))?;
+        self.served(call, self.service.delete(call.context, key, if_version).await).await?;
         Ok(empty(StatusCode::ACCEPTED))
     }
 
@@ -239,14 +233,26 @@ impl Api {
     ) -> Result<Response<Body>, Failure> {
         let if_version = headers::version(call.headers)?;
         body::discard(call.headers, body, self.config.limits).await?;
-        self.service.act(call.context, key, action, if_version).await.map_err(|refusal| call.refused(&refusal))?;
+        self.served(call, self.service.act(call.context, key, action, if_version).await).await?;
         Ok(empty(StatusCode::ACCEPTED))
     }
 
     /// The error profile of a tenant. One that does not exist is left to the service, which refuses it like one
     /// that the caller may not use, so that nobody can list tenants by guessing.
-    fn profile(&self, tenant: &str) -> Profile {
-        Profile::of(self.service.tenant(tenant).is_some_and(|tenant| tenant.conformance))
+    async fn profile(&self, tenant: &str) -> Profile {
+        let tenant = self.service.tenant(tenant).await.ok().flatten();
+        Profile::of(tenant.is_some_and(|tenant| tenant.conformance))
+    }
+
+    /// What the service answered. The profile is asked for only when it matters.
+    async fn served<T>(&self, call: &Call<'_>, answer: Result<T, Refusal>) -> Result<T, Failure> {
+        match answer {
+            Ok(served) => Ok(served),
+            Err(refusal) => {
+                let profile = self.profile(&call.route.target.key().tenant).await;
+                Err(Failure::of(&refusal, profile, call.method))
+            }
+        }
     }
 
     fn check_region(&self, route: &Route) -> Result<(), Failure> {
@@ -281,11 +287,11 @@ impl Api {
 fn unauthorized(error: &AuthError) -> Failure {
     let challenge = match error {
         AuthError::Unavailable(cause) => return Failure::internal(cause),
-        AuthError::Missing => HeaderValue::from_static("Bearer"),
-        AuthError::Malformed => HeaderValue::from_static(r#"Bearer error="invalid_request""#),
-        AuthError::Rejected | AuthError::Invalid(_) => HeaderValue::from_static(r#"Bearer error="invalid_token""#),
+        AuthError::Missing => "Bearer",
+        AuthError::Malformed => r#"Bearer error="invalid_request""#,
+        AuthError::Rejected | AuthError::Invalid(_) => r#"Bearer error="invalid_token""#,
     };
-    Failure::new(ProblemKind::Unauthorized, error.to_string()).header(header::WWW_AUTHENTICATE, challenge)
+    Failure::unauthorized(error.to_string(), challenge)
 }
 
 fn shown(status: StatusCode, view: View) -> Response<Body> {

@@ -19,7 +19,7 @@ use seca_api::ResourceKey;
 #[async_trait]
 #[expect(missing_docs, reason = "documented on ControlPlane, whose shape this is")]
 pub trait Service: Send + Sync + 'static {
-    fn tenant(&self, name: &str) -> Option<Tenant>;
+    async fn tenant(&self, name: &str) -> Result<Option<Tenant>, StoreError>;
     /// The regions, the default one first.
     fn regions(&self) -> Vec<String>;
     async fn get(&self, context: Context<'_>, key: &ResourceKey) -> Result<View, Refusal>;
@@ -47,8 +47,8 @@ pub trait Service: Send + Sync + 'static {
 
 #[async_trait]
 impl Service for ControlPlane {
-    fn tenant(&self, name: &str) -> Option<Tenant> {
-        Self::tenant(self, name).cloned()
+    async fn tenant(&self, name: &str) -> Result<Option<Tenant>, StoreError> {
+        Self::tenant(self, name).await
     }
 
     fn regions(&self) -> Vec<String> {

@@ -114,9 +114,9 @@ fn view() -> View {
 
 #[async_trait]
 impl Service for Stub {
-    fn tenant(&self, name: &str) -> Option<Tenant> {
+    async fn tenant(&self, name: &str) -> Result<Option<Tenant>, StoreError> {
         let tenants = BTreeMap::from([("acme", false), ("suite", true)]);
-        tenants.get(name).map(|conformance| Tenant { conformance: *conformance, ..Tenant::default() })
+        Ok(tenants.get(name).map(|conformance| Tenant { conformance: *conformance, ..Tenant::default() }))
     }
 
     fn regions(&self) -> Vec<String> {
