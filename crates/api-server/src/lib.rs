@@ -17,6 +17,7 @@ mod json;
 mod observe;
 mod paging;
 mod public;
+mod throttle;
 
 pub use admin::{admin_router, admin_router_over};
 pub use auth::{AuthError, Authenticator, Off, StaticTokens};
@@ -25,3 +26,4 @@ pub use health::Readiness;
 pub use listener::{Options, serve};
 pub use public::{public_router, public_router_over};
 pub use service::{BindingService, Service};
+pub use throttle::{Rate, Rates};

@@ -1,6 +1,6 @@
 //! The public API: one handler for all kinds.
 //!
-//! The order in which a request is judged: path, credential, method, region, headers, body, and then
+//! The order in which a request is judged: path, credential, method, region, rate, headers, body, and then
 //! the service, which authorizes. What is refused before it depends on no tenant's data.
 
 use std::sync::Arc;
@@ -33,6 +33,7 @@ use crate::{
     paging::Pager,
     route::{self, Route, RouteError, Routing, Target},
     service::Service,
+    throttle::Throttle,
 };
 
 struct Api {
@@ -41,6 +42,7 @@ struct Api {
     readiness: Readiness,
     pager: Pager,
     documents: Documents,
+    throttle: Throttle,
     drain: CancellationToken,
     config: ApiConfig,
 }
@@ -66,7 +68,8 @@ pub fn public_router_over(
     let readiness = Readiness::of_service(Arc::clone(&service), drain.clone());
     let documents = Documents::default();
     let pager = Pager::new(&config.signing_key);
-    let api = Api { service, authenticator, readiness, pager, documents, drain, config };
+    let throttle = Throttle::new(config.limits.rates);
+    let api = Api { service, authenticator, readiness, pager, documents, throttle, drain, config };
     Router::new().fallback(handle).with_state(Arc::new(api)).layer(from_fn_with_state(observer, observe))
 }
 
@@ -131,7 +134,19 @@ impl Api {
         let profile = self.profile(&route.target.key().tenant);
         let context = Context { caller: &caller, base_url: &base_url };
         let call = Call { route, profile, context, headers: &parts.headers, method, trace };
+        if let Err(refused) = self.turn(&call).await {
+            // Read, so that the client gets the answer and not a reset connection.
+            let _ = body::discard(&parts.headers, body, self.config.limits).await;
+            return Err(refused);
+        }
         self.dispatch(call, parts.uri.query().unwrap_or_default(), body).await
+    }
+
+    /// Waits for the request's turn. Only a tenant that exists has turns: one that is guessed takes no memory.
+    async fn turn(&self, call: &Call<'_>) -> Result<(), Failure> {
+        let tenant = &call.route.target.key().tenant;
+        let tenant = self.service.tenant(tenant).is_some().then_some(tenant);
+        self.throttle.admit(call.method, &call.context.caller.subject, tenant, call.trace, &self.drain).await
     }
 
     async fn dispatch(&self, call: Call<'_>, query: &str, body: Body) -> Result<Response<Body>, Failure> {

@@ -166,7 +166,12 @@ pub const TOKENS: &str =
     r#"{"tokens":[{"sha256":"2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b","subject":"dev"}]}"#;
 
 pub fn limits() -> Limits {
-    Limits { body_bytes: 1024, body_timeout: Duration::from_secs(5), request_timeout: Duration::from_secs(20) }
+    Limits {
+        body_bytes: 1024,
+        body_timeout: Duration::from_secs(5),
+        request_timeout: Duration::from_secs(20),
+        ..Limits::default()
+    }
 }
 
 pub fn config() -> ApiConfig {
