@@ -9,7 +9,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts},
     middleware::from_fn_with_state,
 };
 use control_plane::{
@@ -108,7 +108,7 @@ impl Api {
             return answer;
         }
         if matches!(path, wellknown::PATH | wellknown::ALIAS) {
-            return self.well_known(method, &parts.uri, &parts.headers);
+            return self.well_known(parts);
         }
         let routing = Routing {
             default_region: &self.config.default_region,
@@ -130,7 +130,7 @@ impl Api {
             return Err(Failure::method(allowed, method));
         }
         self.check_region(&route)?;
-        let base_url = headers::base_url(self.config.public_base_url.as_ref(), &parts.uri, &parts.headers)?;
+        let base_url = headers::base_url(self.config.public_base_url.as_ref(), parts)?;
         let profile = self.profile(&route.target.key().tenant);
         let context = Context { caller: &caller, base_url: &base_url };
         let call = Call { route, profile, context, headers: &parts.headers, method, trace };
@@ -268,11 +268,11 @@ impl Api {
     }
 
     /// Where the providers answer; for the regional ones, in the default region.
-    fn well_known(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Response<Body>, Failure> {
-        if *method != Method::GET {
-            return Err(Failure::method(&[Method::GET], method));
+    fn well_known(&self, parts: &Parts) -> Result<Response<Body>, Failure> {
+        if parts.method != Method::GET {
+            return Err(Failure::method(&[Method::GET], &parts.method));
         }
-        let base = headers::base_url(self.config.public_base_url.as_ref(), uri, headers)?;
+        let base = headers::base_url(self.config.public_base_url.as_ref(), parts)?;
         let endpoint = |provider: Provider| {
             let region = match provider.is_global() {
                 true => String::new(),
