@@ -51,7 +51,7 @@ pub struct TlsFiles {
 pub enum TlsError {
     /// One of them cannot be read.
     #[error("{path} cannot be read: {1}", path = .0.display())]
-    Unreadable(PathBuf, #[source] io::Error),
+    Unreadable(PathBuf, io::Error),
     /// Others than its owner may read the key.
     #[error("{path} has mode {mode:04o}, so others may read the key: chmod 600 {path}", path = .0.display(), mode = .1)]
     Exposed(PathBuf, u32),
