@@ -211,7 +211,7 @@ impl Task {
     fn provisioner(proxy: &Proxy, folder: &Folder, rng: SystemRng) -> anyhow::Result<Self> {
         let admin = AdminClient::new(&proxy.admin, folder.admin_token.clone())?;
         let settings = token_provisioner::Settings {
-            token: folder.hetzner_token.clone(),
+            tokens: token_provisioner::Tokens::One(folder.hetzner_token.clone()),
             tenants: None,
             interval: PROVISIONER_INTERVAL,
             endpoint: None,
