@@ -13,7 +13,6 @@ use crate::settings::Setting;
 const MOST: u32 = 1_000_000;
 
 /// A rate as its users write it; the outer none is no rate, the inner one no limit.
-#[expect(clippy::option_option, reason = "not a rate, no limit, a limit")]
 fn rate(text: &str) -> Option<Option<u32>> {
     match text.trim() {
         "0" | "off" => Some(None),
