@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
 use api_server::{
-    AdminConfig, ApiConfig, Authenticator, Followed, Limits, Off, Options, Readiness, StaticTokens,
+    AdminConfig, ApiConfig, Authenticator, Followed, Limits, Off, Options, Readiness, StaticTokens, Tls,
     auth::{JwksFetcher, Jwt, KeySet},
 };
 use control_plane::{
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::{
-    address::Address,
+    address::{Address, local_url},
     config::{AuthConfig, ServeConfig},
     edge::{SystemClock, SystemRng},
     http,
@@ -33,10 +33,10 @@ use crate::{
 
 /// A proxy that works.
 pub(crate) struct Proxy {
-    /// Where clients connect.
-    pub(crate) public: SocketAddr,
-    /// Where operators connect.
-    pub(crate) admin: SocketAddr,
+    /// The URL under which clients on this machine connect.
+    pub(crate) public: String,
+    /// The URL under which operators on this machine connect.
+    pub(crate) admin: String,
     drain: CancellationToken,
     stop_engine: CancellationToken,
     listeners: Vec<JoinHandle<usize>>,
@@ -86,7 +86,7 @@ impl Proxy {
                 signing_key: config.keys.derive("skip tokens of lists"),
                 served: kinds::served().to_vec(),
                 ids: shared.ids.clone(),
-                limits: Limits::default(),
+                limits: Limits { rates: config.rates, ..Limits::default() },
             },
             drain.clone(),
         );
@@ -102,19 +102,21 @@ impl Proxy {
         );
 
         let stop_engine = CancellationToken::new();
-        let listeners = [(public, public_router), (admin, admin_router)].map(|(listener, router)| {
-            tokio::spawn(api_server::serve(listener, router, Options::default(), drain.clone()))
-        });
+        let listeners = [(public, &config.tls, public_router), (admin, &config.admin_tls, admin_router)].map(
+            |(listener, tls, router)| {
+                let (tls, drain, options) = (tls.clone(), drain.clone(), Options::default());
+                tokio::spawn(async move {
+                    match tls {
+                        Some(tls) => api_server::serve_tls(listener, tls, router, options, drain).await,
+                        None => api_server::serve(listener, router, options, drain).await,
+                    }
+                })
+            },
+        );
         let engine = tokio::spawn(engine.run(stop_engine.clone()));
-        info!(public = %public_address, admin = %admin_address, "serving");
-        Ok(Self {
-            public: public_address,
-            admin: admin_address,
-            drain,
-            stop_engine,
-            listeners: listeners.into(),
-            engine,
-        })
+        let (public, admin) = (url(public_address, config.tls.as_ref()), url(admin_address, config.admin_tls.as_ref()));
+        info!(%public, %admin, "serving");
+        Ok(Self { public, admin, drain, stop_engine, listeners: listeners.into(), engine })
     }
 
     /// Ends when a part that should go on does not: a defect.
@@ -140,6 +142,10 @@ impl Proxy {
         drop(self.engine.await);
         info!("stopped");
     }
+}
+
+fn url(address: SocketAddr, tls: Option<&Tls>) -> String {
+    local_url(if tls.is_some() { "https" } else { "http" }, address)
 }
 
 async fn share(

@@ -1,7 +1,8 @@
 //! The admin API: bindings of workspaces to provider tokens, and what the sweeps found.
 //!
-//! It has a listener and a bearer token of its own. Query parameters that it does not know are refused: a
-//! misspelt `region` must not bind the workspace of another region.
+//! It has a listener and a bearer token of its own; a client certificate that the listener verified will do instead.
+//! Query parameters that it does not know are refused: a misspelt `region` must not bind the workspace of another
+//! region.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -32,6 +33,7 @@ use crate::{
     observe::{Observer, Trace, observe},
     route::{RouteError, Segment},
     service::BindingService,
+    tls::ClientCertificate,
 };
 
 struct Admin {
@@ -100,8 +102,7 @@ impl Admin {
         if let Some(answer) = self.readiness.answer(method, path).await {
             return answer;
         }
-        self.authenticate(parts)?;
-        trace.subject("admin");
+        trace.subject(self.authenticate(parts)?);
         let place = match Place::parse(path) {
             Err(RouteError::Unknown) if path == "/metrics" => {
                 return Err(Failure::new(ProblemKind::NotFound, "this release has no metrics; a later one does"));
@@ -162,7 +163,12 @@ impl Admin {
         }
     }
 
-    fn authenticate(&self, parts: &Parts) -> Result<(), Failure> {
+    /// The caller's name for the log: the holder of a client certificate that the listener verified, or `admin` for
+    /// whoever has the token.
+    fn authenticate<'a>(&self, parts: &'a Parts) -> Result<&'a str, Failure> {
+        if let Some(ClientCertificate(name)) = parts.extensions.get() {
+            return Ok(name);
+        }
         let refuse = |detail: &str| {
             Failure::new(ProblemKind::Unauthorized, detail)
                 .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
@@ -172,7 +178,7 @@ impl Admin {
             error => refuse(&error.to_string()),
         })?;
         if self.token.matches(&TokenHash::of(token)) {
-            return Ok(());
+            return Ok("admin");
         }
         Err(refuse("this is not the admin token (SECA_ADMIN_TOKEN); tokens of the public API do not count here"))
     }

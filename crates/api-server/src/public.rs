@@ -1,6 +1,6 @@
 //! The public API: one handler for all kinds.
 //!
-//! The order in which a request is judged: path, credential, method, region, headers, body, and then
+//! The order in which a request is judged: path, credential, method, region, rate, headers, body, and then
 //! the service, which authorizes. What is refused before it depends on no tenant's data.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts},
     middleware::from_fn_with_state,
 };
 use control_plane::{
@@ -34,6 +34,7 @@ use crate::{
     published_keys,
     route::{self, Route, RouteError, Routing, Target},
     service::Service,
+    throttle::Throttle,
 };
 
 struct Api {
@@ -42,6 +43,7 @@ struct Api {
     readiness: Readiness,
     pager: Pager,
     documents: Documents,
+    throttle: Throttle,
     drain: CancellationToken,
     config: ApiConfig,
 }
@@ -67,7 +69,8 @@ pub fn public_router_over(
     let readiness = Readiness::of_service(Arc::clone(&service), drain.clone());
     let documents = Documents::default();
     let pager = Pager::new(&config.signing_key);
-    let api = Api { service, authenticator, readiness, pager, documents, drain, config };
+    let throttle = Throttle::new(config.limits.rates);
+    let api = Api { service, authenticator, readiness, pager, documents, throttle, drain, config };
     Router::new().fallback(handle).with_state(Arc::new(api)).layer(from_fn_with_state(observer, observe))
 }
 
@@ -99,7 +102,7 @@ impl Api {
             return answer;
         }
         if matches!(path, wellknown::PATH | wellknown::ALIAS) {
-            return self.well_known(method, &parts.uri, &parts.headers);
+            return self.well_known(parts);
         }
         if path == published_keys::PATH
             && let Some(keys) = &self.config.jwks
@@ -129,10 +132,22 @@ impl Api {
             return Err(Failure::method(allowed, method));
         }
         self.check_region(&route)?;
-        let base_url = headers::base_url(self.config.public_base_url.as_ref(), &parts.uri, &parts.headers)?;
+        let base_url = headers::base_url(self.config.public_base_url.as_ref(), parts)?;
         let context = Context { caller: &caller, base_url: &base_url };
         let call = Call { route, context, headers: &parts.headers, method, trace };
+        if let Err(refused) = self.turn(&call).await {
+            // Read, so that the client gets the answer and not a reset connection.
+            let _ = body::discard(&parts.headers, body, self.config.limits).await;
+            return Err(refused);
+        }
         self.dispatch(call, parts.uri.query().unwrap_or_default(), body).await
+    }
+
+    /// Waits for the request's turn. Only a tenant that exists has turns: one that is guessed takes no memory.
+    async fn turn(&self, call: &Call<'_>) -> Result<(), Failure> {
+        let tenant = &call.route.target.key().tenant;
+        let tenant = self.service.has_served(tenant).then_some(tenant);
+        self.throttle.admit(call.method, &call.context.caller.subject, tenant, call.trace, &self.drain).await
     }
 
     async fn dispatch(&self, call: Call<'_>, query: &str, body: Body) -> Result<Response<Body>, Failure> {
@@ -265,11 +280,11 @@ impl Api {
     }
 
     /// Where the providers answer; for the regional ones, in the default region.
-    fn well_known(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Response<Body>, Failure> {
-        if *method != Method::GET {
-            return Err(Failure::method(&[Method::GET], method));
+    fn well_known(&self, parts: &Parts) -> Result<Response<Body>, Failure> {
+        if parts.method != Method::GET {
+            return Err(Failure::method(&[Method::GET], &parts.method));
         }
-        let base = headers::base_url(self.config.public_base_url.as_ref(), uri, headers)?;
+        let base = headers::base_url(self.config.public_base_url.as_ref(), parts)?;
         let endpoint = |provider: Provider| {
             let region = match provider.is_global() {
                 true => String::new(),

@@ -20,6 +20,8 @@ use seca_api::ResourceKey;
 #[expect(missing_docs, reason = "documented on ControlPlane, whose shape this is")]
 pub trait Service: Send + Sync + 'static {
     async fn tenant(&self, name: &str) -> Result<Option<Tenant>, StoreError>;
+    /// Whether a tenant exists, as far as is known without asking for it.
+    fn has_served(&self, tenant: &str) -> bool;
     /// The regions, the default one first.
     fn regions(&self) -> Vec<String>;
     async fn get(&self, context: Context<'_>, key: &ResourceKey) -> Result<View, Refusal>;
@@ -49,6 +51,10 @@ pub trait Service: Send + Sync + 'static {
 impl Service for ControlPlane {
     async fn tenant(&self, name: &str) -> Result<Option<Tenant>, StoreError> {
         Self::tenant(self, name).await
+    }
+
+    fn has_served(&self, tenant: &str) -> bool {
+        Self::has_served(self, tenant)
     }
 
     fn regions(&self) -> Vec<String> {

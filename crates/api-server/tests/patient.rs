@@ -12,14 +12,14 @@ use std::{
     time::Duration,
 };
 
-use api_server::{AuthError, Authenticator, Off, public_router};
+use api_server::{ApiConfig, AuthError, Authenticator, Limits, Off, Rate, Rates, public_router};
 use async_trait::async_trait;
 use axum::{
     Router,
     body::Body,
     http::{HeaderMap, Request},
 };
-use common::{Answer, ask, config, request, with};
+use common::{Answer, ask, config, limits, request, with};
 use control_plane::{
     Catalog, CatalogCache, CatalogEntry, Reason, Resource, Watchers,
     ports::{Clock, Commit, CommitOutcome, Delete, DeleteOutcome, DeleteRules, Ids, Lease, Note, Put, Store, Verdict},
@@ -115,6 +115,10 @@ impl World {
     }
 
     async fn with(authenticator: Arc<dyn Authenticator>, enforcement: Enforcement) -> Self {
+        Self::configured(authenticator, enforcement, config()).await
+    }
+
+    async fn configured(authenticator: Arc<dyn Authenticator>, enforcement: Enforcement, config: ApiConfig) -> Self {
         let store = Arc::new(MemoryStore::new("test").with_tenants(&["acme"]));
         let clock = Arc::new(TokioClock::default());
         let ids = Ids::new(clock.clone(), Arc::new(SeededRng::new(1)));
@@ -129,7 +133,7 @@ impl World {
             wake: Arc::default(),
         });
         let drain = CancellationToken::new();
-        let router = public_router(plane.watched_by(watchers.clone()), authenticator, config(), drain.clone());
+        let router = public_router(plane.watched_by(watchers.clone()), authenticator, config, drain.clone());
         let created = ask(&router, request("PUT", WORKSPACE, Some("{}"))).await;
         assert_eq!(created.status, 201, "{}", created.text);
         let lease = store.lease("test", Duration::from_secs(3_600), 1).await.unwrap().remove(0);
@@ -373,4 +377,20 @@ async fn above_512_of_one_subject_the_answer_comes_at_once_and_does_not_claim_to
     for asking in asking {
         check_state(&released(asking).await, "active");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn reading_again_after_a_hold_takes_no_turn() {
+    let rates = Rates { writes: None, reads: Rate::new(1, 3) };
+    let config = ApiConfig { limits: Limits { rates, ..limits() }, ..config() };
+    let world = World::configured(Arc::new(Off), Enforcement::Off, config).await;
+    world.at_once(get()).await;
+    let asking = world.held(get()).await;
+    world.commit(Verdict::Converged, "").await;
+    released(asking).await;
+    // The third of three; the fourth waits for its turn.
+    world.at_once(get()).await;
+    let asked = Instant::now();
+    ask(&world.router, get()).await;
+    assert_eq!(asked.elapsed().as_secs(), 1);
 }

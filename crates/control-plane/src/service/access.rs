@@ -166,6 +166,12 @@ impl ControlPlane {
         Ok(self.access.now(name).await?.map(|decisions| decisions.settings().clone()))
     }
 
+    /// Whether a tenant exists, as far as requests before this one have shown.
+    pub fn has_served(&self, tenant: &str) -> bool {
+        let tenants = self.access.tenants.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        tenants.get(tenant).is_some_and(|known| known.decisions.load().is_some())
+    }
+
     /// Whether the caller may, for what is not read by a statement that tells the version.
     pub(super) async fn authorize(
         &self,
