@@ -1,4 +1,5 @@
--- Requests for wrk: METHOD, a file with a path per line, and for PUT a file with the body, in which COUNTER is
+-- Requests for wrk: METHOD, a file with a path per line, for PUT a file with the body, and (behind `-` in its place) a
+-- file with a bearer token. In the body, in which COUNTER is
 -- replaced by a number of its width. Paths are drawn at random. All is put together before the clock runs.
 
 local COUNTER = "00000000"
@@ -13,7 +14,9 @@ end
 function init(args)
   local method = args[1]
   local body, headers
-  if args[3] then
+  if args[4] then
+    headers = { ["Authorization"] = "Bearer " .. assert(io.open(args[4])):read("*a") }
+  elseif args[3] then
     body = assert(io.open(args[3])):read("*a")
     headers = { ["Content-Type"] = "application/json" }
   end

@@ -29,10 +29,10 @@ class Load:
     def __init__(self, path):
         self.path = path
 
-    def run(self, base, method, paths, body, connections, seconds, folder):
+    def run(self, base, method, paths, body, token, connections, seconds, folder):
         """Requests per second, median and 99th percentile in milliseconds, of requests for paths drawn at random."""
         folder.mkdir(parents=True, exist_ok=True)
-        command = self.command(base, method, paths, body, connections, seconds, folder)
+        command = self.command(base, method, paths, body, token, connections, seconds, folder)
         made = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
         if made.returncode != 0:
             raise Problem(f"{self.name} fails: {(made.stderr or made.stdout).strip()[-500:]}")
@@ -46,14 +46,18 @@ class Load:
 class Wrk(Load):
     name = "wrk"
 
-    def command(self, base, method, paths, body, connections, seconds, folder):
-        list_file, body_file = folder / "paths", folder / "body"
+    def command(self, base, method, paths, body, token, connections, seconds, folder):
+        list_file, body_file, token_file = folder / "paths", folder / "body", folder / "token"
         list_file.write_text("\n".join(paths) + "\n", encoding="utf-8")
         command = [self.path, "-t", "2", "-c", str(connections), "-d", f"{seconds}s", "-s", SCRIPT, base]
         command += ["--", method, list_file]
         if body is not None:
             body_file.write_text(body, encoding="utf-8")
             command.append(body_file)
+        elif token is not None:
+            # A file: who may look at processes sees their arguments.
+            token_file.write_text(token, encoding="utf-8")
+            command += ["-", token_file]
         return command
 
     def read(self, output):
@@ -71,7 +75,7 @@ class Oha(Load):
     name = "oha"
     runs = 0
 
-    def command(self, base, method, paths, body, connections, seconds, folder):
+    def command(self, base, method, paths, body, token, connections, seconds, folder):
         list_file = folder / "urls"
         list_file.write_text("".join(f"{base}{path}\n" for path in paths), encoding="utf-8")
         command = [self.path, "--no-tui", "--output-format", "json", "-c", str(connections), "-z", f"{seconds}s"]
@@ -79,6 +83,9 @@ class Oha(Load):
         if body is not None:
             self.runs += 1
             command += ["-T", "application/json", "-d", body.replace(COUNTER, f"{self.runs:08}")]
+        if token is not None:
+            # It takes no headers from a file; the token is of this run, and of nothing else.
+            command += ["-H", f"Authorization: Bearer {token}"]
         return [*command, "--urls-from-file", list_file]
 
     def read(self, output):

@@ -77,7 +77,7 @@ def merge(runs, scenarios):
 
 
 def compose(tool, scenarios, runs, flags):
-    """The report as data. A run has: database, seconds (per tenant), outcomes, wrong."""
+    """The report as data. A run has: database, auth, seconds (per tenant), outcomes, wrong."""
     merged = merge(runs, scenarios)
     rows = []
     for name in scenarios:
@@ -97,7 +97,13 @@ def compose(tool, scenarios, runs, flags):
         "passed": dict(counts(merged), of=len(scenarios)),
         "expected_missing": {tenant: expected_missing(tenant) for tenant in TENANTS},
         "runs": [
-            {"database": run["database"], "passed": counts(run["outcomes"]), "seconds": run["seconds"], "wrong": run["wrong"]}
+            {
+                "database": run["database"],
+                "auth": run["auth"],
+                "passed": counts(run["outcomes"]),
+                "seconds": run["seconds"],
+                "wrong": run["wrong"],
+            }
             for run in runs
         ],
         "scenarios": rows,
@@ -141,11 +147,11 @@ def markdown(report):
     ]
     pairs = zip(report["expected_missing"]["strict"].items(), report["expected_missing"]["late"])
     lines += [f"| {reason} | {accepts} (late passes) | {refuses} (strict passes) |" for (accepts, reason), refuses in pairs]
-    lines += ["", "| run | database | strict | late | either | seconds |", "|---|---|---|---|---|---|"]
+    lines += ["", "| run | database | authentication | strict | late | either | seconds |", "|---|---|---|---|---|---|---|"]
     for index, run in enumerate(report["runs"], 1):
         found = run["passed"]
         lines.append(
-            f"| {index} | {run['database']} | {found['strict']} | {found['late']} | {found['union']}"
+            f"| {index} | {run['database']} | {run['auth']} | {found['strict']} | {found['late']} | {found['union']}"
             f" | {run['seconds']['strict']} and {run['seconds']['late']} |"
         )
     lines += ["", "| scenario | strict | late | either |", "|---|---|---|---|"]

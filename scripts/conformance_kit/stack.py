@@ -22,6 +22,10 @@ from .settings import ROOT
 TENANTS = {"strict": "strict:strict:conformance", "late": "late:late:conformance"}
 # Nothing that a run writes is needed after a crash of the machine.
 HASTY = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+# Who the one caller is.
+SUBJECT = "conformance"
+# How callers are known.
+AUTHENTICATION = ("static", "jwt")
 PATIENCE = 60
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -85,11 +89,12 @@ def cargo(*wanted, release=False):
 
 class Stack:
     """A context: inside of it everything runs. `settings` are variables of the proxy beside those that it needs; None
-    takes one away. `postgres` are settings of the private PostgreSQL."""
+    takes one away. `postgres` are settings of the private PostgreSQL. `auth` is how callers are known, static or jwt:
+    the one that there is administers all tenants."""
 
-    def __init__(self, programs, database, logs, tenants=TENANTS, settings=None, postgres=HASTY):
+    def __init__(self, programs, database, logs, tenants=TENANTS, settings=None, postgres=HASTY, auth="static"):
         self.programs, self.database, self.logs = Path(programs), database, Path(logs)
-        self.tenants, self.settings, self.postgres = tenants, settings or {}, postgres
+        self.tenants, self.settings, self.postgres, self.auth = tenants, settings or {}, postgres, auth
         self.processes = []
         self.folder = self.server = None
 
@@ -142,10 +147,12 @@ class Stack:
     def _start(self):
         self.folder = Path(tempfile.mkdtemp(prefix="secapi-conformance-"))
         self.logs.mkdir(parents=True, exist_ok=True)
-        self.token, self.admin_token = secrets.token_hex(24), secrets.token_hex(24)
+        self.admin_token = secrets.token_hex(24)
+        self.key = base64.b64encode(secrets.token_bytes(32)).decode()
         self._simulator()
         self.database_url = self._database()
-        self._proxy(self.database_url)
+        self.token, self.known = self._jwt() if self.auth == "jwt" else self._static()
+        self.proxy, self.public, self.admin = self._proxy("secapi-proxy", self.database_url)
         self._provisioner()
         self.region = first_region(f"{self.public}/providers/seca.region", self.token)
         for tenant in self.tenants:
@@ -206,26 +213,52 @@ class Stack:
         self._until("the private PostgreSQL", self.server, "postgres", lambda: ready in self._log("postgres"))
         return f"postgres://postgres@127.0.0.1:{port}/postgres"
 
-    def _proxy(self, database_url):
-        tokens, ready = self.folder / "tokens.json", self.folder / "ready.json"
-        digest = hashlib.sha256(self.token.encode()).hexdigest()
+    def _static(self):
+        """A token, and what the proxy must be told to know it."""
+        token, tokens = secrets.token_hex(24), self.folder / "tokens.json"
+        digest = hashlib.sha256(token.encode()).hexdigest()
         tokens.touch(mode=0o600)
-        tokens.write_text(json.dumps({"tokens": [{"sha256": digest, "subject": "conformance"}]}), encoding="utf-8")
+        tokens.write_text(json.dumps({"tokens": [{"sha256": digest, "subject": SUBJECT}]}), encoding="utf-8")
+        return token, {"SECA_AUTH_MODE": "static", "SECA_AUTH_TOKENS_FILE": str(tokens)}
+
+    def _jwt(self):
+        """The same, signed by a key of this run."""
+        key, keys, issuers = self.folder / "key.json", self.folder / "jwks.json", self.folder / "issuers.json"
+        keys.write_text(self._said("token", "keygen", "--out", key), encoding="utf-8")
+        names = {"issuer": "https://conformance.invalid", "audience": "seca"}
+        issuer = {"name": "own", **names, "algorithms": ["EdDSA"], "keys_file": str(keys)}
+        issuers.write_text(json.dumps({"issuers": [issuer]}), encoding="utf-8")
+        flags = [text for name, value in names.items() for text in (f"--{name}", value)]
+        token = self._said("token", "issue", "--key", key, *flags, "--subject", SUBJECT, "--expires", "24h").strip()
+        return token, {"SECA_AUTH_MODE": "jwt", "SECA_AUTH_ISSUERS_FILE": str(issuers)}
+
+    def _said(self, *arguments):
+        """What a command of the proxy prints."""
+        command = [self.programs / "secapi-proxy", *arguments]
+        made = subprocess.run(command, env={}, capture_output=True, text=True, check=False)
+        if made.returncode != 0:
+            raise Problem(f"secapi-proxy {arguments[0]} {arguments[1]} fails: {made.stderr.strip()[-500:]}")
+        return made.stdout
+
+    def _proxy(self, name, database_url, settings=None):
+        """Starts a proxy: its process and its two URLs."""
+        ready = self.folder / f"{name}.ready.json"
         environment = {
             "SECA_DATABASE_URL": database_url,
             "SECA_ADMIN_TOKEN": self.admin_token,
-            "SECA_CREDENTIALS_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
-            "SECA_AUTH_MODE": "static",
-            "SECA_AUTH_TOKENS_FILE": str(tokens),
+            "SECA_CREDENTIALS_KEY": self.key,
+            **self.known,
+            "SECA_BOOTSTRAP_ADMIN": ",".join(f"{tenant}/{SUBJECT}" for tenant in self.tenants),
             "SECA_LISTEN_ADDR": "127.0.0.1:0",
             "SECA_ADMIN_LISTEN_ADDR": "127.0.0.1:0",
             "SECA_TENANTS": ",".join(self.tenants.values()),
             "HCLOUD_ENDPOINT": self.endpoint,
             **self.settings,
+            **(settings or {}),
         }
         environment = {name: value for name, value in environment.items() if value is not None}
         command = [self.programs / "secapi-proxy", "serve", "--ready-file", ready]
-        self.proxy = self._run("secapi-proxy", command, environment, cwd=self.folder)
+        process = self._run(name, command, environment, cwd=self.folder)
 
         def addresses():
             try:
@@ -233,8 +266,8 @@ class Stack:
             except (FileNotFoundError, ValueError):
                 return None
 
-        found = self._until("the ready file of the proxy", self.proxy, "secapi-proxy", addresses)
-        self.public, self.admin = found["public"], found["admin"]
+        found = self._until("the ready file of the proxy", process, name, addresses)
+        return process, found["public"], found["admin"]
 
     def _provisioner(self):
         environment = {

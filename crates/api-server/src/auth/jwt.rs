@@ -9,6 +9,7 @@ mod claims;
 mod issuers;
 mod jwks;
 mod key_set;
+mod remembered;
 mod ring_provider;
 
 use std::{path::Path, sync::Arc};
@@ -29,6 +30,7 @@ pub use ring_provider::RING;
 use super::{AuthError, Authenticator, Followed, bearer};
 use claims::Claims;
 use jwks::RemoteKeys;
+use remembered::Remembered;
 
 /// The most bytes of a token.
 const TOKEN_BYTES: usize = 8 * 1024;
@@ -84,6 +86,7 @@ pub struct Jwt {
     issuers: Vec<(Issuer, Keys)>,
     qualify_subjects: bool,
     clock: Arc<dyn Clock>,
+    remembered: Remembered,
     _fetching: DropGuard,
 }
 
@@ -120,7 +123,8 @@ impl Jwt {
             known.push((issuer.clone(), keys));
         }
         let qualify_subjects = issuers.qualify_subjects();
-        Ok(Self { issuers: known, qualify_subjects, clock, _fetching: stop.drop_guard() })
+        let remembered = Remembered::default();
+        Ok(Self { issuers: known, qualify_subjects, clock, remembered, _fetching: stop.drop_guard() })
     }
 
     /// Whom a token stands for.
@@ -131,17 +135,31 @@ impl Jwt {
         if token.len() > TOKEN_BYTES {
             return Err(Fault::TooLong.into());
         }
+        let now = self.clock.now();
+        if let Some(caller) = self.remembered.find(token, now, |issuer| self.current_keys(issuer)) {
+            return Ok(caller);
+        }
         let header = header(token)?;
         let claims: Claims = insecure_decode_claims(token).map_err(|_| Fault::Form)?;
         let iss = claims.issuer()?;
-        let (issuer, keys) = self.issuers.iter().find(|(issuer, _)| issuer.issuer == iss).ok_or(Fault::Issuer)?;
+        let index = self.issuers.iter().position(|(issuer, _)| issuer.issuer == iss).ok_or(Fault::Issuer)?;
+        let (issuer, keys) = self.issuers.get(index).ok_or(Fault::Issuer)?;
         let algorithm = issuer.algorithms.iter().find(|algorithm| algorithm.named() == header.alg);
         let algorithm = *algorithm.ok_or(Fault::Algorithm)?;
         // Before the keys: what could not pass anyway makes nobody fetch any.
-        let caller = claims.judge(issuer, self.qualify_subjects, self.clock.now())?;
+        let caller = claims.judge(issuer, self.qualify_subjects, now)?;
         let keys = keys.knowing(header.kid.as_deref()).await?;
         check_signature(token, &keys, header.kid.as_deref(), algorithm)?;
+        self.remembered.remember(token, &caller, index, keys);
         Ok(caller)
+    }
+
+    /// The keys of an issuer as they are known now.
+    fn current_keys(&self, issuer: usize) -> Option<Arc<KeySet>> {
+        match &self.issuers.get(issuer)?.1 {
+            Keys::Remote(keys) => keys.current(),
+            Keys::File(keys) => Some(keys.current()),
+        }
     }
 }
 

@@ -100,6 +100,11 @@ impl RemoteKeys {
         });
     }
 
+    /// The keys as they are known now.
+    pub(super) fn current(&self) -> Option<Arc<KeySet>> {
+        self.state.borrow().keys.clone()
+    }
+
     /// A set that knows the key. Where the present one does not, the outcome of one more attempt decides, unless the
     /// last one was a moment ago.
     pub(super) async fn knowing(&self, kid: Option<&str>) -> Result<Arc<KeySet>, AuthError> {
