@@ -4,6 +4,7 @@
 //! transaction, and the engine is woken. No provider is ever called.
 #![allow(clippy::result_large_err, reason = "a refusal ends a request, it is in no hot path")]
 
+mod administration;
 mod admit;
 mod bindings;
 mod draft;
@@ -21,6 +22,7 @@ use async_trait::async_trait;
 use seca_api::{Kind, ResourceKey, Scope, Timestamp, violation::Violation};
 use tokio::sync::Notify;
 
+pub use administration::{ActivityView, Administration, DenyRequest, ExplainView, Registered, TenantView};
 pub use bindings::{BindRequest, BindingView, Bindings, EndpointPolicy, WorkspaceView, seal_context};
 pub use read::{ListRequest, ListView};
 pub use write::{PutRequest, PutView};
