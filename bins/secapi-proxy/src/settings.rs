@@ -24,6 +24,7 @@ pub(crate) enum Setting {
     PublicBaseUrl,
     DatabaseUrl,
     AdminToken,
+    AdminTokensFile,
     CredentialsKey,
     CredentialsKeysOld,
     AuthMode,
@@ -31,6 +32,7 @@ pub(crate) enum Setting {
     AuthIssuersFile,
     JwksFile,
     Tenants,
+    BootstrapAdmin,
     ReferencePolicy,
     ConformanceMode,
     DefaultRegion,
@@ -43,6 +45,7 @@ pub(crate) enum Setting {
     StopGrace,
     LateWindow,
     PatientGet,
+    ActivityRetention,
     LogLevel,
     LogFormat,
 }
@@ -92,9 +95,11 @@ settings! {
         "the http or https URL under which clients reach the public listener", "https://seca.example.org" }
     DatabaseUrl { ["SECA_DATABASE_URL"], "database_url", true, "none: required",
         "a postgres:// URL, or sqlite: and the path of a file", "postgres://user:password@localhost:5432/secapi_proxy or sqlite:secapi.db" }
-    AdminToken { ["SECA_ADMIN_TOKEN"], "admin_token", true, "none: required",
+    AdminToken { ["SECA_ADMIN_TOKEN"], "admin_token", true, "none: required without SECA_ADMIN_TOKENS_FILE",
         "visible characters without spaces, the bearer token of the admin API, here or in the file that SECA_ADMIN_TOKEN_FILE names",
         "the output of `openssl rand -hex 32`" }
+    AdminTokensFile { ["SECA_ADMIN_TOKENS_FILE"], "admin_tokens_file", false, "none",
+        "the path of the file of operators and the hashes of their tokens (docs/administration.md), which only its owner may read (mode 0600)", "/etc/secapi-proxy/admins.json" }
     CredentialsKey { ["SECA_CREDENTIALS_KEY"], "credentials_key", true, "none: required",
         "32 random bytes in base64, which seal the provider tokens, here or in the file that SECA_CREDENTIALS_KEY_FILE names",
         "the output of `openssl rand -base64 32`" }
@@ -110,6 +115,8 @@ settings! {
         "the path of a JWK set of public keys, shown to everybody at /.well-known/jwks.json", "/etc/secapi-proxy/jwks.json" }
     Tenants { ["SECA_TENANTS"], "tenants", false, "dev",
         "a comma-separated list of NAME[:strict|late][:conformance], each name once", "dev,prod:strict,test:late:conformance" }
+    BootstrapAdmin { ["SECA_BOOTSTRAP_ADMIN"], "bootstrap_admin", false, "nobody",
+        "a comma-separated list of TENANT/SUBJECT, each once: who is made an administrator of a tenant, once", "prod/alice@example.org" }
     ReferencePolicy { ["SECA_REFERENCE_POLICY"], "reference_policy", false, "strict",
         "strict or late: what holds for a tenant that says nothing of it", "strict" }
     ConformanceMode { ["SECA_CONFORMANCE_MODE"], "conformance_mode", false, "false",
@@ -134,6 +141,8 @@ settings! {
         "a duration not shorter than SECA_REQUEST_TIMEOUT: how long a call whose answer was lost may still take effect", "90s" }
     PatientGet { ["SECA_PATIENT_GET"], "patient_get", false, "8s",
         "a duration up to 30s: how long a GET of a resource in transition is held for a client that polls; 0s: not at all", "8s" }
+    ActivityRetention { ["SECA_ACTIVITY_RETENTION"], "activity_retention", false, "2160h (90 days)",
+        "a duration of at least 1h: how long it is kept who did what", "2160h" }
     LogLevel { ["SECA_LOG_LEVEL"], "log_level", false, "info",
         "error, warn, info, debug or trace, also per module", "info,hcloud_client=debug" }
     LogFormat { ["SECA_LOG_FORMAT"], "log_format", false, "text",

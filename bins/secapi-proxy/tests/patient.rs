@@ -110,6 +110,7 @@ impl World {
         let rng: Arc<dyn Rng> = Arc::new(SeededRng::new(1));
         let ids = Ids::new(clock.clone(), rng);
         let watchers = Arc::new(Watchers::new(Patience::default()));
+        let (activity, _) = api_server::Recorder::start(store.clone(), clock.clone());
         let control_plane = ControlPlane::new(Parts {
             store,
             catalog: CatalogCache::new(Catalog::new(1, hetzner_adapter::catalog::fallback(), REGION)),
@@ -126,6 +127,7 @@ impl World {
             jwks: None,
             signing_key: [7; 32],
             served: kinds::served().to_vec(),
+            activity,
             ids,
             limits: Limits::default(),
         };

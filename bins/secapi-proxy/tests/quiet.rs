@@ -36,6 +36,7 @@ async fn listener(store: Arc<dyn Store>, sim: &Sim, drain: CancellationToken) ->
     let access = Access { project: ProjectId("quiet".to_owned()), endpoint, token: sim.token.clone().into() };
     let entries = provider.catalog(&access).await.unwrap();
     let ids = Ids::new(clock.clone(), rng);
+    let (activity, _) = api_server::Recorder::start(store.clone(), clock.clone());
     let control_plane = ControlPlane::new(Parts {
         store,
         catalog: CatalogCache::new(Catalog::new(1, entries, REGION)),
@@ -51,6 +52,7 @@ async fn listener(store: Arc<dyn Store>, sim: &Sim, drain: CancellationToken) ->
         jwks: None,
         signing_key: [7; 32],
         served: kinds::served().to_vec(),
+        activity,
         ids,
         limits: Limits::default(),
     };
