@@ -9,7 +9,7 @@ use axum::{
 use control_plane::kinds;
 use serde_json::json;
 
-use super::{Admin, answer, query::parameters, refused, tenant_name};
+use super::{Admin, answer, query::parameters, refused};
 use crate::{
     answer::{Failure, Profile},
     route::{self, Route, RouteError, Routing, Target},
@@ -20,7 +20,7 @@ const SUBJECT_MAX: usize = 128;
 
 impl Admin {
     pub(super) async fn explain(&self, query: &str) -> Result<Response<Body>, Failure> {
-        let [subject, method, path, tenant] = parameters(query, ["sub", "method", "path", "tenant"])?;
+        let [subject, method, path] = parameters(query, ["sub", "method", "path"])?;
         let required = |name: &str, value: Option<Cow<'_, str>>, rule: &str| {
             let value = value.filter(|value| !value.is_empty()).map(Cow::into_owned);
             value.ok_or_else(|| Failure::parameter(name, format!("`{name}` is required: {rule}")))
@@ -31,7 +31,6 @@ impl Admin {
         }
         let method = required("method", method, "GET, PUT, DELETE or POST")?;
         let path = required("path", path, "the path of a request, or a reference as metadata.ref has it")?;
-        let tenant = tenant.as_deref().map(tenant_name).transpose()?;
         let routing = Routing {
             default_region: &self.config.default_region,
             written: &self.config.served,
@@ -39,8 +38,7 @@ impl Admin {
         };
         let route = parse(&path, routing)?;
         let verb = verb(&method, &route.target, routing)?;
-        let within = tenant.as_ref().map(|name| name.as_str());
-        let view = self.administration.explain(&subject, verb, route.target.key(), within).await.map_err(refused)?;
+        let view = self.administration.explain(&subject, verb, route.target.key()).await.map_err(refused)?;
         Ok(answer(StatusCode::OK, &json!(view)))
     }
 }

@@ -193,18 +193,11 @@ impl Administration {
     // -- decisions --------------------------------------------------------------------------------------------
 
     /// Why a subject may or may not do something. `verb` is `get`, `list`, `put`, `delete` or `post`; of a
-    /// collection, the key has an empty name. Regions are in no tenant, and are explained in one that the operator
-    /// names (`within`).
+    /// collection, the key has an empty name.
     ///
     /// # Errors
     /// Failures of the store.
-    pub async fn explain(
-        &self,
-        subject: &str,
-        verb: &'static str,
-        key: &ResourceKey,
-        within: Option<&str>,
-    ) -> Result<ExplainView, Refusal> {
+    pub async fn explain(&self, subject: &str, verb: &'static str, key: &ResourceKey) -> Result<ExplainView, Refusal> {
         let plain = |allowed, because: String, tenant| ExplainView {
             allowed,
             because,
@@ -212,19 +205,12 @@ impl Administration {
             roles: None,
             unreadable: Vec::new(),
         };
-        if kinds::catalog::is_shared(key.kind)
-            && kinds::is_catalog_tenant(&key.tenant)
-            && matches!(verb, "get" | "list")
-        {
+        let global = key.kind.scope() == Scope::Global || kinds::is_catalog_tenant(&key.tenant);
+        if kinds::catalog::is_shared(key.kind) && global && matches!(verb, "get" | "list") {
             let because = format!("{key} belongs to the catalogue, which everybody with a valid credential may read");
             return Ok(plain(true, because, None));
         }
-        let name = if key.kind.scope() == Scope::Global { within.unwrap_or_default() } else { key.tenant.as_str() };
-        if name.is_empty() {
-            let because =
-                format!("{key} is in no tenant; name one with tenant= to see what the roles there say about it");
-            return Ok(plain(false, because, None));
-        }
+        let name = key.tenant.as_str();
         // What no tenant can be called is not asked for.
         let snapshot = match TenantName::parse(name) {
             Ok(name) => self.store.access().authorization(name.as_str()).await?,
