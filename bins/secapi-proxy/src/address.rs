@@ -64,11 +64,11 @@ impl fmt::Display for Address {
 }
 
 /// The URL under which this machine reaches a listener.
-pub(crate) fn local_url(address: SocketAddr) -> String {
+pub(crate) fn local_url(scheme: &str, address: SocketAddr) -> String {
     match address.ip() {
-        ip if !ip.is_unspecified() => format!("http://{address}"),
-        IpAddr::V4(_) => format!("http://{}:{}", Ipv4Addr::LOCALHOST, address.port()),
-        IpAddr::V6(_) => format!("http://localhost:{}", address.port()),
+        ip if !ip.is_unspecified() => format!("{scheme}://{address}"),
+        IpAddr::V4(_) => format!("{scheme}://{}:{}", Ipv4Addr::LOCALHOST, address.port()),
+        IpAddr::V6(_) => format!("{scheme}://localhost:{}", address.port()),
     }
 }
 

@@ -3,6 +3,8 @@
 //! Each command asks for the part that it needs, so that `migrate` runs without an admin token. A value that cannot
 //! be used is one sentence with the variable, the rule and an example, and ends the process with exit code 2.
 
+mod listeners;
+
 use std::{
     collections::BTreeMap,
     os::unix::fs::PermissionsExt as _,
@@ -10,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use api_server::auth::{AdminTokens, Issuers, KeyLocation, KeySet};
+use api_server::{
+    Rates, Tls,
+    auth::{AdminTokens, Issuers, KeyLocation, KeySet},
+};
 use control_plane::{
     service::{EndpointPolicy, ReferencePolicy, Tenant, Tenants},
     watch::Patience,
@@ -70,6 +75,9 @@ pub(crate) struct ServeConfig {
     pub(crate) stop_grace: Duration,
     pub(crate) late_window: Duration,
     pub(crate) patience: Patience,
+    pub(crate) rates: Rates,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) admin_tls: Option<Tls>,
     /// What an operator should know about these settings.
     pub(crate) notes: Vec<String>,
 }
@@ -157,9 +165,10 @@ pub(crate) fn serve(settings: &Settings) -> Result<ServeConfig, Vec<Problem>> {
     let request_timeout = reader.duration(Setting::RequestTimeout, 100, 600_000).unwrap_or(DEFAULT_REQUEST_TIMEOUT);
     let late_window = reader.late_window(request_timeout);
     reader.check_unused();
-    if !admin_listen.is_loopback() {
+    let admin_tls = reader.admin_tls();
+    if !admin_listen.is_loopback() && admin_tls.is_none() {
         reader.notes.push(format!(
-            "SECA_ADMIN_LISTEN_ADDR={admin_listen} is not a loopback address: provider tokens cross that network in the clear unless something in between encrypts"
+            "SECA_ADMIN_LISTEN_ADDR={admin_listen} is not a loopback address: provider tokens cross that network in the clear unless something in between encrypts; SECA_ADMIN_TLS_CERT_FILE and SECA_ADMIN_TLS_KEY_FILE do"
         ));
     }
     let config = ServeConfig {
@@ -183,6 +192,9 @@ pub(crate) fn serve(settings: &Settings) -> Result<ServeConfig, Vec<Problem>> {
         stop_grace: reader.duration(Setting::StopGrace, 0, 3_600_000).unwrap_or(Duration::from_secs(90)),
         late_window,
         patience: reader.patience(),
+        rates: reader.rates(),
+        tls: reader.public_tls(),
+        admin_tls,
         notes: std::mem::take(&mut reader.notes),
     };
     reader.finish(config)
@@ -265,15 +277,19 @@ impl<'a> Reader<'a> {
         known.then(|| found.text.clone())
     }
 
-    /// The token of the admin API and the file of named ones, of which there is at least one that opens it.
+    /// The token of the admin API and the file of named ones: at least one that opens it, where no client certificate
+    /// does.
     fn admins(&mut self) -> (Option<SecretString>, Option<PathBuf>) {
         let file = self.settings.get(Setting::AdminTokensFile);
         let file = file.map(|found| PathBuf::from(found.text.expose_secret()));
+        let by_certificate = self.settings.get(Setting::AdminTlsClientCaFile).is_some();
         let Some(path) = &file else {
-            self.required(Setting::AdminToken);
+            if !by_certificate {
+                self.required(Setting::AdminToken);
+            }
             return (self.admin_token(), None);
         };
-        let alone = self.settings.get(Setting::AdminToken).is_none();
+        let alone = self.settings.get(Setting::AdminToken).is_none() && !by_certificate;
         let what = match AdminTokens::count(path) {
             Err(error) => error.to_string(),
             Ok(0) if alone => {

@@ -22,12 +22,12 @@ fn sentences(problems: Vec<Problem>) -> Vec<String> {
     problems.iter().map(ToString::to_string).collect()
 }
 
-fn environment(more: &[(&str, &str)]) -> Result<ServeConfig, Vec<String>> {
+pub(super) fn environment(more: &[(&str, &str)]) -> Result<ServeConfig, Vec<String>> {
     read(Vec::new(), more, None)
 }
 
 #[track_caller]
-fn check_refused(more: &[(&str, &str)], name: &str) {
+pub(super) fn check_refused(more: &[(&str, &str)], name: &str) {
     let problems = environment(more).err().unwrap_or_default();
     let [sentence] = problems.as_slice() else { panic!("{more:?}: {problems:?}") };
     assert!(sentence.contains(name), "{sentence}");
@@ -393,4 +393,12 @@ fn every_setting_has_a_distinct_name_and_key() {
     keys.dedup();
     assert_eq!((names.len(), keys.len()), counts);
     assert!(parse_base_url(Setting::ProviderEndpoint.spec().default).is_some());
+}
+
+#[test]
+fn the_readme_lists_every_setting() {
+    let readme = include_str!("../../../README.md");
+    for name in Setting::ALL.iter().flat_map(|setting| setting.spec().names) {
+        assert!(readme.contains(&format!("`{name}`")), "{name} is not in README.md");
+    }
 }

@@ -58,7 +58,7 @@ pub(crate) async fn run(arguments: DevArgs) -> anyhow::Result<()> {
     let provisioner = Task::provisioner(&proxy, &folder, rng)?;
 
     let ready = Ready {
-        sim: Some(local_url(simulator.address)),
+        sim: Some(local_url("http", simulator.address)),
         token_file: Some(absolute(&folder.path("token"))?),
         admin_token_file: Some(absolute(&folder.path("admin.token"))?),
         ..Ready::of(&proxy)
@@ -92,7 +92,10 @@ fn settings(arguments: &DevArgs, folder: &Folder, simulator: SocketAddr) -> Sett
         (Setting::AuthMode, "static".to_owned()),
         (Setting::AuthTokensFile, folder.path("tokens.json").display().to_string()),
         (Setting::Tenants, arguments.tenants.clone()),
-        (Setting::ProviderEndpoint, format!("{}/v1", local_url(simulator))),
+        (Setting::ProviderEndpoint, format!("{}/v1", local_url("http", simulator))),
+        // Whoever uses it is alone with it.
+        (Setting::WriteRate, "off".to_owned()),
+        (Setting::ReadRate, "off".to_owned()),
         // One process on one machine: after a crash the next one need not wait long.
         (Setting::LeaseTtl, "2s".to_owned()),
         (Setting::BootstrapAdmin, admins(&arguments.tenants)),
@@ -185,7 +188,7 @@ impl Simulator {
         let sim = Sim::new(SimConfig {
             core: CoreConfig {
                 speed: arguments.sim_speed,
-                base_url: format!("{}/v1", local_url(address)),
+                base_url: format!("{}/v1", local_url("http", address)),
                 ..CoreConfig::default()
             },
             state_file: Some(folder.path("sim.json")),
@@ -215,9 +218,9 @@ struct Task {
 
 impl Task {
     fn provisioner(proxy: &Proxy, folder: &Folder, rng: SystemRng) -> anyhow::Result<Self> {
-        let admin = AdminClient::new(&local_url(proxy.admin), folder.admin_token.clone())?;
+        let admin = AdminClient::new(&proxy.admin, folder.admin_token.clone())?;
         let settings = token_provisioner::Settings {
-            token: folder.hetzner_token.clone(),
+            tokens: token_provisioner::Tokens::One(folder.hetzner_token.clone()),
             tenants: None,
             interval: PROVISIONER_INTERVAL,
             endpoint: None,

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use api_server::{
     AdminConfig, AdminTokens, ApiConfig, Authenticator, Followed, Limits, Off, Options, Readiness, Recorder,
-    StaticTokens,
+    StaticTokens, Tls,
     auth::{JwksFetcher, Jwt, KeySet},
 };
 use control_plane::{
@@ -13,7 +13,7 @@ use control_plane::{
     engine::{Engine, EngineParts, EngineSettings},
     kinds,
     ports::{Access, Clock, CloudProvider as _, Ids, ProjectFinder, Rng, Store, Vault},
-    service::{Administration, AllowAll, Bindings, ControlPlane, Parts},
+    service::{Administration, Bindings, ControlPlane, Enforcement, Parts},
 };
 use credential_vault::CredentialVault;
 use hcloud_client::{HcloudClient, HttpSettings};
@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    address::Address,
+    address::{Address, local_url},
     config::{AuthConfig, ServeConfig},
     edge::{SystemClock, SystemRng},
     http,
@@ -38,10 +38,10 @@ const FLUSH: Duration = Duration::from_secs(5);
 
 /// A proxy that works.
 pub(crate) struct Proxy {
-    /// Where clients connect.
-    pub(crate) public: SocketAddr,
-    /// Where operators connect.
-    pub(crate) admin: SocketAddr,
+    /// The URL under which clients on this machine connect.
+    pub(crate) public: String,
+    /// The URL under which operators on this machine connect.
+    pub(crate) admin: String,
     drain: CancellationToken,
     stop_engine: CancellationToken,
     listeners: Vec<JoinHandle<usize>>,
@@ -96,7 +96,7 @@ impl Proxy {
                 served: kinds::served().to_vec(),
                 activity: activity.clone(),
                 ids: shared.ids.clone(),
-                limits: Limits::default(),
+                limits: Limits { rates: config.rates, ..Limits::default() },
             },
             drain.clone(),
         );
@@ -115,23 +115,24 @@ impl Proxy {
         );
 
         let stop_engine = CancellationToken::new();
-        let listeners = [(public, public_router), (admin, admin_router)].map(|(listener, router)| {
-            tokio::spawn(api_server::serve(listener, router, Options::default(), drain.clone()))
-        });
+        let listeners = [(public, &config.tls, public_router), (admin, &config.admin_tls, admin_router)].map(
+            |(listener, tls, router)| {
+                let (tls, drain, options) = (tls.clone(), drain.clone(), Options::default());
+                tokio::spawn(async move {
+                    match tls {
+                        Some(tls) => api_server::serve_tls(listener, tls, router, options, drain).await,
+                        None => api_server::serve(listener, router, options, drain).await,
+                    }
+                })
+            },
+        );
         let engine = tokio::spawn(engine.run(stop_engine.clone()));
         let pruning =
             prune::run(shared.store.clone(), shared.clock.clone(), config.activity_retention, stop_engine.clone());
         tokio::spawn(pruning);
-        info!(public = %public_address, admin = %admin_address, "serving");
-        Ok(Self {
-            public: public_address,
-            admin: admin_address,
-            drain,
-            stop_engine,
-            listeners: listeners.into(),
-            engine,
-            activity,
-        })
+        let (public, admin) = (url(public_address, config.tls.as_ref()), url(admin_address, config.admin_tls.as_ref()));
+        info!(%public, %admin, "serving");
+        Ok(Self { public, admin, drain, stop_engine, listeners: listeners.into(), engine, activity })
     }
 
     /// Ends when a part that should go on does not: a defect.
@@ -161,6 +162,10 @@ impl Proxy {
         drop(self.engine.await);
         info!("stopped");
     }
+}
+
+fn url(address: SocketAddr, tls: Option<&Tls>) -> String {
+    local_url(if tls.is_some() { "https" } else { "http" }, address)
 }
 
 async fn share(
@@ -225,8 +230,10 @@ fn control_plane(config: &ServeConfig, shared: &Shared) -> ControlPlane {
     ControlPlane::new(Parts {
         store: shared.store.clone(),
         catalog: shared.catalog.clone(),
-        authorizer: Arc::new(AllowAll),
-        tenants: config.tenants.clone(),
+        enforcement: match config.auth {
+            AuthConfig::Off => Enforcement::Off,
+            AuthConfig::Static(_) | AuthConfig::Jwt(_) => Enforcement::Roles,
+        },
         clock: shared.clock.clone(),
         ids: shared.ids.clone(),
         wake: shared.wake.clone(),

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::{address::local_url, config::ServeConfig, database, edge::SystemRng, files, proxy::Proxy};
+use crate::{config::ServeConfig, database, edge::SystemRng, files, proxy::Proxy};
 
 /// Where a process listens, for scripts: what `--ready-file` holds.
 #[derive(Debug, Default, Serialize)]
@@ -25,12 +25,7 @@ pub(crate) struct Ready {
 impl Ready {
     /// Of a proxy alone.
     pub(crate) fn of(proxy: &Proxy) -> Self {
-        Self {
-            public: local_url(proxy.public),
-            admin: local_url(proxy.admin),
-            pid: std::process::id(),
-            ..Self::default()
-        }
+        Self { public: proxy.public.clone(), admin: proxy.admin.clone(), pid: std::process::id(), ..Self::default() }
     }
 
     /// Writes the file in one step: whoever waits for it never reads half of it.

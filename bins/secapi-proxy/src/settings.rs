@@ -45,6 +45,15 @@ pub(crate) enum Setting {
     StopGrace,
     LateWindow,
     PatientGet,
+    WriteRate,
+    WriteBurst,
+    ReadRate,
+    ReadBurst,
+    TlsCertFile,
+    TlsKeyFile,
+    AdminTlsCertFile,
+    AdminTlsKeyFile,
+    AdminTlsClientCaFile,
     ActivityRetention,
     LogLevel,
     LogFormat,
@@ -95,7 +104,7 @@ settings! {
         "the http or https URL under which clients reach the public listener", "https://seca.example.org" }
     DatabaseUrl { ["SECA_DATABASE_URL"], "database_url", true, "none: required",
         "a postgres:// URL, or sqlite: and the path of a file", "postgres://user:password@localhost:5432/secapi_proxy or sqlite:secapi.db" }
-    AdminToken { ["SECA_ADMIN_TOKEN"], "admin_token", true, "none: required without SECA_ADMIN_TOKENS_FILE",
+    AdminToken { ["SECA_ADMIN_TOKEN"], "admin_token", true, "none: required without SECA_ADMIN_TOKENS_FILE and SECA_ADMIN_TLS_CLIENT_CA_FILE",
         "visible characters without spaces, the bearer token of the admin API, here or in the file that SECA_ADMIN_TOKEN_FILE names",
         "the output of `openssl rand -hex 32`" }
     AdminTokensFile { ["SECA_ADMIN_TOKENS_FILE"], "admin_tokens_file", false, "none",
@@ -141,6 +150,24 @@ settings! {
         "a duration not shorter than SECA_REQUEST_TIMEOUT: how long a call whose answer was lost may still take effect", "90s" }
     PatientGet { ["SECA_PATIENT_GET"], "patient_get", false, "8s",
         "a duration up to 30s: how long a GET of a resource in transition is held for a client that polls; 0s: not at all", "8s" }
+    WriteRate { ["SECA_WRITE_RATE"], "write_rate", false, "100",
+        "a whole number of PUT, DELETE and POST a second that one subject may send (a tenant: ten times as many), up to 1000000; 0 or off: no limit", "100" }
+    WriteBurst { ["SECA_WRITE_BURST"], "write_burst", false, "1000",
+        "a whole number from 1 to 1000000: how many of them may come at once after a pause", "1000" }
+    ReadRate { ["SECA_READ_RATE"], "read_rate", false, "1000",
+        "a whole number of GETs a second that one subject may send before they are delayed (a tenant: ten times as many), up to 1000000; 0 or off: no limit", "1000" }
+    ReadBurst { ["SECA_READ_BURST"], "read_burst", false, "5000",
+        "a whole number from 1 to 1000000: how many of them may come at once after a pause", "5000" }
+    TlsCertFile { ["SECA_TLS_CERT_FILE"], "tls_cert_file", false, "none: no TLS",
+        "the path of the public listener's certificate chain in PEM, beside that of its key; both are read again when they change", "/etc/secapi-proxy/tls.crt" }
+    TlsKeyFile { ["SECA_TLS_KEY_FILE"], "tls_key_file", false, "none: no TLS",
+        "the path of the certificate's private key in PEM, which only its owner may read (mode 0600)", "/etc/secapi-proxy/tls.key" }
+    AdminTlsCertFile { ["SECA_ADMIN_TLS_CERT_FILE"], "admin_tls_cert_file", false, "none: no TLS",
+        "the path of the admin listener's certificate chain in PEM, beside that of its key; both are read again when they change", "/etc/secapi-proxy/admin.crt" }
+    AdminTlsKeyFile { ["SECA_ADMIN_TLS_KEY_FILE"], "admin_tls_key_file", false, "none: no TLS",
+        "the path of the certificate's private key in PEM, which only its owner may read (mode 0600)", "/etc/secapi-proxy/admin.key" }
+    AdminTlsClientCaFile { ["SECA_ADMIN_TLS_CLIENT_CA_FILE"], "admin_tls_client_ca_file", false, "none: admin tokens alone count",
+        "the path of the authorities in PEM whose client certificates count as an admin token does", "/etc/secapi-proxy/operators-ca.crt" }
     ActivityRetention { ["SECA_ACTIVITY_RETENTION"], "activity_retention", false, "2160h (90 days)",
         "a duration of at least 1h: how long it is kept who did what", "2160h" }
     LogLevel { ["SECA_LOG_LEVEL"], "log_level", false, "info",

@@ -15,7 +15,7 @@ use common::{
 use control_plane::{
     Catalog, CatalogCache, Watchers, kinds,
     ports::{Clock, Ids, Rng, Store},
-    service::{AllowAll, ControlPlane, Parts, Tenant, Tenants},
+    service::{ControlPlane, Enforcement, Parts, Tenant, Tenants},
     testing::environment::{SeededRng, TokioClock},
     watch::Patience,
 };
@@ -111,11 +111,12 @@ impl World {
         let ids = Ids::new(clock.clone(), rng);
         let watchers = Arc::new(Watchers::new(Patience::default()));
         let (activity, _) = api_server::Recorder::start(store.clone(), clock.clone());
+        let tenants = Tenants::from([(TENANT.to_owned(), Tenant::default())]);
+        store.access().ensure_tenants(&tenants).await.unwrap();
         let control_plane = ControlPlane::new(Parts {
             store,
             catalog: CatalogCache::new(Catalog::new(1, hetzner_adapter::catalog::fallback(), REGION)),
-            authorizer: Arc::new(AllowAll),
-            tenants: Tenants::from([(TENANT.to_owned(), Tenant::default())]),
+            enforcement: Enforcement::Off,
             clock,
             ids: ids.clone(),
             wake: Arc::default(),

@@ -15,7 +15,7 @@ use common::{
 use control_plane::{
     Catalog, CatalogCache, ProjectId, kinds,
     ports::{Access, Clock, CloudProvider as _, Ids, Rng, Store},
-    service::{AllowAll, ControlPlane, Parts, Tenant, Tenants},
+    service::{ControlPlane, Enforcement, Parts, Tenant, Tenants},
     testing::environment::{SeededRng, TokioClock},
 };
 use hcloud_client::{HcloudClient, HttpSettings};
@@ -37,11 +37,12 @@ async fn listener(store: Arc<dyn Store>, sim: &Sim, drain: CancellationToken) ->
     let entries = provider.catalog(&access).await.unwrap();
     let ids = Ids::new(clock.clone(), rng);
     let (activity, _) = api_server::Recorder::start(store.clone(), clock.clone());
+    let tenants = Tenants::from([(TENANT.to_owned(), Tenant::default())]);
+    store.access().ensure_tenants(&tenants).await.unwrap();
     let control_plane = ControlPlane::new(Parts {
         store,
         catalog: CatalogCache::new(Catalog::new(1, entries, REGION)),
-        authorizer: Arc::new(AllowAll),
-        tenants: Tenants::from([(TENANT.to_owned(), Tenant::default())]),
+        enforcement: Enforcement::Off,
         clock,
         ids: ids.clone(),
         wake: Arc::default(),

@@ -7,7 +7,7 @@ use seca_client::{
     admin::{BindingRequest, BindingState},
 };
 
-use crate::settings::Settings;
+use crate::{settings::Settings, tokens::Credential};
 
 /// A workspace that was never bound.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,8 +42,13 @@ pub trait Admin: Send + Sync {
     /// The workspaces that were never bound; one whose token was removed on purpose is not among them.
     fn unbound(&self) -> impl Future<Output = Result<Vec<Unbound>, AdminError>> + Send;
 
-    /// Binds a workspace to the settings' project.
-    fn bind(&self, workspace: &Unbound, settings: &Settings) -> impl Future<Output = Result<(), AdminError>> + Send;
+    /// Binds a workspace to the project of a credential.
+    fn bind(
+        &self,
+        workspace: &Unbound,
+        credential: Credential,
+        settings: &Settings,
+    ) -> impl Future<Output = Result<(), AdminError>> + Send;
 }
 
 impl Admin for AdminClient {
@@ -54,11 +59,11 @@ impl Admin for AdminClient {
         Ok(unbound.map(|e| Unbound { tenant: e.tenant, region: e.region, workspace: e.name }).collect())
     }
 
-    async fn bind(&self, workspace: &Unbound, settings: &Settings) -> Result<(), AdminError> {
+    async fn bind(&self, workspace: &Unbound, credential: Credential, settings: &Settings) -> Result<(), AdminError> {
         let request = BindingRequest {
-            api_token: settings.token.clone(),
+            api_token: credential.token,
             api_endpoint: settings.endpoint.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
-            project_ref: settings.project_ref.clone(),
+            project_ref: credential.project_ref.or_else(|| settings.project_ref.clone()),
         };
         let bound = self.put_binding(&workspace.tenant, &workspace.workspace, Some(&workspace.region), &request).await;
         bound.map_err(|error| if error.is_not_found() { AdminError::Gone } else { failed(&error) })

@@ -5,6 +5,8 @@ pub mod admin;
 mod provisioner;
 pub mod setting;
 pub mod settings;
+pub mod tokens;
 
 pub use provisioner::{Jitter, Provisioner};
 pub use settings::{AdminSettings, Settings};
+pub use tokens::Tokens;

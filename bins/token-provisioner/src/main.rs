@@ -17,17 +17,18 @@ use tracing_subscriber::EnvFilter;
 
 /// Binds workspaces that wait for a Hetzner Cloud token.
 ///
-/// It asks the proxy's admin API for workspaces that were never bound and binds each to one project. A workspace
-/// whose token was removed on purpose is left alone.
+/// It asks the proxy's admin API for workspaces that were never bound and binds each to a project: one for all, or by
+/// tenant and workspace. A workspace whose token was removed on purpose is left alone.
 #[derive(Parser)]
 #[command(name = "token-provisioner", version, after_help = HELP)]
 struct Arguments {}
 
-const HELP: &str = "\
-Settings (environment; secrets also from the file that NAME_FILE names):
+const HELP: &str = r#"Settings (environment; secrets also from the file that NAME_FILE names):
   SECA_TOKEN_PROVISIONER_HETZNER_TOKEN  a read-write API token of the project; required, secret
+  SECA_TOKEN_PROVISIONER_TOKENS_FILE    instead of it: a JSON file that maps tenants and workspaces to token files
   SECA_ADMIN_TOKEN                      the proxy's admin token; required, secret
   SECA_ADMIN_BASE_URL                   the proxy's admin listener [http://127.0.0.1:8081]
+  SECA_CA_FILE                          authorities of its certificate, in PEM [Mozilla's]
   SECA_TENANTS                          only these tenants: dev,prod [all]
   SECA_TOKEN_PROVISIONER_INTERVAL       pause between two looks: 1, 0.5s, 500ms [1]
   HCLOUD_ENDPOINT                       the API that bindings insist on [the proxy's own]
@@ -38,7 +39,11 @@ Settings (environment; secrets also from the file that NAME_FILE names):
 Example:
   SECA_ADMIN_TOKEN_FILE=admin.token SECA_TOKEN_PROVISIONER_HETZNER_TOKEN_FILE=hetzner.token token-provisioner
 
-Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 2 a setting is missing or wrong.";
+A tokens file; the first entry that matches counts, * stands for anything, and a workspace without one stays unbound:
+  {"tokens": [{"tenant": "acme", "workspace": "prod-*", "token_file": "/run/secrets/acme-prod"},
+              {"tenant": "acme", "workspace": "*", "token_file": "/run/secrets/acme"}]}
+
+Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 2 a setting is missing or wrong."#;
 
 fn main() -> ExitCode {
     let Arguments {} = Arguments::parse();
@@ -76,7 +81,11 @@ fn main() -> ExitCode {
 
 #[tokio::main(flavor = "current_thread")]
 async fn run(settings: Settings, admin: AdminSettings) -> anyhow::Result<()> {
-    let client = AdminClient::new(admin.base_url.as_str(), admin.token)?;
+    let url = admin.base_url.as_str();
+    let client = match &admin.authorities {
+        Some(pem) => AdminClient::with_client(seca_client::client_trusting(url, pem)?, url, admin.token)?,
+        None => AdminClient::new(url, admin.token)?,
+    };
     let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let cancel = CancellationToken::new();
     info!(admin = %admin.base_url, "looking for workspaces that wait for a token");

@@ -3,7 +3,10 @@
 //! It remembers failures only to space its tries; a restart forgets them and loses nothing, since the list says
 //! what is left to do.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +29,8 @@ pub struct Provisioner<A> {
     settings: Settings,
     jitter: Jitter,
     failures: BTreeMap<Unbound, Failure>,
+    /// Those that the pool has no token for; it is said once of each.
+    unmatched: BTreeSet<Unbound>,
     list_failures: u32,
 }
 
@@ -38,7 +43,7 @@ struct Failure {
 impl<A: Admin> Provisioner<A> {
     /// A provisioner for an admin API.
     pub fn new(admin: A, settings: Settings, jitter: Jitter) -> Self {
-        Self { admin, settings, jitter, failures: BTreeMap::new(), list_failures: 0 }
+        Self { admin, settings, jitter, failures: BTreeMap::new(), unmatched: BTreeSet::new(), list_failures: 0 }
     }
 
     /// Works until cancelled. A call under way is finished first, so that no binding is left half told.
@@ -69,6 +74,7 @@ impl<A: Admin> Provisioner<A> {
             self.list_failures = 0;
         }
         self.failures.retain(|workspace, _| unbound.contains(workspace));
+        self.unmatched.retain(|workspace| unbound.contains(workspace));
         for workspace in unbound {
             if cancel.is_cancelled() {
                 break;
@@ -88,7 +94,21 @@ impl<A: Admin> Provisioner<A> {
         }
         let times = failed.map_or(0, |failure| failure.times) + 1;
         let (tenant, region, name) = (&workspace.tenant, &workspace.region, &workspace.workspace);
-        match self.admin.bind(&workspace, &self.settings).await {
+        let bound = match self.settings.tokens.find(&workspace) {
+            Ok(Some(credential)) => self.admin.bind(&workspace, credential, &self.settings).await,
+            Ok(None) => {
+                if !self.unmatched.contains(&workspace) {
+                    warn!(
+                        seca.tenant = %tenant, seca.region = %region, seca.workspace = %name,
+                        "no token of the pool is for this workspace; it stays unbound"
+                    );
+                    self.unmatched.insert(workspace);
+                }
+                return;
+            }
+            Err(error) => Err(AdminError::Failed(error.to_string())),
+        };
+        match bound {
             Ok(()) => {
                 info!(seca.tenant = %tenant, seca.region = %region, seca.workspace = %name, "workspace bound");
                 self.failures.remove(&workspace);
@@ -129,6 +149,7 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
+    use crate::tokens::{Credential, Tokens};
 
     /// An admin API of two rules: what `refused` names is not bound, what is bound leaves the list.
     #[derive(Clone, Default)]
@@ -173,7 +194,7 @@ mod tests {
             Ok(self.0.unbound.lock().unwrap().iter().cloned().collect())
         }
 
-        async fn bind(&self, workspace: &Unbound, _settings: &Settings) -> Result<(), AdminError> {
+        async fn bind(&self, workspace: &Unbound, _: Credential, _: &Settings) -> Result<(), AdminError> {
             self.0.calls.lock().unwrap().push((Instant::now(), workspace.workspace.clone()));
             self.0.changed.notify_one();
             if self.0.refused.lock().unwrap().contains(&workspace.workspace) {
@@ -190,7 +211,7 @@ mod tests {
 
     fn settings(tenants: Option<&[&str]>) -> Settings {
         Settings {
-            token: "hetzner".into(),
+            tokens: Tokens::One("hetzner".into()),
             tenants: tenants.map(|names| names.iter().map(|n| (*n).to_owned()).collect()),
             interval: Duration::from_secs(1),
             endpoint: None,

@@ -1,24 +1,27 @@
 //! The provisioner's settings.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use secrecy::SecretString;
 use url::Url;
 
-use crate::setting::{Environment, Problem, Rule, parse_base_url, parse_duration};
+use crate::{
+    setting::{Environment, Problem, Rule, parse_base_url, parse_duration},
+    tokens::{Pool, Tokens},
+};
 
 /// What the provisioner binds, and with what.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The Hetzner Cloud token: read-write, of the project that all workspaces share.
-    pub token: SecretString,
+    /// The Hetzner Cloud tokens, read-write: of the project that all workspaces share, or of several.
+    pub tokens: Tokens,
     /// Only workspaces of these tenants; none for all that the admin API lists.
     pub tenants: Option<BTreeSet<String>>,
     /// How often it asks for unbound workspaces.
     pub interval: Duration,
     /// The provider endpoint that bindings insist on; none for the proxy's own.
     pub endpoint: Option<Url>,
-    /// The operator's note of which project it is.
+    /// The operator's note of which project it is, where a pool has none of its own.
     pub project_ref: Option<String>,
 }
 
@@ -29,12 +32,24 @@ pub struct AdminSettings {
     pub base_url: Url,
     /// Its token.
     pub token: SecretString,
+    /// The authorities, in PEM, that its certificate must be signed by; none for Mozilla's.
+    pub authorities: Option<Vec<u8>>,
 }
 
 const TOKEN: Rule = Rule {
     name: "SECA_TOKEN_PROVISIONER_HETZNER_TOKEN",
-    rule: "a read-write Hetzner Cloud API token of one line without spaces, here or in the file that SECA_TOKEN_PROVISIONER_HETZNER_TOKEN_FILE names",
+    rule: "a read-write Hetzner Cloud API token of one line without spaces, here or in the file that SECA_TOKEN_PROVISIONER_HETZNER_TOKEN_FILE names, or a pool of them in SECA_TOKEN_PROVISIONER_TOKENS_FILE",
     example: "SECA_TOKEN_PROVISIONER_HETZNER_TOKEN_FILE=/run/secrets/hetzner-token",
+};
+const POOL: Rule = Rule {
+    name: "SECA_TOKEN_PROVISIONER_TOKENS_FILE",
+    rule: "the path of a JSON file {\"tokens\": [{\"tenant\": …, \"workspace\": …, \"token_file\": …}]}, whose token files only their owner may read (mode 0600)",
+    example: "/etc/secapi-proxy/hetzner-tokens.json",
+};
+const AUTHORITIES: Rule = Rule {
+    name: "SECA_CA_FILE",
+    rule: "the path of the certificates, in PEM, of the authorities that the admin listener's certificate must be signed by, or unset for Mozilla's",
+    example: "/etc/secapi-proxy/ca.crt",
 };
 const ADMIN_TOKEN: Rule = Rule {
     name: "SECA_ADMIN_TOKEN",
@@ -73,14 +88,15 @@ const ENDPOINT: Rule = Rule {
 /// All problems, one sentence each.
 pub fn from_environment(environment: &Environment) -> Result<(Settings, AdminSettings, Vec<String>), Vec<Problem>> {
     let mut problems = Vec::new();
-    let token = keep(secret(environment, TOKEN), &mut problems);
+    let tokens = keep(tokens(environment), &mut problems);
     let admin_token = keep(secret(environment, ADMIN_TOKEN), &mut problems);
     let base_url = keep(optional(environment, ADMIN_URL, parse_base_url), &mut problems);
     let public = keep(optional(environment, PUBLIC_URL, parse_base_url), &mut problems);
     let tenants = keep(optional(environment, TENANTS, parse_tenants), &mut problems);
     let interval = keep(optional(environment, INTERVAL, parse_interval), &mut problems);
     let endpoint = keep(optional(environment, ENDPOINT, parse_base_url), &mut problems);
-    let (Some(token), Some(admin_token), true) = (token, admin_token, problems.is_empty()) else {
+    let authorities = keep(authorities(environment), &mut problems);
+    let (Some(tokens), Some(admin_token), true) = (tokens, admin_token, problems.is_empty()) else {
         return Err(problems);
     };
 
@@ -89,7 +105,7 @@ pub fn from_environment(environment: &Environment) -> Result<(Settings, AdminSet
         notes.push("SECA_PUBLIC_BASE_URL is not used: unbound workspaces are listed by the admin API".to_owned());
     }
     let settings = Settings {
-        token,
+        tokens,
         tenants: tenants.flatten(),
         interval: interval.flatten().unwrap_or(Duration::from_secs(1)),
         endpoint: endpoint.flatten(),
@@ -99,11 +115,44 @@ pub fn from_environment(environment: &Environment) -> Result<(Settings, AdminSet
         Some(url) => url,
         None => return Err(vec![Problem::missing(ADMIN_URL)]),
     };
-    Ok((settings, AdminSettings { base_url, token: admin_token }, notes))
+    Ok((settings, AdminSettings { base_url, token: admin_token, authorities: authorities.flatten() }, notes))
 }
 
 fn keep<T>(result: Result<T, Problem>, problems: &mut Vec<Problem>) -> Option<T> {
     result.map_err(|problem| problems.push(problem)).ok()
+}
+
+/// One token for all, or a pool.
+fn tokens(environment: &Environment) -> Result<Tokens, Problem> {
+    let one = [TOKEN.name.to_owned(), format!("{}_FILE", TOKEN.name)]
+        .into_iter()
+        .find(|name| environment.get(name).is_some());
+    match (environment.get(POOL.name), one) {
+        (Some(_), Some(one)) => Err(Problem::new(format!(
+            "{one} and {} are both set: it must be one token for all workspaces or a pool of them, for example {}={} alone",
+            POOL.name, POOL.name, POOL.example
+        ))),
+        (Some(path), None) => {
+            let pool = Pool::load(Path::new(path));
+            let source = || format!("{}={path}", POOL.name);
+            pool.map(Tokens::Pool).map_err(|error| Problem::wrong_secret(&source(), POOL, error))
+        }
+        (None, _) => secret(environment, TOKEN).map(Tokens::One),
+    }
+}
+
+fn authorities(environment: &Environment) -> Result<Option<Vec<u8>>, Problem> {
+    let Some(path) = environment.get(AUTHORITIES.name) else { return Ok(None) };
+    let wrong = |error: &dyn std::fmt::Display| {
+        Problem::wrong_secret(&format!("{}={path}", AUTHORITIES.name), AUTHORITIES, error)
+    };
+    let pem = std::fs::read(path).map_err(|error| wrong(&error))?;
+    match seca_client::client_trusting(ADMIN_URL.example, &pem) {
+        Ok(_) => Ok(Some(pem)),
+        Err(error) => {
+            Err(wrong(&std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string)))
+        }
+    }
 }
 
 /// A secret that goes into a header.
@@ -148,11 +197,45 @@ mod tests {
     #[test]
     fn the_two_tokens_are_enough() {
         let (settings, admin, notes) = read(&[]).unwrap();
-        assert_eq!(settings.token.expose_secret(), "h");
+        assert!(matches!(settings.tokens, Tokens::One(token) if token.expose_secret() == "h"));
         assert_eq!(admin.token.expose_secret(), "a");
         assert_eq!(admin.base_url.as_str(), "http://127.0.0.1:8081/");
         assert_eq!((settings.interval, settings.tenants, settings.endpoint), (Duration::from_secs(1), None, None));
         assert!(notes.is_empty());
+    }
+
+    /// A pool of one token, in a folder.
+    fn pool(mode: u32) -> (tempfile::TempDir, String) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let (path, token) = (folder.path().join("pool.json"), folder.path().join("token"));
+        std::fs::write(&token, "h").unwrap();
+        std::fs::set_permissions(&token, std::fs::Permissions::from_mode(mode)).unwrap();
+        std::fs::write(&path, r#"{"tokens": [{"tenant": "acme", "token_file": "token"}]}"#).unwrap();
+        (folder, path.display().to_string())
+    }
+
+    #[test]
+    fn a_pool_takes_the_place_of_the_one_token_and_both_are_refused() {
+        let read = |more: &[(&str, &str)]| {
+            from_environment(&[("SECA_ADMIN_TOKEN", "a")].into_iter().chain(more.iter().copied()).collect())
+        };
+        let (_folder, path) = pool(0o600);
+        let (settings, ..) = read(&[(POOL.name, &path)]).unwrap();
+        assert!(matches!(settings.tokens, Tokens::Pool(_)));
+        let refused = |more: &[(&str, &str)], part: &str| {
+            let problems = read(more).unwrap_err();
+            let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+            let sentence = problem.to_string();
+            assert!(sentence.contains(part) && sentence.contains("must be"), "{sentence}");
+            assert!(sentence.contains("for example") && !sentence.contains('\n'), "{sentence}");
+        };
+        for one in [TOKEN.name, "SECA_TOKEN_PROVISIONER_HETZNER_TOKEN_FILE"] {
+            refused(&[(POOL.name, &path), (one, "h")], "are both set");
+        }
+        refused(&[(POOL.name, "/nowhere")], "/nowhere cannot be used");
+        let (_folder, path) = pool(0o644);
+        refused(&[(POOL.name, &path)], "chmod 600");
     }
 
     #[test]
@@ -183,6 +266,8 @@ mod tests {
             ("SECA_TOKEN_PROVISIONER_INTERVAL", "soon"),
             ("SECA_TOKEN_PROVISIONER_INTERVAL", "0s"),
             ("HCLOUD_ENDPOINT", "ftp://hetzner"),
+            ("SECA_CA_FILE", "/nowhere"),
+            ("SECA_CA_FILE", "/dev/null"),
         ];
         for (name, value) in cases {
             let problems = read(&[(name, value)]).unwrap_err();

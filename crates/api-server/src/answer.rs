@@ -101,6 +101,12 @@ impl Failure {
         }
     }
 
+    /// A request without a good credential.
+    pub(crate) fn unauthorized(detail: impl Into<String>, challenge: &'static str) -> Self {
+        Self::new(ProblemKind::Unauthorized, detail)
+            .header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+    }
+
     pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
@@ -125,7 +131,8 @@ impl Failure {
             Refusal::Parameter(violation) => {
                 Self::violations(ProblemKind::InvalidRequest, std::slice::from_ref(violation))
             }
-            Refusal::Forbidden { .. } => Self::new(ProblemKind::Forbidden, detail),
+            Refusal::Forbidden { .. } | Refusal::CannotGrant { .. } => Self::new(ProblemKind::Forbidden, detail),
+            Refusal::Revoked => Self::unauthorized(detail, r#"Bearer error="invalid_token""#),
             Refusal::NotFound(_) => Self::new(ProblemKind::NotFound, detail),
             Refusal::MissingParent(_) if *method == Method::PUT => {
                 Self::new(profile.pick(ProblemKind::NotFound), detail)

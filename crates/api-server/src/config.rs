@@ -9,6 +9,7 @@ use url::Url;
 use crate::{
     activity::Recorder,
     auth::{AdminTokens, Followed, KeySet},
+    throttle::Rates,
 };
 
 /// Bounds on one request.
@@ -20,15 +21,18 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// How long an answer may take altogether; above it the answer is 503.
     pub request_timeout: Duration,
+    /// How fast subjects and tenants of the public API may go.
+    pub rates: Rates,
 }
 
 impl Default for Limits {
-    /// 1 MiB, 30 s and 60 s.
+    /// 1 MiB, 30 s and 60 s, and the rates' own.
     fn default() -> Self {
         Self {
             body_bytes: 1024 * 1024,
             body_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(60),
+            rates: Rates::default(),
         }
     }
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderName, HeaderValue, Response, Uri, header, uri::Authority},
+    http::{HeaderMap, HeaderName, HeaderValue, Response, header, request::Parts, uri::Authority},
 };
 use control_plane::ports::Deleted;
 use seca_api::ProblemKind;
 use url::Url;
 
-use crate::answer::Failure;
+use crate::{answer::Failure, tls::Encrypted};
 
 const JSON: &str = "application/json";
 
@@ -166,9 +166,10 @@ pub(crate) fn warning(sentence: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(&quoted).ok()
 }
 
-/// The base URL under which the client reached us, without a trailing slash. Forwarding headers are not looked
+/// The base URL under which the client reached us, without a trailing slash: https over TLS of ours. Forwarding headers are not looked
 /// at, because anybody can send them: behind a proxy the public URL is a setting.
-pub(crate) fn base_url(configured: Option<&Url>, uri: &Uri, headers: &HeaderMap) -> Result<String, Failure> {
+pub(crate) fn base_url(configured: Option<&Url>, parts: &Parts) -> Result<String, Failure> {
+    let Parts { uri, headers, extensions, .. } = parts;
     if let Some(url) = configured {
         return Ok(url.as_str().trim_end_matches('/').to_owned());
     }
@@ -183,11 +184,14 @@ pub(crate) fn base_url(configured: Option<&Url>, uri: &Uri, headers: &HeaderMap)
     if authority.host().is_empty() || authority.as_str().contains('@') {
         return Err(refuse());
     }
-    Ok(format!("{}://{authority}", uri.scheme_str().filter(|scheme| *scheme == "https").unwrap_or("http")))
+    let is_https = extensions.get::<Encrypted>().is_some() || uri.scheme_str() == Some("https");
+    Ok(format!("{}://{authority}", if is_https { "https" } else { "http" }))
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::Request;
+
     use super::*;
 
     fn with(pairs: &[(&str, &str)]) -> HeaderMap {
@@ -281,17 +285,23 @@ mod tests {
 
     #[test]
     fn the_base_url_is_the_setting_or_scheme_and_host() {
-        let uri: Uri = "/x".parse().unwrap();
-        let base = |headers: &[(&str, &str)]| base_url(None, &uri, &with(headers)).ok();
+        let parts = |uri: &str, headers: &[(&str, &str)]| {
+            let mut parts = Request::get(uri).body(()).unwrap().into_parts().0;
+            parts.headers = with(headers);
+            parts
+        };
+        let base = |headers: &[(&str, &str)]| base_url(None, &parts("/x", headers)).ok();
         assert_eq!(base(&[("host", "h:8080")]).as_deref(), Some("http://h:8080"));
         assert_eq!(base(&[("host", "[::1]:80"), ("x-forwarded-host", "evil")]).as_deref(), Some("http://[::1]:80"));
         for bad in [&[][..], &[("host", "u@h")], &[("host", "a b")], &[("host", "h/x")]] {
             assert_eq!(base(bad), None, "{bad:?}");
         }
-        let absolute: Uri = "https://seca.example/x".parse().unwrap();
-        assert_eq!(base_url(None, &absolute, &HeaderMap::new()).unwrap(), "https://seca.example");
+        assert_eq!(base_url(None, &parts("https://seca.example/x", &[])).unwrap(), "https://seca.example");
+        let mut encrypted = parts("/x", &[("host", "h")]);
+        encrypted.extensions.insert(Encrypted);
+        assert_eq!(base_url(None, &encrypted).unwrap(), "https://h");
         let setting: Url = "https://seca.example/api/".parse().unwrap();
-        assert_eq!(base_url(Some(&setting), &uri, &HeaderMap::new()).unwrap(), "https://seca.example/api");
+        assert_eq!(base_url(Some(&setting), &parts("/x", &[])).unwrap(), "https://seca.example/api");
     }
 
     #[test]

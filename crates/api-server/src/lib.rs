@@ -19,12 +19,16 @@ mod observe;
 mod paging;
 mod public;
 mod published_keys;
+mod throttle;
+mod tls;
 
 pub use activity::Recorder;
 pub use admin::{admin_router, admin_router_over};
 pub use auth::{AdminTokens, AuthError, Authenticator, Followed, Off, StaticTokens};
 pub use config::{AdminConfig, ApiConfig, Limits};
 pub use health::Readiness;
-pub use listener::{Options, serve};
+pub use listener::{Options, serve, serve_tls};
 pub use public::{public_router, public_router_over};
 pub use service::{BindingService, Service};
+pub use throttle::{Rate, Rates};
+pub use tls::{ClientCertificate, Tls, TlsError, TlsFiles};

@@ -17,21 +17,27 @@ use hyper_util::{
     server::conn::auto::Builder,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 use tower::Service as _;
 
+use crate::tls::{ClientCertificate, Encrypted, Tls, common_name};
 use activity::{Activity, Watched};
 
 /// Bounds on connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// The most connections at a time; further ones wait to be accepted.
+    /// The most connections at a time, TLS handshakes among them; further ones wait to be accepted.
     pub connections: usize,
-    /// How long a request's head may take from its first byte.
+    /// How long a request's head may take from its first byte, and a TLS handshake altogether.
     pub header_timeout: Duration,
     /// How long a connection may do nothing: no request under way, no byte taken of an answer.
     pub idle_timeout: Duration,
@@ -57,14 +63,37 @@ const HEAD_BYTES: u32 = 64 * 1024;
 /// Serves until `cancel` is cancelled: then nothing is accepted any more, idle connections are closed, requests
 /// under way are finished, and after [`Options::drain_timeout`] what is left is cut. Returns how many were cut.
 pub async fn serve(listener: TcpListener, router: Router, options: Options, cancel: CancellationToken) -> usize {
+    accept_all(listener, None, router, options, cancel).await
+}
+
+/// The same over TLS, with HTTP/1.1 and HTTP/2. The certificate files are taken anew when they change.
+pub async fn serve_tls(
+    listener: TcpListener,
+    tls: Tls,
+    router: Router,
+    options: Options,
+    cancel: CancellationToken,
+) -> usize {
+    let _following = AbortOnDropHandle::new(tokio::spawn(tls.clone().follow()));
+    accept_all(listener, Some(tls), router, options, cancel).await
+}
+
+async fn accept_all(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    router: Router,
+    options: Options,
+    cancel: CancellationToken,
+) -> usize {
     let slots = Arc::new(Semaphore::new(options.connections));
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
     while let Some((stream, slot)) = accept(&listener, &slots, &cancel).await {
+        let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.current()));
         let (router, cancel, cut) = (router.clone(), cancel.clone(), cut.clone());
         connections.spawn(async move {
             tokio::select! {
-                () = connection(stream, router, options, &cancel) => {}
+                () = establish(stream, acceptor, router, options, &cancel) => {}
                 () = cut.cancelled() => {}
             }
             drop(slot);
@@ -118,12 +147,56 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn connection(stream: TcpStream, router: Router, options: Options, cancel: &CancellationToken) {
+/// What is known of a connection's other end.
+#[derive(Clone, Default)]
+struct Peer {
+    encrypted: bool,
+    certificate: Option<ClientCertificate>,
+}
+
+/// Shakes hands where that is to be done, then serves.
+async fn establish(
+    stream: TcpStream,
+    acceptor: Option<TlsAcceptor>,
+    router: Router,
+    options: Options,
+    cancel: &CancellationToken,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
+    let Some(acceptor) = acceptor else { return connection(stream, Peer::default(), router, options, cancel).await };
+    let shaken = tokio::select! {
+        shaken = timeout(options.header_timeout, acceptor.accept(stream)) => shaken,
+        // Nothing was asked yet.
+        () = cancel.cancelled() => return,
+    };
+    match shaken {
+        Ok(Ok(stream)) => {
+            let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| common_name(chain.first()?));
+            let certificate = certificate.map(|name| ClientCertificate(name.into()));
+            connection(stream, Peer { encrypted: true, certificate }, router, options, cancel).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!("a TLS handshake took too long"),
+    }
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+    router: Router,
+    options: Options,
+    cancel: &CancellationToken,
+) {
     let activity = Activity::new();
-    let service = service_fn(|request: http::Request<Incoming>| {
+    let service = service_fn(|mut request: http::Request<Incoming>| {
+        if peer.encrypted {
+            request.extensions_mut().insert(Encrypted);
+        }
+        if let Some(certificate) = &peer.certificate {
+            request.extensions_mut().insert(certificate.clone());
+        }
         let busy = activity.begin(request.version());
         let mut router = router.clone();
         async move {
@@ -157,3 +230,6 @@ async fn connection(stream: TcpStream, router: Router, options: Options, cancel:
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

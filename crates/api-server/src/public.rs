@@ -1,6 +1,6 @@
 //! The public API: one handler for all kinds.
 //!
-//! The order in which a request is judged: path, credential, method, region, headers, body, and then
+//! The order in which a request is judged: path, credential, method, region, rate, headers, body, and then
 //! the service, which authorizes. What is refused before it depends on no tenant's data.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts},
     middleware::from_fn_with_state,
 };
 use control_plane::{
@@ -36,6 +36,7 @@ use crate::{
     published_keys,
     route::{self, Route, RouteError, Routing, Target},
     service::Service,
+    throttle::Throttle,
 };
 
 struct Api {
@@ -44,6 +45,7 @@ struct Api {
     readiness: Readiness,
     pager: Pager,
     documents: Documents,
+    throttle: Throttle,
     drain: CancellationToken,
     config: ApiConfig,
 }
@@ -69,7 +71,8 @@ pub fn public_router_over(
     let readiness = Readiness::of_service(Arc::clone(&service), drain.clone());
     let documents = Documents::default();
     let pager = Pager::new(&config.signing_key);
-    let api = Api { service, authenticator, readiness, pager, documents, drain, config };
+    let throttle = Throttle::new(config.limits.rates);
+    let api = Api { service, authenticator, readiness, pager, documents, throttle, drain, config };
     Router::new().fallback(handle).with_state(Arc::new(api)).layer(from_fn_with_state(observer, observe))
 }
 
@@ -85,17 +88,10 @@ async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response<Body>
 /// A request whose path, caller and tenant are known.
 struct Call<'a> {
     route: Route,
-    profile: Profile,
     context: Context<'a>,
     headers: &'a HeaderMap,
     method: &'a Method,
     trace: &'a Trace,
-}
-
-impl Call<'_> {
-    fn refused(&self, refusal: &Refusal) -> Failure {
-        Failure::of(refusal, self.profile, self.method)
-    }
 }
 
 impl Api {
@@ -108,7 +104,7 @@ impl Api {
             return answer;
         }
         if matches!(path, wellknown::PATH | wellknown::ALIAS) {
-            return self.well_known(method, &parts.uri, &parts.headers);
+            return self.well_known(parts);
         }
         if path == published_keys::PATH
             && let Some(keys) = &self.config.jwks
@@ -126,20 +122,34 @@ impl Api {
         }
         let caller = self.authenticator.authenticate(&parts.headers).await.map_err(|error| unauthorized(&error))?;
         trace.subject(&caller.subject);
-        let route = route.map_err(|error| {
-            let tenant = if let RouteError::Segment { tenant, .. } = &error { tenant } else { "" };
-            Failure::of_route(&error, self.profile(tenant), method)
-        })?;
+        let route = match route {
+            Ok(route) => route,
+            Err(error) => {
+                let tenant = if let RouteError::Segment { tenant, .. } = &error { tenant } else { "" };
+                return Err(Failure::of_route(&error, self.profile(tenant).await, method));
+            }
+        };
         let allowed = route.target.methods(routing);
         if !allowed.contains(method) {
             return Err(Failure::method(allowed, method));
         }
         self.check_region(&route)?;
-        let base_url = headers::base_url(self.config.public_base_url.as_ref(), &parts.uri, &parts.headers)?;
-        let profile = self.profile(&route.target.key().tenant);
+        let base_url = headers::base_url(self.config.public_base_url.as_ref(), parts)?;
         let context = Context { caller: &caller, base_url: &base_url };
-        let call = Call { route, profile, context, headers: &parts.headers, method, trace };
+        let call = Call { route, context, headers: &parts.headers, method, trace };
+        if let Err(refused) = self.turn(&call).await {
+            // Read, so that the client gets the answer and not a reset connection.
+            let _ = body::discard(&parts.headers, body, self.config.limits).await;
+            return Err(refused);
+        }
         self.dispatch(call, parts.uri.query().unwrap_or_default(), body).await
+    }
+
+    /// Waits for the request's turn. Only a tenant that exists has turns: one that is guessed takes no memory.
+    async fn turn(&self, call: &Call<'_>) -> Result<(), Failure> {
+        let tenant = &call.route.target.key().tenant;
+        let tenant = self.service.has_served(tenant).then_some(tenant);
+        self.throttle.admit(call.method, &call.context.caller.subject, tenant, call.trace, &self.drain).await
     }
 
     async fn dispatch(&self, call: Call<'_>, query: &str, body: Body) -> Result<Response<Body>, Failure> {
@@ -155,8 +165,7 @@ impl Api {
     async fn get(&self, call: &Call<'_>, key: &ResourceKey) -> Result<Response<Body>, Failure> {
         headers::accept(call.headers)?;
         let mut wish = headers::wait(call.headers);
-        let read =
-            async |context| self.service.get(context, key).await.map_err(|refusal: Refusal| call.refused(&refusal));
+        let read = async |context| self.served(call, self.service.get(context, key).await).await;
         let mut view = read(call.context).await?;
         // Who names what it has, and has not this, waits for nothing else.
         let is_news = view.tag.as_deref().is_some_and(|tag| headers::has_another(call.headers, tag));
@@ -200,7 +209,7 @@ impl Api {
     async fn list(&self, call: &Call<'_>, key: &ResourceKey, query: &str) -> Result<Response<Body>, Failure> {
         let deleted = headers::accept(call.headers)?;
         let request = self.pager.request(key, query, deleted)?;
-        let page = self.service.list(call.context, &request).await.map_err(|refusal| call.refused(&refusal))?;
+        let page = self.served(call, self.service.list(call.context, &request).await).await?;
         let token = page.next.as_deref().map(|after| self.pager.token(&request, after)).transpose()?;
         Ok(json_text(StatusCode::OK, page_text(page, &ListMetadata::new(key.kind, &key.network, token))?))
     }
@@ -267,15 +276,27 @@ impl Api {
             // No reference tells the region.
             detail: (!key.region.is_empty()).then(|| format!("region {}", key.region)),
         });
-        let result = work.await.map_err(|refusal| call.refused(&refusal));
+        let result = self.served(call, work.await).await;
         pending.ended_with(&result, status).await;
         result
     }
 
     /// The error profile of a tenant. One that does not exist is left to the service, which refuses it like one
     /// that the caller may not use, so that nobody can list tenants by guessing.
-    fn profile(&self, tenant: &str) -> Profile {
-        Profile::of(self.service.tenant(tenant).is_some_and(|tenant| tenant.conformance))
+    async fn profile(&self, tenant: &str) -> Profile {
+        let tenant = self.service.tenant(tenant).await.ok().flatten();
+        Profile::of(tenant.is_some_and(|tenant| tenant.conformance))
+    }
+
+    /// What the service answered. The profile is asked for only when it matters.
+    async fn served<T>(&self, call: &Call<'_>, answer: Result<T, Refusal>) -> Result<T, Failure> {
+        match answer {
+            Ok(served) => Ok(served),
+            Err(refusal) => {
+                let profile = self.profile(&call.route.target.key().tenant).await;
+                Err(Failure::of(&refusal, profile, call.method))
+            }
+        }
     }
 
     fn check_region(&self, route: &Route) -> Result<(), Failure> {
@@ -288,11 +309,11 @@ impl Api {
     }
 
     /// Where the providers answer; for the regional ones, in the default region.
-    fn well_known(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Response<Body>, Failure> {
-        if *method != Method::GET {
-            return Err(Failure::method(&[Method::GET], method));
+    fn well_known(&self, parts: &Parts) -> Result<Response<Body>, Failure> {
+        if parts.method != Method::GET {
+            return Err(Failure::method(&[Method::GET], &parts.method));
         }
-        let base = headers::base_url(self.config.public_base_url.as_ref(), uri, headers)?;
+        let base = headers::base_url(self.config.public_base_url.as_ref(), parts)?;
         let endpoint = |provider: Provider| {
             let region = match provider.is_global() {
                 true => String::new(),
@@ -310,11 +331,11 @@ impl Api {
 fn unauthorized(error: &AuthError) -> Failure {
     let challenge = match error {
         AuthError::Unavailable(cause) => return Failure::internal(cause),
-        AuthError::Missing => HeaderValue::from_static("Bearer"),
-        AuthError::Malformed => HeaderValue::from_static(r#"Bearer error="invalid_request""#),
-        AuthError::Rejected | AuthError::Invalid(_) => HeaderValue::from_static(r#"Bearer error="invalid_token""#),
+        AuthError::Missing => "Bearer",
+        AuthError::Malformed => r#"Bearer error="invalid_request""#,
+        AuthError::Rejected | AuthError::Invalid(_) => r#"Bearer error="invalid_token""#,
     };
-    Failure::new(ProblemKind::Unauthorized, error.to_string()).header(header::WWW_AUTHENTICATE, challenge)
+    Failure::unauthorized(error.to_string(), challenge)
 }
 
 fn shown(status: StatusCode, view: View) -> Response<Body> {

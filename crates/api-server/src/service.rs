@@ -19,7 +19,9 @@ use seca_api::ResourceKey;
 #[async_trait]
 #[expect(missing_docs, reason = "documented on ControlPlane, whose shape this is")]
 pub trait Service: Send + Sync + 'static {
-    fn tenant(&self, name: &str) -> Option<Tenant>;
+    async fn tenant(&self, name: &str) -> Result<Option<Tenant>, StoreError>;
+    /// Whether a tenant exists, as far as is known without asking for it.
+    fn has_served(&self, tenant: &str) -> bool;
     /// The regions, the default one first.
     fn regions(&self) -> Vec<String>;
     async fn get(&self, context: Context<'_>, key: &ResourceKey) -> Result<View, Refusal>;
@@ -47,8 +49,12 @@ pub trait Service: Send + Sync + 'static {
 
 #[async_trait]
 impl Service for ControlPlane {
-    fn tenant(&self, name: &str) -> Option<Tenant> {
-        Self::tenant(self, name).cloned()
+    async fn tenant(&self, name: &str) -> Result<Option<Tenant>, StoreError> {
+        Self::tenant(self, name).await
+    }
+
+    fn has_served(&self, tenant: &str) -> bool {
+        Self::has_served(self, tenant)
     }
 
     fn regions(&self) -> Vec<String> {

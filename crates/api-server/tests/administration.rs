@@ -77,6 +77,8 @@ fn workspace(name: &str) -> Put {
         initial_status: "{}".into(),
         home: None,
         start: false,
+        judged_at: None,
+        grant: None,
         now: Timestamp::from_millis(0),
     }
 }

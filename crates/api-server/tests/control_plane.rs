@@ -12,7 +12,7 @@ use common::{Answer, FixedClock, admin_config, administration, ask, config, ids,
 use control_plane::{
     Catalog, CatalogCache, CatalogEntry, Watchers,
     ports::{Clock, Store},
-    service::{AllowAll, Bindings, ControlPlane, EndpointPolicy, Parts, Tenant, Tenants},
+    service::{Bindings, ControlPlane, EndpointPolicy, Enforcement, Parts},
     testing::{MemoryStore, environment::PlainVault, fake_cloud::FakeCloud},
     watch::Patience,
 };
@@ -47,15 +47,13 @@ fn world() -> World {
         let volume = json!({"iops": 5000, "type": "remote-durable", "minVolumeSize": 10});
         entries.push(entry(Kind::StorageSku, region, "hcloud-volume", volume));
     }
-    let store: Arc<dyn Store> = Arc::new(MemoryStore::new("test"));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new("test").with_tenants(&["acme", "suite:conformance"]));
     let clock: Arc<dyn Clock> = Arc::new(FixedClock);
     let wake = Arc::new(Notify::new());
-    let suite = Tenant { conformance: true, ..Tenant::default() };
     let plane = ControlPlane::new(Parts {
         store: store.clone(),
         catalog: CatalogCache::new(Catalog::new(1, entries, "fsn1")),
-        authorizer: Arc::new(AllowAll),
-        tenants: Tenants::from([("acme".to_owned(), Tenant::default()), ("suite".to_owned(), suite)]),
+        enforcement: Enforcement::Off,
         clock,
         ids: ids(),
         wake: wake.clone(),

@@ -175,6 +175,7 @@ async fn connections_over_the_cap_wait_for_a_slot() {
     let mut second = server.connect().await;
     second.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     assert!(timeout(SHORT, second.read(&mut [0; 1])).await.is_err(), "served over the cap");
+    assert!(exchange(&mut first, "/").await.ends_with("fine"), "those within it go on");
     drop(first);
     assert!(answer(&mut second).await.ends_with("fine"));
     assert_eq!(server.end().await, 0);

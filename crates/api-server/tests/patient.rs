@@ -12,25 +12,25 @@ use std::{
     time::Duration,
 };
 
-use api_server::{AuthError, Authenticator, Off, public_router};
+use api_server::{ApiConfig, AuthError, Authenticator, Limits, Off, Rate, Rates, public_router};
 use async_trait::async_trait;
 use axum::{
     Router,
     body::Body,
     http::{HeaderMap, Request},
 };
-use common::{Answer, ask, config, request, with};
+use common::{Answer, ask, config, limits, request, with};
 use control_plane::{
     Catalog, CatalogCache, CatalogEntry, Reason, Resource, Watchers,
-    ports::{Clock, Commit, CommitOutcome, Ids, Lease, Note, Store, StoreError, Verdict},
-    service::{AllowAll, Ask, Authorizer, Caller, ControlPlane, Parts, Tenant, Tenants},
+    ports::{Clock, Commit, CommitOutcome, Delete, DeleteOutcome, DeleteRules, Ids, Lease, Note, Put, Store, Verdict},
+    service::{Caller, ControlPlane, Enforcement, Parts},
     testing::{
         MemoryStore,
         environment::{SeededRng, TokioClock},
     },
     watch::Patience,
 };
-use seca_api::{Kind, ResourceKey};
+use seca_api::{Kind, ResourceKey, Timestamp};
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -66,13 +66,6 @@ impl Authenticator for Right {
     }
 }
 
-#[async_trait]
-impl Authorizer for Right {
-    async fn allows(&self, _: &Caller, _: &Ask<'_>) -> Result<bool, StoreError> {
-        Ok(!self.is_gone())
-    }
-}
-
 fn region() -> CatalogEntry {
     CatalogEntry {
         kind: Kind::Region,
@@ -82,6 +75,27 @@ fn region() -> CatalogEntry {
         spec: Default::default(),
         facts: Default::default(),
         listed: true,
+    }
+}
+
+/// The assignment that makes `anonymous` an administrator.
+fn administrator(ids: &Ids) -> Put {
+    Put {
+        key: ResourceKey::tenant(Kind::RoleAssignment, "", "acme", "administrator"),
+        before: None,
+        uid: ids.uid(),
+        labels: None,
+        annotations: None,
+        extensions: None,
+        spec: r#"{"subs":["anonymous"],"scopes":[{}],"roles":["seca.admin"]}"#.to_owned(),
+        label_pairs: Default::default(),
+        edges: Vec::new(),
+        initial_status: "{}".to_owned(),
+        home: None,
+        start: false,
+        judged_at: None,
+        grant: None,
+        now: Timestamp::default(),
     }
 }
 
@@ -97,29 +111,47 @@ struct World {
 impl World {
     /// With a workspace, which is pending.
     async fn new() -> Self {
-        Self::with(Arc::new(Off), Arc::new(AllowAll)).await
+        Self::with(Arc::new(Off), Enforcement::Off).await
     }
 
-    async fn with(authenticator: Arc<dyn Authenticator>, authorizer: Arc<dyn Authorizer>) -> Self {
-        let store = Arc::new(MemoryStore::new("test"));
+    async fn with(authenticator: Arc<dyn Authenticator>, enforcement: Enforcement) -> Self {
+        Self::configured(authenticator, enforcement, config()).await
+    }
+
+    async fn configured(authenticator: Arc<dyn Authenticator>, enforcement: Enforcement, config: ApiConfig) -> Self {
+        let store = Arc::new(MemoryStore::new("test").with_tenants(&["acme"]));
         let clock = Arc::new(TokioClock::default());
         let ids = Ids::new(clock.clone(), Arc::new(SeededRng::new(1)));
+        assert!(store.access().bootstrap("anonymous", administrator(&ids)).await.unwrap());
         let watchers = Arc::new(Watchers::new(Patience::default()));
         let plane = ControlPlane::new(Parts {
             store: store.clone(),
             catalog: CatalogCache::new(Catalog::new(1, vec![region()], "fsn1")),
-            authorizer,
-            tenants: Tenants::from([("acme".to_owned(), Tenant::default())]),
+            enforcement,
             clock: clock.clone(),
             ids,
             wake: Arc::default(),
         });
         let drain = CancellationToken::new();
-        let router = public_router(plane.watched_by(watchers.clone()), authenticator, config(), drain.clone());
+        let router = public_router(plane.watched_by(watchers.clone()), authenticator, config, drain.clone());
         let created = ask(&router, request("PUT", WORKSPACE, Some("{}"))).await;
         assert_eq!(created.status, 201, "{}", created.text);
         let lease = store.lease("test", Duration::from_secs(3_600), 1).await.unwrap().remove(0);
         Self { router, watchers, store, clock, lease, drain }
+    }
+
+    /// Takes the rights of `anonymous` away, its creator's right to the workspace included.
+    async fn end_administration(&self) {
+        let access = self.store.access().authorization("acme").await.unwrap().unwrap();
+        for assignment in access.assignments {
+            let delete = Delete {
+                key: ResourceKey::tenant(Kind::RoleAssignment, "", "acme", &assignment.name),
+                expected_version: None,
+                rules: DeleteRules::default(),
+                now: self.clock.now(),
+            };
+            assert!(matches!(self.store.delete(delete).await.unwrap(), DeleteOutcome::Accepted(_)));
+        }
     }
 
     async fn row(&self) -> Resource {
@@ -300,16 +332,18 @@ async fn one_who_has_the_current_representation_waits_for_another_and_one_who_ha
 
 #[tokio::test(start_paused = true)]
 async fn a_right_that_is_lost_meanwhile_is_gone_when_the_answer_is_due() {
-    let (known, reader) = (Right::default(), Right::default());
-    let stranger = Right { passed_on: true, ..Right::default() };
+    let (known, stranger) = (Right::default(), Right { passed_on: true, ..Right::default() });
     let cases = [
-        (&known, World::with(Arc::new(known.clone()), Arc::new(AllowAll)).await, 401),
-        (&stranger, World::with(Arc::new(stranger.clone()), Arc::new(AllowAll)).await, 401),
-        (&reader, World::with(Arc::new(Off), Arc::new(reader.clone())).await, 403),
+        (Some(&known), World::with(Arc::new(known.clone()), Enforcement::Off).await, 401),
+        (Some(&stranger), World::with(Arc::new(stranger.clone()), Enforcement::Off).await, 401),
+        (None, World::with(Arc::new(Off), Enforcement::Roles).await, 403),
     ];
     for (right, world, status) in cases {
         let asking = world.held(wait(30)).await;
-        right.take();
+        match right {
+            Some(right) => right.take(),
+            None => world.end_administration().await,
+        }
         world.commit(Verdict::Converged, "not for everybody").await;
         let answer = released(asking).await;
         answer.problem(status, WORKSPACE);
@@ -343,4 +377,20 @@ async fn above_512_of_one_subject_the_answer_comes_at_once_and_does_not_claim_to
     for asking in asking {
         check_state(&released(asking).await, "active");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn reading_again_after_a_hold_takes_no_turn() {
+    let rates = Rates { writes: None, reads: Rate::new(1, 3) };
+    let config = ApiConfig { limits: Limits { rates, ..limits() }, ..config() };
+    let world = World::configured(Arc::new(Off), Enforcement::Off, config).await;
+    world.at_once(get()).await;
+    let asking = world.held(get()).await;
+    world.commit(Verdict::Converged, "").await;
+    released(asking).await;
+    // The third of three; the fourth waits for its turn.
+    world.at_once(get()).await;
+    let asked = Instant::now();
+    ask(&world.router, get()).await;
+    assert_eq!(asked.elapsed().as_secs(), 1);
 }

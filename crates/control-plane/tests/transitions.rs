@@ -267,6 +267,8 @@ fn put(start: bool, spec: &str, now: i64) -> Put {
         label_pairs: Default::default(),
         edges: Vec::new(),
         initial_status: "{}".to_owned(),
+        judged_at: None,
+        grant: None,
         home: None,
         start,
         now: Timestamp::from_millis(now),

@@ -14,9 +14,7 @@ use control_plane::{
     ActionKind, Catalog, CatalogCache, Resource,
     engine::{Engine, EngineParts, EngineSettings},
     ports::{Clock, CloudProvider, Ids, Rng, Store},
-    service::{
-        AllowAll, BindRequest, Bindings, Caller, Context, ControlPlane, EndpointPolicy, Parts, PutRequest, Tenant,
-    },
+    service::{BindRequest, Bindings, Caller, Context, ControlPlane, EndpointPolicy, Enforcement, Parts, PutRequest},
     testing::{
         MemoryStore,
         environment::{PlainVault, SeededRng, TokioClock},
@@ -49,7 +47,7 @@ struct Product {
 
 impl Product {
     fn start(cloud: Cloud) -> Self {
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(cloud::INSTALLATION));
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(cloud::INSTALLATION).with_tenants(&["t"]));
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::default());
         let rng: Arc<dyn Rng> = Arc::new(SeededRng::new(3));
         let ids = Ids::new(clock.clone(), rng.clone());
@@ -60,8 +58,7 @@ impl Product {
         let control = ControlPlane::new(Parts {
             store: store.clone(),
             catalog: catalog.clone(),
-            authorizer: Arc::new(AllowAll),
-            tenants: [("t".to_owned(), Tenant::default())].into(),
+            enforcement: Enforcement::Off,
             clock: clock.clone(),
             ids: ids.clone(),
             wake: wake.clone(),

@@ -64,6 +64,12 @@ macro_rules! word {
     (postgres lock) => {
         " FOR UPDATE"
     };
+    (postgres hold_authorization) => {
+        " FOR UPDATE OF e, t"
+    };
+    (sqlite hold_authorization) => {
+        ""
+    };
     (postgres skip) => {
         " FOR UPDATE OF p SKIP LOCKED"
     };
@@ -151,6 +157,17 @@ macro_rules! word {
     };
     (sqlite at_listed) => {
         concat!(" CROSS JOIN resources r ON ", $crate::sql::word!(sqlite listed))
+    };
+    // The same, and nothing where there is no such row.
+    (postgres at_listed_or_not) => {
+        concat!(
+            " LEFT JOIN LATERAL (SELECT r.* FROM resources r WHERE ",
+            $crate::sql::word!(postgres listed),
+            " LIMIT 1) r ON TRUE"
+        )
+    };
+    (sqlite at_listed_or_not) => {
+        concat!(" LEFT JOIN resources r ON ", $crate::sql::word!(sqlite listed))
     };
     (postgres at_joined) => {
         concat!(
@@ -379,7 +396,7 @@ macro_rules! word {
     // whatever must know it of the same moment as its own rows.
     ($db:ident (authorization_version $tenant:literal)) => {
         concat!(
-            "(SELECT t.authorization_version + e.version FROM tenants t, authorization_epoch e WHERE t.name = ",
+            "(SELECT t.authorization_version + e.version FROM tenants t, authorization_epoch e WHERE e.id = 1 AND t.name = ",
             $tenant,
             ")"
         )

@@ -6,6 +6,7 @@ use reqwest::{
     Method, StatusCode,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue},
 };
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use seca_api::Problem;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -142,11 +143,32 @@ fn refusal(call: String, status: StatusCode, body: &[u8]) -> Error {
     }
 }
 
-/// A client for an address: rustls with ring and Mozilla's roots; no redirects, which would carry the token
-/// elsewhere; no proxy on the way to this machine itself.
+/// A client for servers whose certificates these authorities (PEM) signed, and for no others: for
+/// [`SecaClient::with_client`](crate::SecaClient::with_client) and
+/// [`AdminClient::with_client`](crate::AdminClient::with_client).
+///
+/// # Errors
+/// [`Error::Address`]; [`Error::Setup`] for authorities that cannot be read, or none.
+pub fn client_trusting(base_url: &str, authorities: &[u8]) -> Result<reqwest::Client, Error> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(authorities) {
+        let certificate = certificate.map_err(|source| Error::Setup(Box::new(source)))?;
+        roots.add(certificate).map_err(|source| Error::Setup(Box::new(source)))?;
+    }
+    if roots.is_empty() {
+        return Err(Error::Setup("no certificate in PEM was given to trust".into()));
+    }
+    build(&parse_base(base_url)?, roots)
+}
+
+/// A client for an address, with Mozilla's roots.
 pub(crate) fn client_for(base: &Url) -> Result<reqwest::Client, Error> {
+    build(base, rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
+}
+
+/// rustls with ring; no redirects, which would carry the token elsewhere; no proxy on the way to this machine itself.
+fn build(base: &Url, roots: rustls::RootCertStore) -> Result<reqwest::Client, Error> {
     let setup = |source: rustls::Error| Error::Setup(Box::new(source));
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let mut tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(setup)?

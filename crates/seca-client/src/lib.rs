@@ -13,6 +13,7 @@ pub use admin::AdminClient;
 pub use client::SecaClient;
 pub use collection::{Collection, ListQuery};
 pub use error::Error;
+pub use http::client_trusting;
 pub use resource::{ApiResource, Place, Writable};
 pub use seca_api;
 pub use wait::Wait;

@@ -6,12 +6,15 @@ use seca_api::ProblemKind;
 use crate::{
     answer::Failure,
     auth::{AdminTokens, AuthError, bearer},
+    tls::ClientCertificate,
 };
 
-/// The name of whoever sent a request: what the log and activities call them. Another proof than a bearer token (a
-/// client certificate that the listener has checked, which would stand in `parts.extensions`) belongs here, before
-/// the token is asked for.
+/// The name of whoever sent a request, which the log and activities repeat: the holder of a client certificate that the
+/// listener verified, else that of an admin token.
 pub(super) fn actor(parts: &Parts, tokens: &AdminTokens) -> Result<String, Failure> {
+    if let Some(ClientCertificate(name)) = parts.extensions.get() {
+        return Ok(name.to_string());
+    }
     let refuse = |detail: &str| {
         Failure::new(ProblemKind::Unauthorized, detail)
             .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))

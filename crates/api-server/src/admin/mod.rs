@@ -1,7 +1,7 @@
 //! The admin API: tenants, revoked tokens, who may do what and why, what was done, bindings of workspaces to provider
 //! tokens, and how the projects fare.
 //!
-//! It has a listener and bearer tokens of its own. Query parameters and members that it does not know are refused: a
+//! It has a listener and bearer tokens of its own; a client certificate that the listener verified will do instead. Query parameters and members that it does not know are refused: a
 //! misspelt `region` must not bind the workspace of another region. What changes something leaves an activity, which
 //! is written down before the answer is given.
 

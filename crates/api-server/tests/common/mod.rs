@@ -115,9 +115,13 @@ fn view() -> View {
 
 #[async_trait]
 impl Service for Stub {
-    fn tenant(&self, name: &str) -> Option<Tenant> {
+    async fn tenant(&self, name: &str) -> Result<Option<Tenant>, StoreError> {
         let tenants = BTreeMap::from([("acme", false), ("suite", true)]);
-        tenants.get(name).map(|conformance| Tenant { conformance: *conformance, ..Tenant::default() })
+        Ok(tenants.get(name).map(|conformance| Tenant { conformance: *conformance, ..Tenant::default() }))
+    }
+
+    fn has_served(&self, tenant: &str) -> bool {
+        matches!(tenant, "acme" | "suite")
     }
 
     fn regions(&self) -> Vec<String> {
@@ -167,7 +171,12 @@ pub const TOKENS: &str =
     r#"{"tokens":[{"sha256":"2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b","subject":"dev"}]}"#;
 
 pub fn limits() -> Limits {
-    Limits { body_bytes: 1024, body_timeout: Duration::from_secs(5), request_timeout: Duration::from_secs(20) }
+    Limits {
+        body_bytes: 1024,
+        body_timeout: Duration::from_secs(5),
+        request_timeout: Duration::from_secs(20),
+        ..Limits::default()
+    }
 }
 
 pub fn config() -> ApiConfig {

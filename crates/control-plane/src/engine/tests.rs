@@ -86,6 +86,8 @@ impl World {
             label_pairs: BTreeMap::new(),
             edges: Vec::new(),
             initial_status: "{}".into(),
+            judged_at: None,
+            grant: None,
             home: None,
             start: false,
             now: self.clock.now(),

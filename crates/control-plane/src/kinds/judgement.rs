@@ -1,5 +1,7 @@
 //! What a kind's own rules look at.
 
+use std::collections::BTreeSet;
+
 use seca_api::{Kind, ResourceKey, violation::Violation};
 use serde_json::Value;
 
@@ -7,7 +9,6 @@ use super::{KindRules, ReferenceField, is_set, spelled};
 use crate::{
     catalog::{Catalog, CatalogEntry, zone_name},
     resource::Resource,
-    service::Tenants,
 };
 
 /// A document, and what it replaces.
@@ -99,8 +100,8 @@ pub struct Judgement<'a> {
     pub relatives: &'a [Resource],
     /// The catalogue of the moment.
     pub catalog: &'a Catalog,
-    /// The tenants of this installation.
-    pub tenants: &'a Tenants,
+    /// The names of the tenants of this installation, for a document that may name some.
+    pub tenants: &'a BTreeSet<String>,
 }
 
 impl Judgement<'_> {

@@ -21,7 +21,7 @@ fn judge(judgement: &Judgement<'_>) -> Vec<Violation> {
     let before = judgement.subject.old.map(|(_, old)| old);
     let mut found = Vec::new();
     for (pointer, tenant) in fresh("tenants", judgement.subject.spec, before) {
-        if tenant != ALL && !judgement.tenants.contains_key(tenant) {
+        if tenant != ALL && !judgement.tenants.contains(tenant) {
             let rule = format!(
                 "the scope names tenant `{}`, but there is no such tenant; name one that exists, or leave tenants out \
                  for {}",

@@ -146,11 +146,30 @@ pub struct DepartedGrant {
     pub spec: String,
     /// The workspace that it was bound to.
     pub bound: Option<BoundWorkspace>,
-    /// Until when it counted: when its deletion was accepted, or, if none was, when its row left.
-    pub until: Timestamp,
+    /// Until when it counted.
+    pub until: Until,
+}
+
+/// When something ceased to count, by the clock that tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Until {
+    /// When its deletion was accepted, by the wall clock of who accepted it.
+    Deleted(Timestamp),
+    /// When its row left without that, by the database's time.
+    Left(Timestamp),
 }
 
 impl DepartedGrant {
+    /// Whether it still counted when a row's deletion was accepted. Times of the same clock are compared, where there
+    /// are two.
+    pub fn counted_at(&self, departure: &Departure) -> bool {
+        match self.until {
+            Until::Deleted(at) => at >= departure.deleted_at.unwrap_or(departure.left_at),
+            // What ends with its workspace outlasts all that was in there.
+            Until::Left(at) => at >= departure.left_at,
+        }
+    }
+
     /// Whether it may have granted something in a tenant. Any role may: which tenants used it is up to assignments.
     pub fn concerns(&self, tenant: &str) -> bool {
         self.kind == Kind::Role || self.tenant == tenant || {

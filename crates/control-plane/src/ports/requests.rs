@@ -43,12 +43,14 @@ pub enum Deleted {
 }
 
 /// A page.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Page {
     /// The resources, by name.
     pub items: Vec<Shown>,
     /// Whether more follow the last item.
     pub more: bool,
+    /// The authorization version of the tenant at that moment; none for a page without items, which does not tell.
+    pub authorization: Option<i64>,
 }
 
 /// A reference from a resource to another: stored by the target's key, so that it may precede its target.
@@ -92,6 +94,12 @@ pub struct Put {
     pub home: Option<ResourceKey>,
     /// Whether the write also asks for power on (the extension `hetzner.cloud/start-after-create`).
     pub start: bool,
+    /// The authorization version of the tenant by which it was judged what the writer may hand out: for roles and role
+    /// assignments, of which two that are harmless by themselves may not be so together. The write is
+    /// [`PutOutcome::Stale`] when it is another by now.
+    pub judged_at: Option<i64>,
+    /// An assignment that is made with a new resource or not at all: the creator's, of a workspace.
+    pub grant: Option<Box<Put>>,
     /// The handler's wall clock.
     pub now: Timestamp,
 }
@@ -141,6 +149,8 @@ pub struct Admission {
     pub rows: Vec<Resource>,
     /// The live resources of the collections, but for the row itself.
     pub relatives: Vec<Resource>,
+    /// The authorization version of the tenant; none for an unknown one.
+    pub authorization: Option<i64>,
 }
 
 /// A resource as handlers show it.
@@ -152,12 +162,13 @@ pub struct Shown {
     pub children: Option<i64>,
 }
 
-/// What one look at a key finds. Whatever else a handler must know of the same moment (the version of the roles, say)
-/// joins it as a field, so that it costs no second round trip.
+/// What one look at a key finds, all of one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Look {
     /// The resource, deleting ones included.
     pub found: Option<Shown>,
+    /// The authorization version of the tenant; none for an unknown one.
+    pub authorization: Option<i64>,
 }
 
 /// What became of a PUT.

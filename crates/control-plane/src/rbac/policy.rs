@@ -41,6 +41,8 @@ pub struct AssignmentRow<'a> {
     pub spec_json: &'a str,
     /// The workspace to whose life it is bound ([`bound_workspace`](super::bound_workspace)).
     pub bound: Option<Uid>,
+    /// The region of that workspace: of several that bear its name, the assignment counts in this one.
+    pub region: Option<&'a str>,
 }
 
 /// Everything that may allow something in one tenant.
@@ -204,7 +206,12 @@ impl Policy {
     }
 
     fn add(&mut self, row: AssignmentRow<'_>, spec: RoleAssignmentSpec, roles: &mut Roles<'_>) {
-        let scopes = spec.scopes.iter().map(|s| (scope::reach(s, row.tenant, &self.tenant), Area::of_scope(s)));
+        let regions = row.region.map(|region| BTreeSet::from([region.to_owned()]));
+        let area = |scope: &_| {
+            let area = Area::of_scope(scope);
+            Area { regions: regions.clone().or(area.regions), ..area }
+        };
+        let scopes = spec.scopes.iter().map(|s| (scope::reach(s, row.tenant, &self.tenant), area(s)));
         let scopes: Vec<_> = scopes.collect();
         if row.tenant != self.tenant && scopes.iter().all(|(reach, _)| *reach == Reach::Elsewhere) {
             return;

@@ -6,21 +6,18 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use seca_api::{
-    Kind, ResourceKey, RoleAssignmentScope, RoleAssignmentSpec, Scope, TenantName, Timestamp, names::is_name,
-};
+use seca_api::{Kind, ResourceKey, RoleAssignmentScope, RoleAssignmentSpec, TenantName, Timestamp, names::is_name};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::{Ask, Caller, ReferencePolicy, Refusal, Tenant, Tenants};
+use super::{Ask, Caller, ReferencePolicy, Refusal, Tenant, Tenants, access};
 use crate::{
     kinds,
     ports::{
-        Activity, ActivityQuery, ActivityRecord, AuthorizationSnapshot, Clock, DeniedToken, Ids, PausedWorkspace,
-        ProjectOverview, Put, Store, TenantChange, TenantRecord,
+        Activity, ActivityQuery, ActivityRecord, Clock, DeniedToken, Ids, PausedWorkspace, ProjectOverview, Put, Store,
+        TenantChange, TenantRecord,
     },
-    rbac::{AssignmentRow, Policy, RoleRow},
 };
 
 /// The service behind the admin API's reports and switches.
@@ -205,8 +202,7 @@ impl Administration {
             roles: None,
             unreadable: Vec::new(),
         };
-        let global = key.kind.scope() == Scope::Global || kinds::is_catalog_tenant(&key.tenant);
-        if kinds::catalog::is_shared(key.kind) && global && matches!(verb, "get" | "list") {
+        if access::is_for_everybody(key) {
             let because = format!("{key} belongs to the catalogue, which everybody with a valid credential may read");
             return Ok(plain(true, because, None));
         }
@@ -219,7 +215,7 @@ impl Administration {
         let Some(snapshot) = snapshot else {
             return Ok(plain(false, format!("there is no tenant `{}`", kinds::clip(name)), Some("unknown")));
         };
-        let policy = policy(&snapshot);
+        let policy = access::policy(&snapshot, &[]);
         let explanation = policy.explain(&Caller::new(subject), &Ask { verb, key });
         let (granted, suspended) = (explanation.allowed, snapshot.tenant.suspended);
         let naming = explanation.assignments.len();
@@ -334,6 +330,8 @@ impl Administration {
             edges: Vec::new(),
             home: None,
             start: false,
+            judged_at: None,
+            grant: None,
             now: self.clock.now(),
         })
     }
@@ -342,20 +340,6 @@ impl Administration {
 /// What the assignment of a first administrator says of itself.
 const BOOTSTRAPPED: &str =
     "Made once at the start of the server, as its setting SECA_BOOTSTRAP_ADMIN says; deleted, it does not come back.";
-
-/// The policy of a tenant's rows.
-fn policy(snapshot: &AuthorizationSnapshot) -> Policy {
-    let roles =
-        snapshot.roles.iter().map(|role| RoleRow { tenant: &role.tenant, name: &role.name, spec_json: &role.spec });
-    let assignments = snapshot.assignments.iter().map(|assignment| AssignmentRow {
-        tenant: &assignment.tenant,
-        name: &assignment.name,
-        uid: assignment.uid,
-        spec_json: &assignment.spec,
-        bound: assignment.bound.as_ref().map(|bound| bound.uid),
-    });
-    Policy::compile(&snapshot.tenant.name, roles, assignments)
-}
 
 /// An activity as the admin API shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

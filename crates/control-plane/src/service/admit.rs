@@ -3,12 +3,12 @@
 //! What the document says by itself is known before ([`Draft`]). Here everything that it names is read at once,
 //! and judged purely. The store checks again, in its transaction, what may have changed since.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use seca_api::{Kind, ResourceKey, Scope, Target, names::is_name, violation::Violation};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Context, ControlPlane, ReferencePolicy, Refusal, draft::Draft};
+use super::{Ask, Caller, Context, ControlPlane, Decisions, ReferencePolicy, Refusal, draft::Draft};
 use crate::{
     catalog::Catalog,
     kinds::{self, Found, Judgement, KindRules, Relatives, Resolved, START_EXTENSION, Spelled, Subject},
@@ -22,6 +22,7 @@ struct Rows {
     by_key: HashMap<ResourceKey, Resource>,
     by_uid: HashMap<Uid, ResourceKey>,
     relatives: Vec<Resource>,
+    authorization: Option<i64>,
 }
 
 impl Rows {
@@ -33,6 +34,7 @@ impl Rows {
             by_uid: rows.iter().map(|row| (row.uid, row.key.clone())).collect(),
             by_key: rows.into_iter().map(|row| (row.key.clone(), row)).collect(),
             relatives: admission.relatives,
+            authorization: admission.authorization,
         }
     }
 
@@ -60,11 +62,13 @@ impl ControlPlane {
         if_version: Option<i64>,
     ) -> Result<Put, Refusal> {
         let catalog = self.catalog.load();
-        let policy = self.tenants.get(&key.tenant).map(|tenant| tenant.references).unwrap_or_default();
         let references = self.placed(key, kinds::spelled(rules.references, key, &draft.spec)).await?;
         let parents = parents(key);
         let relatives = (rules.relatives)(&Subject { key, spec: &draft.spec, old: None });
         let rows = self.read(key, &parents, &references, relatives).await?;
+        let caller = context.caller;
+        let decisions = self.authorize_at(caller, &Ask { verb: "put", key }, rows.authorization).await?;
+        let policy = decisions.settings().references;
 
         let elsewhere = region_violation(context, key, draft, &catalog);
         let parents = match live_parents(parents, &rows) {
@@ -94,6 +98,9 @@ impl ControlPlane {
         let mut resolved = Vec::new();
         for reference in &references {
             match find(key, reference, &rows, &catalog, policy) {
+                Ok(_) if self.is_out_of_sight(caller, &decisions, key, reference) => {
+                    violations.extend(unseen(reference))
+                }
                 Ok(found) => resolved.push(found),
                 Err(violation) => violations.push(violation),
             }
@@ -107,13 +114,66 @@ impl ControlPlane {
             left: &left,
             relatives: &rows.relatives,
             catalog: &catalog,
-            tenants: &self.tenants,
+            tenants: &self.tenants_for(key, &draft.spec).await?,
         };
         violations.extend((rules.judge)(&judgement));
         if !violations.is_empty() {
             return Err(Refusal::Violations { kind: key.kind, violations });
         }
-        Ok(self.accepted(rules, draft, &subject, rows.before.as_ref(), edges(&resolved, &references, policy)))
+        self.may_grant(caller, key, &draft.spec, &decisions).await?;
+        let put = self.accepted(rules, draft, &subject, rows.before.as_ref(), edges(&resolved, &references, policy));
+        let grants = matches!(key.kind, Kind::Role | Kind::RoleAssignment);
+        let founds = key.kind == Kind::Workspace && put.before.is_none() && self.enforces();
+        Ok(Put {
+            judged_at: grants.then(|| decisions.version()),
+            grant: founds.then(|| Box::new(self.founder(caller, key, put.uid))),
+            ..put
+        })
+    }
+
+    /// Whether a document in no workspace names something in one that the caller may not read: who copies a disk into
+    /// an image sees what is on it.
+    fn is_out_of_sight(&self, caller: &Caller, decisions: &Decisions, own: &ResourceKey, reference: &Spelled) -> bool {
+        let Ok(Target::Resource(target)) = &reference.target else { return false };
+        let leaves = own.workspace_key().is_none() && matches!(target.kind.scope(), Scope::Workspace | Scope::Network);
+        leaves && self.enforces() && !decisions.allows(caller, &Ask { verb: "get", key: target })
+    }
+
+    /// The names of all tenants, for a document that may name some.
+    async fn tenants_for(&self, key: &ResourceKey, spec: &Value) -> StoreResult<BTreeSet<String>> {
+        let scopes = spec.get("scopes").and_then(Value::as_array).into_iter().flatten();
+        if key.kind != Kind::RoleAssignment || !scopes.into_iter().any(|scope| scope.get("tenants").is_some()) {
+            return Ok(BTreeSet::new());
+        }
+        Ok(self.store.access().tenants().await?.into_iter().map(|tenant| tenant.name).collect())
+    }
+
+    /// The assignment that makes who creates a workspace its administrator. It is bound to that life of the workspace,
+    /// and dies with it.
+    fn founder(&self, caller: &Caller, workspace: &ResourceKey, uid: Uid) -> Put {
+        let spec = json!({
+            "subs": [caller.subject],
+            "scopes": [{"regions": [workspace.region], "workspaces": [workspace.name]}],
+            "roles": ["seca.workspace-admin"],
+        });
+        let description = format!("{} created workspace {} in {}", caller.subject, workspace.name, workspace.region);
+        Put {
+            key: ResourceKey::tenant(Kind::RoleAssignment, "", &workspace.tenant, &format!("creator-{uid}")),
+            before: None,
+            uid: self.ids.uid(),
+            labels: None,
+            annotations: Some(json!({"description": description}).to_string()),
+            extensions: None,
+            spec: spec.to_string(),
+            label_pairs: BTreeMap::new(),
+            edges: Vec::new(),
+            initial_status: "{}".to_owned(),
+            home: None,
+            start: false,
+            judged_at: None,
+            grant: None,
+            now: self.clock.now(),
+        }
     }
 
     /// The same references, where one that names no network means the only resource of that name in the workspace.
@@ -188,6 +248,8 @@ impl ControlPlane {
             edges,
             initial_status: Value::Object((rules.initial_status)(&draft.spec)).to_string(),
             start: asked && !asked_before,
+            judged_at: None,
+            grant: None,
             now: self.clock.now(),
         }
     }
@@ -442,6 +504,12 @@ fn unplaced(own: &ResourceKey, target: &ResourceKey, pointer: &str) -> Option<Vi
         _ => return None,
     };
     Some(violation)
+}
+
+/// Told like what does not exist, so that nobody learns what is there.
+fn unseen(reference: &Spelled) -> Option<Violation> {
+    let Ok(Target::Resource(target)) = &reference.target else { return None };
+    Some(missing(target, false, &reference.pointer))
 }
 
 fn missing(target: &ResourceKey, is_deleting: bool, pointer: &str) -> Violation {

@@ -4,6 +4,7 @@
 //! transaction, and the engine is woken. No provider is ever called.
 #![allow(clippy::result_large_err, reason = "a refusal ends a request, it is in no hot path")]
 
+mod access;
 mod administration;
 mod admit;
 mod bindings;
@@ -18,10 +19,11 @@ use std::{
     sync::Arc,
 };
 
-use async_trait::async_trait;
-use seca_api::{Kind, ResourceKey, Scope, Timestamp, violation::Violation};
+use seca_api::{Kind, ResourceKey, Timestamp, violation::Violation};
 use tokio::sync::Notify;
 
+pub use access::Enforcement;
+pub(crate) use access::{Authorization, Decisions};
 pub use administration::{ActivityView, Administration, DenyRequest, ExplainView, Registered, TenantView};
 pub use bindings::{BindRequest, BindingView, Bindings, EndpointPolicy, WorkspaceView, seal_context};
 pub use read::{ListRequest, ListView};
@@ -29,7 +31,6 @@ pub use write::{PutRequest, PutView};
 
 use crate::{
     catalog::{Catalog, CatalogCache},
-    kinds,
     ports::{Clock, Ids, Store, StoreError},
     watch::{Transition, Watchers},
 };
@@ -76,27 +77,6 @@ pub struct Ask<'a> {
     pub key: &'a ResourceKey,
 }
 
-/// Decides who may do what. Default deny.
-#[async_trait]
-pub trait Authorizer: Send + Sync {
-    /// Whether the caller may.
-    ///
-    /// # Errors
-    /// When the decision could not be made; never a pass.
-    async fn allows(&self, caller: &Caller, ask: &Ask<'_>) -> Result<bool, StoreError>;
-}
-
-/// Every authenticated caller may do everything: what holds until roles are evaluated.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct AllowAll;
-
-#[async_trait]
-impl Authorizer for AllowAll {
-    async fn allows(&self, _caller: &Caller, _ask: &Ask<'_>) -> Result<bool, StoreError> {
-        Ok(true)
-    }
-}
-
 /// How references to what does not exist are judged in the three fields where it matters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReferencePolicy {
@@ -137,6 +117,22 @@ pub enum Refusal {
         verb: &'static str,
         /// On what.
         resource: String,
+    },
+    /// The credential was revoked.
+    #[error("the bearer token has been revoked; ask for a new one")]
+    Revoked,
+    /// The caller would hand out what they do not have.
+    #[error(
+        "{subject} may not write this {kind}, because it hands out what {subject} does not have: {missing}; leave that \
+         out, or ask an administrator of the tenant"
+    )]
+    CannotGrant {
+        /// Who.
+        subject: String,
+        /// A role or a role assignment.
+        kind: Kind,
+        /// The first right that is missing.
+        missing: String,
     },
     /// There is no such resource.
     #[error("{} does not exist{}", .0, in_region(.0))]
@@ -206,8 +202,7 @@ pub struct Context<'a> {
 pub struct ControlPlane {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) catalog: CatalogCache,
-    pub(crate) authorizer: Arc<dyn Authorizer>,
-    pub(crate) tenants: Arc<Tenants>,
+    pub(crate) access: Arc<Authorization>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Ids,
     pub(crate) wake: Arc<Notify>,
@@ -220,10 +215,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The catalogue, kept current by the engine.
     pub catalog: CatalogCache,
-    /// Who may do what.
-    pub authorizer: Arc<dyn Authorizer>,
-    /// The tenants.
-    pub tenants: Tenants,
+    /// Whether roles decide what callers may do.
+    pub enforcement: Enforcement,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// Identities.
@@ -236,10 +229,9 @@ impl ControlPlane {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
         Self {
+            access: Arc::new(Authorization::new(Arc::clone(&parts.store), parts.enforcement)),
             store: parts.store,
             catalog: parts.catalog,
-            authorizer: parts.authorizer,
-            tenants: Arc::new(parts.tenants),
             clock: parts.clock,
             ids: parts.ids,
             wake: parts.wake,
@@ -259,26 +251,9 @@ impl ControlPlane {
         Ok(true)
     }
 
-    /// The settings of a tenant; none for an unknown one.
-    pub fn tenant(&self, name: &str) -> Option<&Tenant> {
-        self.tenants.get(name)
-    }
-
     /// The catalogue.
     pub fn catalog(&self) -> &CatalogCache {
         &self.catalog
-    }
-
-    /// Whether the caller may, decided before anything is revealed. An unknown tenant is forbidden like any other
-    /// place where the caller has no role.
-    async fn authorize(&self, caller: &Caller, verb: &'static str, key: &ResourceKey) -> Result<(), Refusal> {
-        let shared = kinds::catalog::is_shared(key.kind)
-            && (key.kind.scope() == Scope::Global || kinds::is_catalog_tenant(&key.tenant));
-        let known = shared || self.tenants.contains_key(&key.tenant);
-        if known && self.authorizer.allows(caller, &Ask { verb, key }).await? {
-            return Ok(());
-        }
-        Err(Refusal::Forbidden { subject: caller.subject.clone(), verb, resource: key.to_string() })
     }
 
     /// The store.

@@ -7,10 +7,10 @@ use seca_api::{
     violation::Violation,
 };
 
-use super::{Context, ControlPlane, Refusal, View, render};
+use super::{Ask, Caller, Context, ControlPlane, Refusal, View, access::is_for_everybody, render};
 use crate::{
     kinds,
-    ports::{Deleted, ListQuery, Look, Shown},
+    ports::{Deleted, ListQuery, Look, Page, Shown},
     resource::Representation,
     watch::Transition,
 };
@@ -45,12 +45,12 @@ impl ControlPlane {
     /// # Errors
     /// [`Refusal::NotFound`], [`Refusal::Forbidden`], and failures of the store.
     pub async fn get(&self, context: Context<'_>, key: &ResourceKey) -> Result<View, Refusal> {
-        self.authorize(context.caller, "get", key).await?;
         let look = match kinds::rules(key.kind) {
-            Some(_) if is_possible(key) => self.store.look(key).await?,
-            _ => Look::default(),
+            Some(_) if is_possible(key) => Some(self.store.look(key).await?),
+            _ => None,
         };
-        if let Some(found) = look.found {
+        self.may_get(context.caller, key, look.as_ref()).await?;
+        if let Some(found) = look.and_then(|look| look.found) {
             return Ok(view(&found.resource, found.children, "GET"));
         }
         let catalog = self.catalog.load();
@@ -59,41 +59,53 @@ impl ControlPlane {
         Ok(View { body, tag: None, transition: None })
     }
 
+    /// Whether the caller may see what a look found.
+    async fn may_get(&self, caller: &Caller, key: &ResourceKey, look: Option<&Look>) -> Result<(), Refusal> {
+        let judged = match look {
+            Some(look) if !is_for_everybody(key) => {
+                self.authorize_at(caller, &Ask { verb: "get", key }, look.authorization).await.map(drop)
+            }
+            _ => self.authorize(caller, "get", key).await.map(drop),
+        };
+        match judged {
+            Err(Refusal::Forbidden { .. })
+                if look.is_some_and(|look| look.found.is_none()) && self.could_read(caller, key).await? =>
+            {
+                Err(Refusal::NotFound(key.clone()))
+            }
+            judged => judged,
+        }
+    }
+
     /// A page. No write, no provider call.
     ///
     /// # Errors
     /// [`Refusal::Parameter`] for a selector that is none, and as for [`Self::get`].
     pub async fn list(&self, context: Context<'_>, request: &ListRequest) -> Result<ListView, Refusal> {
         let collection = &request.collection;
-        self.authorize(context.caller, "list", collection).await?;
-        let selector = selector(request.labels.as_deref())?;
-        let limit = request.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX);
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        if !request.after.is_empty() && !is_name(&request.after) {
-            let rule = "skipToken is not one that this collection gave out; leave it out to begin at the first page";
-            return Err(Refusal::Parameter(Violation::parameter("skipToken", rule)));
-        }
-        let entries = self.entries(context, request, selector.as_ref(), limit);
-        if kinds::rules(collection.kind).is_none() {
-            return Ok(merged(&[], entries, limit, false));
-        }
-        let query = ListQuery {
-            kind: collection.kind,
-            tenant: collection.tenant.clone(),
-            region: collection.region.clone(),
-            workspace: collection.workspace.clone(),
-            network: collection.network.clone(),
-            deleted: request.deleted,
-            selector,
-            after: request.after.clone(),
-            limit,
+        let asked = match asked(request) {
+            Ok(asked) => asked,
+            // What is wrong with the question is nothing for those who may not ask.
+            Err(refusal) => {
+                return Err(self.authorize(context.caller, "list", collection).await.err().unwrap_or(refusal));
+            }
         };
-        let possible = [&query.workspace, &query.network].into_iter().all(|name| name.is_empty() || is_name(name));
-        if !possible {
-            return Ok(ListView { items: String::new(), next: None });
+        let page = match &asked.query {
+            Some(query) => self.store.list(query).await?,
+            None => Page::default(),
+        };
+        match page.authorization.filter(|_| !is_for_everybody(collection)) {
+            Some(version) => {
+                let ask = Ask { verb: "list", key: collection };
+                self.authorize_at(context.caller, &ask, Some(version)).await.map(drop)?;
+            }
+            None => self.authorize(context.caller, "list", collection).await.map(drop)?,
         }
-        let page = self.store.list(&query).await?;
-        Ok(merged(&page.items, entries, limit, page.more))
+        let entries = match asked.possible {
+            true => self.entries(context, request, asked.selector.as_ref(), asked.limit),
+            false => Vec::new(),
+        };
+        Ok(merged(&page.items, entries, asked.limit, page.more))
     }
 
     /// What nobody wrote of a collection, as a list shows it, each with its name: a page, and one more if there is more.
@@ -117,13 +129,48 @@ impl ControlPlane {
     }
 }
 
+/// A list request, understood.
+struct Asked {
+    selector: Option<Selector>,
+    limit: usize,
+    /// Whether anything can be there.
+    possible: bool,
+    /// What the store is asked; none for what is in no store.
+    query: Option<ListQuery>,
+}
+
+fn asked(request: &ListRequest) -> Result<Asked, Refusal> {
+    let collection = &request.collection;
+    let selector = selector(request.labels.as_deref())?;
+    let limit = request.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    if !request.after.is_empty() && !is_name(&request.after) {
+        let rule = "skipToken is not one that this collection gave out; leave it out to begin at the first page";
+        return Err(Refusal::Parameter(Violation::parameter("skipToken", rule)));
+    }
+    let possible =
+        [&collection.workspace, &collection.network].into_iter().all(|name| name.is_empty() || is_name(name));
+    let query = (possible && kinds::rules(collection.kind).is_some()).then(|| ListQuery {
+        kind: collection.kind,
+        tenant: collection.tenant.clone(),
+        region: collection.region.clone(),
+        workspace: collection.workspace.clone(),
+        network: collection.network.clone(),
+        deleted: request.deleted,
+        selector: selector.clone(),
+        after: request.after.clone(),
+        limit,
+    });
+    Ok(Asked { selector, limit, possible, query })
+}
+
 /// An item of the catalogue, and its name.
 type Named = (String, String);
 
 /// A page of two sources of one collection, both in its order and both with their first `limit` items. Of two items
 /// of one name the row is shown: somebody wrote it before the provider offered the other.
 fn merged(rows: &[Shown], entries: Vec<Named>, limit: usize, more: bool) -> ListView {
-    let mut page = Page { text: String::with_capacity(256 + rows.len() * 1_280), last: None, left: limit, more };
+    let mut page = Text { text: String::with_capacity(256 + rows.len() * 1_280), last: None, left: limit, more };
     let mut entries = entries.into_iter().peekable();
     for Shown { resource, children } in rows {
         let name = &resource.key.name;
@@ -140,7 +187,7 @@ fn merged(rows: &[Shown], entries: Vec<Named>, limit: usize, more: bool) -> List
 }
 
 /// A page in the making.
-struct Page {
+struct Text {
     text: String,
     /// The name of the last item.
     last: Option<String>,
@@ -150,7 +197,7 @@ struct Page {
     more: bool,
 }
 
-impl Page {
+impl Text {
     fn add(&mut self, name: &str, write: impl FnOnce(&mut String)) {
         if self.left == 0 {
             self.more = true;

@@ -50,9 +50,11 @@ impl ControlPlane {
     /// insisted on.
     pub async fn put(&self, context: Context<'_>, request: PutRequest) -> Result<PutView, Refusal> {
         let PutRequest { key, body, if_version } = request;
-        self.authorize(context.caller, "put", &key).await?;
-        let rules = writable(&key)?;
-        let draft = Draft::read(rules, &key, body)?;
+        let (rules, draft) = match writable(&key).and_then(|rules| Ok((rules, Draft::read(rules, &key, body)?))) {
+            Ok(read) => read,
+            // What is wrong with the document is nothing for those who may not write it.
+            Err(refusal) => return Err(self.authorize(context.caller, "put", &key).await.err().unwrap_or(refusal)),
+        };
         for _ in 0..ADMISSIONS {
             let put = match self.admit(context, rules, &key, &draft, if_version).await {
                 // What it names may stand in a catalogue that another replica has just read.
@@ -93,7 +95,7 @@ impl ControlPlane {
         key: &ResourceKey,
         if_version: Option<i64>,
     ) -> Result<(), Refusal> {
-        self.authorize(context.caller, "delete", key).await?;
+        drop(self.authorize(context.caller, "delete", key).await?);
         let absent = || match kinds::catalog::find(&self.catalog.load(), key) {
             Some(_) => built_in(key),
             None => Refusal::NotFound(key.clone()),
@@ -123,7 +125,7 @@ impl ControlPlane {
         action: ActionKind,
         if_version: Option<i64>,
     ) -> Result<(), Refusal> {
-        self.authorize(context.caller, "post", key).await?;
+        drop(self.authorize(context.caller, "post", key).await?);
         let powered = kinds::rules(key.kind).is_some_and(|rules| rules.powered);
         if !powered || !is_possible(key) {
             return Err(Refusal::NotFound(key.clone()));

@@ -24,6 +24,7 @@ use crate::{
         Step, StepState, Store, StoreError, StoreResult, UnbindOutcome, WorkspaceBinding,
     },
     resource::{ProjectId, Resource, Uid},
+    service::Tenant,
 };
 
 /// A store that lives as long as its process.
@@ -42,6 +43,18 @@ impl MemoryStore {
     /// An empty store of an installation.
     pub fn new(installation: &str) -> Self {
         Self { state: Arc::new(Mutex::new(State::new(installation))), trouble: None }
+    }
+
+    /// The same store with these tenants: `acme`, or `acme:conformance`.
+    #[must_use]
+    pub fn with_tenants(self, tenants: &[&str]) -> Self {
+        if let Ok(mut state) = self.state() {
+            for tenant in tenants {
+                let name = tenant.trim_end_matches(":conformance");
+                state.add_tenant(name, &Tenant { conformance: name != *tenant, ..Tenant::default() });
+            }
+        }
+        self
     }
 
     /// The same store through a connection that breaks now and then, before anything is done: one call in forty.

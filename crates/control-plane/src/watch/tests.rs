@@ -33,6 +33,8 @@ fn put(name: &str, uid: u128) -> Put {
         label_pairs: Default::default(),
         edges: Vec::new(),
         initial_status: "{}".to_owned(),
+        judged_at: None,
+        grant: None,
         home: None,
         start: false,
         now: Timestamp::from_millis(1_000),

@@ -1,9 +1,9 @@
 //! A role assignment is a row and nothing else; it says which of its roles do not exist.
 
-use control_plane::{Reason, ports::Planned};
+use control_plane::ports::Planned;
 use seca_api::Kind;
 
-use super::{Checked, Context, Mapping, missing_targets, noted, role::NOT_ENFORCED, settled};
+use super::{Checked, Context, Mapping, missing_targets, noted, settled};
 
 /// See the module.
 pub(super) struct RoleAssignmentMapping;
@@ -14,7 +14,6 @@ impl Mapping for RoleAssignmentMapping {
     }
 
     fn alive(&self, context: &Context<'_>) -> Checked<Planned> {
-        let missing = missing_targets(context);
-        Ok(noted(settled(), missing.into_iter().chain([(Reason::NotInEffect, NOT_ENFORCED.to_owned())])))
+        Ok(noted(settled(), missing_targets(context)))
     }
 }

@@ -103,6 +103,8 @@ impl World {
             label_pairs: BTreeMap::new(),
             edges: Vec::<Edge>::new(),
             initial_status: "{}".into(),
+            judged_at: None,
+            grant: None,
             home: None,
             start,
             now: self.time(),

@@ -19,7 +19,7 @@ use crate::{
     sql::{Row, Sql, Value, key_row, rows, sql},
 };
 
-/// Resources (1), who holds any of them (1), references (2), and relatives (3). Parameter 1 is the keys, those that
+/// Resources (1), who holds any of them (1), references (2), relatives (3), and tenants with their versions (4). Parameter 1 is the keys, those that
 /// are written with a mark; 2 is the collections. SQLite keeps the order of a CROSS JOIN; it knows nothing of how long
 /// a CTE is, and would rather read all resources than look a few up.
 const ADMISSION: Sql = sql!(
@@ -37,6 +37,8 @@ const ADMISSION: Sql = sql!(
      e.name, " no_columns " FROM edges e \
      UNION ALL SELECT 3, '', 0, '', 0, '', '', '', '', '', '', " columns " FROM " (rows 2)
     at_collection
+    " UNION ALL SELECT 4, asked.tenant, " (authorization_version "asked.tenant") ", '', 0, '', '', '', '', '', '', " no_columns
+    " FROM (SELECT DISTINCT j.value->>0 AS tenant FROM " (rows 1) " WHERE j.value->>6 = '1') asked"
 );
 
 impl Question for AdmissionQuery {
@@ -72,6 +74,8 @@ struct Found {
     /// By the referrer and their position: two may ask for the same row.
     edges: HashMap<Uid, BTreeMap<i64, Edge>>,
     relatives: Vec<Resource>,
+    /// By the tenant.
+    versions: HashMap<String, Option<i64>>,
 }
 
 impl Found {
@@ -86,6 +90,7 @@ impl Found {
                     let edge = Edge { field, strict, target: row::key(row, EDGE + 4)? };
                     found.edges.entry(row.parse(EDGE)?).or_default().insert(row.int(EDGE + 1)?, edge);
                 }
+                4 => drop(found.versions.insert(row.text(1)?, row.maybe_int(2)?)),
                 3 => found.relatives.push(row::resource(row, RESOURCE)?),
                 _ => {
                     let resource = row::resource(row, RESOURCE)?;
@@ -115,6 +120,7 @@ impl Found {
             before: own.map(|row| Before { row: row.clone(), edges: edges().cloned().collect() }),
             rows: others.into_values().cloned().collect(),
             relatives: relatives.collect::<BTreeMap<_, _>>().into_values().cloned().collect(),
+            authorization: self.versions.get(&query.key.tenant).copied().flatten(),
         }
     }
 }

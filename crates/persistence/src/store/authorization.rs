@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use control_plane::ports::{
-    AuthorizationSnapshot, BoundWorkspace, DeniedToken, DepartedGrant, Departure, StoredAssignment, StoredRole,
+    AuthorizationSnapshot, BoundWorkspace, DeniedToken, DepartedGrant, Departure, StoredAssignment, StoredRole, Until,
 };
 use seca_api::{Kind, ResourceKey, Timestamp};
 
@@ -47,9 +47,9 @@ const DEPARTED: Sql = sql!(
 );
 const DEPARTED_GRANTS: Sql = sql!(
     "SELECT d.kind, d.tenant, d.name, d.uid, d.spec, d.workspace_uid, d.workspace_region, \
-     COALESCE(d.deleted_at, d.left_at) FROM departures d WHERE d.spec IS NOT NULL AND d.left_at >= " now " - $1 \
-     UNION ALL SELECT r.kind, r.tenant, r.name, r.uid, r.spec, b.workspace_uid, b.workspace_region, r.deleted_at \
-     FROM resources r LEFT JOIN bound_assignments b ON b.uid = r.uid \
+     COALESCE(d.deleted_at, d.left_at), d.deleted_at FROM departures d WHERE d.spec IS NOT NULL AND d.left_at >= " now " - $1 \
+     UNION ALL SELECT r.kind, r.tenant, r.name, r.uid, r.spec, b.workspace_uid, b.workspace_region, r.deleted_at, \
+     r.deleted_at FROM resources r LEFT JOIN bound_assignments b ON b.uid = r.uid \
      WHERE r.kind IN ('role', 'role-assignment') AND r.deleted_at IS NOT NULL ORDER BY 8, 4"
 );
 const PRUNE_DEPARTURES: Sql = sql!("DELETE FROM departures WHERE left_at < " now " - $1");
@@ -156,11 +156,16 @@ pub(super) async fn departed_grants(
             uid: row.parse(3)?,
             spec: row.text(4)?,
             bound: bound(&row, 5)?,
-            until: Timestamp::from_millis(row.int(7)?),
+            until: until(&row)?,
         };
         all.extend(Some(grant).filter(|grant| grant.concerns(tenant)));
     }
     Ok(all)
+}
+
+fn until(row: &Row) -> Result<Until, Fault> {
+    let at = Timestamp::from_millis(row.int(7)?);
+    Ok(if row.maybe_int(8)?.is_some() { Until::Deleted(at) } else { Until::Left(at) })
 }
 
 pub(super) struct Prune {

@@ -19,15 +19,16 @@ use control_plane::{
 use seca_api::ResourceKey;
 
 use super::{
+    assignments, authorization,
     relations::outer_first,
     together::{Question, Together},
 };
 use crate::{
-    database::{Database, Lane},
+    database::{Database, Lane, Operation, Tx},
     fault::Fault,
     row,
     selector::sortable,
-    sql::{Sql, Value, args, cells, key_row, rows, sql},
+    sql::{Row, Sql, Value, args, cells, key_row, rows, sql},
 };
 
 /// A row with its labels (28), its references (29), its place in the queue, in the project that the rows that it
@@ -131,6 +132,11 @@ const CHANGE_ALL: Sql = Sql {
     )
     .sqlite,
 };
+/// The authorization version of a tenant, which from then on stays until the transaction ends. It is asked for last,
+/// because whatever raises it takes the epoch behind its rows as well; what was waited for is read as it is then.
+const HOLD_AUTHORIZATION: Sql = sql!(
+    "SELECT e.version + t.authorization_version FROM authorization_epoch e CROSS JOIN tenants t WHERE t.name = $1" hold_authorization
+);
 const STATE: Sql = sql!(
     "SELECT r.tenant, r.region, r.kind, r.workspace, r.network, r.name, r.uid, r.resource_version, r.revision, \
      r.deleted_at FROM " (rows 1) at_listed
@@ -140,7 +146,7 @@ const STATE: Sql = sql!(
 pub(super) async fn put(db: &Database, changes: &Together<Change>, put: Put) -> Result<PutOutcome, Fault> {
     let Some(before) = &put.before else {
         let mut made = state::create(put.clone(), ProjectId::local());
-        let written = db.batch(Lane::Write, CREATE, &creation(&put, &made)?).await?;
+        let written = write(db, CREATE, &creation(&put, &made)?, &put).await?;
         let Some(row) = written.first() else { return why(db, &put).await };
         made.project = ProjectId(row.text(0)?);
         return Ok(PutOutcome::Created(made));
@@ -149,16 +155,53 @@ pub(super) async fn put(db: &Database, changes: &Together<Change>, put: Put) -> 
         return Ok(PutOutcome::Stale);
     }
     let change = Arc::new(Change::new(before, &put));
-    let written = if touches_its_row_alone(&put, before) {
+    let written = if put.judged_at.is_none() && touches_its_row_alone(&put, before) {
         changes.ask(db, &change).await?
     } else {
-        let written = db.batch(Lane::Write, CHANGE_ALL, &change_all(&put, before, &change)?).await?;
+        let written = write(db, CHANGE_ALL, &change_all(&put, before, &change)?, &put).await?;
         written.first().map(|row| row.text(0)).transpose()?.map(ProjectId)
     };
     let Some(project) = written else { return why(db, &put).await };
     let after = Resource { project, ..Arc::unwrap_or_clone(change).after };
     let before = put.before.map_or_else(|| after.clone(), |before| before.row);
     Ok(PutOutcome::Updated { before, after })
+}
+
+/// Writes, with whatever must hold or come with it; no row when nothing was written.
+async fn write(db: &Database, statement: Sql, args: &[Value<'_>], put: &Put) -> Result<Vec<Row>, Fault> {
+    if put.judged_at.is_none() && put.grant.is_none() {
+        return db.batch(Lane::Write, statement, args).await;
+    }
+    match db.transact(Lane::Write, &Accompanied { statement, args, put }).await {
+        Err(Fault::Overtaken) => Ok(Vec::new()),
+        written => written,
+    }
+}
+
+/// A write that is judged by the roles of its moment, or comes with an assignment.
+struct Accompanied<'a> {
+    statement: Sql,
+    args: &'a [Value<'a>],
+    put: &'a Put,
+}
+
+impl Operation for Accompanied<'_> {
+    type Output = Vec<Row>;
+
+    async fn run(&self, tx: &mut Tx) -> Result<Vec<Row>, Fault> {
+        let written = tx.fetch(self.statement, self.args).await?;
+        if let (Some(grant), false) = (&self.put.grant, written.is_empty()) {
+            // Its name is made from the new identity, so that nobody can have taken it.
+            assignments::add(tx, grant).await?.ok_or_else(|| Fault::Corrupt(format!("{} is there", grant.key)))?;
+        }
+        if let Some(judged_at) = self.put.judged_at {
+            let now = tx.first(HOLD_AUTHORIZATION, &args![&self.put.key.tenant]).await?;
+            if now.map(|row| row.int(0)).transpose()? != Some(judged_at) {
+                return Err(Fault::Overtaken);
+            }
+        }
+        Ok(written)
+    }
 }
 
 /// What a PUT makes of a row, if that is still the one that was judged.
@@ -274,6 +317,12 @@ async fn why(db: &Database, put: &Put) -> Result<PutOutcome, Fault> {
         }
     }
     let judged = put.before.as_ref().map(|Before { row, .. }| (row.uid, row.resource_version, row.revision));
+    if put.judged_at.is_some() {
+        // What was judged by another version must be judged again, whatever else there is to say.
+        if authorization::version(db, &put.key.tenant).await? != put.judged_at {
+            return Ok(PutOutcome::Stale);
+        }
+    }
     match (own, judged) {
         (Some((uid, _, _, true)), judged) if judged.is_none_or(|judged| judged.0 == uid) => {
             return Ok(PutOutcome::Deleting);

@@ -19,9 +19,19 @@ use crate::{
 };
 
 const GET: Sql = sql!("SELECT " columns " FROM resources r WHERE " own);
-const LOOK: Sql = sql!("SELECT " shown ", NULL FROM resources r WHERE " own);
-const LOOK_AND_COUNT: Sql = sql!("SELECT " shown ", " live_children " FROM resources r WHERE " own);
-const LOOK_MANY: Sql = sql!("SELECT " shown ", CAST(j.value->>6 AS BIGINT) FROM " (rows 1) at_listed);
+/// Also a row that is not there has a tenant, and that a version.
+const LOOK: Sql = sql!(
+    "SELECT " shown ", NULL, a.version FROM (SELECT " (authorization_version "$1") " AS version) a \
+     LEFT JOIN resources r ON " own
+);
+const LOOK_AND_COUNT: Sql = sql!(
+    "SELECT " shown ", " live_children ", a.version FROM (SELECT " (authorization_version "$1") " AS version) a \
+     LEFT JOIN resources r ON " own
+);
+const LOOK_MANY: Sql = sql!(
+    "SELECT " shown ", CAST(j.value->>6 AS BIGINT), " (authorization_version "j.value->>0") " FROM " (rows 1)
+    at_listed_or_not
+);
 const GET_MANY: Sql = sql!("SELECT " columns " FROM " (rows 1) at_listed);
 const COUNT_IN_WORKSPACE: Sql = sql!(
     "SELECT count(*) FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.workspace = $3 \
@@ -32,12 +42,12 @@ const COUNT_IN_NETWORK: Sql = sql!(
      AND r.deleted_at IS NULL"
 );
 const LIST: Sql = sql!(
-    "SELECT " shown ", NULL FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.kind = $3 \
-     AND r.workspace = $4 AND r.network = $5 AND r.name > $6"
+    "SELECT " shown ", NULL, " (authorization_version "$1") " FROM resources r WHERE r.tenant = $1 AND r.region = $2 \
+     AND r.kind = $3 AND r.workspace = $4 AND r.network = $5 AND r.name > $6"
 );
 const LIST_AND_COUNT: Sql = sql!(
-    "SELECT " shown ", " live_children " FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.kind = $3 \
-     AND r.workspace = $4 AND r.network = $5 AND r.name > $6"
+    "SELECT " shown ", " live_children ", " (authorization_version "$1") " FROM resources r WHERE r.tenant = $1 \
+     AND r.region = $2 AND r.kind = $3 AND r.workspace = $4 AND r.network = $5 AND r.name > $6"
 );
 const INSTALLATION: Sql = sql!("SELECT id FROM installation");
 
@@ -73,7 +83,16 @@ impl Question for ResourceKey {
 async fn look(db: &Database, key: &ResourceKey) -> Result<Look, Fault> {
     let statement = if counts_children(key.kind) { LOOK_AND_COUNT } else { LOOK };
     let found = db.fetch(Lane::Read, statement, &key_args(key)).await?;
-    Ok(Look { found: found.first().map(|row| shown(row, key)).transpose()? })
+    found.first().map_or_else(|| Ok(Look::default()), |row| looked(row, key, row.maybe_int(row::SHOWN)?))
+}
+
+/// What a look found, with the version in the last column. A row that is not there has no uid.
+fn looked(row: &Row, key: &ResourceKey, children: Option<i64>) -> Result<Look, Fault> {
+    let found = match row.maybe_text(0)? {
+        Some(_) => Some(Shown { resource: row::shown(row, key)?, children }),
+        None => None,
+    };
+    Ok(Look { found, authorization: row.maybe_int(row::SHOWN + 1)? })
 }
 
 /// What is shown of a resource of this collection, and how many children it has, if they were counted.
@@ -91,7 +110,7 @@ async fn look_many(db: &Database, keys: &[Arc<ResourceKey>]) -> Result<Vec<Look>
     for row in db.fetch(Lane::Read, LOOK_MANY, &[rows(listed)]).await? {
         let position = usize::try_from(row.int(row::SHOWN)?).unwrap_or(usize::MAX);
         if let (Some(look), Some(key)) = (looks.get_mut(position), keys.get(position)) {
-            look.found = Some(Shown { resource: row::shown(&row, key)?, children: None });
+            *look = looked(&row, key, None)?;
         }
     }
     Ok(looks)
@@ -123,7 +142,8 @@ pub(crate) async fn list(db: &Database, query: &ListQuery) -> Result<Page, Fault
         name: String::new(),
     };
     let items = found.iter().map(|row| shown(row, &collection)).collect::<Result<_, _>>()?;
-    Ok(Page { items, more })
+    let authorization = found.first().map_or(Ok(None), |row| row.maybe_int(row::SHOWN + 1))?;
+    Ok(Page { items, more, authorization })
 }
 
 fn page(dialect: Dialect, query: &ListQuery) -> (String, Vec<Value<'_>>) {

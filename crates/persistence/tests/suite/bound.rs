@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use control_plane::{
-    ports::{BoundWorkspace, Departure, Put},
+    ports::{BoundWorkspace, Departure, Put, Until},
     scopes,
 };
 use seca_api::{Kind, ResourceKey};
@@ -114,7 +114,7 @@ pub async fn an_assignment_of_one_workspace_ends_with_it(world: &World) {
     assert_eq!((gone.deleted_at, with.left_at), (deleted.deleted_at, gone.left_at));
     let grants = world.store.access().departed_grants("t", QUARTER).await.unwrap();
     assert_eq!(grants.len(), 1);
-    assert_eq!((&grants[0].spec, grants[0].until), (&first.spec, gone.left_at));
+    assert_eq!((&grants[0].spec, grants[0].until), (&first.spec, Until::Left(gone.left_at)));
     assert_eq!(grants[0].bound.as_ref().map(|bound| bound.uid), Some(ws.uid));
 
     // A workspace made again starts clean, and takes what waits for it: nothing.
@@ -217,7 +217,7 @@ pub async fn what_granted_something_is_remembered_with_its_specification(world: 
     let deleted = world.mark_deleted(&used.key).await;
     let grants = access.departed_grants("t", QUARTER).await.unwrap();
     assert_eq!((grants[0].kind, &grants[0].spec, grants[0].uid), (Kind::Role, &used.spec, used.uid));
-    assert_eq!(Some(grants[0].until), deleted.deleted_at);
+    assert_eq!(Some(grants[0].until), deleted.deleted_at.map(Until::Deleted));
     for key in [assignment("t", "own"), assignment("a", "opens"), assignment("a", "own")] {
         world.leave(&key).await;
     }

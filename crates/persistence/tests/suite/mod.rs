@@ -106,6 +106,8 @@ impl World {
             label_pairs: BTreeMap::new(),
             edges: Vec::new(),
             initial_status: "{}".to_owned(),
+            judged_at: None,
+            grant: None,
             home: None,
             start: false,
             now: self.now(),

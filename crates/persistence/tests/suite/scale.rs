@@ -68,7 +68,9 @@ pub async fn sqlite_walks_an_index_in_order() {
             let [first, _, last] = pages.each_ref().map(|page| page.cost);
             for page in &pages {
                 let tables = page.plan.iter().filter(|line| line.contains("SEARCH") || line.contains("SCAN"));
-                assert!(tables.clone().all(|line| line.starts_with("SEARCH")), "{case:?}: {:#?}", page.plan);
+                // The epoch of authorization is one row.
+                let mut tables = tables.filter(|line| *line != "SCAN e");
+                assert!(tables.all(|line| line.starts_with("SEARCH")), "{case:?}: {:#?}", page.plan);
                 assert!(!page.plan.iter().any(|line| line.contains("TEMP B-TREE")), "{case:?}: {:#?}", page.plan);
                 let seen = if case.2 || case.0 == Deleted::Only { 2 * LIMIT } else { ROWS };
                 assert!(page.cost < (A_ROW * seen) as u64, "{case:?}: {}", page.cost);
@@ -89,7 +91,10 @@ pub async fn postgres_walks_an_index_in_order() {
         let [first, _, last] = pages.each_ref().map(buffers);
         for page in &pages {
             let plan = page.plan.join("\n");
-            assert!(!plan.contains("Seq Scan"), "{case:?}: {plan}");
+            // A table of one row, or of one tenant, is read as a whole.
+            let scans = plan.lines().filter(|line| line.contains("Seq Scan"));
+            let mut scans = scans.filter(|line| !["tenants", "authorization_epoch"].iter().any(|t| line.contains(t)));
+            assert_eq!(scans.next(), None, "{case:?}: {plan}");
             assert!(
                 most_rows(page) <= 4 * LIMIT as u64,
                 "a part of it sees them all, to sort them say. {case:?}: {plan}"

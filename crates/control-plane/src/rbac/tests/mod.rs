@@ -86,7 +86,7 @@ impl Rows {
         let roles = self.roles.iter().map(|(tenant, name, spec_json)| RoleRow { tenant, name, spec_json });
         let assignments = self.assignments.iter().enumerate().map(|(index, (tenant, name, spec_json))| {
             let uid = Uid(Uuid::from_u128(index as u128));
-            AssignmentRow { tenant, name, uid, spec_json, bound: None }
+            AssignmentRow { tenant, name, uid, spec_json, bound: None, region: None }
         });
         Policy::compile(tenant, roles, assignments)
     }

@@ -1,5 +1,6 @@
 //! Tests of the service over the in-memory store: what clients may send, and what they get.
 
+mod access;
 mod bindings;
 mod delete;
 mod put;
@@ -8,7 +9,8 @@ mod violations;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use seca_api::{Kind, ResourceKey};
+use async_trait::async_trait;
+use seca_api::{Kind, ResourceKey, Scope};
 use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 
@@ -84,12 +86,11 @@ fn key(kind: Kind, name: &str) -> ResourceKey {
 fn empty_world() -> World {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::default());
     let ids = Ids::new(clock.clone(), Arc::new(SeededRng::new(1)));
-    let store: Arc<dyn Store> = Arc::new(MemoryStore::new("test"));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new("test").with_tenants(&["t", "other"]));
     let plane = ControlPlane::new(Parts {
         store: store.clone(),
         catalog: CatalogCache::new(catalog()),
-        authorizer: Arc::new(AllowAll),
-        tenants: Tenants::from([("t".to_owned(), Tenant::default()), ("other".to_owned(), Tenant::default())]),
+        enforcement: Enforcement::Off,
         clock: clock.clone(),
         ids: ids.clone(),
         wake: Arc::new(Notify::new()),
@@ -144,7 +145,36 @@ fn with(mut document: Value, pointer: &str, value: Value) -> Value {
     document
 }
 
+fn role(name: &str) -> ResourceKey {
+    ResourceKey::tenant(Kind::Role, "", "t", name)
+}
+
+fn assignment(name: &str) -> ResourceKey {
+    ResourceKey::tenant(Kind::RoleAssignment, "", "t", name)
+}
+
 impl World {
+    /// From now on roles decide.
+    fn enforce(&mut self) {
+        self.plane.access = Arc::new(Authorization::new(Arc::clone(&self.store), Enforcement::Roles));
+    }
+
+    /// The same control plane for somebody else.
+    fn as_seen_by(&self, subject: &str) -> Self {
+        Self {
+            plane: self.plane.clone(),
+            store: Arc::clone(&self.store),
+            caller: Caller::new(subject),
+            ids: self.ids.clone(),
+            clock: Arc::clone(&self.clock),
+        }
+    }
+
+    async fn assign(&self, name: &str, subject: &str, scopes: Value, roles: &[&str]) -> Result<PutView, Refusal> {
+        let spec = json!({"subs": [subject], "scopes": scopes, "roles": roles});
+        self.put(&assignment(name), json!({"spec": spec})).await
+    }
+
     fn context(&self) -> Context<'_> {
         Context { caller: &self.caller, base_url: BASE }
     }

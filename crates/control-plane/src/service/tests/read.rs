@@ -186,15 +186,6 @@ async fn names_that_nothing_can_have_are_not_found() {
     }
 }
 
-struct OnlyGet;
-
-#[async_trait]
-impl Authorizer for OnlyGet {
-    async fn allows(&self, _caller: &Caller, ask: &Ask<'_>) -> Result<bool, StoreError> {
-        Ok(ask.verb == "get")
-    }
-}
-
 #[tokio::test]
 async fn nothing_is_revealed_to_those_who_may_not_see_it() {
     let mut world = world().await;
@@ -207,7 +198,10 @@ async fn nothing_is_revealed_to_those_who_may_not_see_it() {
     ] {
         assert!(matches!(refused, Err(Refusal::Forbidden { .. })), "{refused:?}");
     }
-    world.plane.authorizer = Arc::new(OnlyGet);
+    let reader = json!([{"provider": "seca.network", "resources": ["*"], "verb": ["get"]}]);
+    world.put(&role("reader"), json!({"spec": {"permissions": reader}})).await.unwrap();
+    world.assign("reader", "ann", json!([{}]), &["reader"]).await.unwrap();
+    world.enforce();
     let there = key(Kind::Network, "net");
     world.plane.get(world.context(), &there).await.unwrap();
     for refused in [

@@ -135,7 +135,10 @@ impl State {
             .filter(move |(edge, _)| edge.target == *key)
     }
 
-    pub(super) fn put(&mut self, put: Put) -> PutOutcome {
+    pub(super) fn put(&mut self, mut put: Put) -> PutOutcome {
+        if put.judged_at.is_some() && put.judged_at != self.tenant(&put.key.tenant).map(|tenant| tenant.version) {
+            return PutOutcome::Stale;
+        }
         let current = self.find(&put.key);
         match (current, &put.before) {
             (None, None) => {}
@@ -154,7 +157,14 @@ impl State {
             }
         }
         match put.before.clone() {
-            None => PutOutcome::Created(self.create(put)),
+            None => {
+                let grant = put.grant.take();
+                let made = self.create(put);
+                if let Some(grant) = grant {
+                    self.create(*grant);
+                }
+                PutOutcome::Created(made)
+            }
             Some(before) => self.update(before, put),
         }
     }

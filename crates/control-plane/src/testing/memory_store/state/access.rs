@@ -11,7 +11,7 @@ use super::State;
 use crate::{
     ports::{
         AuthorizationSnapshot, BoundWorkspace, DeniedToken, DepartedGrant, Departure, Put, StoredAssignment,
-        StoredRole, TenantChange, TenantRecord,
+        StoredRole, TenantChange, TenantRecord, Until,
     },
     resource::{Resource, Uid},
     scopes::{self, ALL_TENANTS, OnlyWorkspace},
@@ -154,7 +154,7 @@ impl State {
                 uid: row.uid,
                 spec: row.spec.clone(),
                 bound,
-                until: row.deleted_at.unwrap_or(at),
+                until: row.deleted_at.map_or(Until::Left(at), Until::Deleted),
             });
         let mut grants: Vec<DepartedGrant> = grants.filter(|grant| grant.concerns(tenant)).collect();
         grants.sort_by_key(|grant| (grant.until, grant.uid));

@@ -13,7 +13,10 @@ use crate::{
 
 impl State {
     pub(in super::super) fn look(&self, key: &ResourceKey) -> Look {
-        Look { found: self.find(key).map(|row| self.shown(row)) }
+        Look {
+            found: self.find(key).map(|row| self.shown(row)),
+            authorization: self.tenant(&key.tenant).map(|tenant| tenant.version),
+        }
     }
 
     fn shown(&self, row: &Resource) -> Shown {
@@ -43,6 +46,7 @@ impl State {
             before,
             rows: rows.into_values().cloned().collect(),
             relatives: self.rows.values().map(|row| &row.resource).filter(relative).cloned().collect(),
+            authorization: self.tenant(&query.key.tenant).map(|tenant| tenant.version),
         }
     }
 
@@ -64,7 +68,8 @@ impl State {
         items.sort_by(|a, b| a.key.name.cmp(&b.key.name));
         let more = items.len() > query.limit;
         items.truncate(query.limit);
-        Page { items: items.into_iter().map(|row| self.shown(row)).collect(), more }
+        let authorization = self.tenant(&query.tenant).map(|tenant| tenant.version).filter(|_| !items.is_empty());
+        Page { items: items.into_iter().map(|row| self.shown(row)).collect(), more, authorization }
     }
 }
 

@@ -1,0 +1,108 @@
+//! Limits of one request and of one caller, through the router and under paused time.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod common;
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use api_server::{ApiConfig, Limits, Rate, Rates, StaticTokens, public_router_over};
+use axum::{Router, body::Body, body::Bytes};
+use common::{Answer, Stub, TOKENS, ask, config, limits, request, with};
+use futures::{future::join_all, stream};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+const INSTANCE: &str = "/providers/seca.compute/v1/tenants/acme/workspaces/w/instances/i";
+const ELSEWHERE: &str = "/providers/seca.compute/v1/tenants/nobody/workspaces/w/instances/i";
+
+/// One write and one read at once, then one a second.
+fn slow() -> (Arc<Stub>, Router) {
+    let stub = Arc::new(Stub::default());
+    let rates = Rates { writes: Rate::new(1, 1), reads: Rate::new(1, 1) };
+    let config = ApiConfig { limits: Limits { rates, ..limits() }, ..config() };
+    let tokens = Arc::new(StaticTokens::parse(TOKENS).unwrap());
+    let router = public_router_over(stub.clone(), tokens, config, CancellationToken::new());
+    (stub, router)
+}
+
+async fn at_once(router: &Router, method: &str, path: &str, body: Option<&str>, count: usize) -> Vec<Answer> {
+    join_all((0..count).map(|_| ask(router, request(method, path, body)))).await
+}
+
+fn statuses(answers: &[Answer]) -> Vec<u16> {
+    answers.iter().map(|answer| answer.status.as_u16()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_over_the_rate_wait_up_to_five_seconds_and_are_then_refused() {
+    let actions = format!("{INSTANCE}/start");
+    for (method, path, body, status) in
+        [("PUT", INSTANCE, Some("{}"), 200), ("DELETE", INSTANCE, None, 202), ("POST", actions.as_str(), None, 202)]
+    {
+        let (stub, router) = slow();
+        let started = Instant::now();
+        let answers = at_once(&router, method, path, body, 7).await;
+        assert_eq!(statuses(&answers), [status, status, status, status, status, status, 429], "{method}");
+        let detail = answers[6].problem(429, path);
+        assert!(detail.contains("more than 1 writes a second") && detail.contains("send it again in 1 s"), "{detail}");
+        assert_eq!(answers[6].header("retry-after"), "1");
+        assert_eq!((started.elapsed().as_secs(), stub.asked().len()), (5, 6));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_over_the_rate_wait_and_are_served() {
+    let (stub, router) = slow();
+    let started = Instant::now();
+    let answers = at_once(&router, "GET", INSTANCE, None, 20).await;
+    assert_eq!(statuses(&answers), [200; 20]);
+    assert_eq!((started.elapsed().as_secs(), stub.asked().len()), (5, 20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_authenticated_takes_no_turn_and_what_asks_for_nothing_of_a_tenant_has_none() {
+    let (_, router) = slow();
+    let started = Instant::now();
+    let stranger = || with(request("PUT", INSTANCE, Some("{}")), "authorization", "Bearer stranger");
+    let strangers = join_all((0..50).map(|_| ask(&router, stranger()))).await;
+    assert_eq!(statuses(&strangers), [401; 50]);
+    for path in ["/healthz", "/readyz", "/.well-known/secapi", "/openapi"] {
+        assert_eq!(statuses(&at_once(&router, "GET", path, None, 50).await), [200; 50], "{path}");
+    }
+    assert_eq!(statuses(&at_once(&router, "PUT", INSTANCE, Some("{}"), 1).await), [200]);
+    assert_eq!(started.elapsed().as_secs(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_that_does_not_exist_counts_for_the_subject_alone() {
+    let (_, router) = slow();
+    let answers = at_once(&router, "PUT", ELSEWHERE, Some("{}"), 7).await;
+    assert_eq!(answers[6].status, 429);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_a_turn_is_no_part_of_the_request_deadline() {
+    let stub = Arc::new(Stub { hang: true, ..Stub::default() });
+    let rates = Rates { writes: Rate::new(1, 1), reads: None };
+    let limits = Limits { rates, request_timeout: Duration::from_secs(2), ..limits() };
+    let tokens = Arc::new(StaticTokens::parse(TOKENS).unwrap());
+    let router = public_router_over(stub, tokens, ApiConfig { limits, ..config() }, CancellationToken::new());
+    let started = Instant::now();
+    let answers = at_once(&router, "DELETE", INSTANCE, None, 6).await;
+    assert_eq!(statuses(&answers), [503; 6]);
+    assert_eq!(started.elapsed().as_secs(), 5 + 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_trickles_is_408_at_the_deadline_however_lively_it_is() {
+    let (stub, router) = slow();
+    let trickle = stream::unfold((), async |()| {
+        sleep(Duration::from_millis(100)).await;
+        Some((Ok::<_, Infallible>(Bytes::from_static(b" ")), ()))
+    });
+    let started = Instant::now();
+    let answer = ask(&router, request("PUT", INSTANCE, Some("{}")).map(|_| Body::from_stream(trickle))).await;
+    answer.problem(408, INSTANCE);
+    assert_eq!(started.elapsed().as_secs(), limits().body_timeout.as_secs());
+    assert!(stub.asked().is_empty());
+}

@@ -1,0 +1,277 @@
+//! Who may do what, on every request: the roles of a tenant as they are in the database at the moment of the request.
+//!
+//! Each statement that reads what a request is about reads the tenant's authorization version as well. What was made
+//! of the roles is kept in memory and good for as long as the version is the same, so that a decision costs no round
+//! trip, and a right that was taken away is gone with the next request.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, RwLock},
+};
+
+use arc_swap::ArcSwapOption;
+use seca_api::{Kind, ResourceKey, RoleAssignmentSpec, RoleSpec, SYSTEM_ROLES, Scope};
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+use super::{Ask, Caller, ControlPlane, Refusal, Tenant};
+use crate::{
+    kinds,
+    ports::{AuthorizationSnapshot, DEPARTURES_KEPT, DepartedGrant, Store, StoreError, StoreResult},
+    rbac::{AssignmentRow, Policy, RoleRow, Wanted, WantedTenant},
+};
+
+/// Whether roles decide what callers may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enforcement {
+    /// They do. Default deny.
+    Roles,
+    /// Everybody may do everything in every tenant that is not suspended: for a listener without authentication.
+    Off,
+}
+
+/// The decisions of all tenants.
+pub(crate) struct Authorization {
+    store: Arc<dyn Store>,
+    enforcement: Enforcement,
+    tenants: RwLock<HashMap<String, Arc<Known>>>,
+}
+
+/// What is known of a tenant.
+#[derive(Default)]
+struct Known {
+    decisions: ArcSwapOption<Decisions>,
+    /// Held by who reads, so that many requests at once read it once.
+    reading: Mutex<()>,
+}
+
+/// What decides in a tenant, at one version.
+pub(crate) struct Decisions {
+    snapshot: AuthorizationSnapshot,
+    policy: Policy,
+}
+
+impl Decisions {
+    fn new(snapshot: AuthorizationSnapshot) -> Self {
+        let policy = policy(&snapshot, &[]);
+        for row in policy.unreadable() {
+            tracing::warn!(seca.reference = row, "cannot be read, and grants nothing");
+        }
+        Self { snapshot, policy }
+    }
+
+    /// The tenant's settings.
+    pub(crate) fn settings(&self) -> &Tenant {
+        &self.snapshot.tenant.settings
+    }
+
+    pub(crate) fn version(&self) -> i64 {
+        self.snapshot.tenant.version
+    }
+
+    /// Whether the roles allow it.
+    pub(super) fn allows(&self, caller: &Caller, ask: &Ask<'_>) -> bool {
+        self.policy.decide(caller, ask).is_allowed()
+    }
+
+    /// A role that assignments of this tenant can name.
+    fn role(&self, name: &str) -> Option<RoleSpec> {
+        if let Some(role) = SYSTEM_ROLES.iter().find(|role| role.name == name) {
+            return Some(role.spec());
+        }
+        let own = &self.snapshot.tenant.name;
+        let found = self.snapshot.roles.iter().find(|role| role.tenant == *own && role.name == name)?;
+        serde_json::from_str(&found.spec).ok()
+    }
+
+    /// The assignments of this tenant that name a role.
+    fn assigning(&self, role: &str) -> Vec<RoleAssignmentSpec> {
+        let own = self.snapshot.assignments.iter().filter(|row| row.tenant == self.snapshot.tenant.name);
+        let specs = own.filter_map(|row| serde_json::from_str::<RoleAssignmentSpec>(&row.spec).ok());
+        specs.filter(|spec| spec.roles.iter().any(|name| name == role)).collect()
+    }
+}
+
+/// The roles and assignments of a snapshot, and those that count no more but did at a time.
+pub(super) fn policy(snapshot: &AuthorizationSnapshot, former: &[DepartedGrant]) -> Policy {
+    let (roles, assignments): (Vec<_>, Vec<_>) = former.iter().partition(|grant| grant.kind == Kind::Role);
+    let former_roles = roles.into_iter().map(|role| (&role.tenant, &role.name, &role.spec));
+    let roles = snapshot.roles.iter().map(|role| (&role.tenant, &role.name, &role.spec));
+    let roles = former_roles.chain(roles).map(|(tenant, name, spec_json)| RoleRow { tenant, name, spec_json });
+    let former = assignments.into_iter().map(|row| (&row.tenant, &row.name, row.uid, &row.spec, &row.bound));
+    let assignments = snapshot.assignments.iter().map(|row| (&row.tenant, &row.name, row.uid, &row.spec, &row.bound));
+    let assignments = assignments.chain(former).map(|(tenant, name, uid, spec_json, bound)| {
+        let region = bound.as_ref().map(|bound| bound.region.as_str());
+        AssignmentRow { tenant, name, uid, spec_json, bound: bound.as_ref().map(|bound| bound.uid), region }
+    });
+    Policy::compile(&snapshot.tenant.name, roles, assignments)
+}
+
+impl Authorization {
+    pub(crate) fn new(store: Arc<dyn Store>, enforcement: Enforcement) -> Self {
+        Self { store, enforcement, tenants: RwLock::default() }
+    }
+
+    /// What decides in a tenant now.
+    async fn now(&self, tenant: &str) -> StoreResult<Option<Arc<Decisions>>> {
+        let version = self.store.access().authorization_version(tenant).await?;
+        self.at(tenant, version).await
+    }
+
+    /// What decides in a tenant at a version that was read just now, or at a later one; none for an unknown tenant.
+    async fn at(&self, tenant: &str, version: Option<i64>) -> StoreResult<Option<Arc<Decisions>>> {
+        let Some(version) = version else { return Ok(None) };
+        let known = self.known(tenant);
+        let current = || known.decisions.load_full().filter(|decisions| decisions.version() >= version);
+        if let Some(decisions) = current() {
+            return Ok(Some(decisions));
+        }
+        let _reading = known.reading.lock().await;
+        if let Some(decisions) = current() {
+            return Ok(Some(decisions));
+        }
+        let snapshot = self.store.access().authorization(tenant).await?;
+        let decisions = snapshot.map(|snapshot| Arc::new(Decisions::new(snapshot)));
+        known.decisions.store(decisions.clone());
+        Ok(decisions)
+    }
+
+    /// Only tenants that exist have a place, so that guessing names costs no memory.
+    fn known(&self, tenant: &str) -> Arc<Known> {
+        let read = self.tenants.read().unwrap_or_else(std::sync::PoisonError::into_inner).get(tenant).cloned();
+        read.unwrap_or_else(|| {
+            let mut tenants = self.tenants.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            Arc::clone(tenants.entry(tenant.to_owned()).or_default())
+        })
+    }
+}
+
+impl std::fmt::Debug for Authorization {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authorization").field("enforcement", &self.enforcement).finish_non_exhaustive()
+    }
+}
+
+/// What every authenticated caller may read: regions, which are in no tenant, and the catalogue under its own names.
+pub(super) fn is_for_everybody(key: &ResourceKey) -> bool {
+    kinds::catalog::is_shared(key.kind) && (key.kind.scope() == Scope::Global || kinds::is_catalog_tenant(&key.tenant))
+}
+
+impl ControlPlane {
+    /// The settings of a tenant; none for an unknown one.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn tenant(&self, name: &str) -> Result<Option<Tenant>, StoreError> {
+        Ok(self.access.now(name).await?.map(|decisions| decisions.settings().clone()))
+    }
+
+    /// Whether a tenant exists, as far as requests before this one have shown.
+    pub fn has_served(&self, tenant: &str) -> bool {
+        let tenants = self.access.tenants.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        tenants.get(tenant).is_some_and(|known| known.decisions.load().is_some())
+    }
+
+    /// Whether the caller may, for what is not read by a statement that tells the version.
+    pub(super) async fn authorize(
+        &self,
+        caller: &Caller,
+        verb: &'static str,
+        key: &ResourceKey,
+    ) -> Result<Option<Arc<Decisions>>, Refusal> {
+        if is_for_everybody(key) {
+            return self.check_revoked(caller).await.map(|()| None);
+        }
+        let version = self.store.access().authorization_version(&key.tenant).await?;
+        self.authorize_at(caller, &Ask { verb, key }, version).await.map(Some)
+    }
+
+    /// Whether the caller may, decided before anything is revealed. An unknown tenant is forbidden like any other
+    /// place where the caller has no role.
+    pub(super) async fn authorize_at(
+        &self,
+        caller: &Caller,
+        ask: &Ask<'_>,
+        version: Option<i64>,
+    ) -> Result<Arc<Decisions>, Refusal> {
+        let Some(decisions) = self.access.at(&ask.key.tenant, version).await? else {
+            return Err(forbidden(caller, ask));
+        };
+        if caller.token_id.as_ref().is_some_and(|id| decisions.snapshot.denied.contains(id)) {
+            return Err(Refusal::Revoked);
+        }
+        let may = !self.enforces() || decisions.allows(caller, ask);
+        if may && !decisions.snapshot.tenant.suspended { Ok(decisions) } else { Err(forbidden(caller, ask)) }
+    }
+
+    /// Regions are in no tenant whose version would tell of revoked tokens.
+    async fn check_revoked(&self, caller: &Caller) -> Result<(), Refusal> {
+        let Some(id) = &caller.token_id else { return Ok(()) };
+        let revoked = self.store.access().denied_tokens().await?;
+        if revoked.iter().any(|token| token.id == *id) { Err(Refusal::Revoked) } else { Ok(()) }
+    }
+
+    /// Whether a row that is gone was one that the caller could read until it left: then they are told that it is
+    /// gone, for which clients wait, and not that they may not know. Rights end with a workspace, too.
+    pub(super) async fn could_read(&self, caller: &Caller, key: &ResourceKey) -> Result<bool, Refusal> {
+        let access = self.store.access();
+        let Some(departure) = access.departed(key, DEPARTURES_KEPT).await? else { return Ok(false) };
+        let Some(decisions) = self.access.now(&key.tenant).await? else { return Ok(false) };
+        if decisions.snapshot.tenant.suspended {
+            return Ok(false);
+        }
+        let mut former = access.departed_grants(&key.tenant, DEPARTURES_KEPT).await?;
+        former.retain(|grant| grant.counted_at(&departure));
+        let policy = policy(&decisions.snapshot, &former);
+        Ok(policy.decide(caller, &Ask { verb: "get", key }).is_allowed())
+    }
+
+    /// Whether the caller has all that a role or a role assignment would hand out.
+    pub(super) async fn may_grant(
+        &self,
+        caller: &Caller,
+        key: &ResourceKey,
+        spec: &Value,
+        decisions: &Decisions,
+    ) -> Result<(), Refusal> {
+        if !self.enforces() {
+            return Ok(());
+        }
+        let broken = |error: serde_json::Error| Refusal::Internal(format!("{key}: {error}"));
+        let wanted = match key.kind {
+            Kind::RoleAssignment => {
+                let spec: RoleAssignmentSpec = serde_json::from_value(spec.clone()).map_err(broken)?;
+                Wanted::of_assignment(&key.tenant, &spec, |name| decisions.role(name))
+            }
+            Kind::Role => {
+                let spec: RoleSpec = serde_json::from_value(spec.clone()).map_err(broken)?;
+                Wanted::of_role(&key.tenant, &spec, &decisions.assigning(&key.name))
+            }
+            _ => return Ok(()),
+        };
+        for wanted in &wanted {
+            let held = match wanted.tenant() {
+                WantedTenant::Named(tenant) if *tenant != key.tenant => match self.access.now(tenant).await? {
+                    Some(there) => there.policy.holds(caller, wanted),
+                    // Nobody has anything there yet, and the judgement of the document has named it.
+                    None => Ok(()),
+                },
+                _ => decisions.policy.holds(caller, wanted),
+            };
+            if let Err(missing) = held {
+                let subject = caller.subject.clone();
+                return Err(Refusal::CannotGrant { subject, kind: key.kind, missing: missing.to_string() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether roles decide; where they do not, nothing is handed out either.
+    pub(super) fn enforces(&self) -> bool {
+        self.access.enforcement == Enforcement::Roles
+    }
+}
+
+fn forbidden(caller: &Caller, ask: &Ask<'_>) -> Refusal {
+    Refusal::Forbidden { subject: caller.subject.clone(), verb: ask.verb, resource: ask.key.to_string() }
+}

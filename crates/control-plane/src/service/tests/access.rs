@@ -1,0 +1,285 @@
+//! Roles on every operation: who may, who may hand out what, and when a right ends.
+
+use super::*;
+use crate::ports::{Delete, DeleteRules, DeniedToken, TenantChange};
+
+/// A world in which roles decide, and `ann` is the tenant's administrator.
+async fn ruled() -> World {
+    let mut world = world().await;
+    world.assign("admins", "ann", json!([{}]), &["seca.admin"]).await.unwrap();
+    world.enforce();
+    world
+}
+
+fn forbidden<T: std::fmt::Debug>(answer: Result<T, Refusal>) {
+    assert!(matches!(answer, Err(Refusal::Forbidden { .. })), "{answer:?}");
+}
+
+fn cannot_grant(answer: Result<PutView, Refusal>) -> String {
+    match answer {
+        Err(refusal @ Refusal::CannotGrant { .. }) => refusal.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn read(world: &World, key: &ResourceKey) -> Result<View, Refusal> {
+    world.plane.get(world.context(), key).await
+}
+
+/// What the engine does with a deleted row in the end.
+async fn leave(world: &World, key: &ResourceKey) {
+    let row = world.row(key).await;
+    let leases = world.store.lease("test", Duration::from_secs(60), 8).await.unwrap();
+    for lease in leases {
+        drop(world.store.remove(&lease, row.uid).await.unwrap());
+        world.store.release(&lease).await.unwrap();
+    }
+    assert_eq!(world.store.get(key).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn without_a_role_nothing_is_allowed_and_nothing_is_told() {
+    let world = ruled().await;
+    let bob = world.as_seen_by("bob");
+    for name in ["w", "none"] {
+        forbidden(read(&bob, &key(Kind::Workspace, name)).await);
+        forbidden(bob.put(&key(Kind::Workspace, name), json!({})).await);
+        forbidden(bob.put(&key(Kind::Workspace, name), json!([])).await);
+        forbidden(bob.delete(&key(Kind::Workspace, name)).await);
+    }
+    let action = bob.plane.act(bob.context(), &key(Kind::Instance, "none"), ActionKind::Start, None).await;
+    forbidden(action);
+    forbidden(read(&bob, &key(Kind::InstanceSku, "cx23")).await);
+    // Regions and the catalogue under its own names are for everybody who is known.
+    read(&bob, &key(Kind::Region, "fsn1")).await.unwrap();
+    read(&bob, &ResourceKey { tenant: "seca".into(), ..key(Kind::InstanceSku, "cx23") }).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_right_is_there_with_the_next_request_and_gone_with_the_next() {
+    let world = ruled().await;
+    let bob = world.as_seen_by("bob");
+    let net = key(Kind::Network, "net");
+    forbidden(read(&bob, &net).await);
+    world.assign("bobs", "bob", json!([{"workspaces": ["w"]}]), &["seca.workspace-viewer"]).await.unwrap();
+    read(&bob, &net).await.unwrap();
+    forbidden(bob.put(&net, network("10.0.0.0/16")).await);
+    forbidden(read(&bob, &key(Kind::Workspace, "w")).await);
+    world.assign("bobs", "bob", json!([{"workspaces": ["w"]}]), &["seca.workspace-editor"]).await.unwrap();
+    bob.put(&net, network("10.0.0.0/16")).await.unwrap();
+    forbidden(bob.delete(&net).await);
+    world.delete(&assignment("bobs")).await.unwrap();
+    forbidden(read(&bob, &net).await);
+
+    // A role that changes.
+    let permits = |verb: &str| {
+        json!({"spec": {"permissions": [
+            {"provider": "seca.network/v1", "resources": ["networks/*"], "verb": [verb]},
+        ]}})
+    };
+    world.put(&role("own"), permits("get")).await.unwrap();
+    world.assign("bobs-own", "bob", json!([{}]), &["own"]).await.unwrap();
+    read(&bob, &net).await.unwrap();
+    world.put(&role("own"), permits("delete")).await.unwrap();
+    forbidden(read(&bob, &net).await);
+}
+
+#[tokio::test]
+async fn a_suspended_tenant_and_a_revoked_token_end_at_once() {
+    let mut world = ruled().await;
+    let net = key(Kind::Network, "net");
+    world.caller.token_id = Some("token-1".to_owned());
+    read(&world, &net).await.unwrap();
+    let access = world.store.access();
+    let token = DeniedToken {
+        id: "token-1".to_owned(),
+        expires_at: world.clock.now().plus(Duration::from_secs(60)),
+        denied_at: world.clock.now(),
+        denied_by: "default".to_owned(),
+        reason: None,
+    };
+    access.deny_token(&token).await.unwrap();
+    for refused in [
+        read(&world, &net).await.map(drop),
+        read(&world, &key(Kind::Region, "fsn1")).await.map(drop),
+        world.delete(&net).await,
+        world.put(&net, network("10.0.0.0/16")).await.map(drop),
+    ] {
+        assert!(matches!(refused, Err(Refusal::Revoked)), "{refused:?}");
+    }
+    world.caller.token_id = Some("token-2".to_owned());
+    read(&world, &net).await.unwrap();
+    let suspend = |suspended| TenantChange { suspended: Some(suspended), ..TenantChange::default() };
+    access.change_tenant("t", &suspend(true)).await.unwrap();
+    forbidden(read(&world, &net).await);
+    access.change_tenant("t", &suspend(false)).await.unwrap();
+    read(&world, &net).await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_can_grant_what_they_do_not_have() {
+    let world = ruled().await;
+    let roles = json!([{"provider": "seca.authorization", "resources": ["*"], "verb": ["get", "put", "delete"]}]);
+    world.put(&role("clerk"), json!({"spec": {"permissions": roles}})).await.unwrap();
+    world.assign("clerks", "bob", json!([{}]), &["clerk"]).await.unwrap();
+    let bob = world.as_seen_by("bob");
+    let told = cannot_grant(bob.assign("mine", "bob", json!([{}]), &["seca.admin"]).await);
+    assert!(told.contains("bob may not write this role-assignment"), "{told}");
+    cannot_grant(bob.assign("mine", "bob", json!([{"workspaces": ["w"]}]), &["seca.workspace-viewer"]).await);
+    // What he has he can hand on, and a role that nobody has yet he can write.
+    bob.assign("clerks-too", "cem", json!([{}]), &["clerk"]).await.unwrap();
+    let reads = json!({"spec": {"permissions": [{"provider": "seca.network", "resources": ["*"], "verb": ["get"]}]}});
+    bob.put(&role("free"), reads.clone()).await.unwrap();
+    // But not use it, nor fill one that is used.
+    cannot_grant(bob.assign("mine", "bob", json!([{}]), &["free"]).await);
+    cannot_grant(bob.put(&role("clerk"), reads).await);
+    // A scope that opens another tenant takes the right there.
+    cannot_grant(world.assign("far", "ann", json!([{"tenants": ["other"]}]), &["seca.workspace-viewer"]).await);
+    cannot_grant(world.assign("far", "ann", json!([{"tenants": ["*"]}]), &["seca.workspace-viewer"]).await);
+    // What is wrong with the document is told first.
+    let unknown = world.assign("far", "ann", json!([{"tenants": ["nobody"]}]), &["seca.admin"]).await;
+    assert!(matches!(unknown, Err(Refusal::Violations { .. })), "{unknown:?}");
+}
+
+/// Each is harmless by itself: a role that nobody has, and an assignment of a role that there is not. Whoever writes
+/// both at once must not get past the check of either.
+#[tokio::test]
+async fn a_role_and_its_assignment_at_once_are_judged_together() {
+    let world = ruled().await;
+    world.store.access().change_tenant("t", &late()).await.unwrap();
+    let roles = json!([{"provider": "seca.authorization", "resources": ["*"], "verb": ["get", "put"]}]);
+    world.put(&role("clerk"), json!({"spec": {"permissions": roles}})).await.unwrap();
+    world.assign("clerks", "bob", json!([{}]), &["clerk"]).await.unwrap();
+    let bob = world.as_seen_by("bob");
+    bob.assign("mine", "bob", json!([{}]), &["later"]).await.unwrap();
+    let all = json!({"spec": {"permissions": [{"provider": "seca.network", "resources": ["*"], "verb": ["get"]}]}});
+    cannot_grant(bob.put(&role("later"), all).await);
+
+    // The store refuses what was judged by roles that have changed since.
+    let (before, version) = (world.row(&role("clerk")).await, world.row(&role("clerk")).await.resource_version);
+    let judged_at = world.store.access().authorization_version("t").await.unwrap();
+    world.assign("more", "cem", json!([{}]), &["seca.workspace-viewer"]).await.unwrap();
+    let put = crate::ports::Put {
+        judged_at,
+        before: Some(crate::ports::Before { row: before.clone(), edges: Vec::new() }),
+        ..stored_again(&before)
+    };
+    assert_eq!(world.store.put(put).await.unwrap(), crate::ports::PutOutcome::Stale);
+    assert_eq!(world.row(&role("clerk")).await.resource_version, version);
+}
+
+fn late() -> TenantChange {
+    TenantChange { references: Some(ReferencePolicy::Late), ..TenantChange::default() }
+}
+
+fn stored_again(row: &Resource) -> crate::ports::Put {
+    crate::ports::Put {
+        key: row.key.clone(),
+        before: None,
+        uid: row.uid,
+        labels: row.labels.clone(),
+        annotations: row.annotations.clone(),
+        extensions: row.extensions.clone(),
+        spec: row.spec.clone(),
+        label_pairs: BTreeMap::new(),
+        edges: Vec::new(),
+        initial_status: "{}".to_owned(),
+        home: None,
+        start: false,
+        judged_at: None,
+        grant: None,
+        now: row.last_modified_at,
+    }
+}
+
+#[tokio::test]
+async fn who_creates_a_workspace_administers_that_life_of_it() {
+    let world = ruled().await;
+    let permits = json!([{"provider": "seca.workspace", "resources": ["workspaces/*"], "verb": ["put", "delete"]}]);
+    world.put(&role("founder"), json!({"spec": {"permissions": permits}})).await.unwrap();
+    for (name, subject) in [("founders", "bob"), ("founders-too", "cem")] {
+        world.assign(name, subject, json!([{}]), &["founder"]).await.unwrap();
+    }
+    let (bob, cem) = (world.as_seen_by("bob"), world.as_seen_by("cem"));
+    let (space, net) =
+        (key(Kind::Workspace, "own"), ResourceKey { workspace: "own".into(), ..key(Kind::Network, "net") });
+    forbidden(bob.put(&net, network("10.0.0.0/16")).await);
+    assert!(bob.put(&space, json!({})).await.unwrap().created);
+    bob.put(&net, network("10.0.0.0/16")).await.unwrap();
+    forbidden(read(&cem, &net).await);
+    let visible = assignment(&format!("creator-{}", world.row(&space).await.uid));
+    assert_eq!(world.get(&visible).await["spec"]["subs"], json!(["bob"]));
+    // An update by somebody else makes no administrator.
+    assert!(!cem.put(&space, json!({"labels": {"a": "b"}})).await.unwrap().created);
+    forbidden(read(&cem, &net).await);
+
+    // It dies with the workspace; who could read what was there is told that it is gone, and others nothing.
+    bob.delete(&net).await.unwrap();
+    leave(&world, &net).await;
+    bob.delete(&space).await.unwrap();
+    leave(&world, &space).await;
+    assert_eq!(world.store.get(&visible).await.unwrap(), None);
+    for gone in [&net, &space] {
+        assert!(matches!(read(&bob, gone).await, Err(Refusal::NotFound(_))));
+        forbidden(read(&cem, gone).await);
+        forbidden(bob.delete(&net).await);
+    }
+    forbidden(read(&bob, &key(Kind::Network, "never")).await);
+    assert!(cem.put(&space, json!({})).await.unwrap().created);
+    cem.put(&net, network("10.0.0.0/16")).await.unwrap();
+    forbidden(read(&bob, &net).await);
+}
+
+#[tokio::test]
+async fn an_assignment_counts_in_the_workspace_that_it_was_made_for() {
+    let world = ruled().await;
+    let bob = world.as_seen_by("bob");
+    world.assign("bobs", "bob", json!([{"workspaces": ["w"]}]), &["seca.workspace-viewer"]).await.unwrap();
+    let there = key(Kind::Network, "net");
+    read(&bob, &there).await.unwrap();
+    let elsewhere = |key: ResourceKey| ResourceKey { region: "nbg1".into(), ..key };
+    world.put(&elsewhere(key(Kind::Workspace, "w")), json!({})).await.unwrap();
+    world.put(&elsewhere(there.clone()), network("10.0.0.0/16")).await.unwrap();
+    forbidden(read(&bob, &elsewhere(there)).await);
+}
+
+#[tokio::test]
+async fn what_is_in_a_workspace_cannot_be_copied_out_by_who_cannot_read_it() {
+    let world = ruled().await;
+    let permits = json!([{"provider": "seca.storage", "resources": ["*"], "verb": ["get", "put"]}]);
+    world.put(&role("storer"), json!({"spec": {"permissions": permits}})).await.unwrap();
+    world.assign("bobs", "bob", json!([{"workspaces": ["mine"]}]), &["storer"]).await.unwrap();
+    let bob = world.as_seen_by("bob");
+    let image = |disk: &str| {
+        let spec = json!({"blockStorageRef": {"resource": disk}, "cpuArchitecture": "amd64"});
+        json!({"spec": spec})
+    };
+    let told = |answer: Result<PutView, Refusal>| match answer {
+        Err(Refusal::Violations { violations, .. }) => violations[0].rule.clone(),
+        other => panic!("{other:?}"),
+    };
+    let there = told(bob.put(&key(Kind::Image, "copy"), image("workspaces/w/block-storages/disk")).await);
+    let nowhere = told(bob.put(&key(Kind::Image, "copy"), image("workspaces/w/block-storages/none")).await);
+    assert_eq!(there.replace("disk", "none"), nowhere, "and it is not told which is there");
+    world.put(&key(Kind::Image, "copy"), image("workspaces/w/block-storages/disk")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_deleted_assignment_of_ones_own_is_told_to_be_gone() {
+    let world = ruled().await;
+    world.assign("more", "bob", json!([{}]), &["seca.admin"]).await.unwrap();
+    let bob = world.as_seen_by("bob");
+    bob.delete(&assignment("more")).await.unwrap();
+    forbidden(read(&bob, &key(Kind::Network, "net")).await);
+    leave(&world, &assignment("more")).await;
+    assert!(matches!(read(&bob, &assignment("more")).await, Err(Refusal::NotFound(_))));
+    forbidden(read(&bob, &assignment("never")).await);
+    let delete = Delete {
+        key: key(Kind::Network, "net"),
+        expected_version: None,
+        rules: DeleteRules::default(),
+        now: world.clock.now(),
+    };
+    drop(world.store.delete(delete).await.unwrap());
+    forbidden(read(&bob, &key(Kind::Network, "net")).await);
+}
