@@ -14,12 +14,13 @@ use std::{
 
 use api_server::{
     Rates, Tls,
-    auth::{Issuers, KeyLocation, KeySet},
+    auth::{AdminTokens, Issuers, KeyLocation, KeySet},
 };
 use control_plane::{
     service::{EndpointPolicy, ReferencePolicy, Tenant, Tenants},
     watch::Patience,
 };
+use seca_api::TenantName;
 use secrecy::{ExposeSecret, SecretString};
 use token_provisioner::setting::{Problem, is_loopback, parse_base_url, parse_duration};
 use tracing_subscriber::EnvFilter;
@@ -55,12 +56,17 @@ pub(crate) struct ServeConfig {
     pub(crate) admin_listen: Address,
     pub(crate) public_base_url: Option<Url>,
     pub(crate) database_url: SecretString,
-    pub(crate) admin_token: SecretString,
+    pub(crate) admin_token: Option<SecretString>,
+    /// The named tokens of the admin API.
+    pub(crate) admin_tokens: Option<PathBuf>,
     pub(crate) keys: Keys,
     pub(crate) auth: AuthConfig,
     /// The keys that are shown to everybody.
     pub(crate) jwks: Option<PathBuf>,
     pub(crate) tenants: Tenants,
+    /// Whom to make an administrator, and of which tenant.
+    pub(crate) bootstrap: Vec<(TenantName, String)>,
+    pub(crate) activity_retention: Duration,
     pub(crate) default_region: String,
     pub(crate) endpoints: EndpointPolicy,
     pub(crate) request_timeout: Duration,
@@ -151,7 +157,9 @@ pub(crate) fn serve(settings: &Settings) -> Result<ServeConfig, Vec<Problem>> {
     let mut reader = Reader::new(settings);
     let listen = reader.value(Setting::ListenAddr, Address::parse).unwrap_or(DEFAULT_LISTEN);
     let admin_listen = reader.value(Setting::AdminListenAddr, Address::parse).unwrap_or(DEFAULT_ADMIN_LISTEN);
-    let (database_url, admin_token, keys) = (reader.database_url(), reader.admin_token(), reader.keys());
+    let database_url = reader.database_url();
+    let (admin_token, admin_tokens) = reader.admins();
+    let keys = reader.keys();
     let auth = reader.auth(listen);
     let endpoints = reader.endpoints();
     let request_timeout = reader.duration(Setting::RequestTimeout, 100, 600_000).unwrap_or(DEFAULT_REQUEST_TIMEOUT);
@@ -168,11 +176,14 @@ pub(crate) fn serve(settings: &Settings) -> Result<ServeConfig, Vec<Problem>> {
         admin_listen,
         public_base_url: reader.value(Setting::PublicBaseUrl, parse_base_url),
         database_url: database_url.unwrap_or_default(),
-        admin_token: admin_token.unwrap_or_default(),
+        admin_token,
+        admin_tokens,
         keys: keys.unwrap_or_default(),
         auth: auth.unwrap_or(AuthConfig::Off),
         jwks: reader.jwks_file(),
         tenants: reader.tenants(),
+        bootstrap: reader.value(Setting::BootstrapAdmin, bootstrap).unwrap_or_default(),
+        activity_retention: reader.duration(Setting::ActivityRetention, 3_600_000, u64::MAX).unwrap_or(NINETY_DAYS),
         default_region: reader.value(Setting::DefaultRegion, region).unwrap_or_else(|| "fsn1".to_owned()),
         endpoints: endpoints.unwrap_or_else(hetzner),
         request_timeout,
@@ -191,6 +202,7 @@ pub(crate) fn serve(settings: &Settings) -> Result<ServeConfig, Vec<Problem>> {
 
 const DEFAULT_LISTEN: Address = loopback(8080);
 const DEFAULT_ADMIN_LISTEN: Address = loopback(8081);
+const NINETY_DAYS: Duration = Duration::from_secs(90 * 24 * 3600);
 const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A port of this machine alone.
@@ -265,8 +277,33 @@ impl<'a> Reader<'a> {
         known.then(|| found.text.clone())
     }
 
+    /// The token of the admin API and the file of named ones: at least one that opens it, where no client certificate
+    /// does.
+    fn admins(&mut self) -> (Option<SecretString>, Option<PathBuf>) {
+        let file = self.settings.get(Setting::AdminTokensFile);
+        let file = file.map(|found| PathBuf::from(found.text.expose_secret()));
+        let by_certificate = self.settings.get(Setting::AdminTlsClientCaFile).is_some();
+        let Some(path) = &file else {
+            if !by_certificate {
+                self.required(Setting::AdminToken);
+            }
+            return (self.admin_token(), None);
+        };
+        let alone = self.settings.get(Setting::AdminToken).is_none() && !by_certificate;
+        let what = match AdminTokens::count(path) {
+            Err(error) => error.to_string(),
+            Ok(0) if alone => {
+                "it names nobody, and SECA_ADMIN_TOKEN is not set: nobody could use the admin API".to_owned()
+            }
+            Ok(_) => return (self.admin_token(), file),
+        };
+        let source = format!("SECA_ADMIN_TOKENS_FILE={}", path.display());
+        self.problems.push(Problem::wrong_secret(&source, Setting::AdminTokensFile.rule(), what));
+        (self.admin_token(), file)
+    }
+
     fn admin_token(&mut self) -> Option<SecretString> {
-        let found = self.required(Setting::AdminToken)?;
+        let found = self.settings.get(Setting::AdminToken)?;
         let token = found.text.expose_secret();
         let good = token.bytes().all(|b| b.is_ascii_graphic());
         if !good {
@@ -443,6 +480,26 @@ fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Option<T> {
 fn region(text: &str) -> Option<String> {
     let name = text.trim();
     hetzner_adapter::catalog::fallback().into_iter().map(|entry| entry.region).find(|region| region == name)
+}
+
+/// `tenant/subject`, comma-separated, each once; a subject may hold slashes itself.
+fn bootstrap(text: &str) -> Option<Vec<(TenantName, String)>> {
+    const SUBJECT_MAX: usize = 128;
+    let mut admins = Vec::new();
+    for item in text.split(',') {
+        let (tenant, subject) = item.trim().split_once('/')?;
+        // Everybody, or nobody in particular, is no administrator.
+        let is_subject = !subject.is_empty()
+            && subject != "*"
+            && subject.chars().count() <= SUBJECT_MAX
+            && !subject.chars().any(char::is_control);
+        let admin = (TenantName::parse(tenant).ok()?, subject.to_owned());
+        if !is_subject || admins.contains(&admin) {
+            return None;
+        }
+        admins.push(admin);
+    }
+    Some(admins)
 }
 
 /// `name[:strict|late][:conformance]`, comma-separated; the suffixes in any order, each once.

@@ -53,8 +53,10 @@ fn the_defaults_are_those_of_the_documentation() {
         config.stop_grace,
         config.late_window,
         config.patience.hold,
+        config.activity_retention,
     ];
-    assert_eq!(durations.map(|d| d.as_secs()), [30, 60, 15, 90, 90, 8]);
+    assert_eq!(durations.map(|d| d.as_secs()), [30, 60, 15, 90, 90, 8, 90 * 86_400]);
+    assert!(config.bootstrap.is_empty());
     assert_eq!(config.notes.len(), 1, "that there is no authentication: {:?}", config.notes);
 }
 
@@ -102,6 +104,16 @@ fn a_wrong_setting_is_one_sentence_with_the_variable_the_rule_and_an_example() {
         ("SECA_TENANTS", "no name"),
         ("SECA_TENANTS", "dev:lax"),
         ("SECA_TENANTS", "dev:strict:late"),
+        ("SECA_ADMIN_TOKENS_FILE", "/nowhere/admins.json"),
+        ("SECA_BOOTSTRAP_ADMIN", "dev"),
+        ("SECA_BOOTSTRAP_ADMIN", "dev/"),
+        ("SECA_BOOTSTRAP_ADMIN", "/ada"),
+        ("SECA_BOOTSTRAP_ADMIN", "dev/*"),
+        ("SECA_BOOTSTRAP_ADMIN", "dev/ada,"),
+        ("SECA_BOOTSTRAP_ADMIN", "dev/ada,dev/ada"),
+        ("SECA_BOOTSTRAP_ADMIN", "no name/ada"),
+        ("SECA_ACTIVITY_RETENTION", "59m"),
+        ("SECA_ACTIVITY_RETENTION", "90 days"),
         ("SECA_REFERENCE_POLICY", "lax"),
         ("SECA_CONFORMANCE_MODE", "maybe"),
         ("SECA_DEFAULT_REGION", "Falkenstein 1"),
@@ -312,6 +324,39 @@ fn what_is_accepted_and_not_used_is_said() {
     assert!(notes(&[("SECA_ADMIN_LISTEN_ADDR", ":8081")]).contains("in the clear"));
     assert!(notes(&[("HCLOUD_ENDPOINT", "http://192.0.2.1/v1")]).contains("in the clear"));
     assert!(!notes(&[("HCLOUD_ENDPOINT", "http://127.0.0.1:8082/v1")]).contains("in the clear"));
+}
+
+#[test]
+fn the_admin_api_has_at_least_one_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("admins.json");
+    let hash = "a".repeat(64);
+    let (one, none) = (format!(r#"{{"tokens":[{{"name":"ada","sha256":"{hash}"}}]}}"#), r#"{"tokens":[]}"#);
+    let check = |text: &str, mode: u32, alone: bool| {
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let file = ("SECA_ADMIN_TOKENS_FILE", path.to_str().unwrap());
+        // An empty variable is one that is not set.
+        let more = [file, ("SECA_ADMIN_TOKEN", if alone { "" } else { "admin-token" })];
+        let config = environment(&more).map_err(|problems| problems.concat());
+        config.map(|config| (config.admin_token.is_some(), config.admin_tokens.is_some()))
+    };
+    assert_eq!(check(&one, 0o600, true), Ok((false, true)));
+    assert_eq!(check(&one, 0o600, false), Ok((true, true)));
+    assert_eq!(check(none, 0o600, false), Ok((true, true)));
+    for (text, mode, part) in [(none, 0o600, "names nobody"), (&one, 0o644, "chmod 600"), ("{}", 0o600, "must be like")]
+    {
+        let sentence = check(text, mode, true).unwrap_err();
+        assert!(sentence.contains(part) && sentence.contains("SECA_ADMIN_TOKENS_FILE"), "{sentence}");
+    }
+}
+
+#[test]
+fn an_administrator_is_a_tenant_and_a_subject_that_may_hold_slashes() {
+    let config = environment(&[("SECA_BOOTSTRAP_ADMIN", "a/ada, a/https://id.example.org/1 ,b/ada")]);
+    let found = config.map(|config| config.bootstrap).unwrap_or_default();
+    let found: Vec<_> = found.iter().map(|(tenant, subject)| (tenant.as_str(), subject.as_str())).collect();
+    assert_eq!(found, [("a", "ada"), ("a", "https://id.example.org/1"), ("b", "ada")]);
 }
 
 #[test]

@@ -98,9 +98,18 @@ fn settings(arguments: &DevArgs, folder: &Folder, simulator: SocketAddr) -> Sett
         (Setting::ReadRate, "off".to_owned()),
         // One process on one machine: after a crash the next one need not wait long.
         (Setting::LeaseTtl, "2s".to_owned()),
+        (Setting::BootstrapAdmin, admins(&arguments.tenants)),
     ];
     values.extend(arguments.public_base_url.clone().map(|url| (Setting::PublicBaseUrl, url)));
     Settings::of(values)
+}
+
+/// The subject of the bearer token, an administrator of all tenants.
+const SUBJECT: &str = "dev";
+
+fn admins(tenants: &str) -> String {
+    let names = tenants.split(',').map(|tenant| tenant.split(':').next().unwrap_or_default().trim());
+    names.map(|name| format!("{name}/{SUBJECT}")).collect::<Vec<_>>().join(",")
 }
 
 /// The name of the first tenant of a list that was read before.
@@ -164,7 +173,7 @@ impl Folder {
 fn token_file(bearer: &SecretString) -> String {
     let hash = digest(&SHA256, bearer.expose_secret().as_bytes());
     let hex: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{{\"tokens\": [{{\"sha256\": \"{hex}\", \"subject\": \"dev\"}}]}}\n")
+    format!("{{\"tokens\": [{{\"sha256\": \"{hex}\", \"subject\": \"{SUBJECT}\"}}]}}\n")
 }
 
 struct Simulator {

@@ -16,9 +16,11 @@ mod keys;
 mod log;
 mod migrate;
 mod proxy;
+mod prune;
 mod rotate_keys;
 mod serve;
 mod settings;
+mod tenants;
 mod token;
 
 use std::{future::Future, process::ExitCode};
@@ -51,8 +53,12 @@ impl From<Vec<Problem>> for Failure {
 }
 
 impl From<anyhow::Error> for Failure {
+    /// A setting that only the database shows to be wrong is told like any other.
     fn from(error: anyhow::Error) -> Self {
-        Self::Other(error)
+        match error.downcast::<Problem>() {
+            Ok(problem) => Self::Settings(vec![problem]),
+            Err(error) => Self::Other(error),
+        }
     }
 }
 

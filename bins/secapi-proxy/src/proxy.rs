@@ -1,10 +1,11 @@
 //! The proxy, put together: store, provider, vault, engine and two listeners, and how all of them stop.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use api_server::{
-    AdminConfig, ApiConfig, Authenticator, Followed, Limits, Off, Options, Readiness, StaticTokens, Tls,
+    AdminConfig, AdminTokens, ApiConfig, Authenticator, Followed, Limits, Off, Options, Readiness, Recorder,
+    StaticTokens, Tls,
     auth::{JwksFetcher, Jwt, KeySet},
 };
 use control_plane::{
@@ -12,16 +13,16 @@ use control_plane::{
     engine::{Engine, EngineParts, EngineSettings},
     kinds,
     ports::{Access, Clock, CloudProvider as _, Ids, ProjectFinder, Rng, Store, Vault},
-    service::{Bindings, ControlPlane, Enforcement, Parts},
+    service::{Administration, Bindings, ControlPlane, Enforcement, Parts},
 };
 use credential_vault::CredentialVault;
 use hcloud_client::{HcloudClient, HttpSettings};
 use hetzner_adapter::{AdapterSettings, HetznerProvider};
 use secrecy::SecretString;
 use token_provisioner::setting::is_loopback;
-use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     address::{Address, local_url},
@@ -29,7 +30,11 @@ use crate::{
     edge::{SystemClock, SystemRng},
     http,
     issuer_keys::HttpFetcher,
+    prune, tenants,
 };
+
+/// How long stopping waits for the last activities to be written.
+const FLUSH: Duration = Duration::from_secs(5);
 
 /// A proxy that works.
 pub(crate) struct Proxy {
@@ -41,6 +46,7 @@ pub(crate) struct Proxy {
     stop_engine: CancellationToken,
     listeners: Vec<JoinHandle<usize>>,
     engine: JoinHandle<()>,
+    activity: Recorder,
 }
 
 /// What the parts of one proxy share.
@@ -71,9 +77,12 @@ impl Proxy {
         let admin = listen(config.admin_listen, "the admin listener", "--admin-listen").await?;
         let (public_address, admin_address) = (public.local_addr()?, admin.local_addr()?);
 
-        store.access().ensure_tenants(&config.tenants).await.context("the tenants cannot be registered")?;
         let owner = format!("{}-{}", std::process::id(), rng.token(6));
         let shared = share(config, store, rng, catalog_token).await?;
+        let administration =
+            Administration::new(shared.store.clone(), shared.clock.clone(), shared.ids.clone(), shared.wake.clone());
+        tenants::prepare(config, &administration).await?;
+        let (activity, _) = Recorder::start(shared.store.clone(), shared.clock.clone());
         let engine = engine(config, &shared, owner);
         let drain = CancellationToken::new();
         let public_router = api_server::public_router(
@@ -85,6 +94,7 @@ impl Proxy {
                 jwks: published_keys(config)?,
                 signing_key: config.keys.derive("skip tokens of lists"),
                 served: kinds::served().to_vec(),
+                activity: activity.clone(),
                 ids: shared.ids.clone(),
                 limits: Limits { rates: config.rates, ..Limits::default() },
             },
@@ -92,10 +102,13 @@ impl Proxy {
         );
         let admin_router = api_server::admin_router(
             bindings(config, &shared),
+            administration,
             Readiness::new(shared.store.clone(), drain.clone()),
             AdminConfig {
-                token: config.admin_token.clone(),
+                tokens: AdminTokens::open(config.admin_token.as_ref(), config.admin_tokens.as_deref())?,
                 default_region: config.default_region.clone(),
+                served: kinds::served().to_vec(),
+                activity: activity.clone(),
                 ids: shared.ids.clone(),
                 limits: Limits::default(),
             },
@@ -114,9 +127,12 @@ impl Proxy {
             },
         );
         let engine = tokio::spawn(engine.run(stop_engine.clone()));
+        let pruning =
+            prune::run(shared.store.clone(), shared.clock.clone(), config.activity_retention, stop_engine.clone());
+        tokio::spawn(pruning);
         let (public, admin) = (url(public_address, config.tls.as_ref()), url(admin_address, config.admin_tls.as_ref()));
         info!(%public, %admin, "serving");
-        Ok(Self { public, admin, drain, stop_engine, listeners: listeners.into(), engine })
+        Ok(Self { public, admin, drain, stop_engine, listeners: listeners.into(), engine, activity })
     }
 
     /// Ends when a part that should go on does not: a defect.
@@ -130,13 +146,17 @@ impl Proxy {
         }
     }
 
-    /// Stops: unready at once, nothing new is accepted, requests under way are finished, then the engine gives its
-    /// leases back, so that another process need not wait for them.
+    /// Stops: unready at once, nothing new is accepted, requests under way are finished, it is written down who did
+    /// what, then the engine gives its leases back, so that another process need not wait for them.
     pub(crate) async fn stop(self) {
         info!("draining");
         self.drain.cancel();
         for listener in self.listeners {
             drop(listener.await);
+        }
+        // A database that does not answer must not keep the process.
+        if timeout(FLUSH, self.activity.flush()).await.is_err() {
+            warn!("the last activities may not be written: the database did not answer");
         }
         self.stop_engine.cancel();
         drop(self.engine.await);

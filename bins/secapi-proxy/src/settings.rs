@@ -24,6 +24,7 @@ pub(crate) enum Setting {
     PublicBaseUrl,
     DatabaseUrl,
     AdminToken,
+    AdminTokensFile,
     CredentialsKey,
     CredentialsKeysOld,
     AuthMode,
@@ -31,6 +32,7 @@ pub(crate) enum Setting {
     AuthIssuersFile,
     JwksFile,
     Tenants,
+    BootstrapAdmin,
     ReferencePolicy,
     ConformanceMode,
     DefaultRegion,
@@ -52,6 +54,7 @@ pub(crate) enum Setting {
     AdminTlsCertFile,
     AdminTlsKeyFile,
     AdminTlsClientCaFile,
+    ActivityRetention,
     LogLevel,
     LogFormat,
 }
@@ -101,9 +104,11 @@ settings! {
         "the http or https URL under which clients reach the public listener", "https://seca.example.org" }
     DatabaseUrl { ["SECA_DATABASE_URL"], "database_url", true, "none: required",
         "a postgres:// URL, or sqlite: and the path of a file", "postgres://user:password@localhost:5432/secapi_proxy or sqlite:secapi.db" }
-    AdminToken { ["SECA_ADMIN_TOKEN"], "admin_token", true, "none: required",
+    AdminToken { ["SECA_ADMIN_TOKEN"], "admin_token", true, "none: required without SECA_ADMIN_TOKENS_FILE and SECA_ADMIN_TLS_CLIENT_CA_FILE",
         "visible characters without spaces, the bearer token of the admin API, here or in the file that SECA_ADMIN_TOKEN_FILE names",
         "the output of `openssl rand -hex 32`" }
+    AdminTokensFile { ["SECA_ADMIN_TOKENS_FILE"], "admin_tokens_file", false, "none",
+        "the path of the file of operators and the hashes of their tokens (docs/administration.md), which only its owner may read (mode 0600)", "/etc/secapi-proxy/admins.json" }
     CredentialsKey { ["SECA_CREDENTIALS_KEY"], "credentials_key", true, "none: required",
         "32 random bytes in base64, which seal the provider tokens, here or in the file that SECA_CREDENTIALS_KEY_FILE names",
         "the output of `openssl rand -base64 32`" }
@@ -119,6 +124,8 @@ settings! {
         "the path of a JWK set of public keys, shown to everybody at /.well-known/jwks.json", "/etc/secapi-proxy/jwks.json" }
     Tenants { ["SECA_TENANTS"], "tenants", false, "dev",
         "a comma-separated list of NAME[:strict|late][:conformance], each name once", "dev,prod:strict,test:late:conformance" }
+    BootstrapAdmin { ["SECA_BOOTSTRAP_ADMIN"], "bootstrap_admin", false, "nobody",
+        "a comma-separated list of TENANT/SUBJECT, each once: who is made an administrator of a tenant, once", "prod/alice@example.org" }
     ReferencePolicy { ["SECA_REFERENCE_POLICY"], "reference_policy", false, "strict",
         "strict or late: what holds for a tenant that says nothing of it", "strict" }
     ConformanceMode { ["SECA_CONFORMANCE_MODE"], "conformance_mode", false, "false",
@@ -159,8 +166,10 @@ settings! {
         "the path of the admin listener's certificate chain in PEM, beside that of its key; both are read again when they change", "/etc/secapi-proxy/admin.crt" }
     AdminTlsKeyFile { ["SECA_ADMIN_TLS_KEY_FILE"], "admin_tls_key_file", false, "none: no TLS",
         "the path of the certificate's private key in PEM, which only its owner may read (mode 0600)", "/etc/secapi-proxy/admin.key" }
-    AdminTlsClientCaFile { ["SECA_ADMIN_TLS_CLIENT_CA_FILE"], "admin_tls_client_ca_file", false, "none: the admin token alone counts",
-        "the path of the authorities in PEM whose client certificates count as the admin token does", "/etc/secapi-proxy/operators-ca.crt" }
+    AdminTlsClientCaFile { ["SECA_ADMIN_TLS_CLIENT_CA_FILE"], "admin_tls_client_ca_file", false, "none: admin tokens alone count",
+        "the path of the authorities in PEM whose client certificates count as an admin token does", "/etc/secapi-proxy/operators-ca.crt" }
+    ActivityRetention { ["SECA_ACTIVITY_RETENTION"], "activity_retention", false, "2160h (90 days)",
+        "a duration of at least 1h: how long it is kept who did what", "2160h" }
     LogLevel { ["SECA_LOG_LEVEL"], "log_level", false, "info",
         "error, warn, info, debug or trace, also per module", "info,hcloud_client=debug" }
     LogFormat { ["SECA_LOG_FORMAT"], "log_format", false, "text",

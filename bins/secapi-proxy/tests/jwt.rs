@@ -91,7 +91,8 @@ fn issuers(keys: &Value) -> String {
 }
 
 fn jwt(setup: Setup) -> Setup {
-    setup.without("SECA_AUTH_TOKENS_FILE").with("SECA_AUTH_MODE", "jwt").with("SECA_AUTH_ISSUERS_FILE", "issuers.json")
+    let setup = setup.without("SECA_AUTH_TOKENS_FILE").with("SECA_AUTH_MODE", "jwt");
+    setup.with("SECA_AUTH_ISSUERS_FILE", "issuers.json").with("SECA_BOOTSTRAP_ADMIN", &format!("{TENANT}/ada"))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -110,6 +110,7 @@ impl World {
         let rng: Arc<dyn Rng> = Arc::new(SeededRng::new(1));
         let ids = Ids::new(clock.clone(), rng);
         let watchers = Arc::new(Watchers::new(Patience::default()));
+        let (activity, _) = api_server::Recorder::start(store.clone(), clock.clone());
         let tenants = Tenants::from([(TENANT.to_owned(), Tenant::default())]);
         store.access().ensure_tenants(&tenants).await.unwrap();
         let control_plane = ControlPlane::new(Parts {
@@ -127,6 +128,7 @@ impl World {
             jwks: None,
             signing_key: [7; 32],
             served: kinds::served().to_vec(),
+            activity,
             ids,
             limits: Limits::default(),
         };

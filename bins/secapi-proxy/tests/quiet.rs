@@ -36,6 +36,7 @@ async fn listener(store: Arc<dyn Store>, sim: &Sim, drain: CancellationToken) ->
     let access = Access { project: ProjectId("quiet".to_owned()), endpoint, token: sim.token.clone().into() };
     let entries = provider.catalog(&access).await.unwrap();
     let ids = Ids::new(clock.clone(), rng);
+    let (activity, _) = api_server::Recorder::start(store.clone(), clock.clone());
     let tenants = Tenants::from([(TENANT.to_owned(), Tenant::default())]);
     store.access().ensure_tenants(&tenants).await.unwrap();
     let control_plane = ControlPlane::new(Parts {
@@ -52,6 +53,7 @@ async fn listener(store: Arc<dyn Store>, sim: &Sim, drain: CancellationToken) ->
         jwks: None,
         signing_key: [7; 32],
         served: kinds::served().to_vec(),
+        activity,
         ids,
         limits: Limits::default(),
     };

@@ -118,6 +118,11 @@ impl Failure {
         self
     }
 
+    /// The status of the answer.
+    pub(crate) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
     /// The status of a service's refusal, for a request of this method under this profile.
     pub(crate) fn of(refusal: &Refusal, profile: Profile, method: &Method) -> Self {
         let detail = refusal.to_string();
@@ -163,9 +168,9 @@ impl Failure {
     pub(crate) fn respond(self, path: &str, trace: &Trace) -> Response<Body> {
         const INSTANCE_MAX: usize = 256;
         trace.reason(self.cause.as_deref().unwrap_or(&self.problem.detail));
+        let status = self.status();
         let mut problem = self.problem.with_meta("requestId", trace.id());
         problem.instance = path.chars().take(INSTANCE_MAX).collect();
-        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = json_text(status, json!(problem).to_string());
         response.headers_mut().extend(self.headers);
         response

@@ -1,5 +1,6 @@
 //! Authentication: who sends a request. What they may do is the control plane's question.
 
+mod admin_tokens;
 mod followed;
 mod jwt;
 mod static_tokens;
@@ -9,6 +10,7 @@ use axum::http::{HeaderMap, header};
 use control_plane::service::Caller;
 use ring::{digest, hmac};
 
+pub use admin_tokens::{AdminTokens, DEFAULT_ADMIN};
 pub use followed::Followed;
 pub use jwt::{
     Algorithm, Fault, Issuer, Issuers, IssuersFileError, JwksFetcher, Jwt, KeyFileError, KeyLocation, KeySet, LEEWAY,

@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use control_plane::ports::Ids;
 use seca_api::Kind;
-use secrecy::SecretString;
 use url::Url;
 
 use crate::{
-    auth::{Followed, KeySet},
+    activity::Recorder,
+    auth::{AdminTokens, Followed, KeySet},
     throttle::Rates,
 };
 
@@ -51,6 +51,8 @@ pub struct ApiConfig {
     pub served: Vec<Kind>,
     /// The keys that `/.well-known/jwks.json` shows to everybody; none: there is no such path.
     pub jwks: Option<Arc<Followed<KeySet>>>,
+    /// Where mutations leave who did them.
+    pub activity: Recorder,
     /// Makes request ids.
     pub ids: Ids,
     /// Bounds on one request.
@@ -60,10 +62,14 @@ pub struct ApiConfig {
 /// The settings of the admin router.
 #[derive(Clone)]
 pub struct AdminConfig {
-    /// The operator's bearer token.
-    pub token: SecretString,
-    /// The region that requests without `?region=` mean.
+    /// The operators' bearer tokens.
+    pub tokens: AdminTokens,
+    /// The region that paths without one mean, in the public API; and requests without `?region=`, here.
     pub default_region: String,
+    /// The kinds that clients write, as [`ApiConfig::served`].
+    pub served: Vec<Kind>,
+    /// Where mutations leave who did them.
+    pub activity: Recorder,
     /// Makes request ids.
     pub ids: Ids,
     /// Bounds on one request.

@@ -6,6 +6,7 @@ pub mod listener;
 pub mod route;
 pub mod service;
 
+mod activity;
 mod admin;
 mod answer;
 mod body;
@@ -21,8 +22,9 @@ mod published_keys;
 mod throttle;
 mod tls;
 
+pub use activity::Recorder;
 pub use admin::{admin_router, admin_router_over};
-pub use auth::{AuthError, Authenticator, Followed, Off, StaticTokens};
+pub use auth::{AdminTokens, AuthError, Authenticator, Followed, Off, StaticTokens};
 pub use config::{AdminConfig, ApiConfig, Limits};
 pub use health::Readiness;
 pub use listener::{Options, serve, serve_tls};

@@ -14,13 +14,15 @@ use axum::{
 };
 use control_plane::{
     ActionKind, kinds,
-    service::{Caller, Context, ControlPlane, ListView, PutRequest, Refusal, View},
+    ports::Listener,
+    service::{Caller, Context, ControlPlane, ListView, PutRequest, PutView, Refusal, View},
     watch::{Held, Hold},
 };
 use seca_api::{ListMetadata, ProblemKind, Provider, ResourceKey, Wellknown, WellknownEndpoint, wellknown};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    activity::Doing,
     answer::{Failure, Profile, empty, json_text},
     auth::{AuthError, Authenticator},
     body,
@@ -218,8 +220,9 @@ impl Api {
         let bytes = body::read_json(call.headers, body, self.config.limits).await?;
         let document = json::object(&bytes).map_err(|error| Failure::malformed(error.to_string()))?;
         let request = PutRequest { key: key.clone(), body: document, if_version };
-        let put = self.served(call, self.service.put(call.context, request).await).await?;
-        let status = if put.created { StatusCode::CREATED } else { StatusCode::OK };
+        let status = |put: &PutView| if put.created { StatusCode::CREATED } else { StatusCode::OK };
+        let put = self.recorded(call, "put", key, self.service.put(call.context, request), status).await?;
+        let status = status(&put);
         let mut response = shown(status, put.view);
         if put.created
             && let Ok(location) = HeaderValue::from_str(&format!("{}{}", call.context.base_url, call.route))
@@ -235,7 +238,8 @@ impl Api {
     async fn delete(&self, call: &Call<'_>, key: &ResourceKey, body: Body) -> Result<Response<Body>, Failure> {
         let if_version = headers::version(call.headers)?;
         body::discard(call.headers, body, self.config.limits).await?;
-        self.served(call, self.service.delete(call.context, key, if_version).await).await?;
+        let work = self.service.delete(call.context, key, if_version);
+        self.recorded(call, "delete", key, work, |()| StatusCode::ACCEPTED).await?;
         Ok(empty(StatusCode::ACCEPTED))
     }
 
@@ -248,8 +252,33 @@ impl Api {
     ) -> Result<Response<Body>, Failure> {
         let if_version = headers::version(call.headers)?;
         body::discard(call.headers, body, self.config.limits).await?;
-        self.served(call, self.service.act(call.context, key, action, if_version).await).await?;
+        let work = self.service.act(call.context, key, action, if_version);
+        self.recorded(call, action.as_str(), key, work, |()| StatusCode::ACCEPTED).await?;
         Ok(empty(StatusCode::ACCEPTED))
+    }
+
+    /// Does a mutation, and leaves its activity.
+    async fn recorded<T>(
+        &self,
+        call: &Call<'_>,
+        action: &str,
+        key: &ResourceKey,
+        work: impl Future<Output = Result<T, Refusal>>,
+        status: impl Fn(&T) -> StatusCode,
+    ) -> Result<T, Failure> {
+        let pending = self.config.activity.begin(Doing {
+            listener: Listener::Public,
+            actor: &call.context.caller.subject,
+            action,
+            target: &key.urn(),
+            tenant: Some(&key.tenant),
+            request_id: call.trace.id(),
+            // No reference tells the region.
+            detail: (!key.region.is_empty()).then(|| format!("region {}", key.region)),
+        });
+        let result = self.served(call, work.await).await;
+        pending.ended_with(&result, status).await;
+        result
     }
 
     /// The error profile of a tenant. One that does not exist is left to the service, which refuses it like one

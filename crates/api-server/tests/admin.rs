@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use api_server::{BindingService, Readiness, admin_router_over};
 use async_trait::async_trait;
 use axum::{Router, body::Body, http::Request};
-use common::{admin_config, ask, request, with};
+use common::{admin_config, administration, ask, request, with};
 use control_plane::{
     ProjectId, Uid,
     ports::{Binding, OwnedObject},
@@ -86,8 +86,9 @@ const ORPHANS: &str = "/admin/v1/orphans";
 const TOKEN_BODY: &str = r#"{"apiToken":"hunter2"}"#;
 
 fn router(stub: Arc<Stub>) -> Router {
-    let readiness = Readiness::new(Arc::new(MemoryStore::default()), CancellationToken::new());
-    admin_router_over(stub, readiness, admin_config())
+    let store = Arc::new(MemoryStore::default());
+    let readiness = Readiness::new(store.clone(), CancellationToken::new());
+    admin_router_over(stub, administration(store), readiness, admin_config())
 }
 
 fn admin(method: &str, path: &str, body: Option<&str>) -> Request<Body> {

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use api_server::{Readiness, StaticTokens, admin_router, public_router};
 use axum::Router;
-use common::{Answer, FixedClock, admin_config, ask, config, ids, request, with};
+use common::{Answer, FixedClock, admin_config, administration, ask, config, ids, request, with};
 use control_plane::{
     Catalog, CatalogCache, CatalogEntry, Watchers,
     ports::{Clock, Store},
@@ -68,7 +68,7 @@ fn world() -> World {
     let tokens = Arc::new(StaticTokens::parse(common::TOKENS).unwrap());
     World {
         public: public_router(plane, tokens, config(), drain.clone()),
-        admin: admin_router(bindings, Readiness::new(store, drain), admin_config()),
+        admin: admin_router(bindings, administration(store.clone()), Readiness::new(store, drain), admin_config()),
     }
 }
 

@@ -205,8 +205,10 @@ impl api_server::BindingService for NoBindings {
 #[tokio::test]
 async fn the_admin_api_takes_a_client_certificate_instead_of_its_token() {
     let ours = Authority::new();
-    let readiness = Readiness::new(Arc::new(MemoryStore::default()), CancellationToken::new());
-    let admin = admin_router_over(Arc::new(NoBindings), readiness, common::admin_config());
+    let store = Arc::new(MemoryStore::default());
+    let readiness = Readiness::new(store.clone(), CancellationToken::new());
+    let administration = common::administration(store);
+    let admin = admin_router_over(Arc::new(NoBindings), administration, readiness, common::admin_config());
     let server = Server::start(admin, Options::default(), Some(&ours)).await;
     let path = "/admin/v1/workspaces";
     let cases = [

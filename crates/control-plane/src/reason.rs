@@ -45,6 +45,8 @@ reasons! {
         "Create a new read-write token in the same project and bind it.";
     CredentialReadOnly: "The workspace's token may only read.",
         "Create a read-write token in the same project and bind it.";
+    Paused: "An operator paused the workspace: nothing is asked of Hetzner Cloud for it and what is in it.",
+        "Nothing; work goes on when an operator resumes the workspace.";
     WaitingForDependency: "A resource that this one needs is not ready.",
         "Nothing; look at the resource that the message names if it stays.";
     WaitingForChildren: "Resources inside this one are still being deleted.",

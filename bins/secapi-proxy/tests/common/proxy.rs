@@ -46,6 +46,7 @@ impl Setup {
             .with("SECA_CREDENTIALS_KEY", KEY)
             .with("SECA_AUTH_MODE", "static")
             .with("SECA_AUTH_TOKENS_FILE", &tokens.display().to_string())
+            .with("SECA_BOOTSTRAP_ADMIN", &format!("{TENANT}/test"))
             .with("SECA_LISTEN_ADDR", "127.0.0.1:0")
             .with("SECA_ADMIN_LISTEN_ADDR", "127.0.0.1:0")
             .with("SECA_LEASE_TTL", "1s")

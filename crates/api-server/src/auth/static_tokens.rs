@@ -61,15 +61,7 @@ impl StaticTokens {
     /// # Errors
     /// [`TokenFileError`].
     pub fn load(path: &Path) -> Result<Self, TokenFileError> {
-        let unreadable = |error| TokenFileError::Unreadable(path.to_owned(), error);
-        let mut file = fs::File::open(path).map_err(unreadable)?;
-        // Of the open file, not of the path: nobody can swap it in between.
-        let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(TokenFileError::Exposed(path.to_owned(), mode));
-        }
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(unreadable)?;
+        let text = read_private(path)?;
         Self::parse(&text).map_err(|rule| TokenFileError::Content(path.to_owned(), rule))
     }
 
@@ -107,6 +99,20 @@ impl StaticTokens {
     }
 }
 
+/// The text of a file that must be its owner's alone.
+pub(super) fn read_private(path: &Path) -> Result<String, TokenFileError> {
+    let unreadable = |error| TokenFileError::Unreadable(path.to_owned(), error);
+    let mut file = fs::File::open(path).map_err(unreadable)?;
+    // Of the open file, not of the path: nobody can swap it in between.
+    let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(TokenFileError::Exposed(path.to_owned(), mode));
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(unreadable)?;
+    Ok(text)
+}
+
 fn tenants(at: &str, names: &[String]) -> Result<BTreeSet<String>, String> {
     let names: Option<BTreeSet<String>> =
         names.iter().map(|name| TenantName::parse(name).ok().map(TenantName::into_string)).collect();
@@ -115,7 +121,7 @@ fn tenants(at: &str, names: &[String]) -> Result<BTreeSet<String>, String> {
     })
 }
 
-fn hex(text: &str) -> Option<[u8; 32]> {
+pub(super) fn hex(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     let digits: Vec<u8> =
         text.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect::<Option<_>>()?;

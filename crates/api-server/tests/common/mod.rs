@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use api_server::{AdminConfig, ApiConfig, Limits, Service, StaticTokens, public_router_over};
+use api_server::{AdminConfig, AdminTokens, ApiConfig, Limits, Recorder, Service, StaticTokens, public_router_over};
 use async_trait::async_trait;
 use axum::{
     Router,
@@ -19,8 +19,9 @@ use axum::{
 };
 use control_plane::{
     ActionKind, kinds,
-    ports::{Clock, Ids, Rng, StoreError},
-    service::{Context, ListRequest, ListView, PutRequest, PutView, Refusal, Tenant, View},
+    ports::{Clock, Ids, Rng, Store, StoreError},
+    service::{Administration, Context, ListRequest, ListView, PutRequest, PutView, Refusal, Tenant, View},
+    testing::MemoryStore,
 };
 use http_body_util::BodyExt as _;
 use seca_api::{ResourceKey, Timestamp};
@@ -185,13 +186,30 @@ pub fn config() -> ApiConfig {
         jwks: None,
         signing_key: [1; 32],
         served: kinds::served().to_vec(),
+        activity: recorder(Arc::new(MemoryStore::default())),
         ids: ids(),
         limits: limits(),
     }
 }
 
 pub fn admin_config() -> AdminConfig {
-    AdminConfig { token: "admin-secret".to_owned().into(), default_region: "fsn1".into(), ids: ids(), limits: limits() }
+    AdminConfig {
+        tokens: AdminTokens::open(Some(&"admin-secret".to_owned().into()), None).unwrap(),
+        default_region: "fsn1".into(),
+        served: kinds::served().to_vec(),
+        activity: recorder(Arc::new(MemoryStore::default())),
+        ids: ids(),
+        limits: limits(),
+    }
+}
+
+pub fn administration(store: Arc<dyn Store>) -> Administration {
+    Administration::new(store, Arc::new(FixedClock), ids(), Arc::default())
+}
+
+/// Writes activities into a store, for as long as the test's runtime lives.
+pub fn recorder(store: Arc<dyn Store>) -> Recorder {
+    Recorder::start(store, Arc::new(FixedClock)).0
 }
 
 pub fn router(stub: Arc<Stub>) -> Router {

@@ -11,6 +11,7 @@
 
 mod backoff;
 mod catalog;
+mod pauses;
 mod project;
 mod reading;
 mod step;

@@ -17,7 +17,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::{Shared, backoff, reading::Reading};
+use super::{
+    Shared, backoff,
+    pauses::{self, Pauses},
+    reading::Reading,
+};
 use crate::{
     kinds,
     ports::{
@@ -100,6 +104,7 @@ pub(super) struct Project<P: CloudProvider> {
     parked: BTreeSet<Uid>,
     /// Steps of unknown outcome that were looked up and not seen.
     pub(super) unseen: BTreeSet<i64>,
+    pub(super) pauses: Pauses,
     /// Renewal of the lease and refreshes of the catalogue; ends with the worker.
     pub(super) background: JoinSet<()>,
 }
@@ -120,6 +125,7 @@ impl<P: CloudProvider> Project<P> {
             busy: BTreeMap::new(),
             parked: BTreeSet::new(),
             unseen: BTreeSet::new(),
+            pauses: Pauses::default(),
             background: JoinSet::new(),
         }
     }
@@ -225,6 +231,9 @@ impl<P: CloudProvider> Project<P> {
         // A claim changes what is planned next; a resource claims at most one thing at a time.
         for _ in 0..4 {
             let Some(bundle) = self.shared.store.bundle(uid).await? else { return Ok(Standing::Held) };
+            if let Some(note) = self.paused(&bundle.resource.key).await? {
+                return self.commit(&bundle, unable(note, None), Verdict::Waiting, Some(pauses::RECHECK)).await;
+            }
             let planned = match self.prepare(&bundle).await? {
                 Prepared::Go => self.plan(&bundle),
                 Prepared::Busy => return Ok(Standing::Held),

@@ -507,3 +507,58 @@ async fn converges(seed: u64) {
         engine.abort();
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_workspace_is_left_alone_until_it_is_resumed() {
+    let world = calm();
+    let _engine = world.start("a");
+    world.ready().await;
+    let (workspace, old, new, other) = (world.workspace(), world.instance("old"), world.instance("new"), {
+        let elsewhere = ResourceKey::tenant(Kind::Workspace, "fsn1", "t", "v");
+        world.put(&elsewhere, 0).await;
+        world.bind_as(&elsewhere).await;
+        ResourceKey { workspace: "v".into(), ..world.instance("other") }
+    });
+    world.put(&old, 1).await;
+    world.is(&old, ResourceState::Active).await;
+    assert!(world.store.oversight().pause(&workspace, "ops").await.unwrap());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let calls = world.cloud.calls();
+    world.put(&new, 1).await;
+    world.put(&old, 2).await;
+    for key in [&old, &new] {
+        eventually("it says so", MINUTE, async || world.reason(key).await.as_deref() == Some("Paused")).await;
+    }
+    world.delete(&old).await;
+    tokio::time::sleep(10 * MINUTE).await;
+    let states = [world.states(&old).await[0], world.states(&new).await[0]];
+    assert_eq!(states, ["deleting", "pending"]);
+    let since: Vec<_> = world.cloud.calls().split_off(calls.len());
+    assert!(since.iter().all(|call| call.starts_with("observe") || call.starts_with("catalog")), "{since:?}");
+
+    world.put(&other, 1).await;
+    world.is(&other, ResourceState::Active).await;
+    assert!(world.store.oversight().resume(&workspace).await.unwrap());
+    world.gone(&old).await;
+    world.is(&new, ResourceState::Active).await;
+    assert_eq!(world.reason(&new).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_under_way_when_its_workspace_is_paused_lands() {
+    let world = World::new(FakeCloud::new(Duration::from_secs(5)), 1);
+    let _engine = world.start("a");
+    world.ready().await;
+    let instance = world.instance("i");
+    world.put(&instance, 1).await;
+    eventually("the call is under way", MINUTE, async || world.cloud.calls().iter().any(|c| c.starts_with("create")))
+        .await;
+    assert!(world.store.oversight().pause(&world.workspace(), "ops").await.unwrap());
+    tokio::time::sleep(MINUTE).await;
+    let calls = world.cloud.calls();
+    assert_eq!(calls.iter().filter(|call| call.starts_with("create")).count(), 1, "{calls:?}");
+    assert!(world.store.oversight().resume(&world.workspace()).await.unwrap());
+    world.is(&instance, ResourceState::Active).await;
+    let calls = world.cloud.calls();
+    assert_eq!(calls.iter().filter(|call| call.starts_with("create")).count(), 1, "nothing is made twice: {calls:?}");
+}

@@ -93,7 +93,7 @@ impl Decisions {
 }
 
 /// The roles and assignments of a snapshot, and those that count no more but did at a time.
-fn policy(snapshot: &AuthorizationSnapshot, former: &[DepartedGrant]) -> Policy {
+pub(super) fn policy(snapshot: &AuthorizationSnapshot, former: &[DepartedGrant]) -> Policy {
     let (roles, assignments): (Vec<_>, Vec<_>) = former.iter().partition(|grant| grant.kind == Kind::Role);
     let former_roles = roles.into_iter().map(|role| (&role.tenant, &role.name, &role.spec));
     let roles = snapshot.roles.iter().map(|role| (&role.tenant, &role.name, &role.spec));

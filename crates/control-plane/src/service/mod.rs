@@ -5,6 +5,7 @@
 #![allow(clippy::result_large_err, reason = "a refusal ends a request, it is in no hot path")]
 
 mod access;
+mod administration;
 mod admit;
 mod bindings;
 mod draft;
@@ -23,6 +24,7 @@ use tokio::sync::Notify;
 
 pub use access::Enforcement;
 pub(crate) use access::{Authorization, Decisions};
+pub use administration::{ActivityView, Administration, DenyRequest, ExplainView, Registered, TenantView};
 pub use bindings::{BindRequest, BindingView, Bindings, EndpointPolicy, WorkspaceView, seal_context};
 pub use read::{ListRequest, ListView};
 pub use write::{PutRequest, PutView};

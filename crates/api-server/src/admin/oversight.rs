@@ -1,0 +1,98 @@
+//! What was done, how the projects fare, and which workspaces are left alone.
+
+use axum::{
+    body::Body,
+    http::{Response, StatusCode},
+};
+use control_plane::{
+    ports::{ActivityQuery, PausedWorkspace, ProjectOverview},
+    service::ActivityView,
+};
+use serde_json::{Value, json};
+
+use super::{
+    Admin, Call, Change, answer,
+    query::{number, parameters},
+    refused, tenant_name,
+};
+use crate::{answer::Failure, body};
+
+/// How many activities a page has, and the most that may be asked for.
+const LIMIT: i64 = 100;
+const LIMIT_MAX: i64 = 1000;
+
+impl Admin {
+    pub(super) async fn activity(&self, query: &str) -> Result<Response<Body>, Failure> {
+        let [tenant, before, limit] = parameters(query, ["tenant", "before", "limit"])?;
+        let tenant = tenant.as_deref().map(tenant_name).transpose()?;
+        let before = number("before", before.as_deref(), (1, i64::MAX))?;
+        let limit = number("limit", limit.as_deref(), (1, LIMIT_MAX))?.unwrap_or(LIMIT);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let query = ActivityQuery { tenant: tenant.map(|name| name.into_string()), before, limit };
+        let found = self.administration.activities(&query).await.map_err(refused)?;
+        // A full page may have a successor.
+        let next = found.last().filter(|_| found.len() == limit).map(|last| last.id);
+        let items: Vec<_> = found.into_iter().map(ActivityView::from).collect();
+        let mut page = json!({ "items": items });
+        if let Some(next) = next {
+            page["nextBefore"] = next.into();
+        }
+        Ok(answer(StatusCode::OK, &page))
+    }
+
+    pub(super) async fn projects(&self, query: &str) -> Result<Response<Body>, Failure> {
+        let [] = parameters(query, [])?;
+        let view = |project: ProjectOverview| {
+            json!({
+                "project": project.project,
+                "owner": project.owner,
+                "leasedForSeconds": project.leased_for.map(|left| left.as_secs()),
+                "due": project.due,
+                "queued": project.queued,
+                "resources": project.resources,
+            })
+        };
+        let projects = self.administration.projects().await.map_err(refused)?;
+        let items: Vec<Value> = projects.into_iter().map(view).collect();
+        Ok(answer(StatusCode::OK, &json!({ "items": items })))
+    }
+
+    pub(super) async fn paused(&self, query: &str) -> Result<Response<Body>, Failure> {
+        let [] = parameters(query, [])?;
+        let view = |paused: PausedWorkspace| {
+            json!({
+                "tenant": paused.workspace.tenant,
+                "region": paused.workspace.region,
+                "name": paused.workspace.name,
+                "pausedAt": paused.paused_at,
+                "pausedBy": paused.paused_by,
+            })
+        };
+        let paused = self.administration.paused().await.map_err(refused)?;
+        let items: Vec<Value> = paused.into_iter().map(view).collect();
+        Ok(answer(StatusCode::OK, &json!({ "items": items })))
+    }
+
+    pub(super) async fn pause(
+        &self,
+        call: Call<'_>,
+        body: Body,
+        tenant: &str,
+        workspace: &str,
+    ) -> Result<Response<Body>, Failure> {
+        let [region] = parameters(call.query, ["region"])?;
+        body::discard(call.headers, body, self.config.limits).await?;
+        let tenant = tenant_name(tenant)?;
+        let key = self.workspace(tenant.as_str(), workspace, region.as_deref());
+        let (action, status) = if call.method == "PUT" { ("pause", "paused") } else { ("resume", "resumed") };
+        let work = async {
+            let done = match action {
+                "pause" => self.administration.pause(&key, call.actor).await,
+                _ => self.administration.resume(&key).await,
+            };
+            done.map_err(refused)
+        };
+        self.recorded(&call, Change::of_workspace(action, &key), work, |()| StatusCode::OK).await?;
+        Ok(answer(StatusCode::OK, &json!({ "status": status })))
+    }
+}
