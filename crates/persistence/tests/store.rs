@@ -121,7 +121,9 @@ suite! {
     races:
         roles_are_written_in_many_tenants_at_once,
         no_binding_is_missed_by_a_workspace_and_an_assignment_made_at_once,
-        no_assignment_outlives_its_workspace;
+        no_assignment_outlives_its_workspace,
+        of_two_that_were_judged_by_the_same_roles_one_is_written,
+        a_workspace_and_its_creators_assignment_are_one;
 }
 
 mod databases {

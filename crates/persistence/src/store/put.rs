@@ -28,7 +28,7 @@ use crate::{
     fault::Fault,
     row,
     selector::sortable,
-    sql::{Row, Sql, Value, args, cells, key_row, rows, sql},
+    sql::{Dialect, Row, Sql, Value, args, cells, key_row, rows, sql},
 };
 
 /// A row with its labels (28), its references (29), its place in the queue, in the project that the rows that it
@@ -189,18 +189,30 @@ impl Operation for Accompanied<'_> {
     type Output = Vec<Row>;
 
     async fn run(&self, tx: &mut Tx) -> Result<Vec<Row>, Fault> {
+        // SQLite raises the version with the row, and has nobody beside this writer.
+        if tx.dialect() == Dialect::Sqlite {
+            self.check_authorization(tx).await?;
+        }
         let written = tx.fetch(self.statement, self.args).await?;
         if let (Some(grant), false) = (&self.put.grant, written.is_empty()) {
             // Its name is made from the new identity, so that nobody can have taken it.
             assignments::add(tx, grant).await?.ok_or_else(|| Fault::Corrupt(format!("{} is there", grant.key)))?;
         }
-        if let Some(judged_at) = self.put.judged_at {
-            let now = tx.first(HOLD_AUTHORIZATION, &args![&self.put.key.tenant]).await?;
-            if now.map(|row| row.int(0)).transpose()? != Some(judged_at) {
-                return Err(Fault::Overtaken);
-            }
+        // PostgreSQL raises it at the commit, and from here on for nobody else.
+        if tx.dialect() == Dialect::Postgres {
+            self.check_authorization(tx).await?;
         }
         Ok(written)
+    }
+}
+
+impl Accompanied<'_> {
+    /// Whether the roles are still those by which the write was judged.
+    async fn check_authorization(&self, tx: &mut Tx) -> Result<(), Fault> {
+        let Some(judged_at) = self.put.judged_at else { return Ok(()) };
+        let now = tx.first(HOLD_AUTHORIZATION, &args![&self.put.key.tenant]).await?;
+        let now = now.map(|row| row.int(0)).transpose()?;
+        if now == Some(judged_at) { Ok(()) } else { Err(Fault::Overtaken) }
     }
 }
 

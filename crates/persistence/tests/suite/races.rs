@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::{
     World,
     access::{assignment, role, scoped},
-    before, created, workspace,
+    before, created, updated, workspace,
 };
 
 const ROUNDS: usize = 100;
@@ -204,4 +204,55 @@ fn leave(all: &mut JoinSet<()>, world: &World, lease: &Lease, uid: control_plane
     all.spawn(async move {
         assert!(matches!(store.remove(&lease, uid).await.unwrap(), CommitOutcome::Done(_)));
     });
+}
+
+/// Two writes that were judged by the same roles are not both done: together they may be what neither is alone.
+pub async fn of_two_that_were_judged_by_the_same_roles_one_is_written(world: &World) {
+    world.tenants(&["t"]).await;
+    for round in 0..ROUNDS / 4 {
+        let judged_at = Some(world.version("t").await);
+        let role = Put { judged_at, ..world.new_put(&role("t", &format!("r{round}"))) };
+        let spec = scoped("[{}]");
+        let assignment = Put { judged_at, spec, ..world.new_put(&assignment("t", &format!("x{round}"))) };
+        let mut writes = JoinSet::new();
+        for put in [role.clone(), assignment] {
+            let store = world.store.clone();
+            writes.spawn(async move { store.put(put).await.unwrap() });
+        }
+        let outcomes = writes.join_all().await;
+        let written = outcomes.iter().filter(|outcome| matches!(outcome, PutOutcome::Created(_))).count();
+        let stale = outcomes.iter().filter(|outcome| **outcome == PutOutcome::Stale).count();
+        assert_eq!((written, stale), (1, 1), "{outcomes:?}");
+
+        // Judged again, each of them is.
+        let row = match world.get(&role.key).await {
+            Some(row) => row,
+            None => created(world.put(Put { judged_at: Some(world.version("t").await), ..role.clone() }).await),
+        };
+        let before = Some(before(world.store.as_ref(), &row).await);
+        let again = Put { before, spec: "{\"n\":1}".to_owned(), ..role };
+        assert_eq!(world.put(Put { judged_at, ..again.clone() }).await, PutOutcome::Stale);
+        assert_eq!(world.read(&again.key).await.resource_version, row.resource_version);
+        updated(world.put(Put { judged_at: Some(world.version("t").await), ..again }).await);
+    }
+    no_deadlock(world).await;
+}
+
+/// A workspace and its creator's assignment are made together or not at all.
+pub async fn a_workspace_and_its_creators_assignment_are_one(world: &World) {
+    world.tenants(&["t"]).await;
+    let scopes = |name: &str| scoped(&format!(r#"[{{"regions":["fsn1"],"workspaces":["{name}"]}}]"#));
+    let grant = |name: &str| Box::new(Put { spec: scopes(name), ..world.new_put(&assignment("t", "creators")) });
+    let made = created(world.put(Put { grant: Some(grant("w")), ..world.new_put(&workspace("w")) }).await);
+    let bound = world.bound_to(&assignment("t", "creators")).await.expect("it is bound");
+    assert_eq!((bound.uid, bound.region.as_str()), (made.uid, "fsn1"));
+    // Its name is taken now.
+    let refused = world.store.put(Put { grant: Some(grant("v")), ..world.new_put(&workspace("v")) }).await;
+    assert!(refused.is_err() || world.sql.is_none(), "{refused:?}");
+    if world.sql.is_some() {
+        assert_eq!(world.get(&workspace("v")).await, None);
+    }
+    // Who loses the workspace makes no assignment.
+    let late = Put { grant: Some(grant("w")), ..world.new_put(&workspace("w")) };
+    assert_eq!(world.put(late).await, PutOutcome::Stale);
 }
