@@ -187,7 +187,8 @@ impl World {
         for collection in WRITTEN {
             let put = operations.iter().find(|o| o.method == "PUT" && o.collection() == *collection).unwrap();
             for tenant in TENANTS {
-                let workspaces = if put.is_in_workspace() { &WORKSPACES[..] } else { &WORKSPACES[..1] };
+                let has_many = put.has("{workspace}") || (*collection == "workspaces" && name == HERE);
+                let workspaces = if has_many { &WORKSPACES[..] } else { &WORKSPACES[..1] };
                 for workspace in workspaces {
                     let place = Place { name, ..place(tenant, workspace) };
                     let answer = self.perform(&self.token(administrator_of(tenant)), put, place).await;

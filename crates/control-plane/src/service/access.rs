@@ -5,12 +5,12 @@
 //! trip, and a right that was taken away is gone with the next request.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, RwLock},
 };
 
 use arc_swap::ArcSwapOption;
-use seca_api::{Kind, ResourceKey, RoleAssignmentSpec, RoleSpec, SYSTEM_ROLES, Scope};
+use seca_api::{Kind, ResourceKey, RoleAssignmentSpec, RoleSpec, SYSTEM_ROLES, Scope, TenantName};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -253,8 +253,8 @@ impl ControlPlane {
             let held = match wanted.tenant() {
                 WantedTenant::Named(tenant) if *tenant != key.tenant => match self.access.now(tenant).await? {
                     Some(there) => there.policy.holds(caller, wanted),
-                    // Nobody has anything there yet, and the judgement of the document has named it.
-                    None => Ok(()),
+                    // Nobody holds anything where there is nothing.
+                    None => Policy::compile(tenant, [], []).holds(caller, wanted),
                 },
                 _ => decisions.policy.holds(caller, wanted),
             };
@@ -264,6 +264,30 @@ impl ControlPlane {
             }
         }
         Ok(())
+    }
+
+    /// Of the tenants that a document names, those that its writer may know: where they have a role, and their own.
+    /// Others are told like what does not exist, so that nobody can list tenants by guessing.
+    pub(super) async fn known_tenants(
+        &self,
+        caller: &Caller,
+        key: &ResourceKey,
+        spec: &Value,
+    ) -> StoreResult<BTreeSet<String>> {
+        if key.kind != Kind::RoleAssignment {
+            return Ok(BTreeSet::new());
+        }
+        let named = kinds::expand("/spec/scopes/*/tenants/*", spec).into_iter().filter_map(|(_, name)| name.as_str());
+        let mut known = BTreeSet::new();
+        for name in named.filter(|name| TenantName::parse(name).is_ok()).collect::<BTreeSet<_>>() {
+            let there = self.access.now(name).await?;
+            let may_know =
+                |there: Arc<Decisions>| !self.enforces() || name == key.tenant || there.policy.names(&caller.subject);
+            if there.is_some_and(may_know) {
+                known.insert(name.to_owned());
+            }
+        }
+        Ok(known)
     }
 
     /// Whether roles decide; where they do not, nothing is handed out either.
