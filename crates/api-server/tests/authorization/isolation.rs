@@ -1,5 +1,6 @@
 //! Tenants and workspaces do not see each other, though the same names are in all of them.
 
+use control_plane::ports::{Store as _, TenantChange};
 use serde_json::{Value, json};
 
 use crate::{
@@ -254,4 +255,24 @@ async fn an_opened_tenant_is_closed_with_the_assignment() {
     assert_eq!(world.ask(&world.token(ANN), "DELETE", path, None).await.status, 202);
     world.ask(&token, "GET", networks, None).await.problem(403, networks);
     assert_eq!(world.ask(&world.token(FAR), "GET", &format!("{networks}/{HERE}"), None).await.status, 200);
+}
+
+/// A path at fault is refused before roles decide, so that it must say no more of a tenant than they would.
+#[tokio::test]
+async fn a_path_at_fault_does_not_tell_of_a_tenant() {
+    let world = World::new().await;
+    let change = TenantChange { conformance: Some(true), ..TenantChange::default() };
+    world.store.access().change_tenant("acme", &change).await.unwrap();
+    let put = async |by: &str, tenant: &str| {
+        let path = format!("/providers/seca.workspace/v1/tenants/{tenant}/workspaces/a%2Fb");
+        world.ask(&world.token(by), "PUT", &path, Some(&json!({}))).await
+    };
+    for by in ["stranger", FAR] {
+        let known = put(by, "acme").await;
+        assert_eq!(known.status, 400, "{}", known.text);
+        check_alike(&known, &put(by, GONE).await, "acme");
+    }
+    for by in [ANN, "workspace-viewer"] {
+        assert_eq!(put(by, "acme").await.status, 412);
+    }
 }

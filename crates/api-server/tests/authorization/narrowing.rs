@@ -185,6 +185,22 @@ async fn a_revoked_token_ends_with_the_next_request() {
     }
 }
 
+/// Otherwise a revoked token would still tell which tenants there are.
+#[tokio::test]
+async fn a_revoked_token_is_told_so_in_every_tenant_and_in_none() {
+    let world = World::new().await;
+    let token = world.token_with("stranger", json!({"jti": "lost"}));
+    world.deny("lost").await;
+    for operation in one_of_each() {
+        let known = world.perform(&token, &operation, place("acme", "w")).await;
+        check_over(&known, &operation);
+        if operation.has("{tenant}") {
+            let unknown = world.perform(&token, &operation, place(GONE, "w")).await;
+            check_alike(&known, &unknown, "acme");
+        }
+    }
+}
+
 const WORKSPACE: &str = "/providers/seca.workspace/v1/tenants/acme/workspaces/w";
 
 /// A read that is held is over with its token, whatever there would be to say.

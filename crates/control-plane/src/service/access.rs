@@ -166,6 +166,20 @@ impl ControlPlane {
         Ok(self.access.now(name).await?.map(|decisions| decisions.settings().clone()))
     }
 
+    /// The settings of a tenant in which the caller has a role; none for others, so that nobody can list tenants by
+    /// guessing.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn tenant_for(&self, caller: &Caller, name: &str) -> Result<Option<Tenant>, StoreError> {
+        let decisions = self.access.now(name).await?.filter(|there| self.may_know(caller, there));
+        Ok(decisions.map(|decisions| decisions.settings().clone()))
+    }
+
+    fn may_know(&self, caller: &Caller, there: &Decisions) -> bool {
+        !self.enforces() || there.policy.names(&caller.subject)
+    }
+
     /// Whether a tenant exists, as far as requests before this one have shown.
     pub fn has_served(&self, tenant: &str) -> bool {
         let tenants = self.access.tenants.read().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -195,6 +209,8 @@ impl ControlPlane {
         version: Option<i64>,
     ) -> Result<Arc<Decisions>, Refusal> {
         let Some(decisions) = self.access.at(&ask.key.tenant, version).await? else {
+            // First, as in a tenant that exists.
+            self.check_revoked(caller).await?;
             return Err(forbidden(caller, ask));
         };
         if caller.token_id.as_ref().is_some_and(|id| decisions.snapshot.denied.contains(id)) {
@@ -204,7 +220,7 @@ impl ControlPlane {
         if may && !decisions.snapshot.tenant.suspended { Ok(decisions) } else { Err(forbidden(caller, ask)) }
     }
 
-    /// Regions are in no tenant whose version would tell of revoked tokens.
+    /// Regions, and what is in no tenant that there is, have no version that would tell of revoked tokens.
     async fn check_revoked(&self, caller: &Caller) -> Result<(), Refusal> {
         let Some(id) = &caller.token_id else { return Ok(()) };
         let revoked = self.store.access().denied_tokens().await?;
