@@ -7,6 +7,8 @@ mod common;
 
 #[path = "authorization/attacks.rs"]
 mod attacks;
+#[path = "authorization/granting.rs"]
+mod granting;
 #[path = "authorization/isolation.rs"]
 mod isolation;
 #[path = "authorization/matrix.rs"]

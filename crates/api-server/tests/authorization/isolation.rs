@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     common::{self, Answer, with},
     matrix::{Who, check_alike, matrix},
-    operations::{GONE, HERE, Operation, Place, operations, place},
+    operations::{GONE, Operation, Place, operations, place},
     world::{ANN, FAR, World, administrator_of, bearing},
 };
 
@@ -183,78 +183,6 @@ async fn a_skip_token_is_good_for_its_own_list_alone() {
         // Who may not list is told so and nothing of the token.
         list(&world, "stranger", &format!("{from}?skipToken={token}"), ACCEPTS[1]).await.problem(403, from);
     }
-}
-
-#[tokio::test]
-async fn a_scope_opens_another_tenant_to_what_its_writer_holds_there() {
-    let world = World::new().await;
-    let scope = json!({"tenants": ["other"]});
-    let before = world.dump().await;
-    for role in ["seca.workspace-viewer", "seca.admin"] {
-        let bridge = async |by: &str, tenant: &str| {
-            world.assign(by, "acme", "bridge", "guest", json!({"tenants": [tenant]}), role).await
-        };
-        // The administrator of `acme` has nothing in `other`, and does not learn that it exists.
-        let known = bridge(ANN, "other").await;
-        assert_eq!(known.status, 422, "{}", known.text);
-        check_alike(&known, &bridge(ANN, GONE).await, "other");
-        for (by, tenant) in [(ANN, "*"), ("region-admin", "other"), ("region-admin", GONE), (FAR, "other")] {
-            let answer = bridge(by, tenant).await;
-            assert_eq!(answer.status, 403, "{by}: {}", answer.text);
-        }
-    }
-    assert_eq!(world.dump().await, before);
-    // Something there is not enough: it has to be what is handed out.
-    let answer = world.assign(FAR, "other", "some", ANN, json!({}), "seca.workspace-viewer").await;
-    assert_eq!(answer.status, 201, "{}", answer.text);
-    let before_bridge = world.dump().await;
-    let answer = world.assign(ANN, "acme", "bridge", "guest", scope.clone(), "seca.workspace-editor").await;
-    assert_eq!(answer.status, 403, "{}", answer.text);
-    assert_eq!(world.dump().await, before_bridge);
-
-    for (role, column) in [
-        ("seca.workspace-viewer", "workspace-viewer"),
-        ("seca.workspace-editor", "workspace-editor"),
-        ("seca.workspace-admin", "workspace-admin"),
-        ("seca.region-admin", "region-admin"),
-        ("seca.admin", ANN),
-    ] {
-        let world = World::new().await;
-        let answer = world.assign("mia", "acme", "bridge", "guest", scope.clone(), role).await;
-        assert_eq!(answer.status, 201, "{}", answer.text);
-        let token = world.token("guest");
-        for (operation, who) in matrix() {
-            let there = world.perform(&token, &operation, place("other", "w")).await;
-            if who.allows(column) {
-                may(&there, &operation);
-            } else {
-                there.problem(403, &operation.path(place("other", "w")));
-            }
-            if let Who::Roles(_) = who {
-                let own = world.perform(&token, &operation, place("acme", "w")).await;
-                own.problem(403, &operation.path(place("acme", "w")));
-            }
-        }
-    }
-}
-
-/// The right is looked at when the assignment is written, in the tenant that is opened; one who lost it there cannot
-/// widen what they wrote.
-#[tokio::test]
-async fn an_opened_tenant_is_closed_with_the_assignment() {
-    let world = World::new().await;
-    let scope = json!({"tenants": ["other"]});
-    world.assign("mia", "acme", "bridge", "guest", scope.clone(), "seca.workspace-viewer").await;
-    let networks = "/providers/seca.network/v1/tenants/other/workspaces/w/networks";
-    let token = world.token("guest");
-    assert_eq!(world.ask(&token, "GET", networks, None).await.status, 200);
-    // The administrator of `acme` holds nothing in `other`: not to widen it, but to end it.
-    let wider = world.assign(ANN, "acme", "bridge", "guest", scope, "seca.workspace-editor").await;
-    assert_eq!(wider.status, 403, "{}", wider.text);
-    let path = "/providers/seca.authorization/v1/tenants/acme/role-assignments/bridge";
-    assert_eq!(world.ask(&world.token(ANN), "DELETE", path, None).await.status, 202);
-    world.ask(&token, "GET", networks, None).await.problem(403, networks);
-    assert_eq!(world.ask(&world.token(FAR), "GET", &format!("{networks}/{HERE}"), None).await.status, 200);
 }
 
 /// A path at fault is refused before roles decide, so that it must say no more of a tenant than they would.

@@ -133,6 +133,7 @@ pub struct World {
     pub store: Arc<MemoryStore>,
     pub clock: Arc<Hand>,
     pub watchers: Arc<Watchers>,
+    pub ids: Ids,
     pub signer: Signer,
     _keys: TempDir,
 }
@@ -152,7 +153,13 @@ impl World {
         let store = Arc::new(MemoryStore::new("test").with_tenants(&TENANTS));
         let ids = Ids::new(clock.clone(), Arc::new(SeededRng::new(1)));
         for (subject, tenant) in [(ANN, "acme"), (FAR, "other")] {
-            assert!(store.access().bootstrap(subject, administrator(&ids, subject, tenant)).await.unwrap());
+            assert!(
+                store
+                    .access()
+                    .bootstrap(subject, administrator(&ids, subject, tenant, "administrator", &json!({})))
+                    .await
+                    .unwrap()
+            );
         }
         let watchers = Arc::new(Watchers::new(patience));
         let plane = ControlPlane::new(Parts {
@@ -160,7 +167,7 @@ impl World {
             catalog: CatalogCache::new(catalog()),
             enforcement: Enforcement::Roles,
             clock: clock.clone(),
-            ids,
+            ids: ids.clone(),
             wake: Arc::default(),
         });
         let plane = plane.watched_by(watchers.clone());
@@ -171,7 +178,7 @@ impl World {
         let drain = CancellationToken::new();
         let counted = public_router_over(Arc::new(counting), authenticator(), config.clone(), drain.clone());
         let router = public_router(plane, authenticator(), config, drain);
-        let world = Self { router, counted, asked, store, clock, watchers, signer, _keys: keys };
+        let world = Self { router, counted, asked, store, clock, watchers, ids, signer, _keys: keys };
         world.populate(HERE).await;
         for (at, (subject, tenant, scope, role)) in ASSIGNED.iter().enumerate() {
             let scope: Value = serde_json::from_str(scope).unwrap();
@@ -305,15 +312,16 @@ fn jwt(signer: &Signer, keys: &TempDir, clock: Arc<dyn Clock>) -> Jwt {
     Jwt::start(&issuers, &fetcher, clock).unwrap()
 }
 
-fn administrator(ids: &Ids, subject: &str, tenant: &str) -> Put {
+/// An assignment as a configuration makes it.
+pub fn administrator(ids: &Ids, subject: &str, tenant: &str, name: &str, scope: &Value) -> Put {
     Put {
-        key: ResourceKey::tenant(Kind::RoleAssignment, "", tenant, "administrator"),
+        key: ResourceKey::tenant(Kind::RoleAssignment, "", tenant, name),
         before: None,
         uid: ids.uid(),
         labels: None,
         annotations: None,
         extensions: None,
-        spec: json!({"subs": [subject], "scopes": [{}], "roles": ["seca.admin"]}).to_string(),
+        spec: json!({"subs": [subject], "scopes": [scope], "roles": ["seca.admin"]}).to_string(),
         label_pairs: BTreeMap::new(),
         edges: Vec::new(),
         initial_status: "{}".to_owned(),
