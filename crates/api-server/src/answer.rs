@@ -6,7 +6,10 @@ use axum::{
     body::Body,
     http::{HeaderName, HeaderValue, Method, Response, StatusCode, header},
 };
-use control_plane::{ports::StoreError, service::Refusal};
+use control_plane::{
+    ports::StoreError,
+    service::{Refusal, Tenant},
+};
 use seca_api::{Problem, ProblemKind, Violation};
 use serde_json::json;
 
@@ -23,8 +26,8 @@ pub(crate) enum Profile {
 }
 
 impl Profile {
-    pub(crate) const fn of(conformance: bool) -> Self {
-        if conformance { Self::Conformance } else { Self::Specification }
+    pub(crate) fn of_tenant(tenant: Option<&Tenant>) -> Self {
+        if tenant.is_some_and(|tenant| tenant.conformance) { Self::Conformance } else { Self::Specification }
     }
 
     const fn pick(self, specification: ProblemKind) -> ProblemKind {

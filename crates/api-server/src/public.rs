@@ -126,7 +126,9 @@ impl Api {
             Ok(route) => route,
             Err(error) => {
                 let tenant = if let RouteError::Segment { tenant, .. } = &error { tenant } else { "" };
-                return Err(Failure::of_route(&error, self.profile(tenant).await, method));
+                // Roles have not decided: who has none there must not learn of the tenant by its profile.
+                let tenant = self.service.tenant_for(&caller, tenant).await.ok().flatten();
+                return Err(Failure::of_route(&error, Profile::of_tenant(tenant.as_ref()), method));
             }
         };
         let allowed = route.target.methods(routing);
@@ -281,11 +283,10 @@ impl Api {
         result
     }
 
-    /// The error profile of a tenant. One that does not exist is left to the service, which refuses it like one
-    /// that the caller may not use, so that nobody can list tenants by guessing.
+    /// The error profile of a tenant, for what the service refused: it tells nothing of a tenant that the caller may
+    /// not use.
     async fn profile(&self, tenant: &str) -> Profile {
-        let tenant = self.service.tenant(tenant).await.ok().flatten();
-        Profile::of(tenant.is_some_and(|tenant| tenant.conformance))
+        Profile::of_tenant(self.service.tenant(tenant).await.ok().flatten().as_ref())
     }
 
     /// What the service answered. The profile is asked for only when it matters.

@@ -20,6 +20,11 @@ use seca_api::ResourceKey;
 #[expect(missing_docs, reason = "documented on ControlPlane, whose shape this is")]
 pub trait Service: Send + Sync + 'static {
     async fn tenant(&self, name: &str) -> Result<Option<Tenant>, StoreError>;
+    /// A service without roles tells everybody.
+    async fn tenant_for(&self, caller: &Caller, name: &str) -> Result<Option<Tenant>, StoreError> {
+        let _ = caller;
+        self.tenant(name).await
+    }
     /// Whether a tenant exists, as far as is known without asking for it.
     fn has_served(&self, tenant: &str) -> bool;
     /// The regions, the default one first.
@@ -51,6 +56,10 @@ pub trait Service: Send + Sync + 'static {
 impl Service for ControlPlane {
     async fn tenant(&self, name: &str) -> Result<Option<Tenant>, StoreError> {
         Self::tenant(self, name).await
+    }
+
+    async fn tenant_for(&self, caller: &Caller, name: &str) -> Result<Option<Tenant>, StoreError> {
+        Self::tenant_for(self, caller, name).await
     }
 
     fn has_served(&self, tenant: &str) -> bool {

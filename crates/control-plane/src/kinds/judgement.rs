@@ -100,7 +100,7 @@ pub struct Judgement<'a> {
     pub relatives: &'a [Resource],
     /// The catalogue of the moment.
     pub catalog: &'a Catalog,
-    /// The names of the tenants of this installation, for a document that may name some.
+    /// Of the tenants that the document names, those that its writer may know.
     pub tenants: &'a BTreeSet<String>,
 }
 

@@ -23,8 +23,8 @@ fn judge(judgement: &Judgement<'_>) -> Vec<Violation> {
     for (pointer, tenant) in fresh("tenants", judgement.subject.spec, before) {
         if tenant != ALL && !judgement.tenants.contains(tenant) {
             let rule = format!(
-                "the scope names tenant `{}`, but there is no such tenant; name one that exists, or leave tenants out \
-                 for {}",
+                "the scope names tenant `{}`, but there is no such tenant, or none in which you have a role; name one in \
+                 which you have, or leave tenants out for {}",
                 clip(tenant),
                 judgement.subject.key.tenant
             );

@@ -242,6 +242,11 @@ impl Policy {
         &self.unreadable
     }
 
+    /// Whether an assignment names a subject, whatever it allows.
+    pub fn names(&self, subject: &str) -> bool {
+        self.naming(subject).next().is_some()
+    }
+
     /// Whether the caller may do in this tenant what is asked. What is in another tenant is denied; regions are in
     /// no tenant, and may be asked of any policy.
     pub fn decide(&self, caller: &Caller, ask: &Ask<'_>) -> Decision<'_> {

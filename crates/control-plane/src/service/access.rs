@@ -5,12 +5,12 @@
 //! trip, and a right that was taken away is gone with the next request.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, RwLock},
 };
 
 use arc_swap::ArcSwapOption;
-use seca_api::{Kind, ResourceKey, RoleAssignmentSpec, RoleSpec, SYSTEM_ROLES, Scope};
+use seca_api::{Kind, ResourceKey, RoleAssignmentSpec, RoleSpec, SYSTEM_ROLES, Scope, TenantName};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -153,6 +153,7 @@ impl std::fmt::Debug for Authorization {
 }
 
 /// What every authenticated caller may read: regions, which are in no tenant, and the catalogue under its own names.
+/// No rows are there, whatever a tenant of such a name has written.
 pub(super) fn is_for_everybody(key: &ResourceKey) -> bool {
     kinds::catalog::is_shared(key.kind) && (key.kind.scope() == Scope::Global || kinds::is_catalog_tenant(&key.tenant))
 }
@@ -164,6 +165,20 @@ impl ControlPlane {
     /// When the store fails.
     pub async fn tenant(&self, name: &str) -> Result<Option<Tenant>, StoreError> {
         Ok(self.access.now(name).await?.map(|decisions| decisions.settings().clone()))
+    }
+
+    /// The settings of a tenant in which the caller has a role; none for others, so that nobody can list tenants by
+    /// guessing.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn tenant_for(&self, caller: &Caller, name: &str) -> Result<Option<Tenant>, StoreError> {
+        let decisions = self.access.now(name).await?.filter(|there| self.may_know(caller, there));
+        Ok(decisions.map(|decisions| decisions.settings().clone()))
+    }
+
+    fn may_know(&self, caller: &Caller, there: &Decisions) -> bool {
+        !self.enforces() || there.policy.names(&caller.subject)
     }
 
     /// Whether a tenant exists, as far as requests before this one have shown.
@@ -179,7 +194,7 @@ impl ControlPlane {
         verb: &'static str,
         key: &ResourceKey,
     ) -> Result<Option<Arc<Decisions>>, Refusal> {
-        if is_for_everybody(key) {
+        if matches!(verb, "get" | "list") && is_for_everybody(key) {
             return self.check_revoked(caller).await.map(|()| None);
         }
         let version = self.store.access().authorization_version(&key.tenant).await?;
@@ -195,6 +210,8 @@ impl ControlPlane {
         version: Option<i64>,
     ) -> Result<Arc<Decisions>, Refusal> {
         let Some(decisions) = self.access.at(&ask.key.tenant, version).await? else {
+            // First, as in a tenant that exists.
+            self.check_revoked(caller).await?;
             return Err(forbidden(caller, ask));
         };
         if caller.token_id.as_ref().is_some_and(|id| decisions.snapshot.denied.contains(id)) {
@@ -204,7 +221,7 @@ impl ControlPlane {
         if may && !decisions.snapshot.tenant.suspended { Ok(decisions) } else { Err(forbidden(caller, ask)) }
     }
 
-    /// Regions are in no tenant whose version would tell of revoked tokens.
+    /// Regions, and what is in no tenant that there is, have no version that would tell of revoked tokens.
     async fn check_revoked(&self, caller: &Caller) -> Result<(), Refusal> {
         let Some(id) = &caller.token_id else { return Ok(()) };
         let revoked = self.store.access().denied_tokens().await?;
@@ -253,8 +270,8 @@ impl ControlPlane {
             let held = match wanted.tenant() {
                 WantedTenant::Named(tenant) if *tenant != key.tenant => match self.access.now(tenant).await? {
                     Some(there) => there.policy.holds(caller, wanted),
-                    // Nobody has anything there yet, and the judgement of the document has named it.
-                    None => Ok(()),
+                    // Nobody holds anything where there is nothing.
+                    None => Policy::compile(tenant, [], []).holds(caller, wanted),
                 },
                 _ => decisions.policy.holds(caller, wanted),
             };
@@ -264,6 +281,30 @@ impl ControlPlane {
             }
         }
         Ok(())
+    }
+
+    /// Of the tenants that a document names, those that its writer may know: where they have a role, and their own.
+    /// Others are told like what does not exist, so that nobody can list tenants by guessing.
+    pub(super) async fn known_tenants(
+        &self,
+        caller: &Caller,
+        key: &ResourceKey,
+        spec: &Value,
+    ) -> StoreResult<BTreeSet<String>> {
+        if key.kind != Kind::RoleAssignment {
+            return Ok(BTreeSet::new());
+        }
+        let named = kinds::expand("/spec/scopes/*/tenants/*", spec).into_iter().filter_map(|(_, name)| name.as_str());
+        let mut known = BTreeSet::new();
+        for name in named.filter(|name| TenantName::parse(name).is_ok()).collect::<BTreeSet<_>>() {
+            let there = self.access.now(name).await?;
+            let may_know =
+                |there: Arc<Decisions>| !self.enforces() || name == key.tenant || there.policy.names(&caller.subject);
+            if there.is_some_and(may_know) {
+                known.insert(name.to_owned());
+            }
+        }
+        Ok(known)
     }
 
     /// Whether roles decide; where they do not, nothing is handed out either.

@@ -3,7 +3,7 @@
 //! What the document says by itself is known before ([`Draft`]). Here everything that it names is read at once,
 //! and judged purely. The store checks again, in its transaction, what may have changed since.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use seca_api::{Kind, ResourceKey, Scope, Target, names::is_name, violation::Violation};
 use serde_json::{Value, json};
@@ -97,10 +97,11 @@ impl ControlPlane {
         violations.extend(immutable_violations(rules, &subject, &references));
         let mut resolved = Vec::new();
         for reference in &references {
+            if self.is_out_of_sight(caller, &decisions, key, reference) {
+                violations.extend(unseen(reference));
+                continue;
+            }
             match find(key, reference, &rows, &catalog, policy) {
-                Ok(_) if self.is_out_of_sight(caller, &decisions, key, reference) => {
-                    violations.extend(unseen(reference))
-                }
                 Ok(found) => resolved.push(found),
                 Err(violation) => violations.push(violation),
             }
@@ -114,7 +115,7 @@ impl ControlPlane {
             left: &left,
             relatives: &rows.relatives,
             catalog: &catalog,
-            tenants: &self.tenants_for(key, &draft.spec).await?,
+            tenants: &self.known_tenants(caller, key, &draft.spec).await?,
         };
         violations.extend((rules.judge)(&judgement));
         if !violations.is_empty() {
@@ -132,20 +133,14 @@ impl ControlPlane {
     }
 
     /// Whether a document in no workspace names something in one that the caller may not read: who copies a disk into
-    /// an image sees what is on it.
+    /// an image sees what is on it. What is in the wrong place for everybody is told so, whether it exists or not.
     fn is_out_of_sight(&self, caller: &Caller, decisions: &Decisions, own: &ResourceKey, reference: &Spelled) -> bool {
         let Ok(Target::Resource(target)) = &reference.target else { return false };
         let leaves = own.workspace_key().is_none() && matches!(target.kind.scope(), Scope::Workspace | Scope::Network);
-        leaves && self.enforces() && !decisions.allows(caller, &Ask { verb: "get", key: target })
-    }
-
-    /// The names of all tenants, for a document that may name some.
-    async fn tenants_for(&self, key: &ResourceKey, spec: &Value) -> StoreResult<BTreeSet<String>> {
-        let scopes = spec.get("scopes").and_then(Value::as_array).into_iter().flatten();
-        if key.kind != Kind::RoleAssignment || !scopes.into_iter().any(|scope| scope.get("tenants").is_some()) {
-            return Ok(BTreeSet::new());
-        }
-        Ok(self.store.access().tenants().await?.into_iter().map(|tenant| tenant.name).collect())
+        leaves
+            && self.enforces()
+            && misplaced(own, target, &reference.pointer).is_none()
+            && !decisions.allows(caller, &Ask { verb: "get", key: target })
     }
 
     /// The assignment that makes who creates a workspace its administrator. It is bound to that life of the workspace,
@@ -177,10 +172,14 @@ impl ControlPlane {
     }
 
     /// The same references, where one that names no network means the only resource of that name in the workspace.
-    /// Left as it is if there is none, or no single one, so that the answer says so.
+    /// Left as it is if there is none, or no single one, so that the answer says so. Nobody looks into another
+    /// workspace: the answer would tell what is there to those who may not know.
     async fn placed(&self, key: &ResourceKey, mut references: Vec<Spelled>) -> StoreResult<Vec<Spelled>> {
+        let own_workspace = key.workspace_key().map(|key| key.name).unwrap_or_default();
         let is_open = |target: &ResourceKey| {
-            target.kind.scope() == Scope::Network && target.network.is_empty() && key.tenant == target.tenant
+            let is_here =
+                (&target.tenant, &target.region, &target.workspace) == (&key.tenant, &key.region, &own_workspace);
+            target.kind.scope() == Scope::Network && target.network.is_empty() && is_here
         };
         for reference in &mut references {
             let Ok(Target::Resource(target)) = &mut reference.target else { continue };
@@ -461,25 +460,28 @@ fn misplaced(own: &ResourceKey, target: &ResourceKey, pointer: &str) -> Option<V
     let shared = kinds::catalog::is_shared(target.kind) && kinds::is_catalog_tenant(&target.tenant);
     let in_workspace = matches!(target.kind.scope(), Scope::Workspace | Scope::Network);
     let in_network = target.kind.scope() == Scope::Network;
-    if let Some(violation) = unplaced(own, target, pointer) {
-        return Some(violation);
-    }
     let (part, theirs, ours) = if target.region != own.region && !target.kind.provider().is_global() {
         ("region", &target.region, &own.region)
     } else if target.tenant != own.tenant && !shared {
         ("tenant", &target.tenant, &own.tenant)
     } else if in_workspace && !own_workspace.is_empty() && target.workspace != own_workspace {
         ("workspace", &target.workspace, &own_workspace)
+    } else if let Some(violation) = unplaced(own, target, pointer) {
+        return Some(violation);
     } else if in_network && own.kind.scope() == Scope::Network && target.network != own.network {
         ("network", &target.network, &own.network)
     } else {
         return None;
     };
+    let named = match in_network && target.network.is_empty() {
+        true => format!("{}/{}", target.kind.collection(), target.name),
+        false => target.resource(),
+    };
     let mut violation = Violation::at(pointer, "");
     let parameter = violation.parameter.clone();
     violation.rule = format!(
-        "{parameter} names {} in {part} `{theirs}`, but it must be in {part} `{ours}` like the {} itself; name one there",
-        target.resource(),
+        "{parameter} names {named} in {part} `{theirs}`, but it must be in {part} `{ours}` like the {} itself; name one \
+         there",
         own.kind.noun()
     );
     Some(violation)

@@ -46,7 +46,7 @@ impl ControlPlane {
     /// [`Refusal::NotFound`], [`Refusal::Forbidden`], and failures of the store.
     pub async fn get(&self, context: Context<'_>, key: &ResourceKey) -> Result<View, Refusal> {
         let look = match kinds::rules(key.kind) {
-            Some(_) if is_possible(key) => Some(self.store.look(key).await?),
+            Some(_) if is_possible(key) && !is_for_everybody(key) => Some(self.store.look(key).await?),
             _ => None,
         };
         self.may_get(context.caller, key, look.as_ref()).await?;
@@ -62,9 +62,7 @@ impl ControlPlane {
     /// Whether the caller may see what a look found.
     async fn may_get(&self, caller: &Caller, key: &ResourceKey, look: Option<&Look>) -> Result<(), Refusal> {
         let judged = match look {
-            Some(look) if !is_for_everybody(key) => {
-                self.authorize_at(caller, &Ask { verb: "get", key }, look.authorization).await.map(drop)
-            }
+            Some(look) => self.authorize_at(caller, &Ask { verb: "get", key }, look.authorization).await.map(drop),
             _ => self.authorize(caller, "get", key).await.map(drop),
         };
         match judged {
@@ -94,7 +92,7 @@ impl ControlPlane {
             Some(query) => self.store.list(query).await?,
             None => Page::default(),
         };
-        match page.authorization.filter(|_| !is_for_everybody(collection)) {
+        match page.authorization {
             Some(version) => {
                 let ask = Ask { verb: "list", key: collection };
                 self.authorize_at(context.caller, &ask, Some(version)).await.map(drop)?;
@@ -150,7 +148,8 @@ fn asked(request: &ListRequest) -> Result<Asked, Refusal> {
     }
     let possible =
         [&collection.workspace, &collection.network].into_iter().all(|name| name.is_empty() || is_name(name));
-    let query = (possible && kinds::rules(collection.kind).is_some()).then(|| ListQuery {
+    let has_rows = possible && kinds::rules(collection.kind).is_some() && !is_for_everybody(collection);
+    let query = has_rows.then(|| ListQuery {
         kind: collection.kind,
         tenant: collection.tenant.clone(),
         region: collection.region.clone(),

@@ -133,8 +133,15 @@ async fn nobody_can_grant_what_they_do_not_have() {
     // But not use it, nor fill one that is used.
     cannot_grant(bob.assign("mine", "bob", json!([{}]), &["free"]).await);
     cannot_grant(bob.put(&role("clerk"), reads).await);
-    // A scope that opens another tenant takes the right there.
-    cannot_grant(world.assign("far", "ann", json!([{"tenants": ["other"]}]), &["seca.workspace-viewer"]).await);
+    // A scope that opens another tenant takes the right there, and who has none at all there does not learn of it.
+    let scopes = |tenant: &str| json!([{"tenants": [tenant]}]);
+    let told = |answer: Result<PutView, Refusal>| match answer {
+        Err(Refusal::Violations { violations, .. }) => violations[0].rule.clone(),
+        other => panic!("{other:?}"),
+    };
+    let there = told(world.assign("far", "ann", scopes("other"), &["seca.workspace-viewer"]).await);
+    let nowhere = told(world.assign("far", "ann", scopes("nobody"), &["seca.workspace-viewer"]).await);
+    assert_eq!(there.replace("other", "nobody"), nowhere);
     cannot_grant(world.assign("far", "ann", json!([{"tenants": ["*"]}]), &["seca.workspace-viewer"]).await);
     // What is wrong with the document is told first.
     let unknown = world.assign("far", "ann", json!([{"tenants": ["nobody"]}]), &["seca.admin"]).await;
