@@ -134,7 +134,9 @@ impl Failure {
             Refusal::Parameter(violation) => {
                 Self::violations(ProblemKind::InvalidRequest, std::slice::from_ref(violation))
             }
-            Refusal::Forbidden { .. } | Refusal::CannotGrant { .. } => Self::new(ProblemKind::Forbidden, detail),
+            Refusal::Forbidden { .. } | Refusal::CannotGrant { .. } | Refusal::SystemRole(_) => {
+                Self::new(ProblemKind::Forbidden, detail)
+            }
             Refusal::Revoked => Self::unauthorized(detail, r#"Bearer error="invalid_token""#),
             Refusal::NotFound(_) => Self::new(ProblemKind::NotFound, detail),
             Refusal::MissingParent(_) if *method == Method::PUT => {

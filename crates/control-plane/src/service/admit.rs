@@ -408,6 +408,9 @@ fn immutable(pointer: &str, kind: Kind, before: &str) -> Violation {
 
 /// The refusal of a write to what nobody wrote.
 pub(super) fn built_in(key: &ResourceKey) -> Refusal {
+    if key.kind == Kind::Role {
+        return Refusal::SystemRole(key.clone());
+    }
     Refusal::Conflict(format!("{key} {}; choose another name", kinds::catalog::describe(key.kind)))
 }
 

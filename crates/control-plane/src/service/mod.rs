@@ -134,6 +134,9 @@ pub enum Refusal {
         /// The first right that is missing.
         missing: String,
     },
+    /// Nobody may: it is the same in every tenant.
+    #[error("{0} {rule}; choose another name", rule = crate::kinds::catalog::describe(seca_api::Kind::Role))]
+    SystemRole(ResourceKey),
     /// There is no such resource.
     #[error("{} does not exist{}", .0, in_region(.0))]
     NotFound(ResourceKey),

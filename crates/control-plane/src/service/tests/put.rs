@@ -222,7 +222,6 @@ async fn what_nobody_wrote_can_be_neither_written_nor_deleted() {
         (Kind::InstanceSku, "x", "belongs to the catalogue"),
         (Kind::InstanceSku, "cx23", "belongs to the catalogue"),
         (Kind::Image, "ubuntu-24.04", "belongs to the catalogue"),
-        (Kind::Role, "seca.admin", "is a system role"),
     ] {
         let refused = world.put(&key(kind, name), json!({})).await.unwrap_err();
         assert!(matches!(&refused, Refusal::Conflict(why) if why.contains(words)), "{refused:?}");
@@ -231,6 +230,13 @@ async fn what_nobody_wrote_can_be_neither_written_nor_deleted() {
             "x" => assert!(matches!(refused, Refusal::NotFound(_)), "{refused:?}"),
             _ => assert!(matches!(&refused, Refusal::Conflict(why) if why.contains(words)), "{refused:?}"),
         }
+    }
+    let role = key(Kind::Role, "seca.admin");
+    let put = world.put(&role, json!({})).await.unwrap_err();
+    let delete = world.delete(&role).await.unwrap_err();
+    for refused in [put, delete] {
+        assert!(matches!(refused, Refusal::SystemRole(_)), "{refused:?}");
+        assert!(refused.to_string().contains("is a system role"), "{refused}");
     }
 }
 
