@@ -17,6 +17,7 @@ use api_server::{
     auth::{AdminTokens, Issuers, KeyLocation, KeySet},
 };
 use control_plane::{
+    kinds,
     service::{EndpointPolicy, ReferencePolicy, Tenant, Tenants},
     watch::Patience,
 };
@@ -508,6 +509,9 @@ fn tenants(text: &str, default: &Tenant) -> Option<Tenants> {
     for item in text.split(',') {
         let mut words = item.trim().split(':');
         let name = seca_api::TenantName::parse(words.next()?).ok()?.into_string();
+        if kinds::is_catalog_tenant(&name) {
+            return None;
+        }
         let mut tenant = default.clone();
         let (mut policy, mut conformance) = (0, 0);
         for word in words {

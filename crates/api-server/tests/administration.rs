@@ -141,6 +141,9 @@ async fn a_tenant_is_registered_changed_suspended_and_resumed() {
         if answer.status.is_success() { without_time(answer.json()) } else { answer.json()["detail"].clone() }
     };
     world.check_refused("GET", "/tenants/new", None, 404, "PUT").await;
+    for taken in ["/tenants/seca", "/tenants/public"] {
+        world.check_refused("PUT", taken, Some("{}"), 409, "stands for the catalogue").await;
+    }
     assert_eq!(
         set("PATCH", r#"{"suspended":true}"#, 404).await,
         json!("there is no tenant new; register it with a PUT of {} to this path")

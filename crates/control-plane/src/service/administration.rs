@@ -129,8 +129,12 @@ impl Administration {
     /// Registers a tenant.
     ///
     /// # Errors
-    /// Failures of the store.
+    /// [`Refusal::Conflict`] for a name that stands for the catalogue; failures of the store.
     pub async fn create_tenant(&self, name: &TenantName, settings: &Tenant) -> Result<Registered, Refusal> {
+        if kinds::is_catalog_tenant(name.as_str()) {
+            let rule = format!("tenant {name} stands for the catalogue, which everybody may read; choose another name");
+            return Err(Refusal::Conflict(rule));
+        }
         let access = self.store.access();
         let created = access.create_tenant(name.as_str(), settings).await?;
         let record = access.tenant(name.as_str()).await?;
