@@ -104,6 +104,7 @@ fn a_wrong_setting_is_one_sentence_with_the_variable_the_rule_and_an_example() {
         ("SECA_TENANTS", "no name"),
         ("SECA_TENANTS", "dev:lax"),
         ("SECA_TENANTS", "dev:strict:late"),
+        ("SECA_TENANTS", "dev,seca"),
         ("SECA_ADMIN_TOKENS_FILE", "/nowhere/admins.json"),
         ("SECA_BOOTSTRAP_ADMIN", "dev"),
         ("SECA_BOOTSTRAP_ADMIN", "dev/"),

@@ -123,7 +123,7 @@ settings! {
     JwksFile { ["SECA_JWKS_FILE"], "jwks_file", false, "none: nothing is published",
         "the path of a JWK set of public keys, shown to everybody at /.well-known/jwks.json", "/etc/secapi-proxy/jwks.json" }
     Tenants { ["SECA_TENANTS"], "tenants", false, "dev",
-        "a comma-separated list of NAME[:strict|late][:conformance], each name once", "dev,prod:strict,test:late:conformance" }
+        "a comma-separated list of NAME[:strict|late][:conformance], each name once, and neither seca nor public", "dev,prod:strict,test:late:conformance" }
     BootstrapAdmin { ["SECA_BOOTSTRAP_ADMIN"], "bootstrap_admin", false, "nobody",
         "a comma-separated list of TENANT/SUBJECT, each once: who is made an administrator of a tenant, once", "prod/alice@example.org" }
     ReferencePolicy { ["SECA_REFERENCE_POLICY"], "reference_policy", false, "strict",
