@@ -158,8 +158,8 @@ pub struct Resource {
 /// A row as clients are shown it. Texts are as they are stored: rendering copies them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Representation {
-    /// See [`Resource::uid`].
-    pub uid: Uid,
+    /// See [`Resource::uid`]. None in a list: it is not shown, and nobody waits for an item of a list.
+    pub uid: Option<Uid>,
     /// See [`Resource::key`].
     pub key: ResourceKey,
     /// See [`Resource::labels`].
@@ -199,7 +199,7 @@ impl Representation {
 impl From<Resource> for Representation {
     fn from(row: Resource) -> Self {
         Self {
-            uid: row.uid,
+            uid: Some(row.uid),
             key: row.key,
             labels: row.labels,
             annotations: row.annotations,

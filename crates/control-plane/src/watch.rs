@@ -104,7 +104,7 @@ impl Transition {
             Pending | Creating | Updating | Deleting => {
                 let entry = Entry { state: row.state, since: row.since() };
                 let seen = Seen { entry, version: row.resource_version, revision: row.revision };
-                Some(Self { uid: row.uid, key: row.key.clone(), seen })
+                Some(Self { uid: row.uid?, key: row.key.clone(), seen })
             }
         }
     }

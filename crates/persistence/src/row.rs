@@ -47,27 +47,27 @@ pub(crate) fn resource(row: &Row, at: usize) -> Result<Resource, Fault> {
 }
 
 /// How many columns are read of what is shown.
-pub(crate) const SHOWN: usize = 14;
+pub(crate) const SHOWN: usize = 13;
 
-/// What is shown of a resource of this collection.
-pub(crate) fn shown(row: &Row, collection: &ResourceKey) -> Result<Representation, Fault> {
-    let uid: Uid = row.parse(0)?;
-    let word = row.text(7)?;
+/// What is shown of a resource of this collection, behind the first column of a row.
+pub(crate) fn shown(row: &Row, uid: Option<Uid>, collection: &ResourceKey) -> Result<Representation, Fault> {
+    let (name, word) = (row.text(1)?, row.text(7)?);
+    let broken = || Fault::Corrupt(format!("the state of {name} in {collection} cannot be read"));
     Ok(Representation {
         uid,
-        key: ResourceKey { name: row.text(1)?, ..collection.clone() },
         labels: row.maybe_text(2)?,
         annotations: row.maybe_text(3)?,
         extensions: row.maybe_text(4)?,
         spec: row.text(5)?,
         status: row.text(6)?,
-        state: state(&word).ok_or_else(|| Fault::Corrupt(format!("the state of {uid} cannot be read")))?,
+        state: state(&word).ok_or_else(broken)?,
         conditions: row.text(8)?,
         resource_version: row.int(9)?,
         revision: row.int(10)?,
         created_at: Timestamp::from_millis(row.int(11)?),
         last_modified_at: Timestamp::from_millis(row.int(12)?),
         deleted_at: row.maybe_int(13)?.map(Timestamp::from_millis),
+        key: ResourceKey { name, ..collection.clone() },
     })
 }
 

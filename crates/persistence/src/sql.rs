@@ -130,7 +130,7 @@ macro_rules! word {
     };
     // What is shown of a resource, in the order that `row.rs` reads; the key is known but for its name.
     ($db:ident shown) => {
-        "r.uid, r.name, r.labels, r.annotations, r.extensions, r.spec, r.status, r.state, r.conditions, \
+        "r.name, r.labels, r.annotations, r.extensions, r.spec, r.status, r.state, r.conditions, \
          r.resource_version, r.revision, r.created_at, r.last_modified_at, r.deleted_at"
     };
     // As many empty columns.

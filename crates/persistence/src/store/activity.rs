@@ -14,7 +14,7 @@ use crate::{
 const RECORD: Sql = sql!(
     "INSERT INTO activity (at, recorded_at, listener, actor, action, target, tenant, request_id, result, detail) \
      SELECT CAST(j.value->>0 AS BIGINT), " now ", j.value->>1, j.value->>2, j.value->>3, j.value->>4, j.value->>5, \
-     j.value->>6, j.value->>7, j.value->>8 FROM " (rows 1)
+     j.value->>6, j.value->>7, j.value->>8 FROM " (parsed_rows 1)
 );
 const ALL: Sql = sql!(
     "SELECT id, at, listener, actor, action, target, tenant, request_id, result, detail FROM activity \

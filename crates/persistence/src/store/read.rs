@@ -21,15 +21,15 @@ use crate::{
 const GET: Sql = sql!("SELECT " columns " FROM resources r WHERE " own);
 /// Also a row that is not there has a tenant, and that a version.
 const LOOK: Sql = sql!(
-    "SELECT " shown ", NULL, a.version FROM (SELECT " (authorization_version "$1") " AS version) a \
+    "SELECT r.uid, " shown ", NULL, a.version FROM (SELECT " (authorization_version "$1") " AS version) a \
      LEFT JOIN resources r ON " own
 );
 const LOOK_AND_COUNT: Sql = sql!(
-    "SELECT " shown ", " live_children ", a.version FROM (SELECT " (authorization_version "$1") " AS version) a \
+    "SELECT r.uid, " shown ", " live_children ", a.version FROM (SELECT " (authorization_version "$1") " AS version) a \
      LEFT JOIN resources r ON " own
 );
 const LOOK_MANY: Sql = sql!(
-    "SELECT " shown ", CAST(j.value->>6 AS BIGINT), " (authorization_version "j.value->>0") " FROM " (rows 1)
+    "SELECT r.uid, " shown ", CAST(j.value->>6 AS BIGINT), " (authorization_version "j.value->>0") " FROM " (rows 1)
     at_listed_or_not
 );
 const GET_MANY: Sql = sql!("SELECT " columns " FROM " (rows 1) at_listed);
@@ -42,11 +42,11 @@ const COUNT_IN_NETWORK: Sql = sql!(
      AND r.deleted_at IS NULL"
 );
 const LIST: Sql = sql!(
-    "SELECT " shown ", NULL, " (authorization_version "$1") " FROM resources r WHERE r.tenant = $1 AND r.region = $2 \
+    "SELECT " (authorization_version "$1") ", " shown " FROM resources r WHERE r.tenant = $1 AND r.region = $2 \
      AND r.kind = $3 AND r.workspace = $4 AND r.network = $5 AND r.name > $6"
 );
 const LIST_AND_COUNT: Sql = sql!(
-    "SELECT " shown ", " live_children ", " (authorization_version "$1") " FROM resources r WHERE r.tenant = $1 \
+    "SELECT " (authorization_version "$1") ", " shown ", " live_children " FROM resources r WHERE r.tenant = $1 \
      AND r.region = $2 AND r.kind = $3 AND r.workspace = $4 AND r.network = $5 AND r.name > $6"
 );
 const INSTALLATION: Sql = sql!("SELECT id FROM installation");
@@ -83,21 +83,19 @@ impl Question for ResourceKey {
 async fn look(db: &Database, key: &ResourceKey) -> Result<Look, Fault> {
     let statement = if counts_children(key.kind) { LOOK_AND_COUNT } else { LOOK };
     let found = db.fetch(Lane::Read, statement, &key_args(key)).await?;
-    found.first().map_or_else(|| Ok(Look::default()), |row| looked(row, key, row.maybe_int(row::SHOWN)?))
+    found.first().map_or_else(|| Ok(Look::default()), |row| looked(row, key, row.maybe_int(CHILDREN)?))
 }
+
+/// Behind what is shown: the number of children, or the position of the key among several.
+const CHILDREN: usize = 1 + row::SHOWN;
 
 /// What a look found, with the version in the last column. A row that is not there has no uid.
 fn looked(row: &Row, key: &ResourceKey, children: Option<i64>) -> Result<Look, Fault> {
     let found = match row.maybe_text(0)? {
-        Some(_) => Some(Shown { resource: row::shown(row, key)?, children }),
+        Some(_) => Some(Shown { resource: row::shown(row, Some(row.parse(0)?), key)?, children }),
         None => None,
     };
-    Ok(Look { found, authorization: row.maybe_int(row::SHOWN + 1)? })
-}
-
-/// What is shown of a resource of this collection, and how many children it has, if they were counted.
-fn shown(row: &Row, collection: &ResourceKey) -> Result<Shown, Fault> {
-    Ok(Shown { resource: row::shown(row, collection)?, children: row.maybe_int(row::SHOWN)? })
+    Ok(Look { found, authorization: row.maybe_int(CHILDREN + 1)? })
 }
 
 /// The same for several keys at once, in their order.
@@ -108,7 +106,7 @@ async fn look_many(db: &Database, keys: &[Arc<ResourceKey>]) -> Result<Vec<Look>
         [tenant, region, kind, workspace, network, name, Some(position.to_string())]
     });
     for row in db.fetch(Lane::Read, LOOK_MANY, &[rows(listed)]).await? {
-        let position = usize::try_from(row.int(row::SHOWN)?).unwrap_or(usize::MAX);
+        let position = usize::try_from(row.int(CHILDREN)?).unwrap_or(usize::MAX);
         if let (Some(look), Some(key)) = (looks.get_mut(position), keys.get(position)) {
             *look = looked(&row, key, None)?;
         }
@@ -141,8 +139,13 @@ pub(crate) async fn list(db: &Database, query: &ListQuery) -> Result<Page, Fault
         network: query.network.clone(),
         name: String::new(),
     };
-    let items = found.iter().map(|row| shown(row, &collection)).collect::<Result<_, _>>()?;
-    let authorization = found.first().map_or(Ok(None), |row| row.maybe_int(row::SHOWN + 1))?;
+    let counts = counts_children(query.kind);
+    let item = |row: &Row| {
+        let children = if counts { row.maybe_int(CHILDREN)? } else { None };
+        Ok(Shown { resource: row::shown(row, None, &collection)?, children })
+    };
+    let items = found.iter().map(item).collect::<Result<_, Fault>>()?;
+    let authorization = found.first().map_or(Ok(None), |row| row.maybe_int(0))?;
     Ok(Page { items, more, authorization })
 }
 

@@ -69,7 +69,11 @@ impl State {
         let more = items.len() > query.limit;
         items.truncate(query.limit);
         let authorization = self.tenant(&query.tenant).map(|tenant| tenant.version).filter(|_| !items.is_empty());
-        Page { items: items.into_iter().map(|row| self.shown(row)).collect(), more, authorization }
+        let mut items: Vec<_> = items.into_iter().map(|row| self.shown(row)).collect();
+        for item in &mut items {
+            item.resource.uid = None;
+        }
+        Page { items, more, authorization }
     }
 }
 
