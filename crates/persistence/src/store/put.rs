@@ -258,7 +258,8 @@ impl Question for Change {
     /// The row's project, if it was written.
     type Answer = Option<ProjectId>;
 
-    const LANES: usize = 1;
+    /// A second one goes on while the first waits for the disk.
+    const LANES: usize = 2;
 
     fn changes(&self) -> Option<Uid> {
         Some(self.after.uid)

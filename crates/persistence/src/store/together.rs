@@ -1,11 +1,11 @@
 //! Questions that come while others of their kind are under way are asked together: a trip to the database, and a
 //! commit, cost far more than a row.
 //!
-//! There are a few lanes. Who finds one free takes it and asks alone, as if there were nothing here. Who finds none
-//! waits, and the next lane that comes free takes all that wait and asks for them by one statement. There is no timer,
-//! so that an idle server is no slower, and a statement begins after every request that it answers, so that what a
-//! client has written is what it reads. Who is left without an answer, because the statement failed, asks alone, so
-//! that nobody fails for what another sent.
+//! There are a few lanes. A lane that is free takes all that wait and asks for them by one statement. Before it does,
+//! whoever is ready to run may still join: of many that are released at once, by the answer to one statement say, the
+//! first would otherwise go ahead alone. There is no timer, so that an idle server is no slower, and a statement begins
+//! after every request that it answers, so that what a client has written is what it reads. Who is left without an
+//! answer, because a statement for many failed, asks alone, so that nobody fails for what another sent.
 
 use std::{future::Future, sync::Arc};
 
@@ -46,49 +46,45 @@ pub(crate) trait Question: Send + Sync + Sized + 'static {
 /// Where questions of a kind come together.
 #[derive(Debug)]
 pub(crate) struct Together<Q: Question> {
-    lanes: Arc<Semaphore>,
     waiting: mpsc::UnboundedSender<Waiter<Q>>,
 }
 
 #[derive(Debug)]
 struct Waiter<Q: Question> {
     question: Arc<Q>,
-    tell: oneshot::Sender<Q::Answer>,
+    tell: oneshot::Sender<Result<Q::Answer, Fault>>,
 }
 
 impl<Q: Question> Clone for Together<Q> {
     fn clone(&self) -> Self {
-        Self { lanes: Arc::clone(&self.lanes), waiting: self.waiting.clone() }
+        Self { waiting: self.waiting.clone() }
     }
 }
 
 impl<Q: Question> Together<Q> {
     /// Begins to lead who waits; ends with the last clone of what it gives.
     pub(crate) fn new(db: &Database) -> Self {
-        let lanes = Arc::new(Semaphore::new(Q::LANES));
         let (waiting, waiters) = mpsc::unbounded_channel();
-        tokio::spawn(lead(db.clone(), Arc::clone(&lanes), waiters));
-        Self { lanes, waiting }
+        tokio::spawn(lead(db.clone(), waiters));
+        Self { waiting }
     }
 
     pub(crate) async fn ask(&self, db: &Database, question: &Arc<Q>) -> Result<Q::Answer, Fault> {
         if question.is_alone() {
             return question.ask(db).await;
         }
-        if let Ok(_lane) = self.lanes.try_acquire() {
-            return question.ask(db).await;
-        }
         let (tell, told) = oneshot::channel();
         // One that cannot be sent is dropped, and left without an answer.
         drop(self.waiting.send(Waiter { question: Arc::clone(question), tell }));
         match told.await {
-            Ok(answer) => Ok(answer),
+            Ok(answer) => answer,
             Err(_) => question.ask(db).await,
         }
     }
 }
 
-async fn lead<Q: Question>(db: Database, lanes: Arc<Semaphore>, mut waiters: mpsc::UnboundedReceiver<Waiter<Q>>) {
+async fn lead<Q: Question>(db: Database, mut waiters: mpsc::UnboundedReceiver<Waiter<Q>>) {
+    let lanes = Arc::new(Semaphore::new(Q::LANES));
     let mut left: Vec<Waiter<Q>> = Vec::new();
     loop {
         if left.is_empty() {
@@ -96,6 +92,7 @@ async fn lead<Q: Question>(db: Database, lanes: Arc<Semaphore>, mut waiters: mps
             left.push(first);
         }
         let Ok(lane) = Arc::clone(&lanes).acquire_owned().await else { return };
+        tokio::task::yield_now().await;
         while left.len() < MOST
             && let Ok(next) = waiters.try_recv()
         {
@@ -120,11 +117,16 @@ fn without_rivals<Q: Question>(waiting: &mut Vec<Waiter<Q>>) -> Vec<Waiter<Q>> {
     batch
 }
 
-async fn answer<Q: Question>(db: &Database, batch: Vec<Waiter<Q>>) {
+async fn answer<Q: Question>(db: &Database, mut batch: Vec<Waiter<Q>>) {
+    if batch.len() == 1
+        && let Some(Waiter { question, tell }) = batch.pop()
+    {
+        // Who is gone needs no answer.
+        return drop(tell.send(question.ask(db).await));
+    }
     let (questions, tellers): (Vec<_>, Vec<_>) = batch.into_iter().map(|waiter| (waiter.question, waiter.tell)).unzip();
     let Ok(answers) = Q::ask_all(db, &questions).await else { return };
     for (tell, answer) in tellers.into_iter().zip(answers) {
-        // Who is gone needs no answer.
-        drop(tell.send(answer));
+        drop(tell.send(Ok(answer)));
     }
 }
