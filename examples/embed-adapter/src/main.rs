@@ -31,6 +31,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         initial_status: "{}".to_owned(),
         home: None,
         start: false,
+        judged_at: None,
+        grant: None,
         now,
     };
     let bundle = Bundle {
