@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
 
 use api_server::{
     AdminConfig, AdminTokens, ApiConfig, Readiness, Recorder, StaticTokens, admin_router, public_router_over,
@@ -64,23 +64,12 @@ async fn world_with(stub: Stub, tokens: AdminTokens) -> World {
 }
 
 fn workspace(name: &str) -> Put {
-    Put {
-        key: ResourceKey::tenant(Kind::Workspace, "fsn1", "acme", name),
-        before: None,
-        uid: Uid(Uuid::from_u128(7)),
-        labels: None,
-        annotations: None,
-        extensions: None,
-        spec: "{}".into(),
-        label_pairs: BTreeMap::new(),
-        edges: Vec::new(),
-        initial_status: "{}".into(),
-        home: None,
-        start: false,
-        judged_at: None,
-        grant: None,
-        now: Timestamp::from_millis(0),
-    }
+    Put::create(
+        ResourceKey::tenant(Kind::Workspace, "fsn1", "acme", name),
+        Uid(Uuid::from_u128(7)),
+        "{}",
+        Timestamp::from_millis(0),
+    )
 }
 
 impl World {

@@ -80,23 +80,12 @@ fn region() -> CatalogEntry {
 
 /// The assignment that makes `anonymous` an administrator.
 fn administrator(ids: &Ids) -> Put {
-    Put {
-        key: ResourceKey::tenant(Kind::RoleAssignment, "", "acme", "administrator"),
-        before: None,
-        uid: ids.uid(),
-        labels: None,
-        annotations: None,
-        extensions: None,
-        spec: r#"{"subs":["anonymous"],"scopes":[{}],"roles":["seca.admin"]}"#.to_owned(),
-        label_pairs: Default::default(),
-        edges: Vec::new(),
-        initial_status: "{}".to_owned(),
-        home: None,
-        start: false,
-        judged_at: None,
-        grant: None,
-        now: Timestamp::default(),
-    }
+    Put::create(
+        ResourceKey::tenant(Kind::RoleAssignment, "", "acme", "administrator"),
+        ids.uid(),
+        r#"{"subs":["anonymous"],"scopes":[{}],"roles":["seca.admin"]}"#,
+        Timestamp::default(),
+    )
 }
 
 struct World {

@@ -256,23 +256,7 @@ struct Pair {
 fn put(start: bool, spec: &str, now: i64) -> Put {
     let workspace = ResourceKey::tenant(Kind::Workspace, "fsn1", "acme", "shop");
     let key = ResourceKey { workspace: "shop".to_owned(), ..workspace }.sibling(Kind::Instance, "web");
-    Put {
-        key,
-        before: None,
-        uid: Uid(uuid::Uuid::from_u128(7)),
-        labels: None,
-        annotations: None,
-        extensions: None,
-        spec: spec.to_owned(),
-        label_pairs: Default::default(),
-        edges: Vec::new(),
-        initial_status: "{}".to_owned(),
-        judged_at: None,
-        grant: None,
-        home: None,
-        start,
-        now: Timestamp::from_millis(now),
-    }
+    Put { start, ..Put::create(key, Uid(uuid::Uuid::from_u128(7)), spec, Timestamp::from_millis(now)) }
 }
 
 impl Pair {

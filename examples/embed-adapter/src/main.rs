@@ -18,23 +18,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         workspace: "shop".to_owned(),
         ..ResourceKey::tenant(Kind::Network, "fsn1", "acme", "main")
     };
-    let put = Put {
+    let put = Put::create(
         key,
-        before: None,
         uid,
-        labels: None,
-        annotations: None,
-        extensions: None,
-        spec: r#"{"cidr": {"ipv4": "10.1.0.0/16"}, "skuRef": {"resource": "skus/hcloud-network"}}"#.to_owned(),
-        label_pairs: Default::default(),
-        edges: Vec::new(),
-        initial_status: "{}".to_owned(),
-        home: None,
-        start: false,
-        judged_at: None,
-        grant: None,
+        r#"{"cidr": {"ipv4": "10.1.0.0/16"}, "skuRef": {"resource": "skus/hcloud-network"}}"#,
         now,
-    };
+    );
     let bundle = Bundle {
         resource: state::create(put, control_plane::ProjectId("project-1".to_owned())),
         parents: Vec::new(),

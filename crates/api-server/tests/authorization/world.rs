@@ -314,23 +314,12 @@ fn jwt(signer: &Signer, keys: &TempDir, clock: Arc<dyn Clock>) -> Jwt {
 
 /// An assignment as a configuration makes it.
 pub fn administrator(ids: &Ids, subject: &str, tenant: &str, name: &str, scope: &Value) -> Put {
-    Put {
-        key: ResourceKey::tenant(Kind::RoleAssignment, "", tenant, name),
-        before: None,
-        uid: ids.uid(),
-        labels: None,
-        annotations: None,
-        extensions: None,
-        spec: json!({"subs": [subject], "scopes": [scope], "roles": ["seca.admin"]}).to_string(),
-        label_pairs: BTreeMap::new(),
-        edges: Vec::new(),
-        initial_status: "{}".to_owned(),
-        home: None,
-        start: false,
-        judged_at: None,
-        grant: None,
-        now: Timestamp::default(),
-    }
+    Put::create(
+        ResourceKey::tenant(Kind::RoleAssignment, "", tenant, name),
+        ids.uid(),
+        json!({"subs": [subject], "scopes": [scope], "roles": ["seca.admin"]}).to_string(),
+        Timestamp::default(),
+    )
 }
 
 fn catalog() -> Catalog {

@@ -76,21 +76,8 @@ impl World {
     async fn put(&self, key: &ResourceKey, size: i64) -> PutOutcome {
         let before = self.get(key).await.map(|row| Before { row, edges: Vec::new() });
         let put = Put {
-            key: key.clone(),
             before,
-            uid: self.ids.uid(),
-            labels: None,
-            annotations: None,
-            extensions: None,
-            spec: format!("{{\"sizeGB\":{size}}}"),
-            label_pairs: BTreeMap::new(),
-            edges: Vec::new(),
-            initial_status: "{}".into(),
-            judged_at: None,
-            grant: None,
-            home: None,
-            start: false,
-            now: self.clock.now(),
+            ..Put::create(key.clone(), self.ids.uid(), format!("{{\"sizeGB\":{size}}}"), self.clock.now())
         };
         let outcome = self.store.put(put).await.unwrap();
         self.wake.notify_one();

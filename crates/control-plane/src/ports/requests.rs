@@ -104,6 +104,29 @@ pub struct Put {
     pub now: Timestamp,
 }
 
+impl Put {
+    /// A creation of what has a specification and nothing else.
+    pub fn create(key: ResourceKey, uid: Uid, spec: impl Into<String>, now: Timestamp) -> Self {
+        Self {
+            key,
+            before: None,
+            uid,
+            labels: None,
+            annotations: None,
+            extensions: None,
+            spec: spec.into(),
+            label_pairs: BTreeMap::new(),
+            edges: Vec::new(),
+            initial_status: "{}".to_owned(),
+            home: None,
+            start: false,
+            judged_at: None,
+            grant: None,
+            now,
+        }
+    }
+}
+
 /// The row that a PUT replaces, as admission read it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Before {

@@ -4,7 +4,7 @@
 //! Names come in as types ([`TenantName`]), so nothing is stored that no path could name. What is not there is none,
 //! not a refusal: only the transport knows how the thing is called in a sentence.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use seca_api::{Kind, ResourceKey, RoleAssignmentScope, RoleAssignmentSpec, TenantName, Timestamp, names::is_name};
 use serde::Serialize;
@@ -318,26 +318,10 @@ impl Administration {
             scopes: vec![RoleAssignmentScope::default()],
             roles: vec!["seca.admin".to_owned()],
         };
-        let spec = serde_json::to_value(spec).map_err(|error| Refusal::Internal(error.to_string()))?;
-        let rules = kinds::rules(Kind::RoleAssignment)
-            .ok_or_else(|| Refusal::Internal("role assignments have no rules".to_owned()))?;
-        Ok(Put {
-            key: ResourceKey::tenant(Kind::RoleAssignment, "", tenant.as_str(), name),
-            before: None,
-            uid: self.ids.uid(),
-            labels: None,
-            annotations: Some(json!({ "description": BOOTSTRAPPED }).to_string()),
-            extensions: None,
-            initial_status: Value::Object((rules.initial_status)(&spec)).to_string(),
-            spec: spec.to_string(),
-            label_pairs: BTreeMap::new(),
-            edges: Vec::new(),
-            home: None,
-            start: false,
-            judged_at: None,
-            grant: None,
-            now: self.clock.now(),
-        })
+        let spec = serde_json::to_string(&spec).map_err(|error| Refusal::Internal(error.to_string()))?;
+        let key = ResourceKey::tenant(Kind::RoleAssignment, "", tenant.as_str(), name);
+        let annotations = Some(json!({ "description": BOOTSTRAPPED }).to_string());
+        Ok(Put { annotations, ..Put::create(key, self.ids.uid(), spec, self.clock.now()) })
     }
 }
 

@@ -152,23 +152,9 @@ impl ControlPlane {
             "roles": ["seca.workspace-admin"],
         });
         let description = format!("{} created workspace {} in {}", caller.subject, workspace.name, workspace.region);
-        Put {
-            key: ResourceKey::tenant(Kind::RoleAssignment, "", &workspace.tenant, &format!("creator-{uid}")),
-            before: None,
-            uid: self.ids.uid(),
-            labels: None,
-            annotations: Some(json!({"description": description}).to_string()),
-            extensions: None,
-            spec: spec.to_string(),
-            label_pairs: BTreeMap::new(),
-            edges: Vec::new(),
-            initial_status: "{}".to_owned(),
-            home: None,
-            start: false,
-            judged_at: None,
-            grant: None,
-            now: self.clock.now(),
-        }
+        let key = ResourceKey::tenant(Kind::RoleAssignment, "", &workspace.tenant, &format!("creator-{uid}"));
+        let annotations = Some(json!({"description": description}).to_string());
+        Put { annotations, ..Put::create(key, self.ids.uid(), spec.to_string(), self.clock.now()) }
     }
 
     /// The same references, where one that names no network means the only resource of that name in the workspace.
@@ -236,20 +222,15 @@ impl ControlPlane {
         let home = rules.home.and_then(|field| edges.iter().find(|edge| edge.field == field));
         Put {
             home: home.map(|edge| edge.target.clone()),
-            key: subject.key.clone(),
             before: before.cloned(),
-            uid: self.ids.uid(),
             labels: draft.map("labels"),
             annotations: draft.map("annotations"),
             extensions: draft.map("extensions"),
-            spec: draft.spec.to_string(),
             label_pairs: draft.labels(),
             edges,
             initial_status: Value::Object((rules.initial_status)(&draft.spec)).to_string(),
             start: asked && !asked_before,
-            judged_at: None,
-            grant: None,
-            now: self.clock.now(),
+            ..Put::create(subject.key.clone(), self.ids.uid(), draft.spec.to_string(), self.clock.now())
         }
     }
 

@@ -22,23 +22,12 @@ fn row(name: &str, uid: u128) -> Resource {
 }
 
 fn put(name: &str, uid: u128) -> Put {
-    Put {
-        key: ResourceKey::tenant(Kind::Workspace, "fsn1", "acme", name),
-        before: None,
-        uid: Uid(uuid::Uuid::from_u128(uid)),
-        labels: None,
-        annotations: None,
-        extensions: None,
-        spec: "{}".to_owned(),
-        label_pairs: Default::default(),
-        edges: Vec::new(),
-        initial_status: "{}".to_owned(),
-        judged_at: None,
-        grant: None,
-        home: None,
-        start: false,
-        now: Timestamp::from_millis(1_000),
-    }
+    Put::create(
+        ResourceKey::tenant(Kind::Workspace, "fsn1", "acme", name),
+        Uid(uuid::Uuid::from_u128(uid)),
+        "{}",
+        Timestamp::from_millis(1_000),
+    )
 }
 
 fn entered(row: &Resource, verdict: Verdict, millis: i64) -> Resource {

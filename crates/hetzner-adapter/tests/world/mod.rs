@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, time::Duration};
 use control_plane::{
     ActionKind, Catalog, CatalogEntry, ProjectId, Resource, Uid,
     kinds::{self, Peers},
-    ports::{Bundle, Commit, Desired, Edge, Plan, Planned, Put, Related, Verdict},
+    ports::{Bundle, Commit, Desired, Plan, Planned, Put, Related, Verdict},
     state,
 };
 use hetzner_adapter::{
@@ -93,21 +93,8 @@ impl World {
         self.now += 1;
         self.next_uid += 1;
         let put = Put {
-            key: key(kind, name),
-            before: None,
-            uid: Uid(uuid::Uuid::from_u128(self.next_uid)),
-            labels: None,
-            annotations: None,
-            extensions: None,
-            spec: spec.to_string(),
-            label_pairs: BTreeMap::new(),
-            edges: Vec::<Edge>::new(),
-            initial_status: "{}".into(),
-            judged_at: None,
-            grant: None,
-            home: None,
             start,
-            now: self.time(),
+            ..Put::create(key(kind, name), Uid(uuid::Uuid::from_u128(self.next_uid)), spec.to_string(), self.time())
         };
         if let Some(row) = self.rows.values_mut().find(|row| row.key == put.key) {
             state::update(row, &put);

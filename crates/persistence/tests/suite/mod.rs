@@ -18,7 +18,6 @@ pub mod waits;
 pub mod writes;
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -95,23 +94,7 @@ impl World {
 
     /// A creation of a key; change its fields for anything else.
     pub fn new_put(&self, key: &ResourceKey) -> Put {
-        Put {
-            key: key.clone(),
-            before: None,
-            uid: self.uid(),
-            labels: None,
-            annotations: None,
-            extensions: None,
-            spec: "{}".to_owned(),
-            label_pairs: BTreeMap::new(),
-            edges: Vec::new(),
-            initial_status: "{}".to_owned(),
-            judged_at: None,
-            grant: None,
-            home: None,
-            start: false,
-            now: self.now(),
-        }
+        Put::create(key.clone(), self.uid(), "{}", self.now())
     }
 
     /// An update of a row as it is.

@@ -181,21 +181,10 @@ fn late() -> TenantChange {
 
 fn stored_again(row: &Resource) -> crate::ports::Put {
     crate::ports::Put {
-        key: row.key.clone(),
-        before: None,
-        uid: row.uid,
         labels: row.labels.clone(),
         annotations: row.annotations.clone(),
         extensions: row.extensions.clone(),
-        spec: row.spec.clone(),
-        label_pairs: BTreeMap::new(),
-        edges: Vec::new(),
-        initial_status: "{}".to_owned(),
-        home: None,
-        start: false,
-        judged_at: None,
-        grant: None,
-        now: row.last_modified_at,
+        ..crate::ports::Put::create(row.key.clone(), row.uid, row.spec.clone(), row.last_modified_at)
     }
 }
 
