@@ -84,7 +84,9 @@ mod tests {
             (r#"{"scopes":[{"workspaces":["w","v"]}]}"#, None),
             (r#"{"scopes":[{"workspaces":["w"]},{"workspaces":["v"]}]}"#, None),
             (r#"{"scopes":[{"workspaces":["w"]},{}]}"#, None),
+            (r#"{"scopes":[{},{"workspaces":["w"]}]}"#, None),
             (r#"{"scopes":[{"workspaces":["w"],"tenants":["other"]}]}"#, None),
+            (r#"{"scopes":[{"workspaces":["w"],"tenants":["t","other"]}]}"#, None),
             (r#"{"scopes":[{"workspaces":["w"],"tenants":["*"]}]}"#, None),
         ];
         for (spec, expected) in cases {

@@ -30,5 +30,6 @@ mod tests;
 
 pub use containment::{Missing, Wanted, WantedTenant};
 pub use explain::{Explanation, Finding, Outcome};
+pub(crate) use policy::system_role;
 pub use policy::{AssignmentId, AssignmentRow, Decision, Grant, Policy, RoleRow, Unmet};
-pub use scope::{BoundWorkspace, Dimension, bound_workspace};
+pub use scope::Dimension;

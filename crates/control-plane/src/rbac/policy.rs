@@ -39,7 +39,7 @@ pub struct AssignmentRow<'a> {
     pub uid: Uid,
     /// Its specification.
     pub spec_json: &'a str,
-    /// The workspace to whose life it is bound ([`bound_workspace`](super::bound_workspace)).
+    /// The workspace to whose life it is bound ([`BoundWorkspace`](crate::ports::BoundWorkspace)).
     pub bound: Option<Uid>,
     /// The region of that workspace: of several that bear its name, the assignment counts in this one.
     pub region: Option<&'a str>,
@@ -334,7 +334,7 @@ fn permitting(permissions: &Permissions, target: &Target<'_>) -> Result<usize, U
 }
 
 /// The system role of a name; a name with their prefix never means another.
-pub(super) fn system_role(name: &str) -> Option<RoleSpec> {
+pub(crate) fn system_role(name: &str) -> Option<RoleSpec> {
     SYSTEM_ROLES.iter().find(|role| role.name == name).map(seca_api::SystemRole::spec)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use seca_api::{Kind, Provider, ResourceKey, RoleAssignmentScope, RoleAssignmentSpec, Scope};
+use seca_api::{Kind, Provider, ResourceKey, RoleAssignmentScope, Scope};
 use serde::Serialize;
 
 use crate::service::Within;
@@ -130,31 +130,4 @@ pub(super) fn reach(scope: &RoleAssignmentScope, own: &str, here: &str) -> Reach
     } else {
         Reach::Elsewhere
     }
-}
-
-/// The one workspace that an assignment is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BoundWorkspace<'a> {
-    /// Its name.
-    pub workspace: &'a str,
-    /// The regions that the scopes name together; none where one of them names no region, which is all of them.
-    pub regions: Option<BTreeSet<&'a str>>,
-}
-
-/// The workspace to whose life an assignment in `tenant` is bound: every scope names that workspace alone, in the
-/// assignment's own tenant. Such an assignment ends with the workspace, so that who makes another under the same
-/// name does not find old rights in it. Workspaces of one name in several regions are several workspaces: where
-/// `regions` leaves more than one, the caller decides by which of them there are.
-pub fn bound_workspace<'a>(tenant: &str, spec: &'a RoleAssignmentSpec) -> Option<BoundWorkspace<'a>> {
-    let workspace = spec.scopes.first()?.workspaces.first()?.as_str();
-    let alone = |scope: &RoleAssignmentScope| {
-        let same = !scope.workspaces.is_empty() && scope.workspaces.iter().all(|name| name == workspace);
-        same && scope.tenants.iter().all(|name| name == tenant)
-    };
-    if !spec.scopes.iter().all(alone) {
-        return None;
-    }
-    let open = spec.scopes.iter().any(|scope| scope.regions.is_empty());
-    let regions = spec.scopes.iter().flat_map(|scope| &scope.regions).map(String::as_str).collect();
-    Some(BoundWorkspace { workspace, regions: (!open).then_some(regions) })
 }

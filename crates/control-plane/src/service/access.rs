@@ -10,7 +10,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use seca_api::{Kind, ResourceKey, RoleAssignmentSpec, RoleSpec, SYSTEM_ROLES, Scope, TenantName};
+use seca_api::{Kind, ResourceKey, RoleAssignmentSpec, RoleSpec, Scope, TenantName};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -18,7 +18,7 @@ use super::{Ask, Caller, ControlPlane, Refusal, Tenant};
 use crate::{
     kinds,
     ports::{AuthorizationSnapshot, DEPARTURES_KEPT, DepartedGrant, Store, StoreError, StoreResult},
-    rbac::{AssignmentRow, Policy, RoleRow, Wanted, WantedTenant},
+    rbac::{AssignmentRow, Policy, RoleRow, Wanted, WantedTenant, system_role},
 };
 
 /// Whether roles decide what callers may do.
@@ -76,8 +76,8 @@ impl Decisions {
 
     /// A role that assignments of this tenant can name.
     fn role(&self, name: &str) -> Option<RoleSpec> {
-        if let Some(role) = SYSTEM_ROLES.iter().find(|role| role.name == name) {
-            return Some(role.spec());
+        if let Some(role) = system_role(name) {
+            return Some(role);
         }
         let own = &self.snapshot.tenant.name;
         let found = self.snapshot.roles.iter().find(|role| role.tenant == *own && role.name == name)?;
@@ -298,9 +298,7 @@ impl ControlPlane {
         let mut known = BTreeSet::new();
         for name in named.filter(|name| TenantName::parse(name).is_ok()).collect::<BTreeSet<_>>() {
             let there = self.access.now(name).await?;
-            let may_know =
-                |there: Arc<Decisions>| !self.enforces() || name == key.tenant || there.policy.names(&caller.subject);
-            if there.is_some_and(may_know) {
+            if there.is_some_and(|there| name == key.tenant || self.may_know(caller, &there)) {
                 known.insert(name.to_owned());
             }
         }

@@ -146,8 +146,7 @@ fn asked(request: &ListRequest) -> Result<Asked, Refusal> {
         let rule = "skipToken is not one that this collection gave out; leave it out to begin at the first page";
         return Err(Refusal::Parameter(Violation::parameter("skipToken", rule)));
     }
-    let possible =
-        [&collection.workspace, &collection.network].into_iter().all(|name| name.is_empty() || is_name(name));
+    let possible = is_possible_place(collection);
     let has_rows = possible && kinds::rules(collection.kind).is_some() && !is_for_everybody(collection);
     let query = has_rows.then(|| ListQuery {
         kind: collection.kind,
@@ -230,5 +229,9 @@ fn selector(labels: Option<&str>) -> Result<Option<Selector>, Refusal> {
 
 /// Whether something can have this key; databases choke on some texts that are no names.
 pub(super) fn is_possible(key: &ResourceKey) -> bool {
-    is_name(&key.name) && [&key.workspace, &key.network].into_iter().all(|name| name.is_empty() || is_name(name))
+    is_name(&key.name) && is_possible_place(key)
+}
+
+fn is_possible_place(key: &ResourceKey) -> bool {
+    [&key.workspace, &key.network].into_iter().all(|name| name.is_empty() || is_name(name))
 }

@@ -268,33 +268,3 @@ fn a_credential_narrows() {
         assert!(!allows(&policy, &Caller { subject: "bob".to_owned(), ..caller }, instance));
     }
 }
-
-#[test]
-fn an_assignment_to_one_workspace_alone_is_bound_to_it() {
-    let cases = [
-        (json!([{"workspaces": ["w"]}]), Some(("w", None))),
-        (
-            json!([{"workspaces": ["w", "w"], "tenants": ["t"], "regions": ["b", "a"]}]),
-            Some(("w", Some(vec!["a", "b"]))),
-        ),
-        (
-            json!([{"workspaces": ["w"], "regions": ["b"]}, {"workspaces": ["w"], "regions": ["a"]}]),
-            Some(("w", Some(vec!["a", "b"]))),
-        ),
-        (json!([{"workspaces": ["w"], "regions": ["b"]}, {"workspaces": ["w"]}]), Some(("w", None))),
-        (json!([{"workspaces": ["w", "v"]}]), None),
-        (json!([{"workspaces": ["w"]}, {"workspaces": ["v"]}]), None),
-        (json!([{"workspaces": ["w"]}, {}]), None),
-        (json!([{}, {"workspaces": ["w"]}]), None),
-        (json!([{"workspaces": ["w"], "tenants": ["u"]}]), None),
-        (json!([{"workspaces": ["w"], "tenants": ["t", "u"]}]), None),
-        (json!([{"workspaces": ["w"], "tenants": ["*"]}]), None),
-        (json!([]), None),
-    ];
-    for (scopes, expect) in cases {
-        let spec = serde_json::from_value(assignment_spec(&["alice"], scopes.clone(), &["r"])).unwrap();
-        let bound = bound_workspace("t", &spec);
-        let found = bound.map(|bound| (bound.workspace, bound.regions.map(Vec::from_iter)));
-        assert_eq!(found, expect, "{scopes}");
-    }
-}
