@@ -19,9 +19,9 @@ use crate::{
     sql::{Row, Sql, Value, key_row, rows, sql},
 };
 
-/// Resources (1), who holds any of them (1), references (2), relatives (3), and tenants with their versions (4). Parameter 1 is the keys, those that
-/// are written with a mark; 2 is the collections. SQLite keeps the order of a CROSS JOIN; it knows nothing of how long
-/// a CTE is, and would rather read all resources than look a few up.
+/// Resources (1), who holds any of them (1), references (2), relatives (3), and tenants with their versions (4).
+/// Parameter 1 is the keys, those that are written with a mark; 2 is the collections. SQLite keeps the order of a CROSS
+/// JOIN; it knows nothing of how long a CTE is, and would rather read all resources than look a few up.
 const ADMISSION: Sql = sql!(
     "WITH edges AS MATERIALIZED (SELECT e.uid, e.position, e.field, e.strict, e.tenant, e.region, e.kind, \
      e.workspace, e.network, e.name FROM " (rows 1) at_listed " CROSS JOIN resource_references e \

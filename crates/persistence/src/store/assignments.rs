@@ -1,18 +1,14 @@
 //! Assignments that the product itself makes, as part of something else: a workspace's creator's, a configured
 //! administrator's.
 
-use control_plane::{
-    ProjectId, Resource,
-    ports::{Edge, Put},
-    state,
-};
+use control_plane::{ProjectId, Resource, ports::Put, state};
 
+use super::put::{edges, labels};
 use crate::{
     database::{Operation, Tx},
     fault::Fault,
     row,
-    selector::sortable,
-    sql::{Sql, args, key_row, rows, sql},
+    sql::{Sql, args, sql},
 };
 
 /// A row of project `local` with its labels (28) and references (29), queued; nothing when its name is taken. Nothing is
@@ -47,18 +43,9 @@ const UNMARK: Sql = sql!("DELETE FROM bootstrapped WHERE tenant = $1 AND subject
 pub(super) async fn add(tx: &mut Tx, put: &Put) -> Result<Option<Resource>, Fault> {
     let made = state::create(put.clone(), ProjectId::local());
     let mut args = row::insert_args(&made)?.to_vec();
-    args.push(rows(
-        put.label_pairs.iter().map(|(name, value)| [Some(name.clone()), Some(value.clone()), sortable(value)]),
-    ));
-    args.push(rows(put.edges.iter().enumerate().map(edge)));
+    args.extend([labels(&put.label_pairs), edges(&put.edges)]);
     let added = tx.fetch(ADD, &args).await?;
     Ok((!added.is_empty()).then_some(made))
-}
-
-fn edge((position, edge): (usize, &Edge)) -> [Option<String>; 9] {
-    let [tenant, region, kind, workspace, network, name] = key_row(&edge.target);
-    let (position, strict) = (position.to_string(), i64::from(edge.strict).to_string());
-    [Some(position), Some(edge.field.clone()), Some(strict), tenant, region, kind, workspace, network, name]
 }
 
 pub(super) struct Bootstrap<'a> {

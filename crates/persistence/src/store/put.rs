@@ -135,7 +135,8 @@ const CHANGE_ALL: Sql = Sql {
 /// The authorization version of a tenant, which from then on stays until the transaction ends. It is asked for last,
 /// because whatever raises it takes the epoch behind its rows as well; what was waited for is read as it is then.
 const HOLD_AUTHORIZATION: Sql = sql!(
-    "SELECT e.version + t.authorization_version FROM authorization_epoch e CROSS JOIN tenants t WHERE t.name = $1" hold_authorization
+    "SELECT e.version + t.authorization_version FROM authorization_epoch e CROSS JOIN tenants t WHERE t.name = $1"
+    hold_authorization
 );
 const STATE: Sql = sql!(
     "SELECT r.tenant, r.region, r.kind, r.workspace, r.network, r.name, r.uid, r.resource_version, r.revision, \
@@ -391,11 +392,13 @@ fn named(put: &Put, refers: bool, home: Option<&ResourceKey>) -> [Value<'static>
     [rows(marked), Value::from(count)]
 }
 
-fn labels(pairs: &BTreeMap<String, String>) -> Value<'static> {
+/// The parameter of `add_labels`.
+pub(super) fn labels(pairs: &BTreeMap<String, String>) -> Value<'static> {
     rows(pairs.iter().map(|(name, value)| [Some(name.clone()), Some(value.clone()), sortable(value)]))
 }
 
-fn edges(edges: &[Edge]) -> Value<'static> {
+/// The parameter of `add_edges`.
+pub(super) fn edges(edges: &[Edge]) -> Value<'static> {
     rows(edges.iter().enumerate().map(|(position, edge)| {
         let [tenant, region, kind, workspace, network, name] = key_row(&edge.target);
         let (position, strict) = (position.to_string(), i64::from(edge.strict).to_string());
