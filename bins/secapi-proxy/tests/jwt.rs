@@ -7,7 +7,7 @@ use std::{
     fs,
     io::Write as _,
     path::Path,
-    process::{Output, Stdio},
+    process::Stdio,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -18,6 +18,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use common::{
     PATIENCE, http,
     proxy::{BEARER, Proxy, Setup, TENANT},
+    signed::{ISSUER, answer, issue, issuers, jwt, token},
     until,
 };
 use ring::signature::Ed25519KeyPair;
@@ -28,33 +29,6 @@ use tokio::{
 };
 
 const UNUSED: &str = "http://127.0.0.1:9/v1";
-const ISSUER: &str = "https://seca.example.org";
-
-/// The least that `token issue` needs.
-fn issue<'a>(key: &'a str, issuer: &'a str, audience: &'a str) -> [&'a str; 10] {
-    ["token", "issue", "--key", key, "--issuer", issuer, "--audience", audience, "--subject", "ada"]
-}
-
-fn run(setup: &Setup, arguments: &[&str]) -> Output {
-    setup.command(arguments).output().unwrap()
-}
-
-/// The standard output of a command that does, and says nothing else.
-fn answer(setup: &Setup, arguments: &[&str]) -> String {
-    let output = run(setup, arguments);
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", text(output.stderr));
-    assert_eq!(text(output.stderr), "");
-    text(output.stdout)
-}
-
-fn token(setup: &Setup, arguments: &[&str]) -> String {
-    let text = answer(setup, arguments);
-    let token = text.strip_suffix('\n').unwrap();
-    assert!(token.split('.').count() == 3 && !token.contains(char::is_whitespace), "a token and nothing else: {text}");
-    token.to_owned()
-}
-
 /// Signs what the command refuses to issue.
 fn sign(folder: &Path, header: &Value, claims: &Value) -> String {
     let jwk: Value = serde_json::from_slice(&fs::read(folder.join("key.json")).unwrap()).unwrap();
@@ -80,19 +54,6 @@ async fn list(proxy: &Proxy, token: Option<&str>) -> (u16, String) {
 async fn assert_refused(proxy: &Proxy, token: &str, what: &str) {
     let expected = (401, r#"Bearer error="invalid_token""#.to_owned());
     assert_eq!(list(proxy, Some(token)).await, expected, "{what}");
-}
-
-fn issuers(keys: &Value) -> String {
-    let mut issuer = json!({"name": "own", "issuer": ISSUER, "audience": "seca", "algorithms": ["EdDSA"]});
-    for (name, value) in keys.as_object().unwrap() {
-        issuer[name] = value.clone();
-    }
-    json!({"issuers": [issuer]}).to_string()
-}
-
-fn jwt(setup: Setup) -> Setup {
-    let setup = setup.without("SECA_AUTH_TOKENS_FILE").with("SECA_AUTH_MODE", "jwt");
-    setup.with("SECA_AUTH_ISSUERS_FILE", "issuers.json").with("SECA_BOOTSTRAP_ADMIN", &format!("{TENANT}/ada"))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,7 @@ use base64::{
 use common::{
     http, life,
     proxy::{ADMIN_TOKEN, BEARER, KEY, REGION, Setup, TENANT},
+    signed::{ISSUER, answer, issue, issuers, jwt, token},
     sim::Sim,
 };
 use seca_client::seca_api::PowerState;
@@ -89,30 +90,16 @@ async fn no_secret_is_logged_answered_or_stored_in_the_clear() {
 /// The same of signed tokens and of the key that signs them.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_signed_token_and_no_signing_key_is_logged_answered_or_stored() {
-    const ISSUER: &str = "https://seca.example.org";
     let folder = tempfile::tempdir().unwrap();
-    let setup = Setup::new(folder.path(), "http://127.0.0.1:9/v1")
-        .without("SECA_AUTH_TOKENS_FILE")
-        .with("SECA_AUTH_MODE", "jwt")
-        .with("SECA_AUTH_ISSUERS_FILE", "issuers.json")
-        .with("SECA_BOOTSTRAP_ADMIN", &format!("{TENANT}/ada"))
-        .with("SECA_LOG_LEVEL", "trace");
-    let said = |arguments: &[&str]| {
-        let output = setup.command(arguments).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    };
+    let setup = jwt(Setup::new(folder.path(), "http://127.0.0.1:9/v1")).with("SECA_LOG_LEVEL", "trace");
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
-    write("jwks.json", &said(&["token", "keygen", "--out", "key.json"]));
-    let issuer =
-        json!({"name": "own", "issuer": ISSUER, "audience": "seca", "algorithms": ["EdDSA"], "keys_file": "jwks.json"});
-    write("issuers.json", &json!({"issuers": [issuer]}).to_string());
+    write("jwks.json", &answer(&setup, &["token", "keygen", "--out", "key.json"]));
+    write("issuers.json", &issuers(&json!({"keys_file": "jwks.json"})));
     let key: Value = serde_json::from_str(&fs::read_to_string(folder.path().join("key.json")).unwrap()).unwrap();
-    let issue = |subject: &str| {
-        let flags = ["--key", "key.json", "--issuer", ISSUER, "--audience", "seca", "--subject", subject];
-        said(&[&["token", "issue"][..], &flags].concat())
-    };
-    let (good, unrelated) = (issue("ada"), issue("nobody"));
+    let good = token(&setup, &issue("key.json", ISSUER, "seca"));
+    let mut unrelated = issue("key.json", ISSUER, "seca");
+    *unrelated.last_mut().unwrap() = "nobody";
+    let unrelated = token(&setup, &unrelated);
 
     let mut proxy = setup.serve().await;
     let workspaces = format!("{}/providers/seca.workspace/v1/tenants/{TENANT}/workspaces", proxy.public);

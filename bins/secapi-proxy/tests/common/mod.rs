@@ -8,6 +8,7 @@ pub mod counting;
 pub mod life;
 pub mod process;
 pub mod proxy;
+pub mod signed;
 pub mod sim;
 
 use std::{
