@@ -7,9 +7,8 @@
 mod subject;
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, Read as _},
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -24,6 +23,7 @@ use rustls::{
 use tokio::{sync::watch, task::spawn_blocking, time::interval};
 use zeroize::Zeroizing;
 
+use crate::files::{PrivateFileError, Stamp, open_private};
 pub(crate) use subject::common_name;
 
 /// The common name of the client certificate that a request's connection presented and that was verified; among the
@@ -66,9 +66,6 @@ pub enum TlsError {
     Mismatch(PathBuf, PathBuf),
 }
 
-/// What tells that a file is another one than before.
-type Look = Option<(u64, u64, i64, i64, u64)>;
-
 /// TLS of a listener. Clones share what is in effect.
 #[derive(Clone)]
 pub struct Tls(Arc<Shared>);
@@ -76,7 +73,7 @@ pub struct Tls(Arc<Shared>);
 struct Shared {
     files: TlsFiles,
     current: watch::Sender<Arc<ServerConfig>>,
-    seen: Mutex<[Look; 3]>,
+    seen: Mutex<[Option<Stamp>; 3]>,
 }
 
 /// What came of a look at the files.
@@ -147,12 +144,8 @@ impl Tls {
 }
 
 impl TlsFiles {
-    fn look(&self) -> [Look; 3] {
-        let look = |path: &Path| {
-            let found = fs::metadata(path).ok()?;
-            Some((found.dev(), found.ino(), found.mtime(), found.mtime_nsec(), found.len()))
-        };
-        [look(&self.certificate), look(&self.key), self.client_ca.as_deref().and_then(look)]
+    fn look(&self) -> [Option<Stamp>; 3] {
+        [Stamp::of(&self.certificate), Stamp::of(&self.key), self.client_ca.as_deref().and_then(Stamp::of)]
     }
 
     fn read(&self) -> Result<ServerConfig, TlsError> {
@@ -188,12 +181,10 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 /// What is wrong with its content is not repeated: it may be a part of the key.
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     let unreadable = |error| TlsError::Unreadable(path.to_owned(), error);
-    let mut file = File::open(path).map_err(unreadable)?;
-    // Of the open file, not of the path: nobody can swap it in between.
-    let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(TlsError::Exposed(path.to_owned(), mode));
-    }
+    let mut file = open_private(path).map_err(|error| match error {
+        PrivateFileError::Unreadable(error) => unreadable(error),
+        PrivateFileError::Exposed(mode) => TlsError::Exposed(path.to_owned(), mode),
+    })?;
     let mut pem = Zeroizing::new(Vec::new());
     file.read_to_end(&mut pem).map_err(unreadable)?;
     PrivateKeyDer::from_pem_slice(&pem)

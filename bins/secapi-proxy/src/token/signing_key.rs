@@ -2,12 +2,13 @@
 //! read. Ed25519, because its keys are short, and its signatures need no randomness that could fail.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
 
+use api_server::{PrivateFileError, open_private};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use control_plane::ports::Rng as _;
 use ring::{
@@ -70,13 +71,12 @@ impl SigningKey {
                 "the key file {shown} cannot be read ({error}): it must be one that `secapi-proxy token keygen` made"
             )
         };
-        let file = File::open(path).map_err(unreadable)?;
-        let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(format!(
+        let file = open_private(path).map_err(|error| match error {
+            PrivateFileError::Unreadable(error) => unreadable(error),
+            PrivateFileError::Exposed(mode) => format!(
                 "the key file {shown} has mode {mode:04o}, so others may have read it: make another key with `secapi-proxy token keygen`, or chmod 600 {shown}"
-            ));
-        }
+            ),
+        })?;
         let mut text = Zeroizing::new(String::new());
         file.take(FILE_BYTES).read_to_string(&mut text).map_err(unreadable)?;
         Self::parse(&text).ok_or_else(|| {
@@ -140,6 +140,8 @@ fn create(path: &Path, content: &[u8]) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use ring::signature::{ED25519, UnparsedPublicKey};
 
     use super::*;

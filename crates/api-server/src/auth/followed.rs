@@ -6,8 +6,6 @@
 
 use std::{
     fmt,
-    fs::{self, Metadata},
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
@@ -20,6 +18,7 @@ use control_plane::service::Caller;
 use tokio::time::Instant;
 
 use super::{AuthError, Authenticator};
+use crate::files::Stamp;
 
 /// How long a look holds.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -39,27 +38,6 @@ type Read<T> = Box<dyn Fn(&Path) -> Result<T, String> + Send + Sync>;
 struct Look {
     due: Instant,
     stamp: Option<Stamp>,
-}
-
-/// What a file looks like from outside; none for one that is not there. The change time tells two writes of the same
-/// length and moment apart, and a new mode.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    file: (u64, u64),
-    len: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        fs::metadata(path).ok().map(|metadata: Metadata| Self {
-            file: (metadata.dev(), metadata.ino()),
-            len: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
-    }
 }
 
 impl<T> Followed<T> {
@@ -120,6 +98,8 @@ impl<T: Authenticator> Authenticator for Followed<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use tokio::time::advance;
 
     use super::*;

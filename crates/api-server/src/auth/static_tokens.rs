@@ -2,9 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
     io::Read as _,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -15,6 +13,7 @@ use seca_api::TenantName;
 use serde::Deserialize;
 
 use super::{AuthError, Authenticator, TokenHash, bearer};
+use crate::files::{PrivateFileError, open_private};
 
 /// Bearer tokens from a file that knows their hashes only.
 ///
@@ -102,12 +101,10 @@ impl StaticTokens {
 /// The text of a file that must be its owner's alone.
 pub(super) fn read_private(path: &Path) -> Result<String, TokenFileError> {
     let unreadable = |error| TokenFileError::Unreadable(path.to_owned(), error);
-    let mut file = fs::File::open(path).map_err(unreadable)?;
-    // Of the open file, not of the path: nobody can swap it in between.
-    let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(TokenFileError::Exposed(path.to_owned(), mode));
-    }
+    let mut file = open_private(path).map_err(|error| match error {
+        PrivateFileError::Unreadable(error) => unreadable(error),
+        PrivateFileError::Exposed(mode) => TokenFileError::Exposed(path.to_owned(), mode),
+    })?;
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(unreadable)?;
     Ok(text)
@@ -151,6 +148,8 @@ impl Authenticator for StaticTokens {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
     use axum::http::header;
 
     use super::*;
