@@ -265,13 +265,6 @@ pub(crate) fn sqlite_writer(connect: SqliteConnectOptions) -> SqliteConnectOptio
 }
 
 impl Tx {
-    pub(crate) const fn dialect(&self) -> Dialect {
-        match self.connection {
-            Connection::Postgres(_) => Dialect::Postgres,
-            Connection::Sqlite(_) => Dialect::Sqlite,
-        }
-    }
-
     /// Runs a statement and reads its rows.
     pub(crate) async fn fetch(&mut self, sql: Sql, args: &[Value<'_>]) -> Result<Vec<Row>, Fault> {
         self.statements.count();

@@ -8,8 +8,6 @@ use sqlx::error::DatabaseError;
 pub(crate) enum Fault {
     Sql(sqlx::Error),
     Corrupt(String),
-    /// What it was judged by has changed: nothing is written, and it is judged again.
-    Overtaken,
 }
 
 impl From<sqlx::Error> for Fault {
@@ -23,7 +21,7 @@ impl Fault {
     /// busy, or an idle connection was found broken.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
-            Self::Corrupt(_) | Self::Overtaken => false,
+            Self::Corrupt(_) => false,
             Self::Sql(sqlx::Error::Database(error)) => is_passing_code(error.as_ref()),
             Self::Sql(error) => {
                 matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed)
@@ -48,7 +46,6 @@ impl From<Fault> for StoreError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Corrupt(what) => Self::Corrupt(what),
-            Fault::Overtaken => Self::Unavailable(fault.to_string()),
             ref passing if passing.is_passing() => Self::Unavailable(passing.to_string()),
             Fault::Sql(error @ (sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_))) => {
                 Self::Unavailable(error.to_string())
@@ -66,7 +63,6 @@ impl std::fmt::Display for Fault {
         match self {
             Self::Sql(error) => error.fmt(f),
             Self::Corrupt(what) => f.write_str(what),
-            Self::Overtaken => f.write_str("others changed the roles at the same moment"),
         }
     }
 }

@@ -237,8 +237,9 @@ macro_rules! word {
     };
     // -- a PUT, see store/put.rs ------------------------------------------------------------------------------
     // The rows that a PUT depends on (keys in parameter $n, with the marks of `Mark`), locked so that nobody can
-    // begin to delete them. A row that was waited for is read as it is then.
-    ($db:ident (with_named $n:literal)) => {
+    // begin to delete them. A row that was waited for is read as it is then. Behind them, as whatever raises it does,
+    // the authorization version of tenant $t, if it is $v: it stays until the transaction ends.
+    ($db:ident (with_named $n:literal $t:literal $v:literal)) => {
         concat!(
             "WITH named AS MATERIALIZED (SELECT r.project, r.deleted_at, j.value->>6 AS needed, j.value->>7 AS gives, \
              j.value->>8 AS home FROM ",
@@ -247,12 +248,19 @@ macro_rules! word {
             $crate::sql::word!($db listed),
             " ORDER BY r.uid",
             $crate::sql::word!($db share),
+            "), roles AS MATERIALIZED (SELECT t.name FROM authorization_epoch e CROSS JOIN tenants t WHERE e.id = 1 \
+             AND t.name = $",
+            $t,
+            " AND e.version + t.authorization_version = $",
+            $v,
+            " AND (SELECT count(*) FROM named) >= 0",
+            $crate::sql::word!($db hold_authorization),
             ")"
         )
     };
-    // How many of those that must live do.
+    // How many of those that must live do, and one more if the version is as it was judged.
     ($db:ident living) => {
-        "(SELECT count(n.needed) FROM named n WHERE n.deleted_at IS NULL)"
+        "((SELECT count(n.needed) FROM named n WHERE n.deleted_at IS NULL) + (SELECT count(*) FROM roles))"
     };
     // The project that takes the row in.
     ($db:ident given_project) => {

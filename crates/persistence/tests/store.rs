@@ -123,6 +123,7 @@ suite! {
         no_binding_is_missed_by_a_workspace_and_an_assignment_made_at_once,
         no_assignment_outlives_its_workspace,
         of_two_that_were_judged_by_the_same_roles_one_is_written,
+        a_role_is_written_and_deleted_at_once,
         a_workspace_and_its_creators_assignment_are_one;
 }
 

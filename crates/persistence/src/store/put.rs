@@ -28,14 +28,15 @@ use crate::{
     fault::Fault,
     row,
     selector::sortable,
-    sql::{Dialect, Row, Sql, Value, args, cells, key_row, rows, sql},
+    sql::{Row, Sql, Value, args, cells, key_row, rows, sql},
 };
 
 /// A row with its labels (28), its references (29), its place in the queue, in the project that the rows that it
-/// depends on say (30), if enough of them live (31). Whoever named it before it was there wakes.
+/// depends on say (30), if enough of them live (31), and the version of a tenant (32) is as judged (33). Whoever named it
+/// before it was there wakes.
 const CREATE: Sql = Sql {
     postgres: sql!(
-        (with_named 30) ", made AS (" insert " RETURNING uid, project), \
+        (with_named 30 32 33) ", made AS (" insert " RETURNING uid, project), \
          queued AS (INSERT INTO work (uid, project, next_run_at, attempts, wakes) \
          SELECT uid, project, " now ", 0, 1 FROM made), \
          labels AS (" add_labels "made, " (rows 28) "), \
@@ -47,7 +48,7 @@ const CREATE: Sql = Sql {
     )
     .postgres,
     sqlite: sql!(
-        (with_named 30) insert "; \
+        (with_named 30 32 33) insert "; \
          INSERT INTO work (uid, project, next_run_at, attempts, wakes) \
          SELECT uid, project, " now ", 0, 1 FROM resources WHERE uid = $1; "
         add_labels "resources made, " (rows 28) " WHERE made.uid = $1; "
@@ -94,10 +95,10 @@ const CHANGE_MANY: Sql = Sql {
     .sqlite,
 };
 /// [`CHANGE`] with labels (16; 17: whether they change), references (18; 19), the targets named until now (20), the rows
-/// that it depends on (21), and how many of them must live (22).
+/// that it depends on (21), and how many of them must live (22); the tenant (23) and its version (24).
 const CHANGE_ALL: Sql = Sql {
     postgres: sql!(
-        (with_named 21) ", written AS (" change_row ", project = COALESCE(" given_project ", project)" judged
+        (with_named 21 23 24) ", written AS (" change_row ", project = COALESCE(" given_project ", project)" judged
         " AND " living " = $22 RETURNING uid, project), \
          fewer_labels AS (DELETE FROM resource_labels l USING written x WHERE l.uid = x.uid AND $17 = 1 \
          AND l.name NOT IN (SELECT j.value->>0 FROM " (rows 16) ")), \
@@ -117,27 +118,21 @@ const CHANGE_ALL: Sql = Sql {
     )
     .postgres,
     sqlite: sql!(
-        (with_named 21) " DELETE FROM resource_labels WHERE uid = $1 AND $17 = 1 AND " still_judged " AND " living
+        (with_named 21 23 24) " DELETE FROM resource_labels WHERE uid = $1 AND $17 = 1 AND " still_judged " AND " living
         " = $22; "
-        (with_named 21) add_labels (rows 16) " WHERE " still_judged " AND " living " = $22; "
-        (with_named 21) " DELETE FROM resource_references WHERE uid = $1 AND $19 = 1 AND " still_judged " AND " living
+        (with_named 21 23 24) add_labels (rows 16) " WHERE " still_judged " AND " living " = $22; "
+        (with_named 21 23 24) " DELETE FROM resource_references WHERE uid = $1 AND $19 = 1 AND " still_judged " AND " living
         " = $22; "
-        (with_named 21) add_edges (rows 18) " WHERE " still_judged " AND " living " = $22; "
-        (with_named 21) " UPDATE work SET attempts = CASE WHEN uid = $1 THEN 0 ELSE attempts END, \
+        (with_named 21 23 24) add_edges (rows 18) " WHERE " still_judged " AND " living " = $22; "
+        (with_named 21 23 24) " UPDATE work SET attempts = CASE WHEN uid = $1 THEN 0 ELSE attempts END, \
          project = CASE WHEN uid = $1 THEN COALESCE(" given_project ", project) ELSE project END, " wake
         " WHERE (uid = $1 OR uid IN (SELECT r.uid FROM " (rows 20) " JOIN resources r ON " listed ")) AND " still_judged
         " AND " living " = $22; "
-        (with_named 21) change_row ", project = COALESCE(" given_project ", project)" judged " AND " living
+        (with_named 21 23 24) change_row ", project = COALESCE(" given_project ", project)" judged " AND " living
         " = $22 RETURNING project"
     )
     .sqlite,
 };
-/// The authorization version of a tenant, which from then on stays until the transaction ends. It is asked for last,
-/// because whatever raises it takes the epoch behind its rows as well; what was waited for is read as it is then.
-const HOLD_AUTHORIZATION: Sql = sql!(
-    "SELECT e.version + t.authorization_version FROM authorization_epoch e CROSS JOIN tenants t WHERE t.name = $1"
-    hold_authorization
-);
 const STATE: Sql = sql!(
     "SELECT r.tenant, r.region, r.kind, r.workspace, r.network, r.name, r.uid, r.resource_version, r.revision, \
      r.deleted_at FROM " (rows 1) at_listed
@@ -147,7 +142,11 @@ const STATE: Sql = sql!(
 pub(super) async fn put(db: &Database, changes: &Together<Change>, put: Put) -> Result<PutOutcome, Fault> {
     let Some(before) = &put.before else {
         let mut made = state::create(put.clone(), ProjectId::local());
-        let written = write(db, CREATE, &creation(&put, &made)?, &put).await?;
+        let args = creation(&put, &made)?;
+        let written = match &put.grant {
+            Some(grant) => db.transact(Lane::Write, &Founding { args: &args, grant }).await?,
+            None => db.batch(Lane::Write, CREATE, &args).await?,
+        };
         let Some(row) = written.first() else { return why(db, &put).await };
         made.project = ProjectId(row.text(0)?);
         return Ok(PutOutcome::Created(made));
@@ -159,7 +158,7 @@ pub(super) async fn put(db: &Database, changes: &Together<Change>, put: Put) -> 
     let written = if put.judged_at.is_none() && touches_its_row_alone(&put, before) {
         changes.ask(db, &change).await?
     } else {
-        let written = write(db, CHANGE_ALL, &change_all(&put, before, &change)?, &put).await?;
+        let written = db.batch(Lane::Write, CHANGE_ALL, &change_all(&put, before, &change)?).await?;
         written.first().map(|row| row.text(0)).transpose()?.map(ProjectId)
     };
     let Some(project) = written else { return why(db, &put).await };
@@ -168,52 +167,23 @@ pub(super) async fn put(db: &Database, changes: &Together<Change>, put: Put) -> 
     Ok(PutOutcome::Updated { before, after })
 }
 
-/// Writes, with whatever must hold or come with it; no row when nothing was written.
-async fn write(db: &Database, statement: Sql, args: &[Value<'_>], put: &Put) -> Result<Vec<Row>, Fault> {
-    if put.judged_at.is_none() && put.grant.is_none() {
-        return db.batch(Lane::Write, statement, args).await;
-    }
-    match db.transact(Lane::Write, &Accompanied { statement, args, put }).await {
-        Err(Fault::Overtaken) => Ok(Vec::new()),
-        written => written,
-    }
-}
-
-/// A write that is judged by the roles of its moment, or comes with an assignment.
-struct Accompanied<'a> {
-    statement: Sql,
+/// A creation that comes with an assignment.
+struct Founding<'a> {
     args: &'a [Value<'a>],
-    put: &'a Put,
+    grant: &'a Put,
 }
 
-impl Operation for Accompanied<'_> {
+impl Operation for Founding<'_> {
     type Output = Vec<Row>;
 
     async fn run(&self, tx: &mut Tx) -> Result<Vec<Row>, Fault> {
-        // SQLite raises the version with the row, and has nobody beside this writer.
-        if tx.dialect() == Dialect::Sqlite {
-            self.check_authorization(tx).await?;
-        }
-        let written = tx.fetch(self.statement, self.args).await?;
-        if let (Some(grant), false) = (&self.put.grant, written.is_empty()) {
+        let written = tx.fetch(CREATE, self.args).await?;
+        if !written.is_empty() {
             // Its name is made from the new identity, so that nobody can have taken it.
-            assignments::add(tx, grant).await?.ok_or_else(|| Fault::Corrupt(format!("{} is there", grant.key)))?;
-        }
-        // PostgreSQL raises it at the commit, and from here on for nobody else.
-        if tx.dialect() == Dialect::Postgres {
-            self.check_authorization(tx).await?;
+            let added = assignments::add(tx, self.grant).await?;
+            added.ok_or_else(|| Fault::Corrupt(format!("{} is there", self.grant.key)))?;
         }
         Ok(written)
-    }
-}
-
-impl Accompanied<'_> {
-    /// Whether the roles are still those by which the write was judged.
-    async fn check_authorization(&self, tx: &mut Tx) -> Result<(), Fault> {
-        let Some(judged_at) = self.put.judged_at else { return Ok(()) };
-        let now = tx.first(HOLD_AUTHORIZATION, &args![&self.put.key.tenant]).await?;
-        let now = now.map(|row| row.int(0)).transpose()?;
-        if now == Some(judged_at) { Ok(()) } else { Err(Fault::Overtaken) }
     }
 }
 
@@ -368,8 +338,9 @@ struct Mark {
     home: bool,
 }
 
-/// The rows that a PUT depends on, each once, and how many of them must live. `refers`: also what it refers to.
-fn named(put: &Put, refers: bool, home: Option<&ResourceKey>) -> [Value<'static>; 2] {
+/// The rows that a PUT depends on, each once, and how many of them must live; then the tenant and the version that it was
+/// judged by. `refers`: also what it refers to.
+fn named(put: &Put, refers: bool, home: Option<&ResourceKey>) -> [Value<'static>; 4] {
     let mut marks: BTreeMap<ResourceKey, Mark> = BTreeMap::new();
     if refers {
         marks.extend(put.edges.iter().map(|edge| (edge.target.clone(), Mark::default())));
@@ -377,19 +348,24 @@ fn named(put: &Put, refers: bool, home: Option<&ResourceKey>) -> [Value<'static>
     for key in needed(put) {
         marks.entry(key).or_default().needed = true;
     }
+    if put.judged_at.is_some() {
+        // Its own row before the version, as a deletion takes them.
+        marks.entry(put.key.clone()).or_default();
+    }
     if let Some(home) = home {
         let owner = home.workspace_key().unwrap_or_else(|| home.clone());
         marks.entry(home.clone()).or_default().home = true;
         marks.entry(owner).or_default().gives = true;
     }
-    let count = marks.values().filter(|mark| mark.needed).count();
+    let count = marks.values().filter(|mark| mark.needed).count() + usize::from(put.judged_at.is_some());
     let cell = |is: bool| is.then(|| "1".to_owned());
     let marked = marks.iter().map(|(key, mark)| {
         let [tenant, region, kind, workspace, network, name] = key_row(key);
         let [needed, gives, home] = [mark.needed, mark.gives, mark.home].map(cell);
         [tenant, region, kind, workspace, network, name, needed, gives, home]
     });
-    [rows(marked), Value::from(count)]
+    let tenant = put.judged_at.map(|_| put.key.tenant.clone());
+    [rows(marked), Value::from(count), Value::from(tenant), Value::from(put.judged_at)]
 }
 
 /// The parameter of `add_labels`.

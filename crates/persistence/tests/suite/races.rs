@@ -238,6 +238,32 @@ pub async fn of_two_that_were_judged_by_the_same_roles_one_is_written(world: &Wo
     no_deadlock(world).await;
 }
 
+/// Who writes a role and who deletes it take the row before the version, so that they do not wait for each other.
+pub async fn a_role_is_written_and_deleted_at_once(world: &World) {
+    world.tenants(&["t"]).await;
+    let (mut written, mut stale) = (0, 0);
+    for round in 0..ROUNDS {
+        let key = role("t", &format!("r{round}"));
+        created(world.put(world.new_put(&key)).await);
+        let judged_at = Some(world.version("t").await);
+        let again = Put { spec: "{\"n\":1}".to_owned(), judged_at, ..world.update_of(&world.read(&key).await).await };
+        let rules = super::rules(key.kind);
+        let delete = Delete { key: key.clone(), expected_version: None, rules, now: world.now() };
+        let (puts, deletes) = (world.store.clone(), world.store.clone());
+        let put = tokio::spawn(async move { puts.put(again).await.unwrap() });
+        let delete = tokio::spawn(async move { deletes.delete(delete).await.unwrap() });
+        assert!(matches!(delete.await.unwrap(), DeleteOutcome::Accepted(_)));
+        match put.await.unwrap() {
+            PutOutcome::Updated { .. } => written += 1,
+            PutOutcome::Stale | PutOutcome::Deleting => stale += 1,
+            other => panic!("{other:?}"),
+        }
+        assert!(world.read(&key).await.is_deleting());
+    }
+    assert_eq!(written + stale, ROUNDS);
+    no_deadlock(world).await;
+}
+
 /// A workspace and its creator's assignment are made together or not at all.
 pub async fn a_workspace_and_its_creators_assignment_are_one(world: &World) {
     world.tenants(&["t"]).await;

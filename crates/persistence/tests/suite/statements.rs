@@ -148,6 +148,20 @@ pub async fn operations_ask_the_database_as_often_as_they_must(backend: Backend)
     let names = again(boots(&nowhere)).await;
     assert_eq!(counted.put("PUT of a reference to nothing", 2, names).await, PutOutcome::Missing(nowhere));
 
+    // What hands out rights is judged by the roles of its moment, in the same statement.
+    let role = role("t", "judged");
+    let judged = |put: Put, judged_at: i64| Put { judged_at: Some(judged_at), ..put };
+    let new = judged(world.new_put(&role), world.version("t").await);
+    assert!(is_written(&counted.put("PUT of a new role", 1, new).await));
+    let old = world.version("t").await;
+    let again = Put { spec: "{\"n\":1}".to_owned(), ..world.update_of(&world.read(&role).await).await };
+    assert!(is_written(&counted.put("PUT of a role", 1, judged(again, old)).await));
+    let again = world.update_of(&world.read(&role).await).await;
+    assert_eq!(counted.put("PUT judged by other roles", 3, judged(again, old)).await, PutOutcome::Stale);
+    let grant = Some(Box::new(world.new_put(&assignment("t", "creators"))));
+    let founded = Put { grant, ..world.new_put(&workspace("founded")) };
+    assert!(is_written(&counted.put("PUT of a new workspace with its creator's assignment", 2, founded).await));
+
     // Actions and deletions: the lock, and then, by another statement, the judgement and the write.
     let act = Act { key: instance.clone(), action: ActionKind::Start, expected_version: None, now: world.now() };
     counted.check("an action", 2, store.act(act)).await.unwrap();
