@@ -7,12 +7,14 @@ mod common;
 use std::time::Duration;
 
 use common::{
+    PATIENCE, http,
     life::{self, WORKSPACE},
-    proxy::Setup,
+    proxy::{ADMIN_TOKEN, Proxy, Setup},
     sim::{Entry, Sim},
+    until,
 };
 use seca_client::{SecaClient, Wait};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 /// So many instances, each with a boot disk of its own.
@@ -65,6 +67,19 @@ fn report(what: &str, calls: &[Entry], took: Duration) {
     assert!(refused.is_empty(), "{} requests were refused for the rate limit: {:?}", refused.len(), refused.first());
 }
 
+/// What the operator is shown of the project's request budget, once its holder has told it.
+async fn shown_budget(proxy: &Proxy) -> Value {
+    let http = http();
+    let url = format!("{}/admin/v1/projects", proxy.admin);
+    until("the budget is shown", PATIENCE, async || {
+        let answer = http.get(&url).bearer_auth(ADMIN_TOKEN).send().await.unwrap();
+        let projects: Value = answer.json().await.unwrap();
+        let mut budgets = projects["items"].as_array().unwrap().iter().map(|project| &project["budget"]);
+        budgets.find(|budget| budget.is_object()).cloned()
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_instances_converge_on_a_tight_rate_limit_without_a_429() {
     let folder = tempfile::tempdir().unwrap();
@@ -80,6 +95,7 @@ async fn a_hundred_instances_converge_on_a_tight_rate_limit_without_a_429() {
     create_all(&seca).await;
     let calls = sim.journal().await;
     report("create", &calls[before..], started.elapsed());
+    assert_eq!(shown_budget(&proxy).await["limit"], 600, "the provider's, not the default of a project");
     assert_eq!(sim.inventory().await["servers"], json!(COUNT));
 
     let started = Instant::now();

@@ -13,7 +13,7 @@ use axum::Router;
 use common::{Answer, Stub, admin_config, administration, ask, config, ids, recorder, request, with};
 use control_plane::{
     Uid,
-    ports::{Put, Store},
+    ports::{Put, RequestBudget, Store},
     service::{Bindings, EndpointPolicy, Refusal, Tenant},
     testing::{MemoryStore, environment::PlainVault, fake_cloud::FakeCloud},
 };
@@ -26,6 +26,7 @@ struct World {
     stub: Arc<Stub>,
     public: Router,
     admin: Router,
+    store: Arc<MemoryStore>,
     recorder: Recorder,
     token: &'static str,
 }
@@ -57,6 +58,7 @@ async fn world_with(stub: Stub, tokens: AdminTokens) -> World {
     World {
         public: public_router_over(stub.clone(), authenticator, config, drain),
         admin: admin_router(bindings, administration, readiness, admin_config),
+        store,
         stub,
         recorder,
         token: "admin-secret",
@@ -224,8 +226,18 @@ async fn a_workspace_is_paused_and_resumed_and_projects_are_counted() {
     world.check("DELETE", path, None, 200, json!({"status": "resumed"})).await;
     world.check("GET", "/paused-workspaces", None, 200, json!({"items": []})).await;
     let projects = json!({"items": [
-        {"project": "local", "owner": null, "leasedForSeconds": null, "due": 2, "queued": 2, "resources": 2}]});
+        {"project": "local", "owner": null, "leasedForSeconds": null, "due": 2, "queued": 2, "resources": 2,
+         "budget": null}]});
     world.check("GET", "/projects", None, 200, projects).await;
+
+    let lease = world.store.lease("replica-a", Duration::from_secs(60), 1).await.unwrap().remove(0);
+    let budget = RequestBudget { limit: 3600, remaining: 361, refill_per_hour: 3601, waiting: 4 };
+    assert!(world.store.renew(&lease, Duration::from_secs(60), Some(budget)).await.unwrap());
+    let shown = world.admin("GET", "/projects", None).await.json();
+    let mut budget = shown["items"][0]["budget"].clone();
+    assert!(budget.as_object_mut().unwrap().remove("ageSeconds").unwrap().as_u64().unwrap() < 60, "{shown}");
+    assert_eq!(budget, json!({"limit": 3600, "remaining": 361, "refillPerHour": 3601, "waiting": 4}));
+    assert_eq!(shown["items"][0]["owner"], "replica-a");
 }
 
 #[tokio::test]

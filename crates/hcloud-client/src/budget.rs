@@ -53,6 +53,8 @@ pub struct BudgetSnapshot {
     pub in_flight: usize,
     /// Less than a quarter remains.
     pub low: bool,
+    /// The provider has answered: until then limit and rest are its defaults.
+    pub probed: bool,
 }
 
 /// The rate budget of one project, shared by everything that calls for it.
@@ -166,6 +168,7 @@ impl RateBudget {
             waiting: bucket.queue.len(),
             in_flight: bucket.in_flight,
             low: bucket.tokens < bucket.limit * LOW,
+            probed: bucket.probed,
         }
     }
 

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::api::{Access, ApiRequest, ApiResponse, HcloudApi};
-use crate::budget::{Permit, Priority, RateBudget};
+use crate::budget::{BudgetSnapshot, Permit, Priority, RateBudget};
 use crate::environment::Environment;
 use crate::error::{ApiError, Error, ErrorClass};
 use crate::poller::ActionPoller;
@@ -100,6 +100,12 @@ impl Hcloud {
             access,
             priority: None,
         }
+    }
+
+    /// The rate budget of a project; none when nothing was asked of it yet.
+    #[must_use]
+    pub fn budget(&self, project: &str) -> Option<BudgetSnapshot> {
+        Some(self.states().get(project)?.budget.snapshot())
     }
 
     /// Forgets what is known of a project (its budget is probed anew should it come back).

@@ -153,8 +153,10 @@ async fn a_larger_limit_is_taken_from_the_header() {
     let bucket = Bucket::new(7200.0, 2.0, 7200.0);
     let api = metered(&bucket, Duration::ZERO);
     let client = client(api);
+    assert!(!client.budget().snapshot().probed);
     call(&client, Priority::Resync).await;
     let snapshot = client.budget().snapshot();
+    assert!(snapshot.probed);
     assert_eq!((snapshot.limit, snapshot.remaining, snapshot.refill_per_second), (7200.0, 7199.0, 2.0));
 }
 
@@ -320,6 +322,7 @@ async fn budgets_belong_to_projects_not_to_tokens() {
     let mut rotated = access("a");
     rotated.token = "another".to_owned().into();
     assert_eq!(hcloud.project(rotated).budget().snapshot().remaining, 999.0);
+    assert_eq!(hcloud.budget("b"), None, "nobody asked for it yet");
     assert_eq!(hcloud.project(access("b")).budget().snapshot().remaining, 3600.0);
 }
 

@@ -9,7 +9,9 @@ use std::{
 use async_trait::async_trait;
 use control_plane::{
     CatalogEntry, ProjectId,
-    ports::{Access, Clock, CloudError, CloudProvider, Desired, Outcome, OwnedObject, Planned, Rng, Step},
+    ports::{
+        Access, Clock, CloudError, CloudProvider, Desired, Outcome, OwnedObject, Planned, RequestBudget, Rng, Step,
+    },
 };
 use hcloud_client::{
     Hcloud, HcloudApi, ImageFilter, ListFilter, ProjectClient, RetryPolicy, environment, types::ImageType,
@@ -168,6 +170,18 @@ impl CloudProvider for HetznerProvider {
 
     fn removal(&self, object: &OwnedObject) -> Option<Step> {
         Call::removing(object).map(|call| call.step(&object.name))
+    }
+
+    fn budget(&self, project: &ProjectId) -> Option<RequestBudget> {
+        let known = self.hcloud.budget(&project.0).filter(|known| known.probed)?;
+        #[allow(clippy::cast_possible_truncation, reason = "some thousands, and not below zero")]
+        let whole = |number: f64| number.floor() as i64;
+        Some(RequestBudget {
+            limit: whole(known.limit),
+            remaining: whole(known.remaining),
+            refill_per_hour: whole(known.refill_per_second * 3600.0),
+            waiting: i64::try_from(known.waiting).unwrap_or(i64::MAX),
+        })
     }
 
     async fn catalog(&self, access: &Access) -> Result<Vec<CatalogEntry>, CloudError> {

@@ -24,7 +24,7 @@ use control_plane::{
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
         Credential, Delete, DeleteOutcome, Lease, ListQuery, Look, OversightStore, OwnedObject, Page, Put, PutOutcome,
-        Step, StepState, Store, StoreError, StoreResult, UnbindOutcome, WorkspaceBinding,
+        RequestBudget, Step, StepState, Store, StoreError, StoreResult, UnbindOutcome, WorkspaceBinding,
     },
 };
 use seca_api::ResourceKey;
@@ -171,8 +171,8 @@ impl Store for SqlStore {
         Ok(queue::take(&self.db, owner, ttl, limit).await?)
     }
 
-    async fn renew(&self, lease: &Lease, ttl: Duration) -> StoreResult<bool> {
-        Ok(queue::renew(&self.db, lease, ttl).await?)
+    async fn renew(&self, lease: &Lease, ttl: Duration, budget: Option<RequestBudget>) -> StoreResult<bool> {
+        Ok(queue::renew(&self.db, lease, ttl, budget).await?)
     }
 
     async fn release(&self, lease: &Lease) -> StoreResult<()> {

@@ -117,7 +117,8 @@ suite! {
     oversight:
         activities_are_told_newest_first,
         a_workspace_is_paused_until_it_is_resumed,
-        projects_are_told_with_their_leases_and_backlogs;
+        projects_are_told_with_their_leases_and_backlogs,
+        what_a_holder_knows_of_the_request_budget_is_kept;
     races:
         roles_are_written_in_many_tenants_at_once,
         no_binding_is_missed_by_a_workspace_and_an_assignment_made_at_once,

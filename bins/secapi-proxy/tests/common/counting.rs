@@ -13,7 +13,7 @@ use control_plane::{
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
         Credential, Delete, DeleteOutcome, Lease, ListQuery, Look, OversightStore, OwnedObject, Page, Put, PutOutcome,
-        Step, StepState, Store, StoreResult, UnbindOutcome, WorkspaceBinding,
+        RequestBudget, Step, StepState, Store, StoreResult, UnbindOutcome, WorkspaceBinding,
     },
 };
 use seca_client::seca_api::ResourceKey;
@@ -77,7 +77,7 @@ hand_on! {
     writes reseal(credential: &Credential, sealed: &str) -> bool;
     reads workspaces(binding: Option<Binding>) -> Vec<WorkspaceBinding>;
     writes lease(owner: &str, ttl: Duration, limit: usize) -> Vec<Lease>;
-    writes renew(lease: &Lease, ttl: Duration) -> bool;
+    writes renew(lease: &Lease, ttl: Duration, budget: Option<RequestBudget>) -> bool;
     writes release(lease: &Lease) -> ();
     reads due(lease: &Lease, limit: usize) -> Vec<Uid>;
     reads next_due(lease: &Lease) -> Option<Duration>;

@@ -5,7 +5,7 @@ use axum::{
     http::{Response, StatusCode},
 };
 use control_plane::{
-    ports::{ActivityQuery, PausedWorkspace, ProjectOverview},
+    ports::{ActivityQuery, KnownBudget, PausedWorkspace, ProjectOverview},
     service::ActivityView,
 };
 use serde_json::{Value, json};
@@ -50,6 +50,7 @@ impl Admin {
                 "due": project.due,
                 "queued": project.queued,
                 "resources": project.resources,
+                "budget": project.budget.map(budget),
             })
         };
         let projects = self.administration.projects().await.map_err(refused)?;
@@ -95,4 +96,14 @@ impl Admin {
         self.recorded(&call, Change::of_workspace(action, &key), work, |()| StatusCode::OK).await?;
         Ok(answer(StatusCode::OK, &json!({ "status": status })))
     }
+}
+
+fn budget(known: KnownBudget) -> Value {
+    json!({
+        "limit": known.budget.limit,
+        "remaining": known.budget.remaining,
+        "refillPerHour": known.budget.refill_per_hour,
+        "waiting": known.budget.waiting,
+        "ageSeconds": known.age.as_secs(),
+    })
 }

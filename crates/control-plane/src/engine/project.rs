@@ -554,7 +554,8 @@ async fn keep<P: CloudProvider>(shared: Arc<Shared<P>>, lease: Lease, lost: Canc
         tokio::time::sleep(ttl / 3).await;
         let asked = Instant::now();
         let left = ttl.saturating_sub(renewed.elapsed());
-        match tokio::time::timeout(left, shared.store.renew(&lease, ttl)).await {
+        let budget = shared.provider.budget(&lease.project);
+        match tokio::time::timeout(left, shared.store.renew(&lease, ttl, budget)).await {
             Ok(Ok(true)) => renewed = asked,
             // Without an answer the lease is as good as lost when its time is over.
             Ok(Ok(false)) | Err(_) => break,

@@ -10,8 +10,8 @@ use super::{Engine, EngineParts, EngineSettings};
 use crate::{
     catalog::CatalogCache,
     ports::{
-        Act, Before, BindOutcome, Clock, Credential, Delete, DeleteOutcome, DeleteRules, Ids, Put, PutOutcome, Rng,
-        StepState, Store,
+        Act, Before, BindOutcome, Clock, Credential, Delete, DeleteOutcome, DeleteRules, Ids, Put, PutOutcome,
+        RequestBudget, Rng, StepState, Store,
     },
     resource::{ActionKind, ProjectId, Resource},
     testing::{
@@ -422,6 +422,19 @@ async fn a_cancelled_engine_gives_its_leases_back() {
     engine.await.unwrap();
     let taken = world.store.lease("b", MINUTE, 10).await.unwrap();
     assert_eq!(taken.len(), 2, "the local project and the bound one: {taken:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_of_the_request_budget_is_written_down_with_every_renewal() {
+    let budget = RequestBudget { limit: 3600, remaining: 77, refill_per_hour: 3600, waiting: 2 };
+    let world = World::new(FakeCloud::new(Duration::from_millis(100)).with_budget(budget), 0);
+    let (_engine, _cancel) = world.start("a");
+    world.ready().await;
+    tokio::time::sleep(MINUTE).await;
+    let projects = world.store.oversight().projects().await.unwrap();
+    let known = projects.iter().find(|found| found.project.0 == "project-1").unwrap().budget.unwrap();
+    assert_eq!(known.budget, budget);
+    assert!(known.age <= Duration::from_secs(5), "a third of the lease: {known:?}");
 }
 
 /// Engines that die and come back, clients that write and delete, a database that breaks now and then, a cloud that

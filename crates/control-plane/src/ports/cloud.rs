@@ -228,6 +228,20 @@ pub struct OwnedObject {
     pub created: Option<Timestamp>,
 }
 
+/// How many requests the provider still takes for a project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestBudget {
+    /// The most that may be there: requests.
+    pub limit: i64,
+    /// Requests that may be sent now.
+    pub remaining: i64,
+    /// Requests that come back in an hour.
+    pub refill_per_hour: i64,
+    /// Requests that wait for their turn.
+    pub waiting: i64,
+}
+
 /// What the engine needs of a provider.
 #[async_trait]
 pub trait CloudProvider: Send + Sync + 'static {
@@ -262,6 +276,9 @@ pub trait CloudProvider: Send + Sync + 'static {
 
     /// The call that removes an object whose resource is gone; none when it removes itself with another.
     fn removal(&self, object: &OwnedObject) -> Option<Step>;
+
+    /// What is known of a project's request budget; none until the provider has answered for the project.
+    fn budget(&self, project: &ProjectId) -> Option<RequestBudget>;
 
     /// Reads regions, SKUs and system images.
     async fn catalog(&self, access: &Access) -> Result<Vec<CatalogEntry>, CloudError>;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use seca_api::{ResourceKey, Timestamp};
 
-use super::StoreResult;
+use super::{RequestBudget, StoreResult};
 use crate::resource::{ProjectId, Uid};
 
 /// Where something was asked for.
@@ -88,6 +88,15 @@ pub struct PausedWorkspace {
     pub paused_by: String,
 }
 
+/// What the holder of a project's lease knew of its request budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownBudget {
+    /// The budget.
+    pub budget: RequestBudget,
+    /// How long ago that was.
+    pub age: Duration,
+}
+
 /// How a project fares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProjectOverview {
@@ -103,6 +112,8 @@ pub struct ProjectOverview {
     pub queued: i64,
     /// How many resources it has.
     pub resources: i64,
+    /// What is left to ask of the provider; none until a holder knew.
+    pub budget: Option<KnownBudget>,
 }
 
 /// Storage for operators. Every method is one transaction.

@@ -15,7 +15,7 @@ use seca_api::ResourceKey;
 use super::{
     AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
     Credential, Delete, DeleteOutcome, Lease, ListQuery, Look, OversightStore, OwnedObject, Page, Put, PutOutcome,
-    Step, StepState, UnbindOutcome, WorkspaceBinding,
+    RequestBudget, Step, StepState, UnbindOutcome, WorkspaceBinding,
 };
 use crate::{
     catalog::CatalogEntry,
@@ -122,8 +122,8 @@ pub trait Store: Send + Sync + 'static {
     /// Takes the leases of up to `limit` projects that nobody holds, those with due work first.
     async fn lease(&self, owner: &str, ttl: Duration, limit: usize) -> StoreResult<Vec<Lease>>;
 
-    /// Prolongs a lease; false when it is lost.
-    async fn renew(&self, lease: &Lease, ttl: Duration) -> StoreResult<bool>;
+    /// Prolongs a lease, and writes down what its holder knows of the request budget; false when it is lost.
+    async fn renew(&self, lease: &Lease, ttl: Duration, budget: Option<RequestBudget>) -> StoreResult<bool>;
 
     /// Gives a lease back.
     async fn release(&self, lease: &Lease) -> StoreResult<()>;

@@ -21,7 +21,7 @@ use crate::{
     catalog::CatalogEntry,
     ports::{
         Access, BindError, CloudError, CloudProvider, Desired, Note, Outcome, OwnedObject, Plan, Planned,
-        ProjectFinder, Step,
+        ProjectFinder, RequestBudget, Step,
     },
     reason::Reason,
     resource::{ProjectId, Uid},
@@ -64,6 +64,7 @@ struct World {
     sent: usize,
     calls: Vec<String>,
     script: Vec<Fault>,
+    budget: Option<RequestBudget>,
 }
 
 /// The cloud. Clones share the world, as replicas share a provider.
@@ -90,6 +91,12 @@ impl FakeCloud {
     /// The next mutating calls go wrong like this, in this order.
     pub fn script(&self, faults: &[Fault]) {
         self.lock().script = faults.iter().rev().copied().collect();
+    }
+
+    /// What it knows of every project's request budget.
+    pub fn with_budget(self, budget: RequestBudget) -> Self {
+        self.lock().budget = Some(budget);
+        self
     }
 
     /// What exists, by name.
@@ -330,6 +337,10 @@ impl CloudProvider for FakeCloud {
             Plan::Act(step) => Some(*step),
             _ => None,
         }
+    }
+
+    fn budget(&self, _project: &ProjectId) -> Option<RequestBudget> {
+        self.lock().budget
     }
 
     async fn catalog(&self, _access: &Access) -> Result<Vec<CatalogEntry>, CloudError> {

@@ -21,7 +21,7 @@ use crate::{
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
         Credential, Delete, DeleteOutcome, Lease, ListQuery, Look, OversightStore, OwnedObject, Page, Put, PutOutcome,
-        Step, StepState, Store, StoreError, StoreResult, UnbindOutcome, WorkspaceBinding,
+        RequestBudget, Step, StepState, Store, StoreError, StoreResult, UnbindOutcome, WorkspaceBinding,
     },
     resource::{ProjectId, Resource, Uid},
     service::Tenant,
@@ -159,8 +159,8 @@ impl Store for MemoryStore {
         Ok(self.state()?.lease(owner, ttl, limit))
     }
 
-    async fn renew(&self, lease: &Lease, ttl: Duration) -> StoreResult<bool> {
-        Ok(self.state()?.renew(lease, ttl))
+    async fn renew(&self, lease: &Lease, ttl: Duration, budget: Option<RequestBudget>) -> StoreResult<bool> {
+        Ok(self.state()?.renew(lease, ttl, budget))
     }
 
     async fn release(&self, lease: &Lease) -> StoreResult<()> {

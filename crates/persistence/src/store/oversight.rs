@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use control_plane::{
     ProjectId,
-    ports::{PausedWorkspace, ProjectOverview},
+    ports::{KnownBudget, PausedWorkspace, ProjectOverview},
 };
 use seca_api::{ResourceKey, Timestamp};
 
@@ -34,7 +34,8 @@ const PROJECTS: Sql = sql!(
     "SELECT p.uid, p.owner, p.until - " now ", \
      (SELECT count(*) FROM work w WHERE w.project = p.uid AND w.next_run_at <= " now "), \
      (SELECT count(*) FROM work w WHERE w.project = p.uid AND w.next_run_at IS NOT NULL), \
-     (SELECT count(*) FROM resources r WHERE r.project = p.uid) FROM projects p ORDER BY p.uid"
+     (SELECT count(*) FROM resources r WHERE r.project = p.uid), p.budget, " now " - p.budget_at \
+     FROM projects p ORDER BY p.uid"
 );
 
 /// Pauses a workspace, or ends that (`by` is none).
@@ -77,11 +78,23 @@ pub(super) async fn projects(db: &Database) -> Result<Vec<ProjectOverview>, Faul
         Ok(ProjectOverview {
             project: ProjectId(row.text(0)?),
             owner: row.maybe_text(1)?,
-            leased_for: row.maybe_int(2)?.map(|left| Duration::from_millis(u64::try_from(left).unwrap_or(0))),
+            leased_for: row.maybe_int(2)?.map(span),
             due: row.int(3)?,
             queued: row.int(4)?,
             resources: row.int(5)?,
+            budget: budget(row)?,
         })
     };
     db.fetch(Lane::Read, PROJECTS, &[]).await?.iter().map(overview).collect()
+}
+
+fn budget(row: &Row) -> Result<Option<KnownBudget>, Fault> {
+    let (Some(text), Some(age)) = (row.maybe_text(6)?, row.maybe_int(7)?) else { return Ok(None) };
+    let broken = |_| Fault::Corrupt("the request budget of a project cannot be read".to_owned());
+    Ok(Some(KnownBudget { budget: serde_json::from_str(&text).map_err(broken)?, age: span(age) }))
+}
+
+/// A difference of two times of the database; none is negative but by a hair.
+fn span(milliseconds: i64) -> Duration {
+    Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
 }

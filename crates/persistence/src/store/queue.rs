@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use control_plane::{ProjectId, Uid, ports::Lease};
+use control_plane::{
+    ProjectId, Uid,
+    ports::{Lease, RequestBudget},
+};
 
 use super::relations::WAKE;
 use crate::{
@@ -20,7 +23,9 @@ const TAKE: Sql = sql!(
      WHERE uid IN (SELECT uid FROM free) RETURNING uid, token"
 );
 const RENEW: Sql = sql!(
-    "UPDATE projects SET until = " now " + $3 WHERE uid = $1 AND token = $2 AND until IS NOT NULL RETURNING uid"
+    "UPDATE projects SET until = " now " + $3, budget = COALESCE($4, budget), \
+     budget_at = CASE WHEN $4 IS NULL THEN budget_at ELSE " now " END \
+     WHERE uid = $1 AND token = $2 AND until IS NOT NULL RETURNING uid"
 );
 const RELEASE: Sql = sql!("UPDATE projects SET owner = NULL, until = NULL WHERE uid = $1 AND token = $2");
 const DUE: Sql = sql!(
@@ -51,8 +56,14 @@ pub(super) async fn take(db: &Database, owner: &str, ttl: Duration, limit: usize
     taken.iter().map(|row| Ok(Lease { project: ProjectId(row.text(0)?), token: row.int(1)? })).collect()
 }
 
-pub(super) async fn renew(db: &Database, lease: &Lease, ttl: Duration) -> Result<bool, Fault> {
-    Ok(!db.execute(Lane::Engine, RENEW, &args![&lease.project, lease.token, ttl]).await?.is_empty())
+pub(super) async fn renew(
+    db: &Database,
+    lease: &Lease,
+    ttl: Duration,
+    budget: Option<RequestBudget>,
+) -> Result<bool, Fault> {
+    let budget = budget.map(|budget| row::json(&budget)).transpose()?;
+    Ok(!db.execute(Lane::Engine, RENEW, &args![&lease.project, lease.token, ttl, budget]).await?.is_empty())
 }
 
 pub(super) async fn release(db: &Database, lease: &Lease) -> Result<(), Fault> {

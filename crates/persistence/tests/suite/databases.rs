@@ -73,7 +73,12 @@ pub async fn what_was_assigned_before_a_migration_is_bound_by_it(url: &str) {
     assert!(before.len() == 2 && before.iter().any(|assignment| assignment.bound.is_some()), "{before:?}");
     store.close().await;
 
-    migrate_down(url, 1).await.unwrap();
+    // Down to the schema that knew of no access, and up again.
+    let knows_access =
+        async || !matches!(schema_state(url).await.unwrap(), SchemaState::Older { found, .. } if found < 3);
+    while knows_access().await {
+        migrate_down(url, 1).await.unwrap();
+    }
     migrate_up(url).await.unwrap();
     let store = connect(url, &Options::default()).await.unwrap();
     assert_eq!(store.access().tenants().await.unwrap(), []);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use control_plane::ports::{Activity, ActivityQuery, Listener, Verdict};
+use control_plane::ports::{Activity, ActivityQuery, Listener, RequestBudget, Verdict};
 use seca_api::{Kind, Timestamp};
 
 use super::{TTL, World, key, sorted, workspace};
@@ -101,4 +101,28 @@ pub async fn projects_are_told_with_their_leases_and_backlogs(world: &World) {
     tokio::time::sleep(Duration::from_millis(5)).await;
     let projects = world.store.oversight().projects().await.unwrap();
     assert_eq!((projects[1].owner.as_deref(), projects[1].leased_for), (Some("you"), Some(Duration::ZERO)));
+}
+
+pub async fn what_a_holder_knows_of_the_request_budget_is_kept(world: &World) {
+    let (_, lease) = world.bound("p").await;
+    let known = async || world.store.oversight().projects().await.unwrap()[1].budget;
+    assert!(world.store.renew(&lease, TTL, None).await.unwrap());
+    assert_eq!(known().await, None, "nothing is told before it is known");
+    let budget = RequestBudget { limit: 3600, remaining: 12, refill_per_hour: 3601, waiting: 3 };
+    assert!(world.store.renew(&lease, TTL, Some(budget)).await.unwrap());
+    let told = known().await.unwrap();
+    assert!(told.budget == budget && told.age < TTL, "{told:?}");
+    let later = RequestBudget { remaining: 11, ..budget };
+    assert!(world.store.renew(&lease, TTL, Some(later)).await.unwrap());
+    assert_eq!(known().await.unwrap().budget, later);
+
+    // A new holder knows less than the former one: what is told gets older instead of going away.
+    world.store.release(&lease).await.unwrap();
+    let next = world.lease("p").await;
+    let before = known().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert!(world.store.renew(&next, TTL, None).await.unwrap());
+    let after = known().await.unwrap();
+    assert!(after.budget == later && after.age > before.age, "{before:?} {after:?}");
+    assert_eq!(world.store.oversight().projects().await.unwrap()[0].budget, None, "others have their own");
 }

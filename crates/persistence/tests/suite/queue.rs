@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use control_plane::{
     ProjectId,
-    ports::{Commit, CommitOutcome, Lease, Put, StepState, Verdict},
+    ports::{Commit, CommitOutcome, Lease, Put, RequestBudget, StepState, Verdict},
 };
 use seca_api::Kind;
 
@@ -18,10 +18,10 @@ pub async fn a_project_is_leased_to_one_owner_at_a_time(world: &World) {
     assert_eq!(first.len(), 1);
     assert!(first[0].project.is_local());
     assert_eq!(take(TTL).await, []);
-    assert!(world.store.renew(&first[0], TTL).await.unwrap());
+    assert!(world.store.renew(&first[0], TTL, None).await.unwrap());
 
     world.store.release(&first[0]).await.unwrap();
-    assert!(!world.store.renew(&first[0], TTL).await.unwrap(), "what was given back is not prolonged");
+    assert!(!world.store.renew(&first[0], TTL, None).await.unwrap(), "what was given back is not prolonged");
     let second = take(MOMENT).await;
     assert!(second[0].token > first[0].token);
     world.store.release(&first[0]).await.unwrap();
@@ -34,8 +34,8 @@ pub async fn a_project_is_leased_to_one_owner_at_a_time(world: &World) {
         tokio::task::yield_now().await;
     };
     assert!(third.token > second[0].token);
-    assert!(!world.store.renew(&second[0], TTL).await.unwrap());
-    assert!(world.store.renew(&third, TTL).await.unwrap());
+    assert!(!world.store.renew(&second[0], TTL, None).await.unwrap());
+    assert!(world.store.renew(&third, TTL, None).await.unwrap());
     assert_eq!(take(TTL).await, []);
 }
 
@@ -48,6 +48,7 @@ pub async fn a_former_holder_can_write_nothing(world: &World) {
     let new = world.lease("p").await;
     let before = world.store.bundle(volume.uid).await.unwrap().unwrap();
 
+    let budget = RequestBudget { limit: 1, remaining: 1, refill_per_hour: 1, waiting: 0 };
     for lease in [&old, &Lease { project: ProjectId("nobody".to_owned()), token: new.token }] {
         let commit = world.commit_of(volume.uid, Verdict::Failed).await;
         assert_eq!(world.store.commit(lease, commit).await.unwrap(), CommitOutcome::Fenced);
@@ -56,10 +57,11 @@ pub async fn a_former_holder_can_write_nothing(world: &World) {
         assert_eq!(world.store.record_step(lease, volume.uid, 1, &step("x", &[])).await.unwrap(), None);
         assert!(!world.store.finish_step(lease, open, StepState::Done, None, None).await.unwrap());
         assert!(!world.store.save_orphans(lease, &[]).await.unwrap());
-        assert!(!world.store.renew(lease, TTL).await.unwrap());
+        assert!(!world.store.renew(lease, TTL, Some(budget)).await.unwrap());
         world.store.requeue(lease, volume.uid, Duration::ZERO).await.unwrap();
     }
     let mut after = world.store.bundle(volume.uid).await.unwrap().unwrap();
+    assert_eq!(world.store.oversight().projects().await.unwrap()[1].budget, None);
     after.open_steps[0].age = before.open_steps[0].age;
     assert_eq!(after, before);
     assert!(matches!(world.store.remove(&new, volume.uid).await.unwrap(), CommitOutcome::Done(_)));

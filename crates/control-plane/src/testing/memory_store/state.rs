@@ -18,7 +18,7 @@ use crate::{
     kinds,
     ports::{
         Act, ActOutcome, Before, BindOutcome, Binding, Credential, Delete, DeleteOutcome, DeleteRules, Edge,
-        OwnedObject, Put, PutOutcome, StepRecord, UnbindOutcome, WorkspaceBinding,
+        OwnedObject, Put, PutOutcome, RequestBudget, StepRecord, UnbindOutcome, WorkspaceBinding,
     },
     resource::{ProjectId, Resource, Uid},
     state,
@@ -68,6 +68,7 @@ struct Project {
     owner: Option<String>,
     token: i64,
     until: Option<Duration>,
+    budget: Option<(RequestBudget, Duration)>,
 }
 
 struct Recorded {

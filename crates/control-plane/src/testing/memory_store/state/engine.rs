@@ -10,7 +10,7 @@ use seca_api::{Kind, ResourceKey, Scope};
 use super::{Recorded, Row, State, outer_first};
 use crate::{
     kinds::{self, Peers},
-    ports::{Bundle, Commit, CommitOutcome, Lease, OwnedObject, Related, Step, StepRecord, StepState},
+    ports::{Bundle, Commit, CommitOutcome, Lease, OwnedObject, Related, RequestBudget, Step, StepRecord, StepState},
     resource::{ProjectId, Resource, Uid},
     state,
 };
@@ -68,11 +68,12 @@ impl State {
         leases
     }
 
-    pub(in super::super) fn renew(&mut self, lease: &Lease, ttl: Duration) -> bool {
-        let until = self.now() + ttl;
+    pub(in super::super) fn renew(&mut self, lease: &Lease, ttl: Duration, budget: Option<RequestBudget>) -> bool {
+        let now = self.now();
         let held = self.holds(lease);
         if let Some(project) = self.projects.get_mut(&lease.project).filter(|_| held) {
-            project.until = Some(until);
+            project.until = Some(now + ttl);
+            project.budget = budget.map(|budget| (budget, now)).or(project.budget);
         }
         held
     }

@@ -6,7 +6,7 @@ use seca_api::{ResourceKey, Timestamp};
 
 use super::{State, access::timestamp};
 use crate::{
-    ports::{Activity, ActivityQuery, ActivityRecord, PausedWorkspace, ProjectOverview},
+    ports::{Activity, ActivityQuery, ActivityRecord, KnownBudget, PausedWorkspace, ProjectOverview},
     resource::Uid,
 };
 
@@ -83,6 +83,7 @@ impl State {
                 due: count(work().filter(|work| work.next.is_some_and(|next| next <= now)).count()),
                 queued: count(work().filter(|work| work.next.is_some()).count()),
                 resources: count(self.rows.values().filter(|row| row.resource.project == *id).count()),
+                budget: project.budget.map(|(budget, at)| KnownBudget { budget, age: now.saturating_sub(at) }),
             }
         };
         self.projects.iter().map(overview).collect()

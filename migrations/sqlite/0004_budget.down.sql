@@ -1,0 +1,2 @@
+ALTER TABLE projects DROP COLUMN budget_at;
+ALTER TABLE projects DROP COLUMN budget;
