@@ -124,9 +124,10 @@ impl CatalogCache {
         self.0.load_full()
     }
 
-    /// Replaces it.
+    /// Replaces it, unless a later one is there already: several take in what they read at the same time.
     pub fn store(&self, catalog: Catalog) {
-        self.0.store(Arc::new(catalog));
+        let catalog = Arc::new(catalog);
+        self.0.rcu(|now| Arc::clone(if now.version > catalog.version { now } else { &catalog }));
     }
 }
 
@@ -157,6 +158,15 @@ mod tests {
         for (spelling, zone) in [("fsn1", "fsn1"), ("fsn1-dc14", "fsn1"), ("fsn1-dc", "fsn1-dc"), ("a-dcx1", "a-dcx1")]
         {
             assert_eq!(zone_name(spelling), zone);
+        }
+    }
+
+    #[test]
+    fn an_earlier_catalogue_never_replaces_a_later_one() {
+        let cache = CatalogCache::default();
+        for (version, then) in [(1, 1), (3, 3), (2, 3), (4, 4)] {
+            cache.store(Catalog::new(version, Vec::new(), "fsn1"));
+            assert_eq!(cache.load().version, then);
         }
     }
 

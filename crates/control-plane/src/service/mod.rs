@@ -242,11 +242,12 @@ impl ControlPlane {
         }
     }
 
-    /// Takes in the catalogue that another replica stored since; false when there is none.
-    async fn follow_catalog(&self) -> Result<bool, StoreError> {
+    /// Whether there is a later catalogue than this version, taken in if another replica stored it. The engine of
+    /// this process may have done that by now, so what counts is the version that was judged by.
+    async fn follow_catalog(&self, judged_by: i64) -> Result<bool, StoreError> {
         let known = self.catalog.load();
         if self.store.catalog_version().await? <= known.version {
-            return Ok(false);
+            return Ok(known.version > judged_by);
         }
         let (version, entries) = self.store.catalog().await?;
         let default_region = known.regions().first().cloned().unwrap_or_default();

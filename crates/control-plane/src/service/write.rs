@@ -56,9 +56,10 @@ impl ControlPlane {
             Err(refusal) => return Err(self.authorize(context.caller, "put", &key).await.err().unwrap_or(refusal)),
         };
         for _ in 0..ADMISSIONS {
+            let judged_by = self.catalog.load().version;
             let put = match self.admit(context, rules, &key, &draft, if_version).await {
                 // What it names may stand in a catalogue that another replica has just read.
-                Err(Refusal::Violations { .. }) if self.follow_catalog().await? => {
+                Err(Refusal::Violations { .. }) if self.follow_catalog(judged_by).await? => {
                     self.admit(context, rules, &key, &draft, if_version).await?
                 }
                 admitted => admitted?,
