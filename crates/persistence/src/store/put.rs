@@ -262,7 +262,15 @@ fn creation<'a>(put: &Put, made: &'a Resource) -> Result<Vec<Value<'a>>, Fault> 
 
 /// Whether it changes no label, no reference and no project.
 fn touches_its_row_alone(put: &Put, Before { row: old, edges }: &Before) -> bool {
-    old.labels == put.labels && *edges == put.edges && moves_to(put, old).is_none()
+    !changes_labels(put, old) && *edges == put.edges && moves_to(put, old).is_none()
+}
+
+/// Whether its labels are others. The same ones in another order or spacing are another text in the row, which every PUT
+/// writes, and no work for what selectors look at.
+fn changes_labels(put: &Put, old: &Resource) -> bool {
+    let pairs = |text: &str| serde_json::from_str::<BTreeMap<String, String>>(text).ok();
+    let before = || old.labels.as_deref().map_or(Some(BTreeMap::new()), pairs);
+    old.labels != put.labels && before().as_ref() != Some(&put.label_pairs)
 }
 
 /// A row that waits for a project of the provider moves to its home's.
@@ -272,7 +280,7 @@ fn moves_to<'a>(put: &'a Put, old: &Resource) -> Option<&'a ResourceKey> {
 
 /// The parameters of [`CHANGE_ALL`].
 fn change_all<'a>(put: &Put, before: &Before, change: &'a Change) -> Result<Vec<Value<'a>>, Fault> {
-    let (new_labels, new_edges) = (before.row.labels != put.labels, before.edges != put.edges);
+    let (new_labels, new_edges) = (changes_labels(put, &before.row), before.edges != put.edges);
     let none = BTreeMap::new();
     let mut args = Vec::from(change.args()?);
     args.push(labels(if new_labels { &put.label_pairs } else { &none }));
@@ -380,4 +388,31 @@ pub(super) fn edges(edges: &[Edge]) -> Value<'static> {
         let (position, strict) = (position.to_string(), i64::from(edge.strict).to_string());
         [Some(position), Some(edge.field.clone()), Some(strict), tenant, region, kind, workspace, network, name]
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use seca_api::{Kind, Timestamp};
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn only_other_labels_are_work_for_selectors() {
+        let put = |text: Option<&str>, pairs: &[(&str, &str)]| {
+            let key = ResourceKey::tenant(Kind::Workspace, "fsn1", "t", "w");
+            let new = Put::create(key, Uid(Uuid::from_u128(1)), "{}", Timestamp::from_millis(0));
+            let label_pairs = pairs.iter().map(|(name, value)| (String::from(*name), String::from(*value))).collect();
+            Put { labels: text.map(str::to_owned), label_pairs, ..new }
+        };
+        let both = [("a", "1"), ("b", "2")];
+        let old = state::create(put(Some(r#"{"a":"1","b":"2"}"#), &both), ProjectId::local());
+        assert!(!changes_labels(&put(Some(r#"{"a":"1","b":"2"}"#), &both), &old));
+        assert!(!changes_labels(&put(Some(r#"{ "b": "2", "a": "1" }"#), &both), &old), "another order");
+        assert!(changes_labels(&put(Some(r#"{"a":"1","b":"3"}"#), &[("a", "1"), ("b", "3")]), &old));
+        assert!(changes_labels(&put(None, &[]), &old));
+        let bare = state::create(put(None, &[]), ProjectId::local());
+        assert!(!changes_labels(&put(Some("{}"), &[]), &bare), "none either way");
+        assert!(changes_labels(&put(Some(r#"{"a":"1"}"#), &[("a", "1")]), &bare));
+    }
 }
