@@ -3,7 +3,7 @@
 //! The order in which a request is judged: path, credential, method, region, rate, headers, body, and then
 //! the service, which authorizes. What is refused before it depends on no tenant's data.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -19,6 +19,7 @@ use control_plane::{
     watch::{Held, Hold},
 };
 use seca_api::{ListMetadata, ProblemKind, Provider, ResourceKey, Wellknown, WellknownEndpoint, wellknown};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -38,6 +39,9 @@ use crate::{
     service::Service,
     throttle::Throttle,
 };
+
+/// How long an authenticated caller counts as known without another look at the credential.
+const RECENT: Duration = Duration::from_secs(1);
 
 struct Api {
     service: Arc<dyn Service>,
@@ -89,9 +93,21 @@ async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response<Body>
 struct Call<'a> {
     route: Route,
     context: Context<'a>,
+    /// When the caller was authenticated.
+    since: Instant,
     headers: &'a HeaderMap,
     method: &'a Method,
     trace: &'a Trace,
+}
+
+impl<'a> Call<'a> {
+    /// The same, by the caller as it is known by now.
+    fn by<'c>(&self, caller: &'c Caller) -> Context<'c>
+    where
+        'a: 'c,
+    {
+        Context { caller, ..self.context }
+    }
 }
 
 impl Api {
@@ -121,6 +137,7 @@ impl Api {
             return Err(Failure::of_route(&RouteError::Unknown, Profile::Specification, method));
         }
         let caller = self.authenticator.authenticate(&parts.headers).await.map_err(|error| unauthorized(&error))?;
+        let since = Instant::now();
         trace.subject(&caller.subject);
         let route = match route {
             Ok(route) => route,
@@ -138,7 +155,7 @@ impl Api {
         self.check_region(&route)?;
         let base_url = headers::base_url(self.config.public_base_url.as_ref(), parts)?;
         let context = Context { caller: &caller, base_url: &base_url };
-        let call = Call { route, context, headers: &parts.headers, method, trace };
+        let call = Call { route, context, since, headers: &parts.headers, method, trace };
         if let Err(refused) = self.turn(&call).await {
             // Read, so that the client gets the answer and not a reset connection.
             let _ = body::discard(&parts.headers, body, self.config.limits).await;
@@ -147,11 +164,26 @@ impl Api {
         self.dispatch(call, parts.uri.query().unwrap_or_default(), body).await
     }
 
-    /// Waits for the request's turn. Only a tenant that exists has turns: one that is guessed takes no memory.
+    /// Waits for the request's turn: its sender's, and where they have a role also the tenant's.
     async fn turn(&self, call: &Call<'_>) -> Result<(), Failure> {
-        let tenant = &call.route.target.key().tenant;
-        let tenant = self.service.has_served(tenant).then_some(tenant);
-        self.throttle.admit(call.method, &call.context.caller.subject, tenant, call.trace, &self.drain).await
+        let (caller, tenant) = (call.context.caller, &call.route.target.key().tenant);
+        let tenant = self.service.takes_part(caller, tenant).then_some(tenant);
+        self.throttle.admit(call.method, &caller.subject, tenant, call.trace, &self.drain).await
+    }
+
+    /// The caller of a request that is to be served now. Who was authenticated a while ago, before the wait for a turn
+    /// or for a slow body, is asked for anew.
+    async fn caller_now<'c>(&self, call: &Call<'c>) -> Result<Cow<'c, Caller>, Failure> {
+        match call.since.elapsed() < RECENT {
+            true => Ok(Cow::Borrowed(call.context.caller)),
+            false => self.authenticate_again(call).await.map(Cow::Owned),
+        }
+    }
+
+    /// What proved the caller must still do: the same subject, as it is known by now.
+    async fn authenticate_again(&self, call: &Call<'_>) -> Result<Caller, Failure> {
+        let again = self.authenticator.authenticate(call.headers).await.map_err(|error| unauthorized(&error))?;
+        if again.subject == call.context.caller.subject { Ok(again) } else { Err(unauthorized(&AuthError::Rejected)) }
     }
 
     async fn dispatch(&self, call: Call<'_>, query: &str, body: Body) -> Result<Response<Body>, Failure> {
@@ -168,14 +200,15 @@ impl Api {
         headers::accept(call.headers)?;
         let mut wish = headers::wait(call.headers);
         let read = async |context| self.served(call, self.service.get(context, key).await).await;
-        let mut view = read(call.context).await?;
+        let caller = self.caller_now(call).await?;
+        let mut view = read(call.by(&caller)).await?;
         // Who names what it has, and has not this, waits for nothing else.
         let is_news = view.tag.as_deref().is_some_and(|tag| headers::has_another(call.headers, tag));
         let transition = view.transition.as_ref().filter(|_| !is_news);
         match transition.map(|transition| self.service.hold(call.context.caller, transition, wish)) {
             Some(Held::Until(hold)) => {
                 let caller = self.wait(call, hold).await?;
-                view = read(Context { caller: &caller, ..call.context }).await?;
+                view = read(call.by(&caller)).await?;
             }
             Some(Held::Full) => wish = None,
             Some(Held::No) | None => {}
@@ -194,8 +227,7 @@ impl Api {
         Ok(response)
     }
 
-    /// Holds a read until there is something to say or the process drains. What proved the caller must still do: the
-    /// same subject, as it is known by then.
+    /// Holds a read until there is something to say or the process drains.
     async fn wait(&self, call: &Call<'_>, hold: Hold) -> Result<Caller, Failure> {
         let released = async {
             tokio::select! {
@@ -204,14 +236,15 @@ impl Api {
             }
         };
         call.trace.holding(released).await;
-        let again = self.authenticator.authenticate(call.headers).await.map_err(|error| unauthorized(&error))?;
-        if again.subject == call.context.caller.subject { Ok(again) } else { Err(unauthorized(&AuthError::Rejected)) }
+        self.authenticate_again(call).await
     }
 
     async fn list(&self, call: &Call<'_>, key: &ResourceKey, query: &str) -> Result<Response<Body>, Failure> {
         let deleted = headers::accept(call.headers)?;
         let request = self.pager.request(key, query, deleted)?;
-        let page = self.served(call, self.service.list(call.context, &request).await).await?;
+        let caller = self.caller_now(call).await?;
+        let context = call.by(&caller);
+        let page = self.served(call, self.service.list(context, &request).await).await?;
         let token = page.next.as_deref().map(|after| self.pager.token(&request, after)).transpose()?;
         Ok(json_text(StatusCode::OK, page_text(page, &ListMetadata::new(key.kind, &key.network, token))?))
     }
@@ -223,7 +256,9 @@ impl Api {
         let document = json::object(&bytes).map_err(|error| Failure::malformed(error.to_string()))?;
         let request = PutRequest { key: key.clone(), body: document, if_version };
         let status = |put: &PutView| if put.created { StatusCode::CREATED } else { StatusCode::OK };
-        let put = self.recorded(call, "put", key, self.service.put(call.context, request), status).await?;
+        let caller = self.caller_now(call).await?;
+        let work = self.service.put(call.by(&caller), request);
+        let put = self.recorded(call, "put", key, work, status).await?;
         let status = status(&put);
         let mut response = shown(status, put.view);
         if put.created
@@ -240,7 +275,8 @@ impl Api {
     async fn delete(&self, call: &Call<'_>, key: &ResourceKey, body: Body) -> Result<Response<Body>, Failure> {
         let if_version = headers::version(call.headers)?;
         body::discard(call.headers, body, self.config.limits).await?;
-        let work = self.service.delete(call.context, key, if_version);
+        let caller = self.caller_now(call).await?;
+        let work = self.service.delete(call.by(&caller), key, if_version);
         self.recorded(call, "delete", key, work, |()| StatusCode::ACCEPTED).await?;
         Ok(empty(StatusCode::ACCEPTED))
     }
@@ -254,7 +290,8 @@ impl Api {
     ) -> Result<Response<Body>, Failure> {
         let if_version = headers::version(call.headers)?;
         body::discard(call.headers, body, self.config.limits).await?;
-        let work = self.service.act(call.context, key, action, if_version);
+        let caller = self.caller_now(call).await?;
+        let work = self.service.act(call.by(&caller), key, action, if_version);
         self.recorded(call, action.as_str(), key, work, |()| StatusCode::ACCEPTED).await?;
         Ok(empty(StatusCode::ACCEPTED))
     }

@@ -25,8 +25,8 @@ pub trait Service: Send + Sync + 'static {
         let _ = caller;
         self.tenant(name).await
     }
-    /// Whether a tenant exists, as far as is known without asking for it.
-    fn has_served(&self, tenant: &str) -> bool;
+    /// Whether the caller has a role in a tenant, as far as is known without asking for it.
+    fn takes_part(&self, caller: &Caller, tenant: &str) -> bool;
     /// The regions, the default one first.
     fn regions(&self) -> Vec<String>;
     async fn get(&self, context: Context<'_>, key: &ResourceKey) -> Result<View, Refusal>;
@@ -62,8 +62,8 @@ impl Service for ControlPlane {
         Self::tenant_for(self, caller, name).await
     }
 
-    fn has_served(&self, tenant: &str) -> bool {
-        Self::has_served(self, tenant)
+    fn takes_part(&self, caller: &Caller, tenant: &str) -> bool {
+        Self::takes_part(self, caller, tenant)
     }
 
     fn regions(&self) -> Vec<String> {

@@ -3,7 +3,8 @@
 //! A request over its rate waits for its turn; waiting is what clients bear, while any 429 is fatal to them. So
 //! each bucket is as deep as its burst and, below that, the turns of the next seconds: who takes a token from the
 //! deep end waits until the rate has filled the bucket up to there. Turns are given in order of arrival, and
-//! nobody wakes up in vain. Only what was authenticated and exists has a bucket.
+//! nobody wakes up in vain. Only who was authenticated has a bucket, and only who has a role in a tenant takes from the
+//! tenant's: others can neither use it up nor learn from it that there is such a tenant.
 
 use std::{
     num::NonZeroU32,
@@ -54,8 +55,7 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// How many times the rates of a subject a tenant has: enough that no single subject, who need not even have
-    /// a role in it, can use up the tenant's.
+    /// How many times the rates of a subject a tenant has: enough that no single subject can use up the tenant's.
     pub const TENANT: u32 = 10;
 }
 
@@ -96,7 +96,7 @@ impl Throttle {
         }
     }
 
-    /// Waits for the turn of a request by this subject in this tenant (one that exists). A process that drains
+    /// Waits for the turn of a request by this subject in this tenant (one in which it has a role). A process that drains
     /// lets everybody go at once.
     ///
     /// # Errors

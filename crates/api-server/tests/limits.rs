@@ -5,9 +5,11 @@ mod common;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use api_server::{ApiConfig, Limits, Rate, Rates, StaticTokens, public_router_over};
-use axum::{Router, body::Body, body::Bytes};
+use api_server::{ApiConfig, AuthError, Authenticator, Limits, Rate, Rates, StaticTokens, public_router_over};
+use async_trait::async_trait;
+use axum::{Router, body::Body, body::Bytes, http::HeaderMap};
 use common::{Answer, Stub, TOKENS, ask, config, limits, request, with};
+use control_plane::service::Caller;
 use futures::{future::join_all, stream};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -91,6 +93,42 @@ async fn the_wait_for_a_turn_is_no_part_of_the_request_deadline() {
     let answers = at_once(&router, "DELETE", INSTANCE, None, 6).await;
     assert_eq!(statuses(&answers), [503; 6]);
     assert_eq!(started.elapsed().as_secs(), 5 + 2);
+}
+
+/// A token that is withdrawn at a moment.
+struct Until(Instant);
+
+#[async_trait]
+impl Authenticator for Until {
+    async fn authenticate(&self, _: &HeaderMap) -> Result<Caller, AuthError> {
+        if Instant::now() < self.0 { Ok(Caller::new("ada")) } else { Err(AuthError::Rejected) }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_withdrawn_during_the_wait_for_a_turn_or_a_slow_body_gets_nothing() {
+    let router = |rates| {
+        let stub = Arc::new(Stub::default());
+        let config = ApiConfig { limits: Limits { rates, ..limits() }, ..config() };
+        let until = Arc::new(Until(Instant::now() + Duration::from_millis(2500)));
+        (stub.clone(), public_router_over(stub, until, config, CancellationToken::new()))
+    };
+    let one = Rates { writes: Rate::new(1, 1), reads: Rate::new(1, 1) };
+    for (method, body, status) in [("PUT", Some("{}"), 200), ("DELETE", None, 202), ("GET", None, 200)] {
+        let (stub, router) = router(one);
+        let answers = at_once(&router, method, INSTANCE, body, 5).await;
+        assert_eq!(statuses(&answers), [status, status, status, 401, 401], "{method}");
+        assert_eq!(stub.asked().len(), 3, "{method}");
+    }
+    for (seconds, status) in [(2, 200), (3, 401)] {
+        let (stub, router) = router(Rates { writes: None, reads: None });
+        let late = stream::once(async move {
+            sleep(Duration::from_secs(seconds)).await;
+            Ok::<_, Infallible>(Bytes::from_static(b"{}"))
+        });
+        let answer = ask(&router, request("PUT", INSTANCE, Some("{}")).map(|_| Body::from_stream(late))).await;
+        assert_eq!((answer.status.as_u16(), stub.asked().len()), (status, usize::from(status == 200)));
+    }
 }
 
 #[tokio::test(start_paused = true)]

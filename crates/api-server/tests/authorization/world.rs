@@ -23,7 +23,8 @@ use control_plane::{
     ActionKind, Catalog, CatalogCache, CatalogEntry, Watchers,
     ports::{Clock, Deleted, DeniedToken, Ids, ListQuery, Put, Store, StoreError},
     service::{
-        Context, ControlPlane, Enforcement, ListRequest, ListView, Parts, PutRequest, PutView, Refusal, Tenant, View,
+        Caller, Context, ControlPlane, Enforcement, ListRequest, ListView, Parts, PutRequest, PutView, Refusal, Tenant,
+        View,
     },
     testing::{MemoryStore, environment::SeededRng},
     watch::Patience,
@@ -363,8 +364,8 @@ impl Service for Counting {
         self.plane().tenant(name).await
     }
 
-    fn has_served(&self, tenant: &str) -> bool {
-        self.plane().has_served(tenant)
+    fn takes_part(&self, caller: &Caller, tenant: &str) -> bool {
+        self.plane().takes_part(caller, tenant)
     }
 
     fn regions(&self) -> Vec<String> {

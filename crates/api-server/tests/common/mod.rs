@@ -20,7 +20,7 @@ use axum::{
 use control_plane::{
     ActionKind, kinds,
     ports::{Clock, Ids, Rng, Store, StoreError},
-    service::{Administration, Context, ListRequest, ListView, PutRequest, PutView, Refusal, Tenant, View},
+    service::{Administration, Caller, Context, ListRequest, ListView, PutRequest, PutView, Refusal, Tenant, View},
     testing::MemoryStore,
 };
 use http_body_util::BodyExt as _;
@@ -120,7 +120,7 @@ impl Service for Stub {
         Ok(tenants.get(name).map(|conformance| Tenant { conformance: *conformance, ..Tenant::default() }))
     }
 
-    fn has_served(&self, tenant: &str) -> bool {
+    fn takes_part(&self, _: &Caller, tenant: &str) -> bool {
         matches!(tenant, "acme" | "suite")
     }
 

@@ -181,10 +181,12 @@ impl ControlPlane {
         !self.enforces() || there.policy.names(&caller.subject)
     }
 
-    /// Whether a tenant exists, as far as requests before this one have shown.
-    pub fn has_served(&self, tenant: &str) -> bool {
+    /// Whether the caller has a role in a tenant, as far as requests before this one have shown: without a question
+    /// to the store.
+    pub fn takes_part(&self, caller: &Caller, tenant: &str) -> bool {
         let tenants = self.access.tenants.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        tenants.get(tenant).is_some_and(|known| known.decisions.load().is_some())
+        let decisions = tenants.get(tenant).and_then(|known| known.decisions.load_full());
+        decisions.is_some_and(|there| self.may_know(caller, &there))
     }
 
     /// Whether the caller may, for what is not read by a statement that tells the version.

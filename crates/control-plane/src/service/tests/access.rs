@@ -56,6 +56,18 @@ async fn without_a_role_nothing_is_allowed_and_nothing_is_told() {
 }
 
 #[tokio::test]
+async fn only_who_has_a_role_in_a_tenant_takes_part_in_it() {
+    let world = ruled().await;
+    let takes_part = |subject: &str, tenant: &str| world.plane.takes_part(&Caller::new(subject), tenant);
+    assert!(!takes_part("ann", "t"), "as far as requests have shown");
+    read(&world, &key(Kind::Network, "net")).await.unwrap();
+    assert!(takes_part("ann", "t") && !takes_part("bob", "t") && !takes_part("ann", "other"));
+    world.assign("bobs", "bob", json!([{"workspaces": ["w"]}]), &["seca.workspace-viewer"]).await.unwrap();
+    read(&world.as_seen_by("bob"), &key(Kind::Network, "net")).await.unwrap();
+    assert!(takes_part("bob", "t"));
+}
+
+#[tokio::test]
 async fn a_right_is_there_with_the_next_request_and_gone_with_the_next() {
     let world = ruled().await;
     let bob = world.as_seen_by("bob");
