@@ -7,14 +7,13 @@ mod listeners;
 
 use std::{
     collections::BTreeMap,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use api_server::{
     Rates, Tls,
-    auth::{AdminTokens, Issuers, KeyLocation, KeySet},
+    auth::{AdminTokens, Issuers, KeyLocation, KeySet, StaticTokens},
 };
 use control_plane::{
     kinds,
@@ -379,16 +378,22 @@ impl<'a> Reader<'a> {
             self.problems.push(Problem::missing(rule));
             return None;
         };
-        let what = match std::fs::metadata(&file) {
-            Err(error) => format!("{error}"),
-            Ok(metadata) if !metadata.is_file() => "it is not a file".to_owned(),
-            Ok(metadata) if metadata.permissions().mode() & 0o077 != 0 => {
-                format!("others may read it: chmod 600 {file}")
+        let path = PathBuf::from(file);
+        match StaticTokens::load(&path) {
+            Ok(tokens) => {
+                if tokens.is_empty() {
+                    let path = path.display();
+                    self.notes
+                        .push(format!("the token file {path} names no token: nobody can use the API until it does"));
+                }
+                Some(AuthConfig::Static(path))
             }
-            Ok(_) => return Some(AuthConfig::Static(PathBuf::from(file))),
-        };
-        self.problems.push(Problem::wrong_secret(&format!("SECA_AUTH_TOKENS_FILE={file}"), rule, what));
-        None
+            Err(error) => {
+                let source = format!("SECA_AUTH_TOKENS_FILE={}", path.display());
+                self.problems.push(Problem::wrong_secret(&source, rule, error));
+                None
+            }
+        }
     }
 
     fn issuers_file(&mut self, file: Option<String>) -> Option<AuthConfig> {

@@ -27,13 +27,15 @@ pub(super) fn environment(more: &[(&str, &str)]) -> Result<ServeConfig, Vec<Stri
 }
 
 #[track_caller]
-pub(super) fn check_refused(more: &[(&str, &str)], name: &str) {
+/// One sentence that names what is wrong; the sentence.
+pub(super) fn check_refused(more: &[(&str, &str)], name: &str) -> String {
     let problems = environment(more).err().unwrap_or_default();
     let [sentence] = problems.as_slice() else { panic!("{more:?}: {problems:?}") };
     assert!(sentence.contains(name), "{sentence}");
     assert!(sentence.contains("must be") || sentence.contains("set "), "no rule: {sentence}");
     assert!(sentence.contains("for example"), "no example: {sentence}");
     assert!(!sentence.contains('\n'), "more than a sentence: {sentence}");
+    sentence.clone()
 }
 
 #[test]
@@ -176,7 +178,7 @@ fn beyond_loopback_authentication_must_be_chosen() {
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokens.json");
-    fs::write(&path, "{}").unwrap();
+    fs::write(&path, r#"{"tokens":[]}"#).unwrap();
     let file = path.to_str().unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     check_refused(&[("SECA_AUTH_TOKENS_FILE", file)], "SECA_AUTH_TOKENS_FILE");
@@ -185,6 +187,12 @@ fn beyond_loopback_authentication_must_be_chosen() {
         let settings = [&[("SECA_LISTEN_ADDR", ":8080"), ("SECA_AUTH_TOKENS_FILE", file)], mode].concat();
         let config = environment(&settings).unwrap_or_else(|problems| panic!("{problems:?}"));
         assert_eq!(config.auth, AuthConfig::Static(path.clone()));
+        assert!(config.notes.iter().any(|note| note.contains("names no token")), "{:?}", config.notes);
+    }
+    for broken in ["", "{}", r#"{"tokens":["a-token"]}"#, r#"{"tokens":[{"sha256":"a-token","subject":"x"}]}"#] {
+        fs::write(&path, broken).unwrap();
+        let problems = check_refused(&[("SECA_AUTH_TOKENS_FILE", file)], "SECA_AUTH_TOKENS_FILE");
+        assert!(!problems.contains("a-token"), "what may be a token is not repeated: {problems}");
     }
     check_refused(&[("SECA_AUTH_MODE", "static")], "SECA_AUTH_TOKENS_FILE");
 }
@@ -277,12 +285,14 @@ fn the_configuration_file_takes_known_names_and_no_secrets() {
         ("credentials_key_file = \"missing\"", "credentials_key_file in"),
         ("tenants = [\"dev\"]", "tenants in"),
         ("listen_addr = ", "cannot be read"),
+        ("admin_token = admin-token", "line 1, column"),
     ];
     for (text, name) in cases {
         fs::write(&path, text).unwrap();
         let problems = read(Vec::new(), &[], Some(&path)).err().unwrap_or_default();
         let [sentence] = problems.as_slice() else { panic!("{text}: {problems:?}") };
         assert!(sentence.contains(name) && sentence.contains("for example"), "{sentence}");
+        assert!(!sentence.contains("admin-token"), "what may be a secret is not repeated: {sentence}");
     }
 }
 

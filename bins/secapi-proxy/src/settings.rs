@@ -256,9 +256,11 @@ impl Settings {
         let entries: BTreeMap<String, Value> = match Figment::from(Toml::file_exact(path)).extract() {
             Ok(entries) => entries,
             Err(error) => {
-                let error = error.to_string().replace('\n', " ");
+                // The first line says where; what follows repeats the line of the file, which may hold a secret.
+                let error = error.to_string();
+                let place = error.lines().next().unwrap_or_default();
                 problems.push(Problem::new(format!(
-                    "the configuration file {shown} cannot be read ({error}): it must be TOML, for example listen_addr = \"127.0.0.1:8080\""
+                    "the configuration file {shown} cannot be read ({place}): it must be TOML with texts in quotes, for example listen_addr = \"127.0.0.1:8080\""
                 )));
                 return;
             }

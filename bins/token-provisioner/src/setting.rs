@@ -3,7 +3,7 @@
 //! Both binaries read their settings here, so that a duration, an address or a secret in a file means the same
 //! in both. An empty variable counts as unset, because compose files and shells leave such ones behind.
 
-use std::{collections::BTreeMap, fmt, fs, io, path::Path, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, fmt, fs, io, path::Path, time::Duration};
 
 use secrecy::SecretString;
 use url::{Host, Url};
@@ -37,12 +37,23 @@ impl Problem {
 
     /// Its value is not what it must be. `source` names the variable, flag or file entry that was read.
     pub fn wrong(source: &str, rule: Rule, value: &str) -> Self {
+        let value = without_password(value);
         Self(format!("{source} is {value:?}: it must be {}, for example {}", rule.rule, rule.example))
     }
 
     /// The same for a secret, whose value is not repeated; `what` says what is wrong with it.
     pub fn wrong_secret(source: &str, rule: Rule, what: impl fmt::Display) -> Self {
         Self(format!("{source} cannot be used ({what}): it must be {}, for example {}", rule.rule, rule.example))
+    }
+}
+
+/// A value as it may be repeated: what stands before an `@` in a URL's authority may be a password.
+fn without_password(value: &str) -> Cow<'_, str> {
+    let Some((scheme, rest)) = value.split_once("//") else { return Cow::Borrowed(value) };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    match authority.rsplit_once('@') {
+        Some((_, host)) => Cow::Owned(format!("{scheme}//…@{host}{path}")),
+        None => Cow::Borrowed(value),
     }
 }
 
@@ -251,6 +262,21 @@ mod tests {
         assert_eq!(secret(&[("SECA_X", "")]), Ok(None));
         let sentence = secret(&[("SECA_X_FILE", "/nowhere")]).unwrap_err().to_string();
         assert!(sentence.contains("SECA_X_FILE") && sentence.contains("for example /run/secrets/seca_x"), "{sentence}");
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_not_repeated() {
+        let rule = Rule { name: "X", rule: "a URL", example: "http://h" };
+        for (value, shown) in [
+            ("ftp://u:geheim@h:1/p", "ftp://…@h:1/p"),
+            ("http://u:ge@heim@h?x", "http://…@h?x"),
+            ("//geheim@", "//…@"),
+            ("http://h/a@b", "http://h/a@b"),
+            ("a@b", "a@b"),
+        ] {
+            let sentence = Problem::wrong("X", rule, value).to_string();
+            assert!(sentence.contains(&format!("{shown:?}")) && !sentence.contains("geheim"), "{sentence}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::{
     Followed, TokenFileError, TokenHash,
     static_tokens::{hex, read_private},
 };
+use crate::files::json_fault;
 
 /// The name of whoever has the token of the settings.
 pub const DEFAULT_ADMIN: &str = "default";
@@ -89,7 +90,8 @@ impl NamedTokens {
 
     fn parse(text: &str) -> Result<Self, String> {
         let file: File = serde_json::from_str(text).map_err(|error| {
-            format!("must be like {{\"tokens\":[{{\"name\":\"alice\",\"sha256\":\"<64 hex digits>\"}}]}}: {error}")
+            let fault = json_fault(&error);
+            format!("must be like {{\"tokens\":[{{\"name\":\"alice\",\"sha256\":\"<64 hex digits>\"}}]}}: {fault}")
         })?;
         let mut seen = HashSet::new();
         let mut tokens = Vec::with_capacity(file.tokens.len());
@@ -134,6 +136,8 @@ mod tests {
         let cases = [
             (String::new(), "must be like"),
             (r#"{"tokens":[{"name":"a","token":"plain"}]}"#.to_owned(), "must be like"),
+            (r#"{"tokens":[{"name":"a","plain":"x"}]}"#.to_owned(), "must be like"),
+            (r#"{"tokens":["plain"]}"#.to_owned(), "line 1 column 18"),
             (r#"{"tokens":[{"name":"a","sha256":"abc"}]}"#.to_owned(), "tokens[0].sha256"),
             (name(""), "tokens[0].name"),
             (name("default"), "SECA_ADMIN_TOKEN"),
@@ -144,6 +148,7 @@ mod tests {
         for (text, part) in cases {
             let error = NamedTokens::parse(&text).err().unwrap();
             assert!(error.contains(part), "{text}: {error}");
+            assert!(!error.contains("plain"), "what may be a token is not repeated: {error}");
         }
         for good in [name("alice"), name("ci@example.org"), r#"{"tokens":[]}"#.to_owned()] {
             assert!(NamedTokens::parse(&good).is_ok(), "{good}");

@@ -37,7 +37,10 @@ type Read<T> = Box<dyn Fn(&Path) -> Result<T, String> + Send + Sync>;
 
 struct Look {
     due: Instant,
+    /// That of the content that counts.
     stamp: Option<Stamp>,
+    /// What was wrong with a later content, so that the log says it once.
+    fault: Option<String>,
 }
 
 impl<T> Followed<T> {
@@ -56,7 +59,7 @@ impl<T> Followed<T> {
             path: path.to_owned(),
             read: Box::new(move |path| read(path).map_err(|error| error.to_string())),
             content: ArcSwap::from_pointee(content),
-            look: Mutex::new(Look { due: Instant::now() + INTERVAL, stamp }),
+            look: Mutex::new(Look { due: Instant::now() + INTERVAL, stamp, fault: None }),
         })
     }
 
@@ -78,13 +81,18 @@ impl<T> Followed<T> {
         if stamp == look.stamp {
             return;
         }
-        look.stamp = stamp;
         match (self.read)(&self.path) {
             Ok(content) => {
                 self.content.store(Arc::new(content));
+                (look.stamp, look.fault) = (stamp, None);
                 tracing::info!(path = %self.path.display(), "the changed file counts from now on");
             }
-            Err(error) => tracing::error!(%error, "the changed file is not used, its former content goes on"),
+            // It may be the moment and not the file (no descriptor was free), so each look tries again.
+            Err(error) if look.fault.as_ref() == Some(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "the changed file is not used, its former content goes on");
+                look.fault = Some(error);
+            }
         }
     }
 }
@@ -98,7 +106,10 @@ impl<T: Authenticator> Authenticator for Followed<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{
+        fs,
+        sync::atomic::{AtomicBool, Ordering::Relaxed},
+    };
 
     use tokio::time::advance;
 
@@ -129,6 +140,21 @@ mod tests {
             advance(INTERVAL).await;
             assert_eq!(*followed.current(), 2, "a broken file keeps the former content: {broken:?}");
         }
+        // What could not be read in passing is read when it can be, although the file is the same.
+        let able = Arc::new(AtomicBool::new(true));
+        let sometimes = {
+            let able = Arc::clone(&able);
+            move |path: &Path| if able.load(Relaxed) { number(path) } else { Err("not at the moment".to_owned()) }
+        };
+        fs::write(&path, "2").unwrap();
+        let followed_sometimes = Followed::open(&path, sometimes).unwrap();
+        fs::write(&path, "4").unwrap();
+        for (is_able, found) in [(false, 2), (true, 4)] {
+            able.store(is_able, Relaxed);
+            advance(INTERVAL).await;
+            assert_eq!(*followed_sometimes.current(), found);
+        }
+
         // Put in its place in one step, as editors and mounted volumes do.
         fs::write(folder.path().join("new"), "3").unwrap();
         fs::rename(folder.path().join("new"), &path).unwrap();

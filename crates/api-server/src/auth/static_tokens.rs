@@ -13,7 +13,7 @@ use seca_api::TenantName;
 use serde::Deserialize;
 
 use super::{AuthError, Authenticator, TokenHash, bearer};
-use crate::files::{PrivateFileError, open_private};
+use crate::files::{PrivateFileError, json_fault, open_private};
 
 /// Bearer tokens from a file that knows their hashes only.
 ///
@@ -64,17 +64,20 @@ impl StaticTokens {
         Self::parse(&text).map_err(|rule| TokenFileError::Content(path.to_owned(), rule))
     }
 
+    /// Whether nobody has a token: the last one can be withdrawn like any other.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Reads a file's text.
     ///
     /// # Errors
     /// The sentence of the rule that it breaks.
     pub fn parse(text: &str) -> Result<Self, String> {
         let file: TokenFile = serde_json::from_str(text).map_err(|error| {
-            format!("must be like {{\"tokens\":[{{\"sha256\":\"<64 hex digits>\",\"subject\":\"dev\"}}]}}: {error}")
+            let fault = json_fault(&error);
+            format!("must be like {{\"tokens\":[{{\"sha256\":\"<64 hex digits>\",\"subject\":\"dev\"}}]}}: {fault}")
         })?;
-        if file.tokens.is_empty() {
-            return Err("names no token; nobody could use the API".to_owned());
-        }
         let mut entries = Vec::with_capacity(file.tokens.len());
         let mut seen = std::collections::HashSet::new();
         for (index, entry) in file.tokens.into_iter().enumerate() {
@@ -182,6 +185,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_last_token_can_be_withdrawn() {
+        let nobody = StaticTokens::parse(r#"{"tokens":[]}"#).unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, "Bearer secret".parse().unwrap());
+        assert!(nobody.is_empty() && !StaticTokens::parse(FILE).unwrap().is_empty());
+        assert_eq!(nobody.authenticate(&headers).await, Err(AuthError::Rejected));
+    }
+
+    #[tokio::test]
     async fn a_token_may_be_for_some_tenants_only() {
         let text = FILE.replace(r#""dev"}"#, r#""dev","tenants":["a","b"]}"#);
         let mut headers = HeaderMap::new();
@@ -197,7 +209,6 @@ mod tests {
         let hash = "a".repeat(64);
         let cases = [
             ("", "must be like"),
-            (r#"{"tokens":[]}"#, "no token"),
             (r#"{"tokens":[{"sha256":"abc","subject":"x"}]}"#, "tokens[0].sha256"),
             (&format!(r#"{{"tokens":[{{"sha256":"{hash}","subject":""}}]}}"#), "tokens[0].subject"),
             (
@@ -205,12 +216,15 @@ mod tests {
                 "tokens[1]",
             ),
             (r#"{"tokens":[{"token":"plain","subject":"x"}]}"#, "must be like"),
+            (r#"{"tokens":["plain"]}"#, "line 1 column 18"),
+            (r#"{"plain":[]}"#, "must be like"),
             (&format!(r#"{{"tokens":[{{"sha256":"{hash}","subject":"a","tenants":[]}}]}}"#), "tokens[0].tenants"),
             (&format!(r#"{{"tokens":[{{"sha256":"{hash}","subject":"a","tenants":["*"]}}]}}"#), "tokens[0].tenants"),
         ];
         for (text, part) in cases {
             let error = StaticTokens::parse(text).err().unwrap();
             assert!(error.contains(part), "{text}: {error}");
+            assert!(!error.contains("plain"), "what may be a token is not repeated: {error}");
         }
     }
 
