@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use token_provisioner::setting::parse_duration;
@@ -132,6 +132,9 @@ pub(crate) struct InspectArgs {
     /// Say whether the token is valid by this file of issuers (as SECA_AUTH_ISSUERS_FILE), and why not
     #[arg(long, value_name = "FILE")]
     pub(crate) issuers: Option<PathBuf>,
+    /// What stands where a token does not belong, so that it is refused without being repeated.
+    #[arg(hide = true)]
+    pub(crate) misplaced: Vec<OsString>,
 }
 
 /// Flags of every command that reads settings.

@@ -25,6 +25,9 @@ pub(crate) fn run(command: &TokenCommand) -> Result<(), Failure> {
     match command {
         TokenCommand::Keygen(arguments) => keygen(&arguments.out),
         TokenCommand::Issue(arguments) => issue(arguments),
+        TokenCommand::Inspect(arguments) if !arguments.misplaced.is_empty() => Err(problem(
+            "a token is no argument, which other users see: give it on the standard input or in a file, for example secapi-proxy token inspect < token".to_owned(),
+        )),
         TokenCommand::Inspect(arguments) => inspect::run(arguments),
     }
 }

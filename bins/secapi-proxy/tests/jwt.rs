@@ -143,14 +143,16 @@ async fn the_key_and_the_tokens_stay_where_they_belong() {
         (&["token", "inspect", "--file", "garbage"], 2, &["no signed JWT"]),
         (&["token", "inspect", "--file", "missing"], 2, &["cannot be read"]),
         (&["token", "inspect", "--file", "good", "--issuers", "broken.json"], 2, &["broken.json", "must be like"]),
-        (&["token", "inspect", &good], 2, &["unexpected argument"]),
+        (&["token", "inspect", &good], 2, &["a token is no argument"]),
         (&["token", "issue", "--help"], 0, &["Examples", "--expires", "Exit codes"]),
     ];
     for (arguments, code, parts) in table {
         let (got, said) = setup.run(arguments);
         assert_eq!(got, Some(*code), "{arguments:?}: {said}");
         assert!(parts.iter().all(|part| said.contains(part)), "{arguments:?}: {said}");
-        assert!(!said.contains(secret) && !said.contains("t0p-secret"), "{arguments:?}: {said}");
+        for hidden in [secret, "t0p-secret", &good] {
+            assert!(!said.contains(hidden), "{arguments:?}: {said}");
+        }
     }
     // From the standard input, too.
     let mut command = setup.command(&["token", "inspect"]);
