@@ -220,7 +220,7 @@ impl Database {
     pub(crate) async fn transact<O: Operation>(&self, lane: Lane, operation: &O) -> Result<O::Output, Fault> {
         again(|| async move {
             let connection = match &self.pools {
-                Pools::Postgres { .. } => Connection::Postgres(self.pg_pool(lane)?.begin().await?),
+                Pools::Postgres { .. } => Connection::Postgres(begun(self.pg_pool(lane)?.clone()).await?),
                 Pools::Sqlite { write, .. } => Connection::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
             };
             let mut tx = Tx { connection, statements: self.statements.clone() };
@@ -257,6 +257,13 @@ impl Database {
             }
         }
     }
+}
+
+/// Begins a transaction in a task of its own. Who asks may hang up, and sqlx forgets a BEGIN that is not waited for: the
+/// connection would go back to its pool in an open transaction, and what others write there be rolled back. A transaction
+/// that has begun and that nobody takes is rolled back by its drop.
+async fn begun(pool: PgPool) -> Result<Transaction<'static, sqlx::Postgres>, sqlx::Error> {
+    tokio::spawn(async move { pool.begin().await }).await.map_err(|_| sqlx::Error::WorkerCrashed)?
 }
 
 /// How a connection that may write is set up: a commit is on the disk when it is answered.

@@ -4,7 +4,8 @@
 mod suite;
 
 use suite::{
-    Backend, World, access, bindings, bound, deletes, engine, hammer, lists, oversight, queue, races, together, writes,
+    Backend, World, access, bindings, bound, deletes, engine, hammer, hangups, lists, oversight, queue, races,
+    together, writes,
 };
 
 /// One test of each store for every rule.
@@ -100,6 +101,8 @@ suite! {
         no_child_misses_the_move_of_its_workspace,
         no_write_of_a_former_holder_lands_behind_the_new_one,
         commits_and_writes_go_side_by_side;
+    hangups:
+        what_is_acknowledged_after_a_hang_up_is_committed;
     access:
         tenants_are_registered_once_and_changed,
         a_version_rises_with_what_decides_and_with_nothing_else,

@@ -7,6 +7,7 @@ pub mod databases;
 pub mod deletes;
 pub mod engine;
 pub mod hammer;
+pub mod hangups;
 pub mod lists;
 pub mod oversight;
 pub mod queue;
