@@ -6,20 +6,23 @@
 //! assignment's roles its pattern and verb. So scopes that only together cover all regions hold no right in all
 //! regions: which regions there are changes. Kinds change with releases only, and then for who grants as for whom
 //! it is granted to; so `*` is held by who holds `<type>/*` of every type.
+//!
+//! A right that is bound to the life of a workspace is held for what ends with that life as well, and for nothing else:
+//! otherwise its holder could make of it one that outlives the workspace and counts in the next of that name.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use seca_api::{Kind, Provider, RoleAssignmentScope, RoleAssignmentSpec, RoleSpec};
+use seca_api::{Kind, Provider, RoleAssignmentSpec, RoleSpec};
 
 use super::{
     pattern::{Pattern, Permission, Verbs, verbs},
     policy::{Assignment, Policy, system_role},
     scope::{self, ALL, Area, Names, Reach},
 };
-use crate::{kinds::clip, service::Caller};
+use crate::{kinds::clip, scopes::only_workspace, service::Caller};
 
 /// The tenants in which something is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,8 +37,15 @@ pub enum WantedTenant {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     tenant: WantedTenant,
-    areas: Vec<Arc<Area>>,
+    areas: Vec<WantedArea>,
     permissions: Arc<[WantedPermission]>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct WantedArea {
+    area: Arc<Area>,
+    /// Whether the assignment is bound to the life of the workspace that is there now.
+    mortal: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +85,7 @@ impl Wanted {
     ) -> Vec<Self> {
         let roles = spec.roles.iter().collect::<BTreeSet<_>>().into_iter();
         let roles: Vec<_> = roles.filter_map(|name| system_role(name).or_else(|| find(name))).collect();
-        Self::split(tenant, &spec.scopes, &roles)
+        Self::split(tenant, [spec], &roles)
     }
 
     /// What a role in `tenant` would hand out through the assignments of that tenant which name it.
@@ -84,18 +94,22 @@ impl Wanted {
         spec: &RoleSpec,
         named_by: impl IntoIterator<Item = &'a RoleAssignmentSpec>,
     ) -> Vec<Self> {
-        Self::split(tenant, named_by.into_iter().flat_map(|spec| &spec.scopes), std::slice::from_ref(spec))
+        Self::split(tenant, named_by, std::slice::from_ref(spec))
     }
 
     /// One for each tenant that the scopes reach.
     fn split<'a>(
         tenant: &str,
-        scopes: impl IntoIterator<Item = &'a RoleAssignmentScope>,
+        assignments: impl IntoIterator<Item = &'a RoleAssignmentSpec>,
         roles: &[RoleSpec],
     ) -> Vec<Self> {
-        let mut areas: BTreeMap<WantedTenant, BTreeSet<Arc<Area>>> = BTreeMap::new();
-        for scope in scopes {
-            let area = Arc::new(Area::of_scope(scope));
+        let mut areas: BTreeMap<WantedTenant, BTreeSet<WantedArea>> = BTreeMap::new();
+        let scopes = assignments.into_iter().flat_map(|spec| {
+            let mortal = is_mortal(tenant, spec);
+            spec.scopes.iter().map(move |scope| (scope, mortal))
+        });
+        for (scope, mortal) in scopes {
+            let area = WantedArea { area: Arc::new(Area::of_scope(scope)), mortal };
             let named = |name: &String| WantedTenant::Named(name.clone());
             let tenants: BTreeSet<_> = if scope.tenants.iter().any(|name| name == ALL) {
                 BTreeSet::from([WantedTenant::Every])
@@ -105,7 +119,7 @@ impl Wanted {
                 scope.tenants.iter().map(named).collect()
             };
             for tenant in tenants {
-                areas.entry(tenant).or_default().insert(Arc::clone(&area));
+                areas.entry(tenant).or_default().insert(area.clone());
             }
         }
         let permissions: Arc<[_]> = WantedPermission::all(roles).into();
@@ -142,6 +156,13 @@ impl Wanted {
             workspace: workspace.unwrap_or(ALL).to_owned(),
         }
     }
+}
+
+/// Whether an assignment is bound to one workspace where that is there: it names the region too, for without one it is
+/// bound to none while several regions have such a workspace.
+fn is_mortal(tenant: &str, spec: &RoleAssignmentSpec) -> bool {
+    let text = serde_json::to_string(spec).unwrap_or_default();
+    only_workspace(tenant, &text).is_some_and(|only| only.region.is_some())
 }
 
 impl WantedPermission {
@@ -186,48 +207,63 @@ impl Policy {
     /// # Errors
     /// The first thing that is missing. Of a tenant that is not this policy's, all is.
     pub fn holds(&self, caller: &Caller, wanted: &Wanted) -> Result<(), Missing> {
-        let holders = self.holders(caller, &wanted.tenant);
-        let mut judged = BTreeSet::new();
-        for area in &wanted.areas {
-            let regions = atoms(&area.regions, |region| {
-                let inside = scope::holds_name(&caller.within.regions, region);
-                indices(&holders, |area| inside && scope::holds_name(&area.regions, region))
-            });
-            let workspaces = atoms(&area.workspaces, |workspace| {
-                let inside = scope::holds_name(&caller.within.workspaces, workspace);
-                indices(&holders, |area| inside && scope::holds_name(&area.workspaces, workspace))
-            });
-            for (in_region, region) in &regions {
-                for (in_workspace, workspace) in &workspaces {
-                    let both: Vec<usize> = in_region.intersection(in_workspace).copied().collect();
-                    if judged.contains(&both) {
-                        continue;
-                    }
-                    let scopes: Holders<'_> = both.iter().filter_map(|index| holders.get(*index).copied()).collect();
-                    if let Some((permission, verbs)) = lacking(wanted, caller, &scopes) {
-                        return Err(wanted.missing(permission, verbs, *region, *workspace));
-                    }
-                    judged.insert(both);
-                }
-            }
+        for mortal in [false, true] {
+            let holders = self.holders(caller, &wanted.tenant, mortal);
+            let areas = wanted.areas.iter().filter(|area| area.mortal == mortal);
+            hold(caller, wanted, areas.map(|area| area.area.as_ref()), &holders)?;
         }
         Ok(())
     }
 
-    /// The scopes of the caller that reach into all of the tenants.
-    fn holders(&self, caller: &Caller, tenant: &WantedTenant) -> Holders<'_> {
+    /// The scopes of the caller that reach into all of the tenants; `mortal`: also of what ends with a workspace.
+    fn holders(&self, caller: &Caller, tenant: &WantedTenant, mortal: bool) -> Holders<'_> {
         let (least, inside) = match tenant {
             WantedTenant::Every => (Reach::Everywhere, scope::holds_name(&caller.within.tenants, None)),
             WantedTenant::Named(name) => {
                 (Reach::Here, *name == self.tenant && scope::holds_name(&caller.within.tenants, Some(name)))
             }
         };
-        let scopes = self.naming(&caller.subject).filter(|_| inside).flat_map(|assignment| {
+        let counting = self.naming(&caller.subject).filter(|assignment| inside && (mortal || !assignment.is_bound()));
+        let scopes = counting.flat_map(|assignment| {
             let reaching = assignment.scopes.iter().filter(move |(reach, _)| *reach >= least);
             reaching.map(move |(_, area)| (assignment, area))
         });
         scopes.collect()
     }
+}
+
+/// Whether what is wanted in these areas is held by these scopes.
+fn hold<'w>(
+    caller: &Caller,
+    wanted: &Wanted,
+    areas: impl Iterator<Item = &'w Area>,
+    holders: &Holders<'_>,
+) -> Result<(), Missing> {
+    let mut judged = BTreeSet::new();
+    for area in areas {
+        let regions = atoms(&area.regions, |region| {
+            let inside = scope::holds_name(&caller.within.regions, region);
+            indices(holders, |area| inside && scope::holds_name(&area.regions, region))
+        });
+        let workspaces = atoms(&area.workspaces, |workspace| {
+            let inside = scope::holds_name(&caller.within.workspaces, workspace);
+            indices(holders, |area| inside && scope::holds_name(&area.workspaces, workspace))
+        });
+        for (in_region, region) in &regions {
+            for (in_workspace, workspace) in &workspaces {
+                let both: Vec<usize> = in_region.intersection(in_workspace).copied().collect();
+                if judged.contains(&both) {
+                    continue;
+                }
+                let scopes: Holders<'_> = both.iter().filter_map(|index| holders.get(*index).copied()).collect();
+                if let Some((permission, verbs)) = lacking(wanted, caller, &scopes) {
+                    return Err(wanted.missing(permission, verbs, *region, *workspace));
+                }
+                judged.insert(both);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The permission that the scopes do not hold, and the verbs of it.

@@ -311,6 +311,11 @@ impl Assignment {
         Err(unmet)
     }
 
+    /// Whether it ends with a workspace that is there now.
+    pub(super) fn is_bound(&self) -> bool {
+        self.bound.is_some()
+    }
+
     pub(super) fn id(&self) -> AssignmentId<'_> {
         AssignmentId { tenant: &self.tenant, name: &self.name, uid: self.uid, bound: self.bound }
     }

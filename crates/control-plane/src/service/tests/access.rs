@@ -239,6 +239,42 @@ async fn who_creates_a_workspace_administers_that_life_of_it() {
 }
 
 #[tokio::test]
+async fn a_right_that_ends_with_a_workspace_makes_none_that_outlives_it() {
+    let world = ruled().await;
+    let permits = json!([
+        {"provider": "seca.workspace", "resources": ["workspaces/*"], "verb": ["put", "delete"]},
+        {"provider": "seca.authorization", "resources": ["*"], "verb": ["put"]},
+    ]);
+    world.put(&role("founder"), json!({"spec": {"permissions": permits}})).await.unwrap();
+    world.assign("founders", "bob", json!([{}]), &["founder"]).await.unwrap();
+    let bob = world.as_seen_by("bob");
+    let space = |region: &str, name: &str| ResourceKey { region: region.into(), ..key(Kind::Workspace, name) };
+    for (region, name) in [("fsn1", "own"), ("fsn1", "other"), ("nbg1", "own")] {
+        assert!(bob.put(&space(region, name), json!({})).await.unwrap().created);
+    }
+    let admin = &["seca.workspace-admin"];
+    let here = json!({"workspaces": ["own"], "regions": ["fsn1"]});
+    for lasting in [
+        json!([{"workspaces": ["own", "other"], "regions": ["fsn1"]}]),
+        json!([here, {"workspaces": ["other"], "regions": ["fsn1"]}]),
+        json!([{"workspaces": ["own"], "regions": ["fsn1", "nbg1"]}]),
+        json!([{"workspaces": ["own"]}]),
+    ] {
+        cannot_grant(bob.assign("lasting", "cem", lasting, admin).await);
+    }
+    // What ends with it as well may be handed on, and may be made of it later.
+    bob.assign("mortal", "cem", json!([here]), admin).await.unwrap();
+    bob.put(&role("later"), json!({"spec": {"permissions": permits}})).await.unwrap();
+    let networks = json!([{"provider": "seca.network", "resources": ["networks/*"], "verb": ["get"]}]);
+    bob.put(&role("reader"), json!({"spec": {"permissions": networks}})).await.unwrap();
+    bob.assign("readers", "cem", json!([here]), &["reader"]).await.unwrap();
+    let more = json!([{"provider": "seca.network", "resources": ["networks/*"], "verb": ["get", "put"]}]);
+    bob.put(&role("reader"), json!({"spec": {"permissions": more}})).await.unwrap();
+    world.assign("all-readers", "dan", json!([{"workspaces": ["own", "other"]}]), &["reader"]).await.unwrap();
+    cannot_grant(bob.put(&role("reader"), json!({"spec": {"permissions": networks}})).await);
+}
+
+#[tokio::test]
 async fn an_assignment_counts_in_the_workspace_that_it_was_made_for() {
     let world = ruled().await;
     let bob = world.as_seen_by("bob");
