@@ -101,7 +101,7 @@ impl Claims {
         })
     }
 
-    /// With the leeway: the moment from which this token is refused here.
+    /// With the leeway: the moment from which this token is refused here; at the latest the end of the year 9999.
     fn expires_at(&self) -> Result<Timestamp, Fault> {
         let exp = self.exp.as_ref().and_then(date).ok_or(Fault::Claim("exp", "there, as seconds since 1970"))?;
         Ok(exp.plus(LEEWAY))
@@ -265,6 +265,12 @@ mod tests {
         check(json!({"exp": NOW - 30}), Err(Fault::Expired));
         check(json!({"exp": 0}), Err(Fault::Expired));
         check(json!({"exp": NOW + 100 * 365 * 86_400}), Ok(()));
+        // With the leeway they would end where no time can be written.
+        for last in [json!(253_402_300_770_i64), json!(253_402_300_799_i64), json!(253_402_300_799.9)] {
+            let end = judge(&json!({"exp": last})).unwrap().expires_at.unwrap();
+            assert_eq!(end.to_string(), "9999-12-31T23:59:59.999Z", "{last}");
+        }
+        check(json!({"exp": 253_402_300_800_i64}), Err(exp));
         for wrong in [json!("-"), json!(null), json!("1700000060"), json!(-1), json!(1e30), json!([1]), json!(true)] {
             check(json!({"exp": wrong}), Err(exp));
         }
