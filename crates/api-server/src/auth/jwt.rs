@@ -150,7 +150,7 @@ impl Jwt {
         let caller = claims.judge(issuer, self.qualify_subjects, now)?;
         let keys = keys.knowing(header.kid.as_deref()).await?;
         check_signature(token, &keys, header.kid.as_deref(), algorithm)?;
-        self.remembered.remember(token, &caller, index, keys);
+        self.remembered.remember(token, &caller, index, &keys);
         Ok(caller)
     }
 
