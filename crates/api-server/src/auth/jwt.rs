@@ -112,9 +112,12 @@ impl Jwt {
         let mut known = Vec::new();
         for issuer in issuers.iter() {
             let keys = match &issuer.keys {
-                KeyLocation::File(path) => Keys::File(Followed::open(path, KeySet::load as fn(&Path) -> _)?),
+                KeyLocation::File(path) => {
+                    KeySet::load(path)?;
+                    Keys::File(Followed::open(path, KeySet::follow as fn(&Path) -> _)?)
+                }
                 KeyLocation::Url(url) => {
-                    let keys = Arc::new(RemoteKeys::new(url.clone()));
+                    let keys = Arc::new(RemoteKeys::new(&issuer.name, url.clone()));
                     let fetching = Arc::clone(&keys).run(Arc::clone(fetcher));
                     tokio::spawn(stop.clone().run_until_cancelled_owned(fetching));
                     Keys::Remote(keys)
