@@ -190,7 +190,8 @@ fn subject(result: Result<Caller, AuthError>) -> Result<String, AuthError> {
 
 #[track_caller]
 fn assert_unavailable(result: Result<Caller, AuthError>) {
-    assert!(matches!(result, Err(AuthError::Unavailable(_))), "{result:?}");
+    let Err(AuthError::Unavailable(cause)) = &result else { panic!("{result:?}") };
+    assert!(cause.contains("the issuer `corp` cannot be fetched"), "{cause}");
 }
 
 #[tokio::test]
