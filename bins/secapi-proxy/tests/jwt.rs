@@ -126,6 +126,8 @@ async fn the_key_and_the_tokens_stay_where_they_belong() {
     let good = token(&setup, &issue("key.json", ISSUER, "seca"));
     fs::write(folder.path().join("good"), format!("{good}\n")).unwrap();
     fs::write(folder.path().join("other"), token(&setup, &issue("key.json", ISSUER, "other"))).unwrap();
+    let endless = json!({"iss": ISSUER, "aud": "seca", "sub": "ada", "exp": 253_402_300_799_u64});
+    fs::write(folder.path().join("endless"), sign(folder.path(), &json!({"alg": "EdDSA"}), &endless)).unwrap();
     fs::write(folder.path().join("garbage"), "t0p-secret").unwrap();
     fs::write(folder.path().join("broken.json"), "{}").unwrap();
 
@@ -139,6 +141,11 @@ async fn the_key_and_the_tokens_stay_where_they_belong() {
         (&long, 2, &["24h"]),
         (&["token", "inspect", "--file", "good"], 0, &["\"EdDSA\"", "\"ada\"", "not verified"]),
         (&["token", "inspect", "--file", "good", "--issuers", "issuers.json"], 0, &["valid: subject ada, until"]),
+        (
+            &["token", "inspect", "--file", "endless", "--issuers", "issuers.json"],
+            0,
+            &["until 9999-12-31T23:59:59.999Z"],
+        ),
         (&["token", "inspect", "--file", "other", "--issuers", "issuers.json"], 1, &["invalid", "`aud`"]),
         (&["token", "inspect", "--file", "garbage"], 2, &["no signed JWT"]),
         (&["token", "inspect", "--file", "missing"], 2, &["cannot be read"]),

@@ -13,7 +13,7 @@ use control_plane::{
 use seca_api::{Problem, ProblemKind, Violation};
 use serde_json::json;
 
-use crate::{observe::Trace, route::RouteError};
+use crate::{auth::AuthError, observe::Trace, route::RouteError};
 
 /// Which status codes a tenant's refusals have. It changes the code and with it `type` and `title`, never the
 /// decision, the detail or the sources.
@@ -45,6 +45,8 @@ pub(crate) struct Failure {
     headers: Vec<(HeaderName, HeaderValue)>,
     /// For the log, where the client is told less.
     cause: Option<String>,
+    /// Whether the log has the cause already, once for all the requests that it fails.
+    is_logged: bool,
 }
 
 const TRY_AGAIN: &str = "the server cannot serve this request now; a write may or may not have happened: send it again, which changes nothing twice";
@@ -53,7 +55,26 @@ const OURS: &str =
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
-        Self { problem: Box::new(problem), headers: Vec::new(), cause: None }
+        Self { problem: Box::new(problem), headers: Vec::new(), cause: None, is_logged: false }
+    }
+}
+
+/// A request whose caller is not known.
+impl From<&AuthError> for Failure {
+    fn from(error: &AuthError) -> Self {
+        let challenge = match error {
+            AuthError::Unavailable(_) => {
+                let detail = format!("{error}; send the request again in some seconds");
+                let unavailable = Self::new(ProblemKind::Unavailable, detail);
+                // An issuer that does not answer is asked again so soon, and what fails there is logged there.
+                let unavailable = unavailable.header(header::RETRY_AFTER, HeaderValue::from_static("10"));
+                return Self { is_logged: true, ..unavailable };
+            }
+            AuthError::Missing => "Bearer",
+            AuthError::Malformed => r#"Bearer error="invalid_request""#,
+            AuthError::Rejected | AuthError::Invalid(_) => r#"Bearer error="invalid_token""#,
+        };
+        Self::unauthorized(error.to_string(), challenge)
     }
 }
 
@@ -173,6 +194,9 @@ impl Failure {
     pub(crate) fn respond(self, path: &str, trace: &Trace) -> Response<Body> {
         const INSTANCE_MAX: usize = 256;
         trace.reason(self.cause.as_deref().unwrap_or(&self.problem.detail));
+        if self.is_logged {
+            trace.has_logged_cause();
+        }
         let status = self.status();
         let mut problem = self.problem.with_meta("requestId", trace.id());
         problem.instance = path.chars().take(INSTANCE_MAX).collect();
@@ -195,4 +219,29 @@ pub(crate) fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn keys_that_cannot_be_fetched_are_no_defect_and_logged_elsewhere() {
+        let cause = "the keys of the issuer `corp` cannot be fetched at the moment";
+        let trace = Trace::of(&http::Extensions::new());
+        let answer = Failure::from(&AuthError::Unavailable(cause.to_owned())).respond("/x", &trace);
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.headers()[header::RETRY_AFTER], "10");
+        assert!(!answer.headers().contains_key(header::WWW_AUTHENTICATE), "the token may be good");
+        let text = answer.into_body().collect().await.unwrap().to_bytes();
+        let problem: Problem = serde_json::from_slice(&text).unwrap();
+        assert!(problem.detail.contains(cause), "{}", problem.detail);
+        assert!(!trace.is_fault(503), "a line of the log at ERROR for each would be a flood");
+
+        let trace = Trace::of(&http::Extensions::new());
+        Failure::unavailable("the database is away").respond("/x", &trace);
+        assert!(trace.is_fault(503) && trace.is_fault(500) && !trace.is_fault(499));
+    }
 }

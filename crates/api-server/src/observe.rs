@@ -3,7 +3,10 @@
 use std::{
     any::Any,
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -28,6 +31,7 @@ pub(crate) struct Trace {
     id: String,
     subject: OnceLock<String>,
     reason: OnceLock<String>,
+    logged_cause: AtomicBool,
     held: Mutex<HeldTime>,
 }
 
@@ -46,7 +50,13 @@ impl HeldTime {
 
 impl Trace {
     fn new(id: String) -> Arc<Self> {
-        Arc::new(Self { id, subject: OnceLock::new(), reason: OnceLock::new(), held: Mutex::default() })
+        Arc::new(Self {
+            id,
+            subject: OnceLock::new(),
+            reason: OnceLock::new(),
+            logged_cause: AtomicBool::new(false),
+            held: Mutex::default(),
+        })
     }
 
     /// The trace of a request; one of its own where the request never passed [`observe`].
@@ -64,6 +74,16 @@ impl Trace {
 
     pub(crate) fn reason(&self, reason: &str) {
         let _ = self.reason.set(reason.to_owned());
+    }
+
+    /// What keeps this request from being served is in the log, where it happened: anybody could make lines of it.
+    pub(crate) fn has_logged_cause(&self) {
+        self.logged_cause.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether an answer of this status is an error for the log.
+    pub(crate) fn is_fault(&self, status: u16) -> bool {
+        status >= 500 && !self.logged_cause.load(Ordering::Relaxed)
     }
 
     /// Waits on purpose: the deadline stands still meanwhile.
@@ -139,7 +159,9 @@ fn log(observer: &Observer, trace: &Trace, (method, path): (&str, &str), status:
     let subject = trace.subject.get().map_or("-", String::as_str);
     let reason = trace.reason.get().map_or("", String::as_str);
     match status {
-        500.. => tracing::error!(listener, method, path, status, duration_ms, request_id, subject, reason, "request"),
+        _ if trace.is_fault(status) => {
+            tracing::error!(listener, method, path, status, duration_ms, request_id, subject, reason, "request");
+        }
         _ if path == "/healthz" || path == "/readyz" => {
             tracing::debug!(listener, method, path, status, duration_ms, request_id, "request");
         }

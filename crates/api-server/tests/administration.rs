@@ -269,6 +269,7 @@ async fn bad_input_is_refused_and_says_what_is_right() {
         ("PUT", "/denied-tokens/a%0Ab".into(), deny, 400, "1 to 128"),
         ("PUT", "/denied-tokens/a".into(), Some("{}"), 400, "`expiresAt` is required"),
         ("PUT", "/denied-tokens/a".into(), Some(r#"{"expiresAt":"tomorrow"}"#), 400, "2026-12-31T12:00:00Z"),
+        ("PUT", "/denied-tokens/a".into(), Some(r#"{"expiresAt":"9999-12-31T23:59:59-00:01"}"#), 400, "2026-12-31"),
         ("PUT", "/denied-tokens/a".into(), Some(r#"{"expiresAt":17,"why":1,"reason":""}"#), 400, "no member `why`"),
         ("GET", "/explain".into(), None, 400, "`sub` is required"),
         ("GET", "/explain?sub=a".into(), None, 400, "`method` is required"),

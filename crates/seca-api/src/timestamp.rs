@@ -6,14 +6,24 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::Error as _};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// A point in time in whole milliseconds since 1970-01-01T00:00:00Z, written as RFC 3339 with three decimals.
-/// Milliseconds because the specification promises at most one modification of a resource in each.
+/// Milliseconds because the specification promises at most one modification of a resource in each. RFC 3339 has the years
+/// 0 to 9999, so there are no others: what would lie beyond is the first or the last point, and each can be printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// From milliseconds since the epoch.
+    /// The begin of the year 0.
+    pub const MIN: Self = Self(-62_167_219_200_000);
+    /// The last millisecond of the year 9999.
+    pub const MAX: Self = Self(253_402_300_799_999);
+
+    /// From milliseconds since the epoch; the nearest point where there is none.
     pub const fn from_millis(millis: i64) -> Self {
-        Self(millis)
+        match millis {
+            ..=-62_167_219_200_000 => Self::MIN,
+            253_402_300_799_999.. => Self::MAX,
+            _ => Self(millis),
+        }
     }
 
     /// Milliseconds since the epoch.
@@ -23,7 +33,7 @@ impl Timestamp {
 
     /// This point, later by a duration.
     pub fn plus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+        Self::from_millis(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
     /// The time from an earlier point to this one; zero when it is not earlier.
@@ -34,7 +44,7 @@ impl Timestamp {
     /// This point, or the next millisecond after `previous` when this one is not later: timestamps of one
     /// resource rise strictly even when the clock does not.
     pub fn after(self, previous: Self) -> Self {
-        Self(self.0.max(previous.0.saturating_add(1)))
+        Self::from_millis(self.0.max(previous.0 + 1))
     }
 }
 
@@ -71,7 +81,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// The text is not an RFC 3339 time.
+/// The text is not an RFC 3339 time, or in UTC it is before the year 0 or after 9999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an RFC 3339 time; write one like 2026-11-23T12:00:00Z")]
 pub struct TimestampError;
@@ -81,7 +91,9 @@ impl FromStr for Timestamp {
 
     fn from_str(text: &str) -> Result<Self, TimestampError> {
         let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| TimestampError)?;
-        i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000)).map(Self).map_err(|_| TimestampError)
+        let millis = i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000)).map_err(|_| TimestampError)?;
+        // An offset may lead out of the years that can be written.
+        Some(Self::from_millis(millis)).filter(|at| at.0 == millis).ok_or(TimestampError)
     }
 }
 
@@ -110,6 +122,29 @@ mod tests {
             assert_eq!(at.to_string().parse(), Ok(at));
         }
         assert_eq!(Timestamp::from_millis(1_000).to_string(), "1970-01-01T00:00:01.000Z");
+    }
+
+    #[test]
+    fn every_point_can_be_printed_and_none_is_read_that_could_not() {
+        let (first, last) = ("0000-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z");
+        let minute = Duration::from_secs(60);
+        let table = [
+            (Timestamp::MIN, first),
+            (Timestamp::MAX, last),
+            (Timestamp::from_millis(i64::MIN), first),
+            (Timestamp::from_millis(i64::MAX), last),
+            (Timestamp::from_millis(253_402_300_799_000).plus(minute), last),
+            (Timestamp::MAX.plus(Duration::MAX), last),
+            (Timestamp::MIN.after(Timestamp::MAX), last),
+        ];
+        for (at, text) in table {
+            assert_eq!((at.to_string().as_str(), text.parse()), (text, Ok(at)));
+            assert_eq!(serde_json::to_value(at).unwrap(), text);
+        }
+        for beyond in ["9999-12-31T23:59:59-00:01", "0000-01-01T00:00:00+00:01"] {
+            assert_eq!(beyond.parse::<Timestamp>(), Err(TimestampError), "{beyond}");
+        }
+        assert_eq!("9999-12-31T23:59:59+00:01".parse::<Timestamp>().unwrap().to_string(), "9999-12-31T23:58:59.000Z");
     }
 
     #[test]

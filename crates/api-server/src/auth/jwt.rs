@@ -112,9 +112,12 @@ impl Jwt {
         let mut known = Vec::new();
         for issuer in issuers.iter() {
             let keys = match &issuer.keys {
-                KeyLocation::File(path) => Keys::File(Followed::open(path, KeySet::load as fn(&Path) -> _)?),
+                KeyLocation::File(path) => {
+                    KeySet::load(path)?;
+                    Keys::File(Followed::open(path, KeySet::follow as fn(&Path) -> _)?)
+                }
                 KeyLocation::Url(url) => {
-                    let keys = Arc::new(RemoteKeys::new(url.clone()));
+                    let keys = Arc::new(RemoteKeys::new(&issuer.name, url.clone()));
                     let fetching = Arc::clone(&keys).run(Arc::clone(fetcher));
                     tokio::spawn(stop.clone().run_until_cancelled_owned(fetching));
                     Keys::Remote(keys)
@@ -150,7 +153,7 @@ impl Jwt {
         let caller = claims.judge(issuer, self.qualify_subjects, now)?;
         let keys = keys.knowing(header.kid.as_deref()).await?;
         check_signature(token, &keys, header.kid.as_deref(), algorithm)?;
-        self.remembered.remember(token, &caller, index, keys);
+        self.remembered.remember(token, &caller, index, &keys);
         Ok(caller)
     }
 

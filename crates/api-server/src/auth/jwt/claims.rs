@@ -12,9 +12,10 @@ use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor, value::MapAccessDeserializer},
 };
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::{Fault, issuers::Issuer};
+use crate::json;
 
 /// How far the clocks of issuer and verifier may be apart: `exp` and `nbf` count that much later and sooner.
 pub const LEEWAY: Duration = Duration::from_secs(30);
@@ -25,7 +26,8 @@ const TEXT_CHARS: usize = 128;
 /// The year 10000, beyond which no time can be written.
 const END_OF_TIME: f64 = 253_402_300_800.0;
 
-/// The claims that are read, each as it stands. A claim that stands there twice is refused.
+/// The claims that are read, each as it stands. A claim that stands there twice is refused, and so is a member of
+/// `scope`, which is kept as text until then.
 #[derive(Debug, Default, Deserialize)]
 #[serde(remote = "Self")]
 pub(crate) struct Claims {
@@ -44,7 +46,7 @@ pub(crate) struct Claims {
     #[serde(default, deserialize_with = "given")]
     tenants: Option<Value>,
     #[serde(default, deserialize_with = "given")]
-    scope: Option<Value>,
+    scope: Option<Box<RawValue>>,
 }
 
 /// An object alone: what serde derives would take a list, too, claim by claim.
@@ -67,8 +69,8 @@ impl<'de> Deserialize<'de> for Claims {
 }
 
 /// Tells `null` from absent.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 impl Claims {
@@ -101,7 +103,7 @@ impl Claims {
         })
     }
 
-    /// With the leeway: the moment from which this token is refused here.
+    /// With the leeway: the moment from which this token is refused here; at the latest the end of the year 9999.
     fn expires_at(&self) -> Result<Timestamp, Fault> {
         let exp = self.exp.as_ref().and_then(date).ok_or(Fault::Claim("exp", "there, as seconds since 1970"))?;
         Ok(exp.plus(LEEWAY))
@@ -130,10 +132,11 @@ impl Claims {
             Some(names) => Some(strings(names).ok_or(Fault::Claim("tenants", "a list of tenant names"))?),
             None => None,
         };
-        let scope = match &self.scope {
+        let scope = match self.scope.as_deref().map(RawValue::get) {
+            None => Scope::default(),
             // OAuth's: words that mean something between the issuer and its clients.
-            None | Some(Value::String(_)) => Scope::default(),
-            Some(scope) => Scope::of(scope).ok_or(Fault::Claim("scope", Scope::RULE))?,
+            Some(text) if text.starts_with('"') => Scope::default(),
+            Some(text) => Scope::parse(text).ok_or(Fault::Claim("scope", Scope::RULE))?,
         };
         let tenants = [issuer.tenants.clone(), gate, scope.tenants].into_iter().flatten();
         Ok(Within { tenants: tenants.reduce(|a, b| &a & &b), regions: scope.regions, workspaces: scope.workspaces })
@@ -149,12 +152,13 @@ struct Scope {
 }
 
 impl Scope {
-    const RULE: &str = "an object of `tenants`, `regions` and `workspaces`, each a list of names";
+    const RULE: &str = "an object of `tenants`, `regions` and `workspaces`, each once and a list of names";
 
-    /// None for anything else, also for a dimension that is not known here: it would have narrowed.
-    fn of(scope: &Value) -> Option<Self> {
+    /// None for anything else, also for a dimension that is not known here, or that stands there twice: it would have
+    /// narrowed.
+    fn parse(text: &str) -> Option<Self> {
         let mut known = Self::default();
-        for (name, value) in scope.as_object()? {
+        for (name, value) in json::object(text.as_bytes()).ok()?.as_object()? {
             let dimension = match name.as_str() {
                 "tenants" => &mut known.tenants,
                 "regions" => &mut known.regions,
@@ -265,6 +269,12 @@ mod tests {
         check(json!({"exp": NOW - 30}), Err(Fault::Expired));
         check(json!({"exp": 0}), Err(Fault::Expired));
         check(json!({"exp": NOW + 100 * 365 * 86_400}), Ok(()));
+        // With the leeway they would end where no time can be written.
+        for last in [json!(253_402_300_770_i64), json!(253_402_300_799_i64), json!(253_402_300_799.9)] {
+            let end = judge(&json!({"exp": last})).unwrap().expires_at.unwrap();
+            assert_eq!(end.to_string(), "9999-12-31T23:59:59.999Z", "{last}");
+        }
+        check(json!({"exp": 253_402_300_800_i64}), Err(exp));
         for wrong in [json!("-"), json!(null), json!("1700000060"), json!(-1), json!(1e30), json!([1]), json!(true)] {
             check(json!({"exp": wrong}), Err(exp));
         }
@@ -350,6 +360,20 @@ mod tests {
         for twice in ["sub", "exp", "scope", "tenants"] {
             let text = format!(r#"{{"{twice}": "a", "{twice}": "b"}}"#);
             assert!(serde_json::from_str::<Claims>(&text).is_err(), "{twice}");
+        }
+        for scope in [
+            r#"{"tenants":["prod"],"tenants":["dev"]}"#,
+            r#"{"tenants":["prod"],"ten\u0061nts":["dev"]}"#,
+            r#"{"regions":["fsn1"],"tenants":["prod"],"regions":[]}"#,
+            r#"{"$serde_json::private::RawValue":"{\"tenants\":[\"prod\"],\"tenants\":[\"dev\"]}"}"#,
+        ] {
+            let text = format!(
+                r#"{{"iss": "https://id.example.org", "aud": "seca", "exp": {NOW}, "sub": "ada", "scope": {scope}}}"#
+            );
+            let claims: Claims = serde_json::from_str(&text).unwrap();
+            let now = Timestamp::from_millis(NOW * 1000);
+            let expected = Err(Fault::Claim("scope", Scope::RULE));
+            assert_eq!(claims.judge(&issuer(None), false, now), expected, "{scope}");
         }
     }
 }

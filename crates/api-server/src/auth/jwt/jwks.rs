@@ -2,7 +2,8 @@
 //!
 //! One task makes it one flight at a time, however many requests name an unknown key, and its rest between two
 //! attempts is the floor that garbage cannot get under. A set counts until the next one: a key that left it is not
-//! honoured any more, and an issuer that does not answer keeps its former keys.
+//! honoured any more, and an issuer that does not answer, or with nothing that can be used, keeps its former keys. What
+//! is wrong is logged when it begins, and not for each request that meets it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -38,6 +39,8 @@ pub trait JwksFetcher: Send + Sync + 'static {
 
 /// The keys as they were fetched last.
 pub(super) struct RemoteKeys {
+    /// The issuer's name.
+    issuer: String,
     url: Url,
     state: watch::Sender<State>,
     wanted: Notify,
@@ -53,8 +56,8 @@ struct State {
 }
 
 impl RemoteKeys {
-    pub(super) fn new(url: Url) -> Self {
-        Self { url, state: watch::Sender::new(State::default()), wanted: Notify::new() }
+    pub(super) fn new(issuer: &str, url: Url) -> Self {
+        Self { issuer: issuer.to_owned(), url, state: watch::Sender::new(State::default()), wanted: Notify::new() }
     }
 
     /// Fetches for ever.
@@ -81,17 +84,20 @@ impl RemoteKeys {
         let keys =
             fetched.and_then(|bytes| KeySet::from_json(&bytes).map_err(|rule| format!("what it answers {rule}")));
         self.state.send_modify(|state| {
-            let url = self.url.as_str();
+            let (issuer, url) = (self.issuer.as_str(), self.url.as_str());
             match keys {
                 Ok(keys) => {
                     if state.failed || state.keys.is_none() {
-                        tracing::info!(url, keys = keys.count(), "an issuer's keys are known");
+                        tracing::info!(issuer, url, keys = keys.count(), "an issuer's keys are known");
+                    }
+                    if state.keys.as_ref().is_none_or(|former| !former.warns_like(&keys)) {
+                        keys.warn(url);
                     }
                     (state.keys, state.failed) = (Some(Arc::new(keys)), false);
                 }
                 Err(error) => {
                     if !state.failed {
-                        tracing::warn!(url, error, "an issuer's keys cannot be fetched; trying again");
+                        tracing::warn!(issuer, url, error, "an issuer's keys cannot be fetched; trying again");
                     }
                     state.failed = true;
                 }
@@ -111,7 +117,7 @@ impl RemoteKeys {
         let mut changes = self.state.subscribe();
         let seen = {
             let state = changes.borrow_and_update();
-            let known = state.known(kid);
+            let known = self.judge(&state, kid);
             if known.is_ok() || state.ended.is_some_and(|ended| ended.elapsed() < FLOOR) {
                 return known;
             }
@@ -120,17 +126,18 @@ impl RemoteKeys {
         self.wanted.notify_one();
         let state = changes.wait_for(|state| state.attempts > seen).await;
         let state = state.map_err(|_| AuthError::Unavailable("nobody fetches keys any more".to_owned()))?;
-        state.known(kid)
+        self.judge(&state, kid)
     }
-}
 
-impl State {
     /// Where the issuer cannot be asked, a key that is not known may be a new one: that is no verdict.
-    fn known(&self, kid: Option<&str>) -> Result<Arc<KeySet>, AuthError> {
-        match &self.keys {
+    fn judge(&self, state: &State, kid: Option<&str>) -> Result<Arc<KeySet>, AuthError> {
+        match &state.keys {
             Some(keys) if keys.knows(kid) => Ok(Arc::clone(keys)),
-            Some(_) if !self.failed => Err(Fault::UnknownKey.into()),
-            _ => Err(AuthError::Unavailable("the keys of the token's issuer cannot be fetched".to_owned())),
+            Some(_) if !state.failed => Err(Fault::UnknownKey.into()),
+            _ => Err(AuthError::Unavailable(format!(
+                "the keys of the issuer `{}` cannot be fetched at the moment",
+                self.issuer
+            ))),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Public keys of an issuer: a JWK set (RFC 7517), or PEM.
 //!
 //! A set may hold keys that are not for us (other types, encryption): they are left out, as the RFC asks. A private
-//! key is left out too, wherever it comes from: what it signed proves nothing.
+//! key is left out too, wherever it comes from: what it signed proves nothing. A set of which all is left out is a
+//! mistake, and the former one goes on; an empty list is a statement, and counts.
 
 mod pem;
 
@@ -15,7 +16,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::DecodingKey;
 use serde::{Deserialize, de::IgnoredAny};
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 
 /// The most bytes of a set: of a file, and of what an issuer answers.
 pub const SET_BYTES: usize = 1024 * 1024;
@@ -23,8 +24,11 @@ pub const SET_BYTES: usize = 1024 * 1024;
 /// The most keys of a set that count.
 const KEYS: usize = 64;
 
-/// The most keys that one token is tried with.
+/// The most keys that one token is tried with, and so the most of one algorithm and one id.
 const TRIES: usize = 4;
+
+/// Of how many keys that are left out it is known why.
+const REASONS: usize = 8;
 
 /// How a token may be signed. Nothing else is known here: no `none`, no shared secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -73,8 +77,15 @@ struct PublicKey {
 #[derive(Clone, Default)]
 pub struct KeySet {
     keys: Vec<PublicKey>,
-    /// Why keys were left out.
-    left_out: Vec<String>,
+    left_out: LeftOut,
+}
+
+/// The keys of a set that do not count. How many there are is up to the issuer: few of them are remembered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct LeftOut {
+    count: usize,
+    /// Where the first ones stand, and why they are left out.
+    first: Vec<(usize, &'static str)>,
 }
 
 /// A key file cannot be used.
@@ -94,6 +105,26 @@ impl KeySet {
     /// # Errors
     /// [`KeyFileError`]; also when no key can be used.
     pub fn load(path: &Path) -> Result<Self, KeyFileError> {
+        let set = Self::read(path)?;
+        if set.keys.is_empty() {
+            let rule = "holds no public key that can be used: it lists none".to_owned();
+            return Err(KeyFileError::Content(path.to_owned(), rule));
+        }
+        Ok(set)
+    }
+
+    /// Reads a file of public keys that is followed, and logs what of it does not count. Unlike at the start it may
+    /// list none, so that the last key can be withdrawn.
+    ///
+    /// # Errors
+    /// [`KeyFileError`].
+    pub(super) fn follow(path: &Path) -> Result<Self, KeyFileError> {
+        let set = Self::read(path)?;
+        set.warn(&path.display().to_string());
+        Ok(set)
+    }
+
+    fn read(path: &Path) -> Result<Self, KeyFileError> {
         let unreadable = |error| KeyFileError::Unreadable(path.to_owned(), error);
         let mut bytes = Vec::new();
         File::open(path).map_err(unreadable)?.take(SET_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
@@ -105,13 +136,7 @@ impl KeySet {
             true => Self::from_pem(&bytes),
             false => Self::from_json(&bytes),
         };
-        let set = set.map_err(content)?;
-        if set.keys.is_empty() {
-            let why = if set.left_out.is_empty() { "it lists none".to_owned() } else { set.left_out.join("; ") };
-            return Err(content(format!("holds no public key that can be used: {why}")));
-        }
-        set.left_out.iter().for_each(|why| tracing::warn!(path = %path.display(), why, "a key is left out"));
-        Ok(set)
+        set.map_err(content)
     }
 
     /// Reads a file to be published: a JWK set whose keys all can be used and have names.
@@ -121,8 +146,8 @@ impl KeySet {
     pub fn load_published(path: &Path) -> Result<Self, KeyFileError> {
         let set = Self::load(path)?;
         let content = |rule: String| KeyFileError::Content(path.to_owned(), rule);
-        if !set.left_out.is_empty() {
-            return Err(content(format!("must hold public keys alone: {}", set.left_out.join("; "))));
+        if set.left_out.count > 0 {
+            return Err(content(format!("must hold public keys alone: {}", set.left_out)));
         }
         if set.keys.iter().any(|key| !matches!(key.id, KeyId::Named(_))) {
             return Err(content("must be a JWK set in which every key has a `kid`".to_owned()));
@@ -130,32 +155,79 @@ impl KeySet {
         Ok(set)
     }
 
-    /// Reads a JWK set.
+    /// Reads a JWK set. It may be empty, and of a longer one the first keys count.
     ///
     /// # Errors
-    /// Completes a sentence about what it is not.
+    /// Completes a sentence about what it is not; also when it lists keys and none can be used.
     pub fn from_json(bytes: &[u8]) -> Result<Self, String> {
         #[derive(Deserialize)]
-        struct Set {
-            keys: Vec<Value>,
+        struct Set<'a> {
+            #[serde(borrow)]
+            keys: Vec<&'a RawValue>,
         }
-        let set: Set = serde_json::from_slice(bytes)
+        let set: Set<'_> = serde_json::from_slice(bytes)
             .map_err(|_| "is neither a JWK set ({\"keys\":[…]}) nor PEM blocks `PUBLIC KEY`".to_owned())?;
         let mut keys = Self::default();
         for (at, jwk) in set.keys.into_iter().enumerate() {
-            let key = if keys.keys.len() < KEYS { PublicKey::of_jwk(jwk) } else { Err("it is one too many") };
-            match key {
-                Ok(key) => keys.keys.push(key),
-                Err(why) => keys.left_out.push(format!("keys[{at}]: {why}")),
+            if let Err(why) = keys.add_jwk(jwk.get()) {
+                keys.left_out.add(at, why);
             }
+        }
+        if keys.keys.is_empty() && keys.left_out.count > 0 {
+            return Err(format!("holds no public key that can be used: {}", keys.left_out));
         }
         Ok(keys)
     }
 
+    /// # Errors
+    /// Why it is left out.
+    fn add_jwk(&mut self, text: &str) -> Result<(), &'static str> {
+        if self.keys.len() == KEYS {
+            return Err("64 keys stand before it, and no more count");
+        }
+        let key = PublicKey::of_jwk(text)?;
+        if self.is_full_for(&key) {
+            return Err("4 keys of its algorithm and `kid`, or without one, stand before it; give it one of its own");
+        }
+        self.keys.push(key);
+        Ok(())
+    }
+
     fn from_pem(bytes: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(bytes).map_err(|_| "is no text".to_owned())?;
-        let keys = pem::public_keys(text)?.into_iter().take(TRIES).map(PublicKey::of_pem);
-        Ok(Self { keys: keys.collect::<Result<_, _>>()?, left_out: Vec::new() })
+        let mut keys = Self::default();
+        for key in pem::public_keys(text)? {
+            let key = PublicKey::of_pem(key)?;
+            if keys.is_full_for(&key) {
+                return Err(format!(
+                    "holds more than {TRIES} keys for {:?}: PEM has no ids, so each token is tried with each of them, and with {TRIES} at most; put them into a JWK set in which each has a `kid`",
+                    key.algorithm
+                ));
+            }
+            keys.keys.push(key);
+        }
+        Ok(keys)
+    }
+
+    /// Whether a token that this key is for is tried with as many already.
+    fn is_full_for(&self, key: &PublicKey) -> bool {
+        let alike = self.keys.iter().filter(|other| other.id == key.id && other.algorithm == key.algorithm);
+        alike.count() >= TRIES
+    }
+
+    /// Logs what does not count of a set that came from there.
+    pub(super) fn warn(&self, from: &str) {
+        if self.keys.is_empty() {
+            tracing::warn!(from, "an issuer lists no keys, so none of its tokens holds");
+        }
+        if self.left_out.count > 0 {
+            tracing::warn!(from, left_out = %self.left_out, "keys of an issuer are left out");
+        }
+    }
+
+    /// Whether [`Self::warn`] says the same of both.
+    pub(super) fn warns_like(&self, other: &Self) -> bool {
+        self.keys.is_empty() == other.keys.is_empty() && self.left_out == other.left_out
     }
 
     /// Whether a token that names this key, or none, can be checked here.
@@ -166,7 +238,7 @@ impl KeySet {
     /// The keys to check a token with.
     pub(crate) fn candidates(&self, kid: Option<&str>, algorithm: Algorithm) -> impl Iterator<Item = &DecodingKey> {
         let keys = self.keys.iter().filter(move |key| key.is_for(kid) && key.algorithm == algorithm);
-        keys.map(|key| &key.key).take(TRIES)
+        keys.map(|key| &key.key)
     }
 
     /// How many keys there are.
@@ -186,7 +258,27 @@ impl fmt::Debug for KeySet {
     }
 }
 
-/// The members of a JWK that count.
+impl LeftOut {
+    fn add(&mut self, at: usize, why: &'static str) {
+        self.count += 1;
+        if self.first.len() < REASONS {
+            self.first.push((at, why));
+        }
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first: Vec<_> = self.first.iter().map(|(at, why)| format!("keys[{at}]: {why}")).collect();
+        f.write_str(&first.join("; "))?;
+        match self.count - self.first.len() {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
+    }
+}
+
+/// The members of a JWK that count. One that stands there twice makes it none.
 #[derive(Deserialize)]
 struct Jwk {
     kty: String,
@@ -200,14 +292,29 @@ struct Jwk {
     n: Option<String>,
     e: Option<String>,
     d: Option<IgnoredAny>,
+    p: Option<IgnoredAny>,
+    q: Option<IgnoredAny>,
+    dp: Option<IgnoredAny>,
+    dq: Option<IgnoredAny>,
+    qi: Option<IgnoredAny>,
+    oth: Option<IgnoredAny>,
+    k: Option<IgnoredAny>,
+}
+
+impl Jwk {
+    /// Whether it has a member that is secret (RFC 7518, 6.2.2, 6.3.2 and 6.4.1): from some of them the rest follows.
+    fn is_private(&self) -> bool {
+        [&self.d, &self.p, &self.q, &self.dp, &self.dq, &self.qi, &self.oth, &self.k].into_iter().any(Option::is_some)
+    }
 }
 
 impl PublicKey {
     /// # Errors
     /// Why it is not for us.
-    fn of_jwk(jwk: Value) -> Result<Self, &'static str> {
-        let jwk: Jwk = serde_json::from_value(jwk).map_err(|_| "it is no JWK")?;
-        if jwk.d.is_some() {
+    fn of_jwk(text: &str) -> Result<Self, &'static str> {
+        let jwk: Jwk = serde_json::from_str(text).map_err(|_| "it is no JWK")?;
+        // A shared secret has no public members that could be taken.
+        if jwk.is_private() && jwk.kty != "oct" {
             return Err("it is a private key, which belongs to its owner alone; take its public members");
         }
         if jwk.r#use.as_deref().is_some_and(|r#use| r#use != "sig")
@@ -303,13 +410,13 @@ mod tests {
 
     #[track_caller]
     fn check(jwk: &Value, expected: Result<Algorithm, &str>) {
-        let set = KeySet::from_json(json!({"keys": [jwk]}).to_string().as_bytes()).unwrap();
+        let set = KeySet::from_json(json!({"keys": [jwk]}).to_string().as_bytes());
         match expected {
-            Ok(algorithm) => {
-                assert_eq!(set.left_out, [""; 0], "{jwk}");
-                assert!(set.keys.iter().all(|key| key.algorithm == algorithm), "{jwk}");
+            Ok(algorithm) => assert_eq!(set.unwrap().keys[0].algorithm, algorithm, "{jwk}"),
+            Err(part) => {
+                let rule = set.unwrap_err();
+                assert!(rule.contains("can be used: keys[0]: ") && rule.contains(part), "{jwk}: {rule}");
             }
-            Err(part) => assert!(set.keys.is_empty() && set.left_out[0].contains(part), "{jwk}: {:?}", set.left_out),
         }
     }
 
@@ -328,6 +435,9 @@ mod tests {
         check(&json!({"kty": "EC", "crv": "P-384", "x": X, "y": X}), Err("type"));
         check(&json!({"kty": "OKP", "crv": "Ed25519", "x": X, "use": "enc"}), Err("signatures"));
         check(&json!({"kty": "OKP", "crv": "Ed25519", "x": X, "d": X}), Err("private"));
+        for secret in ["d", "p", "q", "dp", "dq", "qi", "oth", "k"] {
+            check(&json!({"kty": "RSA", "n": rsa, "e": "AQAB", secret: X}), Err("private"));
+        }
         check(&json!({"kty": "OKP", "crv": "Ed25519", "x": "AAAA"}), Err("32 bytes"));
         check(&json!({"kty": "OKP", "crv": "Ed25519", "x": "not base64!"}), Err("base64url"));
         check(&json!({"kty": "OKP", "crv": "Ed25519"}), Err("base64url"));
@@ -342,11 +452,74 @@ mod tests {
         let set = |keys: &[Value]| KeySet::from_json(json!({"keys": keys}).to_string().as_bytes()).unwrap();
         let named = set(&[key(Some("a"))]);
         assert!(named.knows(Some("a")) && !named.knows(Some("b")) && !named.knows(None));
-        let unnamed = set(&vec![key(None); 40]);
+        let unnamed = set(&[key(None), key(None)]);
         assert!(!unnamed.knows(Some("a")) && unnamed.knows(None));
-        assert_eq!(unnamed.candidates(None, Algorithm::EdDSA).count(), TRIES);
+        assert_eq!(unnamed.candidates(None, Algorithm::EdDSA).count(), 2);
         assert_eq!(unnamed.candidates(None, Algorithm::RS256).count(), 0);
-        assert_eq!(set(&vec![key(None); 100]).count(), KEYS);
+    }
+
+    #[test]
+    fn a_jwk_that_says_a_thing_twice_is_none() {
+        for twice in [r#""kid":"a","kid":"b""#, r#""x":"AAAA""#, r#""use":"enc","use":"sig""#] {
+            let set = format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","x":"{X}",{twice}}}]}}"#);
+            assert!(KeySet::from_json(set.as_bytes()).unwrap_err().contains("no JWK"), "{twice}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_count_of_a_set_is_known_and_takes_little_room() {
+        let key = |kid: Option<String>| json!({"kty": "OKP", "crv": "Ed25519", "x": X, "kid": kid});
+        let set = |keys: Vec<Value>| KeySet::from_json(json!({"keys": keys}).to_string().as_bytes());
+        let many = set((0..KEYS + 3).map(|at| key(Some(at.to_string()))).collect()).unwrap();
+        assert_eq!((many.count(), many.left_out.count), (KEYS, 3));
+        assert!(many.left_out.to_string().starts_with("keys[64]: 64 keys stand before it"), "{}", many.left_out);
+        for kid in [None, Some("a")] {
+            let alike = set(vec![key(kid.map(str::to_owned)); TRIES + 1]).unwrap();
+            assert_eq!(alike.candidates(kid, Algorithm::EdDSA).count(), TRIES);
+            assert!(alike.left_out.to_string().starts_with("keys[4]: 4 keys of its algorithm"), "{}", alike.left_out);
+        }
+        let mut garbage = vec![json!(0); 10_000];
+        let rule = set(garbage.clone()).unwrap_err();
+        assert!(rule.contains("keys[7]: it is no JWK; and 9992 more") && rule.len() < 1_000, "{rule}");
+        garbage.push(key(None));
+        let mostly_garbage = set(garbage).unwrap();
+        assert_eq!((mostly_garbage.count(), mostly_garbage.left_out.count), (1, 10_000));
+        assert_eq!(mostly_garbage.left_out.first.len(), REASONS);
+        assert_eq!(set(vec![]).unwrap().count(), 0);
+    }
+
+    /// A PEM block of an Ed25519 key.
+    fn ed25519(x: u8) -> String {
+        block(&[&[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0], &[x; 32][..]].concat())
+    }
+
+    fn p256() -> String {
+        let head = [0x30, 0x59, 0x30, 0x13, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a];
+        block(&[&head[..], &[0x86, 0x48, 0xce, 0x3d, 3, 1, 7, 3, 0x42, 0, 4], &[7; 64]].concat())
+    }
+
+    fn block(der: &[u8]) -> String {
+        let text = base64::engine::general_purpose::STANDARD.encode(der);
+        format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n")
+    }
+
+    #[test]
+    fn a_pem_file_holds_no_more_keys_of_an_algorithm_than_a_token_is_tried_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.pem");
+        let load = |blocks: Vec<String>| {
+            std::fs::write(&path, blocks.concat()).unwrap();
+            KeySet::load(&path).map_err(|error| error.to_string())
+        };
+        let four = || (0..4).map(ed25519);
+        let set = load(four().chain([p256()]).collect()).unwrap();
+        assert_eq!(set.candidates(Some("a"), Algorithm::EdDSA).count(), 4);
+        assert_eq!(set.candidates(Some("a"), Algorithm::ES256).count(), 1, "the fifth key counts");
+        let rule = load(four().chain([p256(), ed25519(9)]).collect()).unwrap_err();
+        assert!(
+            ["keys.pem holds more than 4 keys for EdDSA", "`kid`"].iter().all(|part| rule.contains(part)),
+            "{rule}"
+        );
     }
 
     #[test]
