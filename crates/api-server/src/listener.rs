@@ -39,7 +39,8 @@ pub struct Options {
     pub connections: usize,
     /// How long a request's head may take from its first byte, and a TLS handshake altogether.
     pub header_timeout: Duration,
-    /// How long a connection may do nothing: no request under way, no byte taken of an answer.
+    /// How long a connection may do nothing: no request under way, no byte taken of an answer. With HTTP/2 bytes do
+    /// not count, so that an answer must be taken within this time, unless other requests follow.
     pub idle_timeout: Duration,
     /// How long requests may go on after draining begins; then their connections are cut.
     pub drain_timeout: Duration,
