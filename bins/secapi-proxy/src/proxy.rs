@@ -106,6 +106,7 @@ impl Proxy {
             Readiness::new(shared.store.clone(), drain.clone()),
             AdminConfig {
                 tokens: AdminTokens::open(config.admin_token.as_ref(), config.admin_tokens.as_deref())?,
+                clock: shared.clock.clone(),
                 default_region: config.default_region.clone(),
                 served: kinds::served().to_vec(),
                 activity: activity.clone(),
