@@ -200,6 +200,7 @@ async fn a_client_certificate_that_is_verified_names_the_caller_and_another_one_
     assert!(server.ask(None, "/", "").await.ends_with("nobody"));
     assert!(server.ask(Some(&ours.client("ops")), "/", "").await.ends_with("ops"));
     assert_eq!(server.ask(Some(&others.client("ops")), "/", "").await, "");
+    assert!(server.ask(Some(&ours.sign(&[], "any", None)), "/", "").await.ends_with("any"), "of no stated usage");
     let of_a_server = ours.sign(&["localhost"], "ops", ExtendedKeyUsagePurpose::ServerAuth);
     assert_eq!(server.ask(Some(&of_a_server), "/", "").await, "");
     assert_eq!(server.end().await, 0);
@@ -265,6 +266,9 @@ async fn the_admin_api_takes_a_client_certificate_instead_of_its_token() {
         (Some(ours.client("ops")), "", "200"),
         // Without a common name nobody is named.
         (Some(ours.client("")), "", "401"),
+        // That is the name of whoever has the token.
+        (Some(ours.client("default")), "", "401"),
+        (Some(ours.client("default")), token, "200"),
     ];
     for (own, headers, status) in cases {
         let text = server.ask(own.as_ref(), path, headers).await;

@@ -5,7 +5,7 @@ use seca_api::{ProblemKind, Timestamp};
 
 use crate::{
     answer::Failure,
-    auth::{AdminTokens, AuthError, bearer},
+    auth::{AdminTokens, AuthError, DEFAULT_ADMIN, bearer},
     tls::ClientCertificate,
 };
 
@@ -39,6 +39,12 @@ pub(super) fn actor(parts: &Parts, tokens: &AdminTokens, now: Timestamp) -> Resu
 /// The name that a client certificate gives its holder now, or why it gives none.
 fn holder(certificate: &ClientCertificate, now: Timestamp) -> Result<&str, String> {
     let name = certificate.name();
+    if name == DEFAULT_ADMIN {
+        return Err(format!(
+            "the client certificate has the common name `{DEFAULT_ADMIN}`, which is the holder of SECA_ADMIN_TOKEN; \
+             issue one with another name"
+        ));
+    }
     match certificate.verify(now) {
         Ok(()) => Ok(name),
         Err(error) => Err(format!("the client certificate of `{name}` does not hold any more ({error})")),
