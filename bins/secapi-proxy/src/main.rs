@@ -6,6 +6,7 @@ mod address;
 mod cli;
 mod config;
 mod database;
+mod descriptors;
 mod dev;
 mod doctor;
 mod edge;

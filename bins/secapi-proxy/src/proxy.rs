@@ -27,6 +27,7 @@ use tracing::{info, warn};
 use crate::{
     address::{Address, local_url},
     config::{AuthConfig, ServeConfig},
+    descriptors::Shares,
     edge::{SystemClock, SystemRng},
     http,
     issuer_keys::HttpFetcher,
@@ -73,6 +74,7 @@ impl Proxy {
         rng: SystemRng,
         catalog_token: Option<&SecretString>,
     ) -> anyhow::Result<Self> {
+        let shares = Shares::take();
         let public = listen(config.listen, "the public listener", "--listen").await?;
         let admin = listen(config.admin_listen, "the admin listener", "--admin-listen").await?;
         let (public_address, admin_address) = (public.local_addr()?, admin.local_addr()?);
@@ -106,6 +108,7 @@ impl Proxy {
             Readiness::new(shared.store.clone(), drain.clone()),
             AdminConfig {
                 tokens: AdminTokens::open(config.admin_token.as_ref(), config.admin_tokens.as_deref())?,
+                clock: shared.clock.clone(),
                 default_region: config.default_region.clone(),
                 served: kinds::served().to_vec(),
                 activity: activity.clone(),
@@ -115,17 +118,20 @@ impl Proxy {
         );
 
         let stop_engine = CancellationToken::new();
-        let listeners = [(public, &config.tls, public_router), (admin, &config.admin_tls, admin_router)].map(
-            |(listener, tls, router)| {
-                let (tls, drain, options) = (tls.clone(), drain.clone(), Options::default());
-                tokio::spawn(async move {
-                    match tls {
-                        Some(tls) => api_server::serve_tls(listener, tls, router, options, drain).await,
-                        None => api_server::serve(listener, router, options, drain).await,
-                    }
-                })
-            },
-        );
+        let listeners = [
+            (public, &config.tls, public_router, shares.public),
+            (admin, &config.admin_tls, admin_router, shares.admin),
+        ]
+        .map(|(listener, tls, router, connections)| {
+            let (tls, drain) = (tls.clone(), drain.clone());
+            let options = Options { connections, ..Options::default() };
+            tokio::spawn(async move {
+                match tls {
+                    Some(tls) => api_server::serve_tls(listener, tls, router, options, drain).await,
+                    None => api_server::serve(listener, router, options, drain).await,
+                }
+            })
+        });
         let engine = tokio::spawn(engine.run(stop_engine.clone()));
         let pruning =
             prune::run(shared.store.clone(), shared.clock.clone(), config.activity_retention, stop_engine.clone());

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use control_plane::ports::Ids;
+use control_plane::ports::{Clock, Ids};
 use seca_api::Kind;
 use url::Url;
 
@@ -64,6 +64,8 @@ pub struct ApiConfig {
 pub struct AdminConfig {
     /// The operators' bearer tokens.
     pub tokens: AdminTokens,
+    /// The time at which a client certificate must hold.
+    pub clock: Arc<dyn Clock>,
     /// The region that paths without one mean, in the public API; and requests without `?region=`, here.
     pub default_region: String,
     /// The kinds that clients write, as [`ApiConfig::served`].

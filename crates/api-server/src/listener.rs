@@ -29,7 +29,7 @@ use tokio_util::{
 };
 use tower::Service as _;
 
-use crate::tls::{ClientCertificate, Encrypted, Tls, common_name};
+use crate::tls::{ClientCertificate, Encrypted, Tls};
 use activity::{Activity, Watched};
 
 /// Bounds on connections.
@@ -39,7 +39,8 @@ pub struct Options {
     pub connections: usize,
     /// How long a request's head may take from its first byte, and a TLS handshake altogether.
     pub header_timeout: Duration,
-    /// How long a connection may do nothing: no request under way, no byte taken of an answer.
+    /// How long a connection may do nothing: no request under way, no byte taken of an answer. With HTTP/2 bytes do
+    /// not count, so that an answer must be taken within this time, unless other requests follow.
     pub idle_timeout: Duration,
     /// How long requests may go on after draining begins; then their connections are cut.
     pub drain_timeout: Duration,
@@ -89,11 +90,10 @@ async fn accept_all(
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
     while let Some((stream, slot)) = accept(&listener, &slots, &cancel).await {
-        let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.current()));
-        let (router, cancel, cut) = (router.clone(), cancel.clone(), cut.clone());
+        let (tls, router, cancel, cut) = (tls.clone(), router.clone(), cancel.clone(), cut.clone());
         connections.spawn(async move {
             tokio::select! {
-                () = establish(stream, acceptor, router, options, &cancel) => {}
+                () = establish(stream, tls, router, options, &cancel) => {}
                 () = cut.cancelled() => {}
             }
             drop(slot);
@@ -155,17 +155,12 @@ struct Peer {
 }
 
 /// Shakes hands where that is to be done, then serves.
-async fn establish(
-    stream: TcpStream,
-    acceptor: Option<TlsAcceptor>,
-    router: Router,
-    options: Options,
-    cancel: &CancellationToken,
-) {
+async fn establish(stream: TcpStream, tls: Option<Tls>, router: Router, options: Options, cancel: &CancellationToken) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
-    let Some(acceptor) = acceptor else { return connection(stream, Peer::default(), router, options, cancel).await };
+    let Some(tls) = tls else { return connection(stream, Peer::default(), router, options, cancel).await };
+    let acceptor = TlsAcceptor::from(tls.current());
     let shaken = tokio::select! {
         shaken = timeout(options.header_timeout, acceptor.accept(stream)) => shaken,
         // Nothing was asked yet.
@@ -173,8 +168,7 @@ async fn establish(
     };
     match shaken {
         Ok(Ok(stream)) => {
-            let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| common_name(chain.first()?));
-            let certificate = certificate.map(|name| ClientCertificate(name.into()));
+            let certificate = ClientCertificate::of(stream.get_ref().1, &tls);
             connection(stream, Peer { encrypted: true, certificate }, router, options, cancel).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),

@@ -4,6 +4,7 @@
 //! Files are looked at every second rather than watched: it costs three looks, needs no library, and sees what
 //! Kubernetes and ACME clients do (a link that is turned, a file that is moved) like everything else.
 
+mod client_certificate;
 mod subject;
 
 use std::{
@@ -18,18 +19,13 @@ use rustls::{
     RootCertStore, ServerConfig,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
-    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use tokio::{sync::watch, task::spawn_blocking, time::interval};
 use zeroize::Zeroizing;
 
 use crate::files::{PrivateFileError, Stamp, open_private};
-pub(crate) use subject::common_name;
-
-/// The common name of the client certificate that a request's connection presented and that was verified; among the
-/// extensions of the request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientCertificate(pub Arc<str>);
+pub use client_certificate::ClientCertificate;
 
 /// Among the extensions of a request whose connection is encrypted by us.
 #[derive(Clone, Copy, Debug)]
@@ -72,8 +68,15 @@ pub struct Tls(Arc<Shared>);
 
 struct Shared {
     files: TlsFiles,
-    current: watch::Sender<Arc<ServerConfig>>,
+    current: watch::Sender<InEffect>,
     seen: Mutex<[Option<Stamp>; 3]>,
+}
+
+/// What the files amount to.
+struct InEffect {
+    config: Arc<ServerConfig>,
+    /// Judges client certificates, where they are asked for.
+    clients: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 /// What came of a look at the files.
@@ -98,13 +101,18 @@ impl Tls {
     pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
         // Before they are read: what changes in between is seen as a change later.
         let seen = files.look();
-        let current = watch::Sender::new(Arc::new(files.read()?));
+        let current = watch::Sender::new(files.read()?);
         Ok(Self(Arc::new(Shared { files, current, seen: Mutex::new(seen) })))
     }
 
     /// What new connections use.
     pub(crate) fn current(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.0.current.borrow())
+        Arc::clone(&self.0.current.borrow().config)
+    }
+
+    /// Who judges client certificates now.
+    fn clients(&self) -> Option<Arc<dyn ClientCertVerifier>> {
+        self.0.current.borrow().clients.clone()
     }
 
     /// Looks at the files. Those that cannot be used are told once.
@@ -116,8 +124,8 @@ impl Tls {
         }
         *seen = look;
         match self.0.files.read() {
-            Ok(config) => {
-                self.0.current.send_replace(Arc::new(config));
+            Ok(read) => {
+                self.0.current.send_replace(read);
                 Reload::Taken
             }
             Err(error) => Reload::Kept(error),
@@ -148,7 +156,7 @@ impl TlsFiles {
         [Stamp::of(&self.certificate), Stamp::of(&self.key), self.client_ca.as_deref().and_then(Stamp::of)]
     }
 
-    fn read(&self) -> Result<ServerConfig, TlsError> {
+    fn read(&self) -> Result<InEffect, TlsError> {
         let provider = Arc::new(ring::default_provider());
         let refuse = |error: rustls::Error| match error {
             rustls::Error::InconsistentKeys(_) => TlsError::Mismatch(self.key.clone(), self.certificate.clone()),
@@ -157,14 +165,20 @@ impl TlsFiles {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(refuse)?;
-        let builder = match &self.client_ca {
+        let clients = self.client_ca.as_deref().map(|path| client_verifier(path, provider)).transpose()?;
+        let builder = match &clients {
             None => builder.with_no_client_auth(),
-            Some(path) => builder.with_client_cert_verifier(client_verifier(path, provider)?),
+            Some(clients) => builder.with_client_cert_verifier(Arc::clone(clients)),
         };
         let mut config =
             builder.with_single_cert(certificates(&self.certificate)?, private_key(&self.key)?).map_err(refuse)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(config)
+        if clients.is_some() {
+            // A resumed session skips the verification: it would outlive the certificate. There is no ticketer either.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
+        Ok(InEffect { config: Arc::new(config), clients })
     }
 }
 

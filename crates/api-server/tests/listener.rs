@@ -208,3 +208,23 @@ async fn a_head_without_bounds_is_refused() {
     assert!(text.is_empty() || text.starts_with("HTTP/1.1 431"), "{text}");
     assert_eq!(server.end().await, 0);
 }
+
+#[tokio::test]
+async fn a_head_that_is_refused_before_there_is_a_request_is_answered_without_a_body_or_an_id() {
+    let server = start(options()).await;
+    let fields = |count: usize| (1..count).map(|n| format!("x-{n}: a\r\n")).collect::<String>();
+    let check = async |fields: String, status: &str| {
+        let mut stream = server.connect().await;
+        let head = format!("GET / HTTP/1.1\r\nhost: x\r\n{fields}\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let text = to_the_end(&mut stream).await;
+        assert!(text.starts_with(status) && text.ends_with("\r\n\r\n") && !text.contains("request-id"), "{text}");
+    };
+    check(fields(101), "HTTP/1.1 431 ").await;
+    check("a : b\r\n".to_owned(), "HTTP/1.1 400 ").await;
+    let mut stream = server.connect().await;
+    stream.write_all(format!("GET / HTTP/1.1\r\nhost: x\r\n{}\r\n", fields(100)).as_bytes()).await.unwrap();
+    assert!(answer(&mut stream).await.ends_with("fine"));
+    drop(stream);
+    assert_eq!(server.end().await, 0);
+}

@@ -3,15 +3,25 @@
 
 mod common;
 
-use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
-use api_server::{ClientCertificate, Options, Readiness, Tls, TlsFiles, admin_router_over, serve_tls};
+use api_server::{AdminConfig, ClientCertificate, Options, Readiness, Tls, TlsFiles, admin_router_over, serve_tls};
 use async_trait::async_trait;
 use axum::{Extension, Router, body::Body, http::Request, routing::get};
 use common::{Stub, router};
 use control_plane::{
     ProjectId,
-    ports::{Binding, OwnedObject},
+    ports::{Binding, Clock, OwnedObject},
     service::{BindRequest, BindingView, Refusal, WorkspaceView},
     testing::MemoryStore,
 };
@@ -21,10 +31,10 @@ use rcgen::{
     KeyUsagePurpose,
 };
 use rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
 };
-use seca_api::ResourceKey;
+use seca_api::{ResourceKey, Timestamp};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -48,12 +58,18 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    /// A certificate and its key, in PEM.
-    fn sign(&self, names: &[&str], common_name: &str, usage: ExtendedKeyUsagePurpose) -> (String, String) {
+    /// A certificate until 2100 and its key, in PEM.
+    fn sign(
+        &self,
+        names: &[&str],
+        common_name: &str,
+        usage: impl Into<Option<ExtendedKeyUsagePurpose>>,
+    ) -> (String, String) {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.distinguished_name.push(DnType::CommonName, common_name);
-        params.extended_key_usages = vec![usage];
+        params.extended_key_usages = usage.into().into_iter().collect();
+        params.not_after = rcgen::date_time_ymd(2100, 1, 1);
         let key = KeyPair::generate().unwrap();
         (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
     }
@@ -68,10 +84,19 @@ impl Authority {
 
     /// A client that trusts it, with a certificate of its own or none.
     fn connector(&self, own: Option<&(String, String)>, protocols: &[&str]) -> TlsConnector {
+        self.connector_of(own, protocols, rustls::DEFAULT_VERSIONS)
+    }
+
+    fn connector_of(
+        &self,
+        own: Option<&(String, String)>,
+        protocols: &[&str],
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> TlsConnector {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(roots);
         let mut config = match own {
@@ -144,7 +169,7 @@ impl Server {
 }
 
 async fn who(certificate: Option<Extension<ClientCertificate>>) -> String {
-    certificate.map_or("nobody".to_owned(), |Extension(ClientCertificate(name))| name.to_string())
+    certificate.map_or("nobody".to_owned(), |Extension(certificate)| certificate.name().to_owned())
 }
 
 fn open() -> Router {
@@ -175,6 +200,7 @@ async fn a_client_certificate_that_is_verified_names_the_caller_and_another_one_
     assert!(server.ask(None, "/", "").await.ends_with("nobody"));
     assert!(server.ask(Some(&ours.client("ops")), "/", "").await.ends_with("ops"));
     assert_eq!(server.ask(Some(&others.client("ops")), "/", "").await, "");
+    assert!(server.ask(Some(&ours.sign(&[], "any", None)), "/", "").await.ends_with("any"), "of no stated usage");
     let of_a_server = ours.sign(&["localhost"], "ops", ExtendedKeyUsagePurpose::ServerAuth);
     assert_eq!(server.ask(Some(&of_a_server), "/", "").await, "");
     assert_eq!(server.end().await, 0);
@@ -202,27 +228,116 @@ impl api_server::BindingService for NoBindings {
     }
 }
 
+/// A clock that is set by hand.
+struct Hand(AtomicI64);
+
+impl Hand {
+    /// Seconds since 1970.
+    fn set(&self, seconds: i64) {
+        self.0.store(seconds * 1000, Ordering::Relaxed);
+    }
+}
+
+impl Clock for Hand {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// The second at which the certificates end.
+const END: i64 = 4_102_444_800;
+
+fn admin(clock: Arc<dyn Clock>) -> Router {
+    let store = Arc::new(MemoryStore::default());
+    let readiness = Readiness::new(store.clone(), CancellationToken::new());
+    let config = AdminConfig { clock, ..common::admin_config() };
+    admin_router_over(Arc::new(NoBindings), common::administration(store), readiness, config)
+}
+
 #[tokio::test]
 async fn the_admin_api_takes_a_client_certificate_instead_of_its_token() {
     let ours = Authority::new();
-    let store = Arc::new(MemoryStore::default());
-    let readiness = Readiness::new(store.clone(), CancellationToken::new());
-    let administration = common::administration(store);
-    let admin = admin_router_over(Arc::new(NoBindings), administration, readiness, common::admin_config());
-    let server = Server::start(admin, Options::default(), Some(&ours)).await;
+    let server = Server::start(admin(Arc::new(common::FixedClock)), Options::default(), Some(&ours)).await;
     let path = "/admin/v1/workspaces";
+    let token = "authorization: Bearer admin-secret\r\n";
     let cases = [
         (None, "", "401"),
-        (None, "authorization: Bearer admin-secret\r\n", "200"),
+        (None, token, "200"),
         (Some(ours.client("ops")), "", "200"),
         // Without a common name nobody is named.
         (Some(ours.client("")), "", "401"),
+        // That is the name of whoever has the token.
+        (Some(ours.client("default")), "", "401"),
+        (Some(ours.client("default")), token, "200"),
     ];
     for (own, headers, status) in cases {
         let text = server.ask(own.as_ref(), path, headers).await;
         assert!(text.starts_with(&format!("HTTP/1.1 {status}")), "{} {headers}: {text}", own.is_some());
     }
     assert_eq!(server.end().await, 0);
+}
+
+/// What a request of the admin API is answered on a connection that is kept.
+async fn ask_again(stream: &mut TlsStream<TcpStream>, headers: &str) -> String {
+    let request = format!("GET /admin/v1/workspaces HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut seen = Vec::new();
+    // All answers there are JSON objects in one piece.
+    while !seen.ends_with(b"}") {
+        assert_ne!(timeout(HANG, stream.read_buf(&mut seen)).await.unwrap().unwrap(), 0, "closed");
+    }
+    String::from_utf8(seen).unwrap()
+}
+
+#[tokio::test]
+async fn a_connection_that_is_kept_outlives_neither_its_certificate_nor_its_authority() {
+    let (ours, clock) = (Authority::new(), Arc::new(Hand(AtomicI64::new(0))));
+    let server = Server::start(admin(clock.clone()), Options::default(), Some(&ours)).await;
+    clock.set(END);
+    let connector = server.authority.connector(Some(&ours.client("ops")), &["http/1.1"]);
+    let mut kept = server.connect(&connector).await.unwrap();
+    let check = |text: &str, status: &str| assert!(text.starts_with(&format!("HTTP/1.1 {status}")), "{text}");
+    check(&ask_again(&mut kept, "").await, "200");
+    clock.set(END + 1);
+    let text = ask_again(&mut kept, "").await;
+    check(&text, "401");
+    assert!(text.contains("the client certificate of `ops` does not hold any more"), "{text}");
+    check(&ask_again(&mut kept, "authorization: Bearer admin-secret\r\n").await, "200");
+    clock.set(END);
+    check(&ask_again(&mut kept, "").await, "200");
+
+    fs::write(server.folder.path().join("ca.pem"), Authority::new().0.pem()).unwrap();
+    let withdrawn = async {
+        while !ask_again(&mut kept, "").await.starts_with("HTTP/1.1 401") {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(HANG, withdrawn).await.expect("the authority is none any more");
+    drop(kept);
+    assert_eq!(server.end().await, 0);
+}
+
+#[tokio::test]
+async fn no_session_is_resumed_where_client_certificates_are_asked_for() {
+    let ours = Authority::new();
+    let second = async |clients: Option<&Authority>, version| {
+        let server = Server::start(open(), Options::default(), clients).await;
+        let connector = server.authority.connector_of(Some(&ours.client("ops")), &["http/1.1"], &[version]);
+        let mut kind = None;
+        for _ in 0..2 {
+            let mut stream = server.connect(&connector).await.unwrap();
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
+            // Tickets come before the answer.
+            timeout(HANG, stream.read_to_end(&mut Vec::new())).await.unwrap().unwrap();
+            kind = stream.get_ref().1.handshake_kind();
+        }
+        assert_eq!(server.end().await, 0);
+        kind
+    };
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        assert_eq!(second(None, version).await, Some(HandshakeKind::Resumed), "{version:?}");
+        assert_eq!(second(Some(&ours), version).await, Some(HandshakeKind::Full), "{version:?}");
+    }
 }
 
 #[tokio::test]

@@ -30,6 +30,7 @@ pub struct Setup {
     folder: PathBuf,
     name: String,
     settings: BTreeMap<String, String>,
+    open_files: Option<u32>,
 }
 
 impl Setup {
@@ -39,7 +40,8 @@ impl Setup {
         let hash: String = digest(&SHA256, BEARER.as_bytes()).as_ref().iter().map(|b| format!("{b:02x}")).collect();
         fs::write(&tokens, format!(r#"{{"tokens": [{{"sha256": "{hash}", "subject": "test"}}]}}"#)).unwrap();
         fs::set_permissions(&tokens, fs::Permissions::from_mode(0o600)).unwrap();
-        let setup = Self { folder: folder.to_owned(), name: "proxy".to_owned(), settings: BTreeMap::new() };
+        let setup =
+            Self { folder: folder.to_owned(), name: "proxy".to_owned(), settings: BTreeMap::new(), open_files: None };
         setup
             .with("SECA_DATABASE_URL", &format!("sqlite:{}", folder.join("secapi.db").display()))
             .with("SECA_ADMIN_TOKEN", ADMIN_TOKEN)
@@ -69,6 +71,12 @@ impl Setup {
         self
     }
 
+    /// A hard limit of open files.
+    pub fn with_open_files(mut self, most: u32) -> Self {
+        self.open_files = Some(most);
+        self
+    }
+
     /// Fixed ports that were free a moment ago, so that a successor takes the place of a killed process.
     pub fn on_fixed_ports(self) -> Self {
         let address = || format!("127.0.0.1:{}", free_port());
@@ -77,7 +85,14 @@ impl Setup {
 
     /// A command of the binary with these settings and nothing else of the environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary("secapi-proxy"));
+        let mut command = match self.open_files {
+            None => Command::new(binary("secapi-proxy")),
+            Some(most) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", &format!("ulimit -n {most} && exec \"$@\""), "sh"]).arg(binary("secapi-proxy"));
+                shell
+            }
+        };
         command.env_clear().envs(&self.settings).args(arguments).current_dir(&self.folder);
         command
     }

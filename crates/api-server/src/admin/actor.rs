@@ -1,22 +1,27 @@
 //! Who asks: the one place where a request of the admin API gets a name.
 
 use axum::http::{HeaderValue, header, request::Parts};
-use seca_api::ProblemKind;
+use seca_api::{ProblemKind, Timestamp};
 
 use crate::{
     answer::Failure,
-    auth::{AdminTokens, AuthError, bearer},
+    auth::{AdminTokens, AuthError, DEFAULT_ADMIN, bearer},
     tls::ClientCertificate,
 };
 
-/// The name of whoever sent a request, which the log and activities repeat: the holder of a client certificate that the
-/// listener verified, else that of an admin token.
-pub(super) fn actor(parts: &Parts, tokens: &AdminTokens) -> Result<String, Failure> {
-    if let Some(ClientCertificate(name)) = parts.extensions.get() {
-        return Ok(name.to_string());
-    }
+/// The name of whoever sent a request, which the log and activities repeat: the holder of a client certificate that
+/// holds now, else that of an admin token.
+pub(super) fn actor(parts: &Parts, tokens: &AdminTokens, now: Timestamp) -> Result<String, Failure> {
+    let unusable = match parts.extensions.get().map(|certificate| holder(certificate, now)) {
+        Some(Ok(name)) => return Ok(name.to_owned()),
+        Some(Err(reason)) => {
+            tracing::warn!(reason, "a client certificate does not count");
+            format!("{reason}; ")
+        }
+        None => String::new(),
+    };
     let refuse = |detail: &str| {
-        Failure::new(ProblemKind::Unauthorized, detail)
+        Failure::new(ProblemKind::Unauthorized, format!("{unusable}{detail}"))
             .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     };
     let token = bearer(&parts.headers).map_err(|error| match error {
@@ -29,4 +34,19 @@ pub(super) fn actor(parts: &Parts, tokens: &AdminTokens) -> Result<String, Failu
              not count here",
         )
     })
+}
+
+/// The name that a client certificate gives its holder now, or why it gives none.
+fn holder(certificate: &ClientCertificate, now: Timestamp) -> Result<&str, String> {
+    let name = certificate.name();
+    if name == DEFAULT_ADMIN {
+        return Err(format!(
+            "the client certificate has the common name `{DEFAULT_ADMIN}`, which is the holder of SECA_ADMIN_TOKEN; \
+             issue one with another name"
+        ));
+    }
+    match certificate.verify(now) {
+        Ok(()) => Ok(name),
+        Err(error) => Err(format!("the client certificate of `{name}` does not hold any more ({error})")),
+    }
 }

@@ -1,9 +1,9 @@
 //! The admin API: tenants, revoked tokens, who may do what and why, what was done, bindings of workspaces to provider
 //! tokens, and how the projects fare.
 //!
-//! It has a listener and bearer tokens of its own; a client certificate that the listener verified will do instead. Query parameters and members that it does not know are refused: a
-//! misspelt `region` must not bind the workspace of another region. What changes something leaves an activity, which
-//! is written down before the answer is given.
+//! It has a listener and bearer tokens of its own; a client certificate that the listener verified will do instead.
+//! Query parameters and members that it does not know are refused: a misspelt `region` must not bind the workspace of
+//! another region. What changes something leaves an activity, which is written down before the answer is given.
 
 mod actor;
 mod bindings;
@@ -110,7 +110,7 @@ impl Admin {
         if let Some(answer) = self.readiness.answer(method, path).await {
             return answer;
         }
-        let actor = actor::actor(parts, &self.config.tokens)?;
+        let actor = actor::actor(parts, &self.config.tokens, self.config.clock.now())?;
         trace.subject(&actor);
         let place = match Place::parse(path) {
             Err(RouteError::Unknown) if path == "/metrics" => {

@@ -1,9 +1,16 @@
 //! What a connection is doing, as far as its deadlines depend on it.
+//!
+//! With HTTP/1 bytes tell: the first one begins a head, and every one that is taken shows that an answer goes on. With
+//! HTTP/2 they tell nothing, for frames of many streams and of none come in between and are answered by frames (PING).
+//! There only requests count: a connection has the idle limit since its last one was answered, whatever comes or goes.
 
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -17,7 +24,7 @@ use tokio::{
 
 #[derive(Clone, Copy, Debug)]
 enum Phase {
-    /// Nothing is under way since then.
+    /// No request is under way since then; with HTTP/1, no byte of an answer was taken since then either.
     Idle(Instant),
     /// A request's head began then.
     Head(Instant),
@@ -31,8 +38,8 @@ pub(super) struct Activity(Arc<Shared>);
 
 struct Shared {
     phase: watch::Sender<Phase>,
-    /// Frames of HTTP/2 also come between requests; there, bytes alone begin no head.
-    multiplexed: std::sync::atomic::AtomicBool,
+    /// Whether it speaks HTTP/2, whose bytes move no deadline.
+    multiplexed: AtomicBool,
 }
 
 /// A request being answered.
@@ -47,7 +54,7 @@ impl Activity {
     /// A request's head is complete.
     pub(super) fn begin(&self, version: Version) -> Busy {
         if version == Version::HTTP_2 {
-            self.0.multiplexed.store(true, std::sync::atomic::Ordering::Relaxed);
+            self.0.multiplexed.store(true, Ordering::Relaxed);
         }
         self.0.phase.send_modify(|phase| {
             *phase = match phase {
@@ -59,23 +66,24 @@ impl Activity {
     }
 
     fn received(&self) {
-        let multiplexed = self.0.multiplexed.load(std::sync::atomic::Ordering::Relaxed);
-        self.0.phase.send_if_modified(|phase| match phase {
-            Phase::Idle(_) => {
-                *phase = if multiplexed { Phase::Idle(Instant::now()) } else { Phase::Head(Instant::now()) };
-                true
-            }
-            Phase::Head(_) | Phase::Busy(_) => false,
-        });
+        self.bytes(Phase::Head);
     }
 
     fn sent(&self) {
-        self.0.phase.send_if_modified(|phase| match phase {
-            Phase::Idle(since) => {
-                *since = Instant::now();
-                true
+        self.bytes(Phase::Idle);
+    }
+
+    /// What bytes make of a connection on which no request is under way.
+    fn bytes(&self, next: impl FnOnce(Instant) -> Phase) {
+        if self.0.multiplexed.load(Ordering::Relaxed) {
+            return;
+        }
+        self.0.phase.send_if_modified(|phase| {
+            let idle = matches!(phase, Phase::Idle(_));
+            if idle {
+                *phase = next(Instant::now());
             }
-            Phase::Head(_) | Phase::Busy(_) => false,
+            idle
         });
     }
 

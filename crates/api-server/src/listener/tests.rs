@@ -1,6 +1,7 @@
 //! The defaults, under paused time and over pipes instead of sockets.
 
 use axum::routing::get;
+use hyper::client::conn::http2;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream},
     time::Instant,
@@ -74,6 +75,62 @@ async fn who_sends_nothing_or_takes_nothing_is_cut_when_idle() {
     let since = Instant::now();
     served.await.unwrap();
     assert_eq!(since.elapsed().as_secs(), 150);
+}
+
+/// The bytes of an HTTP/2 frame.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// Speaks HTTP/2 by hand: a connection on which one request was answered.
+async fn answered_over_http2() -> DuplexStream {
+    const HEADERS: u8 = 1;
+    const SETTINGS: u8 = 4;
+    const END_OF_STREAM_AND_HEAD: u8 = 5;
+    let mut stream = serve_one();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    stream.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
+    // GET, http, /, and the authority `x`, as HPACK has them.
+    let head = [0x82, 0x86, 0x84, 0x41, 1, b'x'];
+    stream.write_all(&frame(HEADERS, END_OF_STREAM_AND_HEAD, 1, &head)).await.unwrap();
+    let (mut seen, mut chunk) = (Vec::new(), [0; 512]);
+    while !String::from_utf8_lossy(&seen).contains("fine") {
+        let read = stream.read(&mut chunk).await.unwrap();
+        assert_ne!(read, 0, "closed");
+        seen.extend(&chunk[..read]);
+    }
+    stream
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_of_http2_that_trickles_does_not_prolong_an_idle_connection() {
+    let mut stream = answered_over_http2().await;
+    let since = Instant::now();
+    // A frame that promises 16,000 bytes of a head.
+    stream.write_all(&[0, 0x3e, 0x80, 1, 4, 0, 0, 0, 3]).await.unwrap();
+    while stream.write_all(&[0]).await.is_ok() && since.elapsed() < Duration::from_secs(600) {
+        sleep(Duration::from_secs(5)).await;
+    }
+    // Seen with the next byte.
+    assert!((150..=155).contains(&since.elapsed().as_secs()), "{:?}", since.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_do_not_prolong_an_idle_connection_and_requests_do() {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(5)).keep_alive_while_idle(true);
+    let (mut sender, connection) = builder.handshake::<_, Body>(TokioIo::new(serve_one())).await.unwrap();
+    let connection = tokio::spawn(connection);
+    for _ in 0..3 {
+        let request = http::Request::get("http://x/").body(Body::empty()).unwrap();
+        assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
+        sleep(Duration::from_secs(120)).await;
+        assert!(!connection.is_finished());
+    }
+    let since = Instant::now();
+    let _ = timeout(Duration::from_secs(600), connection).await.expect("closed while only pings come");
+    assert_eq!(since.elapsed().as_secs(), 30);
 }
 
 #[test]

@@ -195,6 +195,7 @@ pub fn config() -> ApiConfig {
 pub fn admin_config() -> AdminConfig {
     AdminConfig {
         tokens: AdminTokens::open(Some(&"admin-secret".to_owned().into()), None).unwrap(),
+        clock: Arc::new(FixedClock),
         default_region: "fsn1".into(),
         served: kinds::served().to_vec(),
         activity: recorder(Arc::new(MemoryStore::default())),
