@@ -20,6 +20,7 @@ use seca_client::{
     seca_api::{PowerState, WorkspaceSpec},
 };
 use serde_json::json;
+use tokio::task::JoinSet;
 
 const SPEED: f64 = 0.01;
 const UNUSED: &str = "http://127.0.0.1:9/v1";
@@ -112,6 +113,33 @@ async fn when_the_replica_that_works_is_killed_the_other_goes_on() {
     life::delete(&seca).await.unwrap();
     sim.assert_only_the_marker().await;
     assert_eq!(survivor.stop().await, Some(0));
+}
+
+/// Each is judged by all roles and assignments, so that one sends the others back: nobody may see that.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_roles_and_assignments_are_written_at_once_through_two_replicas() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = postgres_url().await.unwrap_or_else(|error| panic!("{error}"));
+    let setup = Setup::new(folder.path(), UNUSED).with("SECA_DATABASE_URL", &url);
+    let (mut first, mut second) =
+        (setup.clone().named("first").serve().await, setup.clone().named("second").serve().await);
+    let mut puts = JoinSet::new();
+    for number in 0..60 {
+        let proxy = if number % 2 == 0 { &first } else { &second };
+        let permission = json!({"provider": "seca.compute", "resources": ["instances"], "verb": ["get"]});
+        let (collection, spec) = match number % 4 < 2 {
+            true => ("roles", json!({"permissions": [permission]})),
+            false => ("role-assignments", json!({"subs": ["ada"], "scopes": [{}], "roles": ["seca.workspace-viewer"]})),
+        };
+        let path = format!("/providers/seca.authorization/v1/tenants/{TENANT}/{collection}/many-{number}");
+        let request = http().put(format!("{}{path}", proxy.public)).bearer_auth(BEARER).json(&json!({"spec": spec}));
+        puts.spawn(request.send());
+    }
+    while let Some(answer) = puts.join_next().await {
+        let answer = answer.unwrap().unwrap();
+        assert_eq!(answer.status(), 201, "{}", answer.text().await.unwrap());
+    }
+    assert_eq!((first.stop().await, second.stop().await), (Some(0), Some(0)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

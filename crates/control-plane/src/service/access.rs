@@ -12,7 +12,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use seca_api::{Kind, ResourceKey, RoleAssignmentSpec, RoleSpec, Scope, TenantName};
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::{Ask, Caller, ControlPlane, Refusal, Tenant};
 use crate::{
@@ -35,6 +35,8 @@ pub(crate) struct Authorization {
     store: Arc<dyn Store>,
     enforcement: Enforcement,
     tenants: RwLock<HashMap<String, Arc<Known>>>,
+    /// Held by who writes a role or an assignment.
+    granting: Mutex<()>,
 }
 
 /// What is known of a tenant.
@@ -109,7 +111,12 @@ pub(super) fn policy(snapshot: &AuthorizationSnapshot, former: &[DepartedGrant])
 
 impl Authorization {
     pub(crate) fn new(store: Arc<dyn Store>, enforcement: Enforcement) -> Self {
-        Self { store, enforcement, tenants: RwLock::default() }
+        Self { store, enforcement, tenants: RwLock::default(), granting: Mutex::default() }
+    }
+
+    /// Waits for the turn to write a role or an assignment.
+    pub(super) async fn granting(&self) -> MutexGuard<'_, ()> {
+        self.granting.lock().await
     }
 
     /// What decides in a tenant now.

@@ -1,7 +1,10 @@
 //! Writing: PUT, DELETE and power actions.
 
-use seca_api::ResourceKey;
+use std::time::Duration;
+
+use seca_api::{Kind, ResourceKey};
 use serde_json::Value;
+use tokio::time::sleep;
 
 use super::{
     Context, ControlPlane, Refusal, View,
@@ -17,8 +20,13 @@ use crate::{
     state::ActionRefusal,
 };
 
-/// How often a write is judged again because something it depends on changed meanwhile.
-const ADMISSIONS: usize = 4;
+/// How often a write is judged because something it depends on changed meanwhile.
+const ADMISSIONS: u32 = 4;
+/// How often one of a role or an assignment is, which depends on all roles and assignments: those of other replicas, and
+/// what leaves, send it back. With the pauses in between that takes two seconds at most.
+const GRANT_ADMISSIONS: u32 = 16;
+/// The pause before such a write is judged again, and the longest one.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(200));
 
 /// A PUT.
 #[derive(Clone, Debug)]
@@ -55,7 +63,13 @@ impl ControlPlane {
             // What is wrong with the document is nothing for those who may not write it.
             Err(refusal) => return Err(self.authorize(context.caller, "put", &key).await.err().unwrap_or(refusal)),
         };
-        for _ in 0..ADMISSIONS {
+        // In this process they go one after the other: at once they would only send each other back.
+        let grants = matches!(key.kind, Kind::Role | Kind::RoleAssignment);
+        let _turn = if grants { Some(self.access.granting().await) } else { None };
+        for attempt in 0..if grants { GRANT_ADMISSIONS } else { ADMISSIONS } {
+            if grants && attempt > 0 {
+                sleep((PAUSE.0 * 2u32.saturating_pow(attempt - 1)).min(PAUSE.1)).await;
+            }
             let judged_by = self.catalog.load().version;
             let put = match self.admit(context, rules, &key, &draft, if_version).await {
                 // What it names may stand in a catalogue that another replica has just read.
