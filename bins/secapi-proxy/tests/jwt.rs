@@ -212,7 +212,7 @@ async fn an_issuer_that_does_not_answer_passes_nobody_and_its_keys_hold_from_the
     let (_, said) = setup.run(&["doctor"]);
     assert!(said.contains("gives no keys"), "{said}");
     let mut proxy = setup.serve().await;
-    assert_eq!(list(&proxy, Some(&good)).await, (500, String::new()));
+    assert_eq!(list(&proxy, Some(&good)).await, (503, String::new()));
     assert_refused(&proxy, BEARER, "what is no token needs no keys").await;
     url.publish(&keys);
     until("the keys", PATIENCE, async || (list(&proxy, Some(&good)).await.0 == 200).then_some(())).await;

@@ -136,7 +136,7 @@ impl Api {
         if matches!(route, Err(RouteError::Unknown)) {
             return Err(Failure::of_route(&RouteError::Unknown, Profile::Specification, method));
         }
-        let caller = self.authenticator.authenticate(&parts.headers).await.map_err(|error| unauthorized(&error))?;
+        let caller = self.authenticator.authenticate(&parts.headers).await.map_err(|error| Failure::from(&error))?;
         let since = Instant::now();
         trace.subject(&caller.subject);
         let route = match route {
@@ -182,8 +182,8 @@ impl Api {
 
     /// What proved the caller must still do: the same subject, as it is known by now.
     async fn authenticate_again(&self, call: &Call<'_>) -> Result<Caller, Failure> {
-        let again = self.authenticator.authenticate(call.headers).await.map_err(|error| unauthorized(&error))?;
-        if again.subject == call.context.caller.subject { Ok(again) } else { Err(unauthorized(&AuthError::Rejected)) }
+        let again = self.authenticator.authenticate(call.headers).await.map_err(|error| Failure::from(&error))?;
+        if again.subject == call.context.caller.subject { Ok(again) } else { Err(Failure::from(&AuthError::Rejected)) }
     }
 
     async fn dispatch(&self, call: Call<'_>, query: &str, body: Body) -> Result<Response<Body>, Failure> {
@@ -364,16 +364,6 @@ impl Api {
         let document = Wellknown { version: "v1".to_owned(), endpoints };
         Ok(json_text(StatusCode::OK, serde_json::to_string(&document).map_err(Failure::internal)?))
     }
-}
-
-fn unauthorized(error: &AuthError) -> Failure {
-    let challenge = match error {
-        AuthError::Unavailable(cause) => return Failure::internal(cause),
-        AuthError::Missing => "Bearer",
-        AuthError::Malformed => r#"Bearer error="invalid_request""#,
-        AuthError::Rejected | AuthError::Invalid(_) => r#"Bearer error="invalid_token""#,
-    };
-    Failure::unauthorized(error.to_string(), challenge)
 }
 
 fn shown(status: StatusCode, view: View) -> Response<Body> {

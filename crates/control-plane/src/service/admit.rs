@@ -46,6 +46,13 @@ impl Rows {
         self.before.as_ref().map(|before| &before.row)
     }
 
+    /// Whether the document referred to the same until now.
+    fn has(&self, reference: &Spelled) -> bool {
+        let Ok(Target::Resource(target)) = &reference.target else { return false };
+        let mut edges = self.before.iter().flat_map(|before| &before.edges);
+        edges.any(|edge| edge.field == reference.pointer && edge.target == *target)
+    }
+
     fn holder(&self, uid: Uid) -> Option<&Resource> {
         self.get(self.by_uid.get(&uid)?)
     }
@@ -97,7 +104,7 @@ impl ControlPlane {
         violations.extend(immutable_violations(rules, &subject, &references));
         let mut resolved = Vec::new();
         for reference in &references {
-            if self.is_out_of_sight(caller, &decisions, key, reference) {
+            if !rows.has(reference) && self.is_out_of_sight(caller, &decisions, key, reference, &catalog) {
                 violations.extend(unseen(reference));
                 continue;
             }
@@ -132,12 +139,21 @@ impl ControlPlane {
         })
     }
 
-    /// Whether a document in no workspace names something in one that the caller may not read: who copies a disk into
-    /// an image sees what is on it. What is in the wrong place for everybody is told so, whether it exists or not.
-    fn is_out_of_sight(&self, caller: &Caller, decisions: &Decisions, own: &ResourceKey, reference: &Spelled) -> bool {
+    /// Whether a document names something that its sender may not read and would see by it: who copies a disk into an
+    /// image, or an image of the tenant's own into a disk, sees what is on it. Within one workspace it is its roles'
+    /// business. What is in the wrong place for everybody is told so, whether it exists or not.
+    fn is_out_of_sight(
+        &self,
+        caller: &Caller,
+        decisions: &Decisions,
+        own: &ResourceKey,
+        reference: &Spelled,
+        catalog: &Catalog,
+    ) -> bool {
         let Ok(Target::Resource(target)) = &reference.target else { return false };
         let leaves = own.workspace_key().is_none() && matches!(target.kind.scope(), Scope::Workspace | Scope::Network);
-        leaves
+        let enters = target.kind == Kind::Image && kinds::catalog::find(catalog, target).is_none();
+        (leaves || enters)
             && self.enforces()
             && misplaced(own, target, &reference.pointer).is_none()
             && !decisions.allows(caller, &Ask { verb: "get", key: target })

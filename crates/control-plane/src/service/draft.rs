@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use seca_api::{
-    ResourceKey, check, name_violation, normalize,
+    Provider, ResourceKey, check, name_violation, normalize,
     schema::USER_METADATA,
     violation::{Violation, join},
 };
@@ -46,7 +46,11 @@ impl Draft {
         violations.extend(check(&USER_METADATA, &user.value, ""));
         violations.extend(check(rules.schema(), &spec.value, "/spec"));
 
-        let dropped = user.dropped.into_iter().chain(spec.dropped.iter().map(|pointer| format!("/spec{pointer}")));
+        let mut unknown: Vec<String> = spec.dropped.iter().map(|pointer| format!("/spec{pointer}")).collect();
+        if rules.kind.provider() == Provider::Authorization {
+            violations.extend(unknown.drain(..).map(unknown_limit));
+        }
+        let dropped = user.dropped.into_iter().chain(unknown);
         let warnings = dropped
             .map(|pointer| format!("{pointer} is not known to the {} and was dropped", rules.kind.noun()))
             .collect();
@@ -88,6 +92,12 @@ impl Draft {
     pub(super) fn extension(&self, name: &str) -> Option<&str> {
         self.maps.get("extensions")?.get(name)?.as_str()
     }
+}
+
+/// Without a member that nobody knows (`workspace` for `workspaces`) a right may be wider than its sender meant.
+fn unknown_limit(pointer: String) -> Violation {
+    let rule = "this member is not known, and may have been meant to limit what is granted; correct or remove it";
+    Violation::at(pointer, rule.to_owned())
 }
 
 fn claimed_region(members: &Map<String, Value>) -> Option<String> {

@@ -306,6 +306,38 @@ async fn what_is_in_a_workspace_cannot_be_copied_out_by_who_cannot_read_it() {
     let nowhere = told(bob.put(&key(Kind::Image, "copy"), image("workspaces/w/block-storages/none")).await);
     assert_eq!(there.replace("disk", "none"), nowhere, "and it is not told which is there");
     world.put(&key(Kind::Image, "copy"), image("workspaces/w/block-storages/disk")).await.unwrap();
+
+    // Nor is an image of the tenant's own copied into a disk.
+    let permits = json!([{"provider": "seca.storage", "resources": ["block-storages"], "verb": ["get", "put"]}]);
+    world.put(&role("disks"), json!({"spec": {"permissions": permits}})).await.unwrap();
+    world.assign("cems", "cem", json!([{}]), &["disks"]).await.unwrap();
+    let cem = world.as_seen_by("cem");
+    let disk = |image: &str| {
+        let spec = json!({"skuRef": "skus/hcloud-volume", "sizeGB": 20, "sourceImageRef": format!("images/{image}")});
+        json!({"spec": spec})
+    };
+    let there = told(cem.put(&key(Kind::BlockStorage, "new"), disk("copy")).await);
+    let nowhere = told(cem.put(&key(Kind::BlockStorage, "new"), disk("none")).await);
+    assert_eq!(there.replace("copy", "none"), nowhere, "and it is not told which is there");
+    assert!(cem.put(&key(Kind::BlockStorage, "new"), disk("ubuntu-24.04")).await.unwrap().created);
+    assert!(world.put(&key(Kind::BlockStorage, "made"), disk("copy")).await.unwrap().created);
+    let larger = json!({"spec": {"skuRef": "skus/hcloud-volume", "sizeGB": 30, "sourceImageRef": "images/copy"}});
+    assert!(!cem.put(&key(Kind::BlockStorage, "made"), larger).await.unwrap().created, "it is there already");
+}
+
+#[tokio::test]
+async fn what_nobody_knows_in_a_scope_or_a_permission_is_refused() {
+    let world = ruled().await;
+    for scope in [json!({"workspace": ["w"]}), json!({"Workspaces": ["w"]}), json!({"workspaces": ["w"], "until": 1})] {
+        let refused = world.assign("typo", "bob", json!([scope]), &["seca.workspace-viewer"]).await;
+        assert!(
+            matches!(&refused, Err(Refusal::Violations { violations, .. })
+            if violations[0].pointer.starts_with("/spec/scopes/0/")),
+            "{refused:?}"
+        );
+    }
+    let permits = json!([{"provider": "seca.network", "resources": ["*"], "verb": ["get"], "condition": "mine"}]);
+    assert!(world.put(&role("typo"), json!({"spec": {"permissions": permits}})).await.is_err());
 }
 
 #[tokio::test]
