@@ -216,6 +216,7 @@ pub static TABLE: [Row; 14] = [
         change: ("/spec/subs", |_| json!(["user@example.com", "user@example.com"])),
         judged: &[
             ("/spec/roles/*", "§3.13: a known role"),
+            ("/spec/scopes/*", "no member that nobody knows: without it the scope would be wider"),
             ("/spec/scopes/*/tenants/*", "§3.13: a known tenant"),
             ("/spec/scopes/*/regions/*", "§3.13: a known region"),
         ],

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use seca_api::{
-    Provider, ResourceKey, check, name_violation, normalize,
+    Kind, ResourceKey, check, name_violation, normalize,
     schema::USER_METADATA,
     violation::{Violation, join},
 };
@@ -46,10 +46,10 @@ impl Draft {
         violations.extend(check(&USER_METADATA, &user.value, ""));
         violations.extend(check(rules.schema(), &spec.value, "/spec"));
 
-        let mut unknown: Vec<String> = spec.dropped.iter().map(|pointer| format!("/spec{pointer}")).collect();
-        if rules.kind.provider() == Provider::Authorization {
-            violations.extend(unknown.drain(..).map(unknown_limit));
-        }
+        let unknown = spec.dropped.iter().map(|pointer| format!("/spec{pointer}"));
+        let (limits, unknown): (Vec<_>, Vec<_>) =
+            unknown.partition(|pointer| rules.kind == Kind::RoleAssignment && pointer.starts_with("/spec/scopes/"));
+        violations.extend(limits.into_iter().map(unknown_limit));
         let dropped = user.dropped.into_iter().chain(unknown);
         let warnings = dropped
             .map(|pointer| format!("{pointer} is not known to the {} and was dropped", rules.kind.noun()))
@@ -94,7 +94,7 @@ impl Draft {
     }
 }
 
-/// Without a member that nobody knows (`workspace` for `workspaces`) a right may be wider than its sender meant.
+/// A scope without a member that nobody knows (`workspace` for `workspaces`) is wider than its sender meant.
 fn unknown_limit(pointer: String) -> Violation {
     let rule = "this member is not known, and may have been meant to limit what is granted; correct or remove it";
     Violation::at(pointer, rule.to_owned())
