@@ -75,6 +75,18 @@ pub struct Missing {
     pub workspace: String,
 }
 
+impl Missing {
+    /// The same for who may not know where the role counts.
+    pub(crate) fn without_place(&self) -> String {
+        format!(
+            "{} on {} of {} everywhere that the role is assigned for",
+            self.verb,
+            clip(&self.resource),
+            self.provider.name()
+        )
+    }
+}
+
 impl Wanted {
     /// What an assignment in `tenant` would hand out. `find` finds the tenant's own roles; system roles need no
     /// finding. A role that does not exist hands out nothing yet: when it is made, [`Wanted::of_role`] asks.

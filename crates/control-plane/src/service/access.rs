@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::{Ask, Caller, ControlPlane, Refusal, Tenant};
 use crate::{
     kinds,
-    ports::{AuthorizationSnapshot, DEPARTURES_KEPT, DepartedGrant, Store, StoreError, StoreResult},
+    ports::{AuthorizationSnapshot, DEPARTURES_KEPT, DepartedGrant, Departure, Store, StoreError, StoreResult},
     rbac::{AssignmentRow, Policy, RoleRow, Wanted, WantedTenant, system_role},
 };
 
@@ -243,13 +243,22 @@ impl ControlPlane {
         let access = self.store.access();
         let Some(departure) = access.departed(key, DEPARTURES_KEPT).await? else { return Ok(false) };
         let Some(decisions) = self.access.now(&key.tenant).await? else { return Ok(false) };
-        if decisions.snapshot.tenant.suspended {
+        if decisions.snapshot.tenant.suspended || self.is_made_again(key, &departure).await? {
             return Ok(false);
         }
         let mut former = access.departed_grants(&key.tenant, DEPARTURES_KEPT).await?;
         former.retain(|grant| grant.counted_at(&departure));
         let policy = policy(&decisions.snapshot, &former);
         Ok(policy.decide(caller, &Ask { verb: "get", key }).is_allowed())
+    }
+
+    /// Whether the workspace in which something was has been made again since: what is in there now is told to nobody
+    /// for having been in the former one.
+    async fn is_made_again(&self, key: &ResourceKey, departure: &Departure) -> StoreResult<bool> {
+        let Some(workspace) = key.workspace_key() else { return Ok(false) };
+        let workspace = self.store.get(&workspace).await?;
+        let left_at = departure.deleted_at.unwrap_or(departure.left_at);
+        Ok(workspace.is_some_and(|workspace| workspace.created_at >= left_at))
     }
 
     /// Whether the caller has all that a role or a role assignment would hand out.
@@ -285,8 +294,11 @@ impl ControlPlane {
                 _ => decisions.policy.holds(caller, wanted),
             };
             if let Err(missing) = held {
-                let subject = caller.subject.clone();
-                return Err(Refusal::CannotGrant { subject, kind: key.kind, missing: missing.to_string() });
+                let assignments = ResourceKey::tenant(Kind::RoleAssignment, "", &key.tenant, "");
+                // Where a role counts is told by its assignments, to those who may read them.
+                let told = key.kind != Kind::Role || decisions.allows(caller, &Ask { verb: "list", key: &assignments });
+                let missing = if told { missing.to_string() } else { missing.without_place() };
+                return Err(Refusal::CannotGrant { subject: caller.subject.clone(), kind: key.kind, missing });
             }
         }
         Ok(())

@@ -18,6 +18,7 @@ use crate::{
         Activity, ActivityQuery, ActivityRecord, Clock, DeniedToken, Ids, PausedWorkspace, ProjectOverview, Put, Store,
         TenantChange, TenantRecord,
     },
+    rbac::system_role,
 };
 
 /// The service behind the admin API's reports and switches.
@@ -206,9 +207,13 @@ impl Administration {
             roles: None,
             unreadable: Vec::new(),
         };
+        let reads = matches!(verb, "get" | "list");
         if access::is_for_everybody(key) {
-            let because = format!("{key} belongs to the catalogue, which everybody with a valid credential may read");
-            return Ok(plain(true, because, None));
+            let may = if reads { "everybody with a valid credential may read" } else { "nobody writes" };
+            return Ok(plain(reads, format!("{key} belongs to the catalogue, which {may}"), None));
+        }
+        if !reads && key.kind == Kind::Role && system_role(&key.name).is_some() {
+            return Ok(plain(false, format!("{key} is a role of the specification, which nobody writes"), None));
         }
         let name = key.tenant.as_str();
         // What no tenant can be called is not asked for.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use super::{
-    Context, ControlPlane, Refusal, View,
+    Ask, Context, ControlPlane, Refusal, View,
     admit::{being_deleted, built_in},
     draft::Draft,
     read::{is_possible, view},
@@ -110,7 +110,7 @@ impl ControlPlane {
         key: &ResourceKey,
         if_version: Option<i64>,
     ) -> Result<(), Refusal> {
-        drop(self.authorize(context.caller, "delete", key).await?);
+        let decisions = self.authorize(context.caller, "delete", key).await?;
         let absent = || match kinds::catalog::find(&self.catalog.load(), key) {
             Some(_) => built_in(key),
             None => Refusal::NotFound(key.clone()),
@@ -125,7 +125,14 @@ impl ControlPlane {
             }
             DeleteOutcome::NotFound => Err(absent()),
             DeleteOutcome::Stale(current) => Err(stale(key, if_version, current)),
-            DeleteOutcome::Refused(users) => Err(in_use(key, &users)),
+            DeleteOutcome::Refused(users) => {
+                let may_read = |user: &&ResourceKey| {
+                    let ask = Ask { verb: "get", key: user };
+                    !self.enforces() || decisions.as_ref().is_some_and(|there| there.allows(context.caller, &ask))
+                };
+                let (named, hidden): (Vec<_>, Vec<_>) = users.iter().partition(may_read);
+                Err(in_use(key, &named, hidden.len()))
+            }
         }
     }
 
@@ -175,12 +182,16 @@ fn stale(key: &ResourceKey, expected: Option<i64>, current: i64) -> Refusal {
     Refusal::Stale { key: key.clone(), expected: expected.unwrap_or_default(), current }
 }
 
-fn in_use(key: &ResourceKey, users: &[ResourceKey]) -> Refusal {
-    let names: Vec<_> = users.iter().map(ResourceKey::resource).collect();
+/// `hidden`: how many more use it that the caller may not read.
+fn in_use(key: &ResourceKey, named: &[&ResourceKey], hidden: usize) -> Refusal {
+    let mut users: Vec<_> = named.iter().map(|user| user.resource()).collect();
+    if hidden > 0 {
+        users.push(format!("{hidden} that you may not read"));
+    }
     Refusal::Conflict(format!(
         "{key} cannot be deleted while {} {} it; delete what uses it first",
-        names.join(", "),
-        if names.len() == 1 { "uses" } else { "use" }
+        users.join(", "),
+        if named.len() + hidden == 1 { "uses" } else { "use" }
     ))
 }
 

@@ -234,8 +234,37 @@ async fn who_creates_a_workspace_administers_that_life_of_it() {
     }
     forbidden(read(&bob, &key(Kind::Network, "never")).await);
     assert!(cem.put(&space, json!({})).await.unwrap().created);
+    forbidden(read(&bob, &net).await);
     cem.put(&net, network("10.0.0.0/16")).await.unwrap();
     forbidden(read(&bob, &net).await);
+}
+
+#[tokio::test]
+async fn a_refusal_names_what_its_reader_may_read() {
+    let world = ruled().await;
+    let permits = json!([
+        {"provider": "seca.workspace", "resources": ["workspaces"], "verb": ["delete"]},
+        {"provider": "seca.network", "resources": ["networks"], "verb": ["get"]},
+        {"provider": "seca.authorization", "resources": ["roles"], "verb": ["put"]},
+    ]);
+    world.put(&role("own"), json!({"spec": {"permissions": permits}})).await.unwrap();
+    world.assign("bobs", "bob", json!([{}]), &["own"]).await.unwrap();
+    world
+        .assign("secrets", "cem", json!([{"workspaces": ["secret-merger"]}]), &["seca.workspace-viewer"])
+        .await
+        .unwrap();
+    let bob = world.as_seen_by("bob");
+    let conflict = |answer: Result<(), Refusal>| answer.unwrap_err().to_string();
+    let all = conflict(world.delete(&key(Kind::Workspace, "w")).await);
+    assert!(all.contains("networks/net") && all.contains("block-storages/disk"), "{all}");
+    let some = conflict(bob.delete(&key(Kind::Workspace, "w")).await);
+    assert!(some.contains("networks/net") && some.contains("1 that you may not read"), "{some}");
+
+    world.put(&role("shared"), json!({"spec": {"permissions": permits}})).await.unwrap();
+    world.assign("secrets", "cem", json!([{"workspaces": ["secret-merger"]}]), &["shared"]).await.unwrap();
+    let more = json!([{"provider": "seca.compute", "resources": ["instances"], "verb": ["get"]}]);
+    let refused = cannot_grant(bob.put(&role("shared"), json!({"spec": {"permissions": more}})).await);
+    assert!(refused.contains("get on instances of seca.compute") && !refused.contains("merger"), "{refused}");
 }
 
 #[tokio::test]
