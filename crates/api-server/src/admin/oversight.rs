@@ -49,6 +49,7 @@ impl Admin {
                 "leasedForSeconds": project.leased_for.map(|left| left.as_secs()),
                 "due": project.due,
                 "queued": project.queued,
+                "inTransition": project.in_transition,
                 "resources": project.resources,
                 "budget": project.budget.map(budget),
             })

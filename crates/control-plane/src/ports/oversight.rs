@@ -108,8 +108,10 @@ pub struct ProjectOverview {
     pub leased_for: Option<Duration>,
     /// How many resources are due.
     pub due: i64,
-    /// How many will be, now or later, without being woken.
+    /// How many will be, now or later, without being woken; not those that a holder works on at the moment.
     pub queued: i64,
+    /// How many are on the way from one state to the next: what is asked of the provider, or will be.
+    pub in_transition: i64,
     /// How many resources it has.
     pub resources: i64,
     /// What is left to ask of the provider; none until a holder knew.

@@ -34,6 +34,7 @@ const PROJECTS: Sql = sql!(
     "SELECT p.uid, p.owner, p.until - " now ", \
      (SELECT count(*) FROM work w WHERE w.project = p.uid AND w.next_run_at <= " now "), \
      (SELECT count(*) FROM work w WHERE w.project = p.uid AND w.next_run_at IS NOT NULL), \
+     (SELECT count(*) FROM resources r WHERE r.project = p.uid AND r.state NOT IN ('active', 'error')), \
      (SELECT count(*) FROM resources r WHERE r.project = p.uid), p.budget, " now " - p.budget_at \
      FROM projects p ORDER BY p.uid"
 );
@@ -81,7 +82,8 @@ pub(super) async fn projects(db: &Database) -> Result<Vec<ProjectOverview>, Faul
             leased_for: row.maybe_int(2)?.map(span),
             due: row.int(3)?,
             queued: row.int(4)?,
-            resources: row.int(5)?,
+            in_transition: row.int(5)?,
+            resources: row.int(6)?,
             budget: budget(row)?,
         })
     };
@@ -89,7 +91,7 @@ pub(super) async fn projects(db: &Database) -> Result<Vec<ProjectOverview>, Faul
 }
 
 fn budget(row: &Row) -> Result<Option<KnownBudget>, Fault> {
-    let (Some(text), Some(age)) = (row.maybe_text(6)?, row.maybe_int(7)?) else { return Ok(None) };
+    let (Some(text), Some(age)) = (row.maybe_text(7)?, row.maybe_int(8)?) else { return Ok(None) };
     let broken = |_| Fault::Corrupt("the request budget of a project cannot be read".to_owned());
     Ok(Some(KnownBudget { budget: serde_json::from_str(&text).map_err(broken)?, age: span(age) }))
 }

@@ -92,6 +92,7 @@ pub async fn projects_are_told_with_their_leases_and_backlogs(world: &World) {
     let told: Vec<_> = projects.iter().map(|p| (p.project.0.as_str(), p.owner.as_deref(), p.due, p.queued)).collect();
     assert_eq!(told, [("local", None, 0, 0), ("p", Some("me"), 1, 2)]);
     assert_eq!((projects[0].resources, projects[1].resources, projects[0].leased_for), (0, 3, None));
+    assert_eq!((projects[0].in_transition, projects[1].in_transition), (0, 1), "what is settled is not on its way");
     assert!(projects[1].leased_for.is_some_and(|left| left <= TTL && left > TTL / 2));
     world.store.release(&lease).await.unwrap();
     let projects = world.store.oversight().projects().await.unwrap();

@@ -76,13 +76,15 @@ impl State {
         let (now, count) = (self.now(), |number: usize| i64::try_from(number).unwrap_or(i64::MAX));
         let overview = |(id, project): (&_, &super::Project)| {
             let work = || self.work.values().filter(|work| work.project == *id);
+            let rows = || self.rows.values().map(|row| &row.resource).filter(|row| row.project == *id);
             ProjectOverview {
                 project: id.clone(),
                 owner: project.owner.clone(),
                 leased_for: project.until.map(|until| until.saturating_sub(now)),
                 due: count(work().filter(|work| work.next.is_some_and(|next| next <= now)).count()),
                 queued: count(work().filter(|work| work.next.is_some()).count()),
-                resources: count(self.rows.values().filter(|row| row.resource.project == *id).count()),
+                in_transition: count(rows().filter(|row| row.state.is_transitional()).count()),
+                resources: count(rows().count()),
                 budget: project.budget.map(|(budget, at)| KnownBudget { budget, age: now.saturating_sub(at) }),
             }
         };
