@@ -114,7 +114,7 @@ settings! {
         "the output of `openssl rand -base64 32`" }
     CredentialsKeysOld { ["SECA_CREDENTIALS_KEYS_OLD"], "credentials_keys_old", true, "none",
         "a comma-separated list of former values of SECA_CREDENTIALS_KEY, each once and without the current one", "<former key>,<the one before>" }
-    AuthMode { ["SECA_AUTH_MODE"], "auth_mode", false, "off on a loopback listener, else required",
+    AuthMode { ["SECA_AUTH_MODE"], "auth_mode", false, "by the file that is set, static or jwt; without one off on a loopback listener, else required",
         "jwt (signed tokens of the issuers in the file that SECA_AUTH_ISSUERS_FILE names), static (bearer tokens in the file that SECA_AUTH_TOKENS_FILE names) or off (on a loopback listener only)", "static" }
     AuthTokensFile { ["SECA_AUTH_TOKENS_FILE"], "auth_tokens_file", false, "none",
         "the path of the file of bearer tokens, which only its owner may read (mode 0600)", "/etc/secapi-proxy/tokens.json" }

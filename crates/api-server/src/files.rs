@@ -7,8 +7,6 @@ use std::{
     path::Path,
 };
 
-use serde_json::error::Category;
-
 /// A file that must be its owner's alone cannot be used.
 #[derive(Debug)]
 pub enum PrivateFileError {
@@ -27,16 +25,6 @@ pub fn open_private(path: &Path) -> Result<File, PrivateFileError> {
     // Of the open file, not of the path: nobody can swap it in between.
     let mode = file.metadata().map_err(PrivateFileError::Unreadable)?.permissions().mode() & 0o777;
     if mode & 0o077 == 0 { Ok(file) } else { Err(PrivateFileError::Exposed(mode)) }
-}
-
-/// What is wrong with a JSON text that may hold secrets: where, and never what stands there.
-pub(crate) fn json_fault(error: &serde_json::Error) -> String {
-    match error.classify() {
-        Category::Data => {
-            format!("something is missing before, or is not this at, line {} column {}", error.line(), error.column())
-        }
-        Category::Io | Category::Syntax | Category::Eof => error.to_string(),
-    }
 }
 
 /// What a file looks like from outside. The change time tells two writes of the same length and moment apart, and a

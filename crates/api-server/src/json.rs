@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use serde_json::Value;
+use serde_json::{Value, error::Category};
 
 /// Why a body is not JSON that can be judged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,8 +14,8 @@ pub(crate) enum JsonError {
     Empty,
     #[error("the body is not UTF-8, which JSON must be")]
     NotUtf8,
-    #[error("the body is not JSON: {what} at line {line}, column {column}")]
-    Syntax { what: &'static str, line: usize, column: usize },
+    #[error("the body cannot be read: {0}")]
+    Unreadable(String),
     #[error("the member `{0}` stands twice in one object; send it once")]
     Duplicate(String),
     #[error("the body contains the character U+0000, which cannot be stored; remove it")]
@@ -35,7 +35,7 @@ pub(crate) fn object(bytes: &[u8]) -> Result<Value, JsonError> {
     if text.trim().is_empty() {
         return Err(JsonError::Empty);
     }
-    let value: Value = serde_json::from_str(text).map_err(|error| syntax(&error))?;
+    let value: Value = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
     scan(text)?;
     match value {
         Value::Object(_) => Ok(value),
@@ -47,14 +47,19 @@ pub(crate) fn object(bytes: &[u8]) -> Result<Value, JsonError> {
     }
 }
 
-/// The place of an error, never the text around it: a body may hold secrets.
-pub(crate) fn syntax(error: &serde_json::Error) -> JsonError {
+/// A body that serde does not read.
+pub(crate) fn unreadable(error: &serde_json::Error) -> JsonError {
+    JsonError::Unreadable(fault(error))
+}
+
+/// What is wrong with a text and where, never what stands there: it may hold secrets.
+pub(crate) fn fault(error: &serde_json::Error) -> String {
     let what = match error.classify() {
-        serde_json::error::Category::Eof => "it ends too early",
-        serde_json::error::Category::Data => "a value is not of the expected type",
-        _ => "there is a syntax error",
+        Category::Eof => "it is no JSON, for it ends too early",
+        Category::Data => "a member is missing, unknown, there twice or of another type",
+        Category::Io | Category::Syntax => "it is no JSON, for there is a syntax error",
     };
-    JsonError::Syntax { what, line: error.line(), column: error.column() }
+    format!("{what}, at line {}, column {}", error.line(), error.column())
 }
 
 /// One pass over text that is known to be JSON.
@@ -82,7 +87,7 @@ fn scan(text: &str) -> Result<(), JsonError> {
             b'"' => {
                 let end = string_end(bytes, at);
                 let literal = &text[at..end];
-                let decoded: String = serde_json::from_str(literal).map_err(|error| syntax(&error))?;
+                let decoded: String = serde_json::from_str(literal).map_err(|error| unreadable(&error))?;
                 if decoded.contains('\0') {
                     return Err(JsonError::Nul);
                 }
@@ -131,8 +136,11 @@ mod tests {
             (b"", JsonError::Empty),
             (b" \n", JsonError::Empty),
             (b"\xff{}", JsonError::NotUtf8),
-            (b"{", JsonError::Syntax { what: "it ends too early", line: 1, column: 1 }),
-            (b"{\n x}", JsonError::Syntax { what: "there is a syntax error", line: 2, column: 2 }),
+            (b"{", JsonError::Unreadable("it is no JSON, for it ends too early, at line 1, column 1".to_owned())),
+            (
+                b"{\n x}",
+                JsonError::Unreadable("it is no JSON, for there is a syntax error, at line 2, column 2".to_owned()),
+            ),
             (b"[]", JsonError::NotAnObject("an array")),
             (b"null", JsonError::NotAnObject("null")),
             (br#""x""#, JsonError::NotAnObject("a string")),
@@ -153,7 +161,7 @@ mod tests {
     #[test]
     fn deep_nesting_is_refused_not_a_crash() {
         let body = "[".repeat(100_000);
-        assert!(matches!(object(body.as_bytes()), Err(JsonError::Syntax { .. })));
+        assert!(matches!(object(body.as_bytes()), Err(JsonError::Unreadable(_))));
     }
 
     proptest! {

@@ -126,7 +126,7 @@ fn bind_request(bytes: &[u8]) -> Result<BindRequest, Failure> {
     }
     // The parser's own message may repeat what it read, so only the place of the error is told.
     let body: BindBody =
-        serde_json::from_slice(bytes).map_err(|error| Failure::malformed(json::syntax(&error).to_string()))?;
+        serde_json::from_slice(bytes).map_err(|error| Failure::malformed(json::unreadable(&error).to_string()))?;
     let refuse = |member: &str, rule: &str| {
         Failure::violations(ProblemKind::InvalidRequest, &[Violation::at(format!("/{member}"), rule)])
     };

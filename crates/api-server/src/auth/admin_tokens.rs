@@ -9,7 +9,7 @@ use super::{
     Followed, TokenFileError, TokenHash,
     static_tokens::{hex, read_private},
 };
-use crate::files::json_fault;
+use crate::json;
 
 /// The name of whoever has the token of the settings.
 pub const DEFAULT_ADMIN: &str = "default";
@@ -90,7 +90,7 @@ impl NamedTokens {
 
     fn parse(text: &str) -> Result<Self, String> {
         let file: File = serde_json::from_str(text).map_err(|error| {
-            let fault = json_fault(&error);
+            let fault = json::fault(&error);
             format!("must be like {{\"tokens\":[{{\"name\":\"alice\",\"sha256\":\"<64 hex digits>\"}}]}}: {fault}")
         })?;
         let mut seen = HashSet::new();
@@ -137,7 +137,7 @@ mod tests {
             (String::new(), "must be like"),
             (r#"{"tokens":[{"name":"a","token":"plain"}]}"#.to_owned(), "must be like"),
             (r#"{"tokens":[{"name":"a","plain":"x"}]}"#.to_owned(), "must be like"),
-            (r#"{"tokens":["plain"]}"#.to_owned(), "line 1 column 18"),
+            (r#"{"tokens":["plain"]}"#.to_owned(), "line 1, column 18"),
             (r#"{"tokens":[{"name":"a","sha256":"abc"}]}"#.to_owned(), "tokens[0].sha256"),
             (name(""), "tokens[0].name"),
             (name("default"), "SECA_ADMIN_TOKEN"),

@@ -13,7 +13,10 @@ use seca_api::TenantName;
 use serde::Deserialize;
 
 use super::{AuthError, Authenticator, TokenHash, bearer};
-use crate::files::{PrivateFileError, json_fault, open_private};
+use crate::{
+    files::{PrivateFileError, open_private},
+    json,
+};
 
 /// Bearer tokens from a file that knows their hashes only.
 ///
@@ -75,7 +78,7 @@ impl StaticTokens {
     /// The sentence of the rule that it breaks.
     pub fn parse(text: &str) -> Result<Self, String> {
         let file: TokenFile = serde_json::from_str(text).map_err(|error| {
-            let fault = json_fault(&error);
+            let fault = json::fault(&error);
             format!("must be like {{\"tokens\":[{{\"sha256\":\"<64 hex digits>\",\"subject\":\"dev\"}}]}}: {fault}")
         })?;
         let mut entries = Vec::with_capacity(file.tokens.len());
@@ -216,7 +219,7 @@ mod tests {
                 "tokens[1]",
             ),
             (r#"{"tokens":[{"token":"plain","subject":"x"}]}"#, "must be like"),
-            (r#"{"tokens":["plain"]}"#, "line 1 column 18"),
+            (r#"{"tokens":["plain"]}"#, "line 1, column 18"),
             (r#"{"plain":[]}"#, "must be like"),
             (&format!(r#"{{"tokens":[{{"sha256":"{hash}","subject":"a","tenants":[]}}]}}"#), "tokens[0].tenants"),
             (&format!(r#"{{"tokens":[{{"sha256":"{hash}","subject":"a","tenants":["*"]}}]}}"#), "tokens[0].tenants"),
