@@ -1,6 +1,7 @@
 //! Files that hold secrets, and files that change.
 
 use std::{
+    fmt,
     fs::{self, File},
     io,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
@@ -46,5 +47,70 @@ impl Stamp {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         })
+    }
+}
+
+/// What was last read of files that change.
+#[derive(Debug)]
+pub(crate) struct LastRead<S> {
+    /// What the content that counts looked like from outside.
+    stamp: S,
+    /// What was wrong with a later content.
+    fault: Option<String>,
+}
+
+/// What came of a look at files.
+#[derive(Debug)]
+pub(crate) enum Look<T, E> {
+    /// They are as before, or as wrong as at the last look.
+    Unchanged,
+    /// They changed.
+    Taken(T),
+    /// They changed and cannot be used: what they were before goes on.
+    Kept(E),
+}
+
+impl<S: PartialEq> LastRead<S> {
+    /// Of a first content. The stamp is taken before it is read: what changes in between is seen at the next look.
+    pub(crate) const fn new(stamp: S) -> Self {
+        Self { stamp, fault: None }
+    }
+
+    /// Reads again what looks different. What cannot be read may be so for the moment (no descriptor is free), so each
+    /// look tries again, and what is wrong is told once.
+    pub(crate) fn look<T, E: fmt::Display>(&mut self, now: S, read: impl FnOnce() -> Result<T, E>) -> Look<T, E> {
+        if self.stamp == now {
+            return Look::Unchanged;
+        }
+        match read() {
+            Ok(content) => {
+                (self.stamp, self.fault) = (now, None);
+                Look::Taken(content)
+            }
+            Err(error) if self.fault.as_ref() == Some(&error.to_string()) => Look::Unchanged,
+            Err(error) => {
+                self.fault = Some(error.to_string());
+                Look::Kept(error)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_read_is_read_again_and_told_once() {
+        let mut last = LastRead::new(1);
+        let mut look = |stamp, content: Result<&'static str, &'static str>| last.look(stamp, || content);
+        assert!(matches!(look(1, Ok("unread")), Look::Unchanged));
+        assert!(matches!(look(2, Err("for the moment")), Look::Kept("for the moment")));
+        assert!(matches!(look(2, Err("for the moment")), Look::Unchanged), "told once");
+        assert!(matches!(look(2, Err("for good")), Look::Kept("for good")));
+        assert!(matches!(look(2, Ok("new")), Look::Taken("new")), "the same file, which can be read now");
+        assert!(matches!(look(2, Ok("unread")), Look::Unchanged));
+        assert!(matches!(look(3, Err("for good")), Look::Kept("for good")), "anew");
+        assert!(matches!(look(2, Ok("unread")), Look::Unchanged), "it is as it was");
     }
 }

@@ -24,7 +24,7 @@ use rustls::{
 use tokio::{sync::watch, task::spawn_blocking, time::interval};
 use zeroize::Zeroizing;
 
-use crate::files::{PrivateFileError, Stamp, open_private};
+use crate::files::{LastRead, Look, PrivateFileError, Stamp, open_private};
 pub use client_certificate::ClientCertificate;
 
 /// Among the extensions of a request whose connection is encrypted by us.
@@ -69,7 +69,7 @@ pub struct Tls(Arc<Shared>);
 struct Shared {
     files: TlsFiles,
     current: watch::Sender<InEffect>,
-    seen: Mutex<[Option<Stamp>; 3]>,
+    seen: Mutex<LastRead<[Option<Stamp>; 3]>>,
 }
 
 /// What the files amount to.
@@ -77,17 +77,6 @@ struct InEffect {
     config: Arc<ServerConfig>,
     /// Judges client certificates, where they are asked for.
     clients: Option<Arc<dyn ClientCertVerifier>>,
-}
-
-/// What came of a look at the files.
-#[derive(Debug)]
-pub(crate) enum Reload {
-    /// They are as before.
-    Unchanged,
-    /// They changed and are in effect.
-    Taken,
-    /// They changed and cannot be used; the ones before stay in effect.
-    Kept(TlsError),
 }
 
 /// How often the files are looked at.
@@ -99,8 +88,7 @@ impl Tls {
     /// # Errors
     /// [`TlsError`].
     pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
-        // Before they are read: what changes in between is seen as a change later.
-        let seen = files.look();
+        let seen = LastRead::new(files.look());
         let current = watch::Sender::new(files.read()?);
         Ok(Self(Arc::new(Shared { files, current, seen: Mutex::new(seen) })))
     }
@@ -115,21 +103,11 @@ impl Tls {
         self.0.current.borrow().clients.clone()
     }
 
-    /// Looks at the files. Those that cannot be used are told once.
-    pub(crate) fn refresh(&self) -> Reload {
+    /// Looks at the files.
+    pub(crate) fn refresh(&self) -> Look<(), TlsError> {
         let look = self.0.files.look();
         let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if *seen == look {
-            return Reload::Unchanged;
-        }
-        *seen = look;
-        match self.0.files.read() {
-            Ok(read) => {
-                self.0.current.send_replace(read);
-                Reload::Taken
-            }
-            Err(error) => Reload::Kept(error),
-        }
+        seen.look(look, || self.0.files.read().map(|read| drop(self.0.current.send_replace(read))))
     }
 
     /// Takes the files anew whenever they change. Never ends.
@@ -140,9 +118,9 @@ impl Tls {
             let tls = self.clone();
             let certificate = self.0.files.certificate.display();
             match spawn_blocking(move || tls.refresh()).await {
-                Ok(Reload::Unchanged) | Err(_) => {}
-                Ok(Reload::Taken) => tracing::info!(%certificate, "the certificate files changed and are in effect"),
-                Ok(Reload::Kept(error)) => tracing::error!(
+                Ok(Look::Unchanged) | Err(_) => {}
+                Ok(Look::Taken(())) => tracing::info!(%certificate, "the certificate files changed and are in effect"),
+                Ok(Look::Kept(error)) => tracing::error!(
                     %certificate, error = &error as &dyn std::error::Error,
                     "the certificate files changed and cannot be used; those before stay in effect"
                 ),

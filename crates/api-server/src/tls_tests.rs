@@ -80,23 +80,23 @@ fn files_are_taken_when_they_change_and_kept_when_they_are_bad() {
     let folder = Folder::new();
     let tls = Tls::load(folder.files()).unwrap();
     let first = tls.current();
-    assert!(matches!(tls.refresh(), Reload::Unchanged));
+    assert!(matches!(tls.refresh(), Look::Unchanged));
 
     // Half of a renewal: a certificate whose key is not there yet.
     let (certificate, key) = pair();
     folder.write("cert.pem", &certificate, 0o644);
-    assert!(matches!(tls.refresh(), Reload::Kept(TlsError::Mismatch(..))));
-    assert!(matches!(tls.refresh(), Reload::Unchanged), "told once");
+    assert!(matches!(tls.refresh(), Look::Kept(TlsError::Mismatch(..))));
+    assert!(matches!(tls.refresh(), Look::Unchanged), "told once");
     assert!(Arc::ptr_eq(&tls.current(), &first));
     folder.write("key.pem", &key, 0o600);
-    assert!(matches!(tls.refresh(), Reload::Taken));
+    assert!(matches!(tls.refresh(), Look::Taken(())));
     let second = tls.current();
     assert!(!Arc::ptr_eq(&second, &first));
 
     folder.write("ca.pem", &pair().0, 0o644);
-    assert!(matches!(tls.refresh(), Reload::Taken));
+    assert!(matches!(tls.refresh(), Look::Taken(())));
     fs::remove_file(folder.path("key.pem")).unwrap();
-    assert!(matches!(tls.refresh(), Reload::Kept(TlsError::Unreadable(..))));
+    assert!(matches!(tls.refresh(), Look::Kept(TlsError::Unreadable(..))));
     folder.renew();
-    assert!(matches!(tls.refresh(), Reload::Taken));
+    assert!(matches!(tls.refresh(), Look::Taken(())));
 }

@@ -18,7 +18,7 @@ use control_plane::service::Caller;
 use tokio::time::Instant;
 
 use super::{AuthError, Authenticator};
-use crate::files::Stamp;
+use crate::files::{LastRead, Look, Stamp};
 
 /// How long a look holds.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -29,18 +29,15 @@ pub struct Followed<T> {
     path: PathBuf,
     read: Read<T>,
     content: ArcSwap<T>,
-    look: Mutex<Look>,
+    schedule: Mutex<Schedule>,
 }
 
 /// Reads the content, or says what is wrong with it.
 type Read<T> = Box<dyn Fn(&Path) -> Result<T, String> + Send + Sync>;
 
-struct Look {
+struct Schedule {
     due: Instant,
-    /// That of the content that counts.
-    stamp: Option<Stamp>,
-    /// What was wrong with a later content, so that the log says it once.
-    fault: Option<String>,
+    file: LastRead<Option<Stamp>>,
 }
 
 impl<T> Followed<T> {
@@ -52,14 +49,13 @@ impl<T> Followed<T> {
         path: &Path,
         read: impl Fn(&Path) -> Result<T, E> + Send + Sync + 'static,
     ) -> Result<Self, E> {
-        // Before the content: what changes in between is seen at the next look.
-        let stamp = Stamp::of(path);
+        let file = LastRead::new(Stamp::of(path));
         let content = read(path)?;
         Ok(Self {
             path: path.to_owned(),
             read: Box::new(move |path| read(path).map_err(|error| error.to_string())),
             content: ArcSwap::from_pointee(content),
-            look: Mutex::new(Look { due: Instant::now() + INTERVAL, stamp, fault: None }),
+            schedule: Mutex::new(Schedule { due: Instant::now() + INTERVAL, file }),
         })
     }
 
@@ -72,27 +68,18 @@ impl<T> Followed<T> {
     /// Reads the file again if it is time and it changed. Whoever comes while another looks takes what there is.
     /// Blocking: a `stat` once a second, and the read of a small file when it changed.
     fn look(&self) {
-        let Ok(mut look) = self.look.try_lock() else { return };
-        if Instant::now() < look.due {
+        let Ok(mut schedule) = self.schedule.try_lock() else { return };
+        if Instant::now() < schedule.due {
             return;
         }
-        look.due = Instant::now() + INTERVAL;
-        let stamp = Stamp::of(&self.path);
-        if stamp == look.stamp {
-            return;
-        }
-        match (self.read)(&self.path) {
-            Ok(content) => {
+        schedule.due = Instant::now() + INTERVAL;
+        match schedule.file.look(Stamp::of(&self.path), || (self.read)(&self.path)) {
+            Look::Unchanged => {}
+            Look::Taken(content) => {
                 self.content.store(Arc::new(content));
-                (look.stamp, look.fault) = (stamp, None);
                 tracing::info!(path = %self.path.display(), "the changed file counts from now on");
             }
-            // It may be the moment and not the file (no descriptor was free), so each look tries again.
-            Err(error) if look.fault.as_ref() == Some(&error) => {}
-            Err(error) => {
-                tracing::error!(%error, "the changed file is not used, its former content goes on");
-                look.fault = Some(error);
-            }
+            Look::Kept(error) => tracing::error!(%error, "the changed file is not used, its former content goes on"),
         }
     }
 }
@@ -106,10 +93,7 @@ impl<T: Authenticator> Authenticator for Followed<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        fs,
-        sync::atomic::{AtomicBool, Ordering::Relaxed},
-    };
+    use std::fs;
 
     use tokio::time::advance;
 
@@ -140,21 +124,6 @@ mod tests {
             advance(INTERVAL).await;
             assert_eq!(*followed.current(), 2, "a broken file keeps the former content: {broken:?}");
         }
-        // What could not be read in passing is read when it can be, although the file is the same.
-        let able = Arc::new(AtomicBool::new(true));
-        let sometimes = {
-            let able = Arc::clone(&able);
-            move |path: &Path| if able.load(Relaxed) { number(path) } else { Err("not at the moment".to_owned()) }
-        };
-        fs::write(&path, "2").unwrap();
-        let followed_sometimes = Followed::open(&path, sometimes).unwrap();
-        fs::write(&path, "4").unwrap();
-        for (is_able, found) in [(false, 2), (true, 4)] {
-            able.store(is_able, Relaxed);
-            advance(INTERVAL).await;
-            assert_eq!(*followed_sometimes.current(), found);
-        }
-
         // Put in its place in one step, as editors and mounted volumes do.
         fs::write(folder.path().join("new"), "3").unwrap();
         fs::rename(folder.path().join("new"), &path).unwrap();
