@@ -132,7 +132,7 @@ pub struct Resource {
     pub state: ResourceState,
     /// The transitions of the state, newest first.
     pub conditions: Vec<StatusCondition>,
-    /// +1 per accepted PUT, DELETE or action: what clients see and compare.
+    /// +1 per accepted PUT, DELETE or action, and when a role of an assignment leaves: what clients see and compare.
     pub resource_version: i64,
     /// +1 whenever there is something new to reconcile.
     pub generation: i64,

@@ -9,6 +9,7 @@
 //! | converged | `creating`, `updating`, `error` | prepends `active` |
 //! | PUT or action accepted | `active`, `error` | prepends `updating` (`creating` if never active) |
 //! | PUT or action accepted | `pending`, `creating`, `updating` | nothing; the generation rises |
+//! | a role of an assignment left | any but `deleting` | as for a PUT |
 //! | failed for good | any but `error`, `deleting` | prepends `error` |
 //! | DELETE accepted | any | prepends `deleting` |
 //! | anything else worth knowing | any | reason and message of the newest entry, in place |
@@ -75,6 +76,12 @@ pub fn update(row: &mut Resource, put: &Put) {
         row.action = ActionState { kind: Some(ActionKind::Start), seq: row.action.seq + 1, ..row.action };
     }
     accept_change(row, put.now);
+}
+
+/// A specification that is another one because of what happened to something else ([`crate::assigned`]).
+pub fn respecify(row: &mut Resource, spec: String, now: Timestamp) {
+    row.spec = spec;
+    accept_change(row, now);
 }
 
 /// Judges a power action by the desired power, never by what was observed.

@@ -31,6 +31,8 @@ enum Event {
         start: bool,
     },
     Action(ActionKind),
+    /// What happens to an assignment when one of its roles leaves.
+    RoleLeft,
     Delete,
     Commit {
         verdict: Verdict,
@@ -73,6 +75,7 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         80 => any::<(bool, bool)>().prop_map(|(change, start)| Event::Put { change, start: start && change }),
         60 => action.prop_map(Event::Action),
+        10 => Just(Event::RoleLeft),
         5 => Just(Event::Delete),
         240 => commit,
     ]
@@ -285,6 +288,11 @@ impl Pair {
                     self.model.actions.push(*action);
                     self.model.change(now);
                 }
+            }
+            Event::RoleLeft if self.model.deleted.is_some() => {}
+            Event::RoleLeft => {
+                state::respecify(&mut self.row, "{}".to_owned(), Timestamp::from_millis(now));
+                self.model.change(now);
             }
             Event::Delete => {
                 let accepted = state::delete(&mut self.row, Timestamp::from_millis(now));

@@ -250,8 +250,10 @@ impl Drop for Product {
 
 fn key(kind: Kind, name: &str) -> ResourceKey {
     let (network, name) = name.split_once('/').unwrap_or(("", name));
-    let workspace = if matches!(kind, Kind::Workspace | Kind::Image) { "" } else { "w" };
-    ResourceKey { workspace: workspace.into(), network: network.into(), ..ResourceKey::tenant(kind, "fsn1", "t", name) }
+    let in_none = matches!(kind, Kind::Workspace | Kind::Image | Kind::Role | Kind::RoleAssignment);
+    let workspace = if in_none { "" } else { "w" };
+    let region = if kind.provider().is_global() { "" } else { "fsn1" };
+    ResourceKey { workspace: workspace.into(), network: network.into(), ..ResourceKey::tenant(kind, region, "t", name) }
 }
 
 fn only_the_marker() -> Vec<(String, i64)> {
@@ -491,4 +493,30 @@ async fn an_instance_is_active_soon_after_its_server_is_there() {
     let ordered = last("POST", "/v1/servers") - row.created_at.as_millis();
     let told = row.conditions[0].last_transition_at.as_millis() - last("GET", "/v1/actions");
     assert!(ordered + told < 250, "{ordered} ms until the order, {told} ms after the last poll");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_role_is_taken_from_its_assignments_and_these_are_active_again() {
+    let product = Product::start(Cloud::new(1.0));
+    let permission = json!({"provider": "seca.storage/v1", "resources": ["*"], "verb": ["get"]});
+    for role in ["r", "x"] {
+        product.put(Kind::Role, role, json!({"permissions": [permission]})).await;
+        product.is(Kind::Role, role, ACTIVE).await;
+    }
+    let assign = |roles: &[&str]| json!({"subs": ["ann"], "scopes": [{}], "roles": roles});
+    product.put(Kind::RoleAssignment, "both", assign(&["r", "x"])).await;
+    product.put(Kind::RoleAssignment, "one", assign(&["r"])).await;
+    for name in ["both", "one"] {
+        product.is(Kind::RoleAssignment, name, ACTIVE).await;
+    }
+    product.delete(Kind::Role, "r").await;
+    product.gone(Kind::Role, "r").await;
+    for (name, rest) in [("both", &["x"][..]), ("one", &[])] {
+        product.is(Kind::RoleAssignment, name, ACTIVE).await;
+        let row = product.row(Kind::RoleAssignment, name).await.unwrap();
+        assert_eq!(row.spec, assign(rest).to_string());
+        assert_eq!((row.resource_version, row.conditions[0].reason.as_deref()), (2, None), "{name}");
+    }
+    product.put(Kind::RoleAssignment, "one", assign(&["x"])).await;
+    product.is(Kind::RoleAssignment, "one", ACTIVE).await;
 }

@@ -12,6 +12,7 @@ mod put;
 mod queue;
 mod read;
 mod relations;
+mod roles;
 mod tenants;
 mod together;
 mod write;
@@ -233,7 +234,7 @@ impl Store for SqlStore {
     }
 
     async fn remove(&self, lease: &Lease, uid: Uid) -> StoreResult<CommitOutcome> {
-        Ok(self.db.transact(Lane::Engine, &engine::Remove { lease, uid }).await?)
+        Ok(engine::remove(&self.db, lease, uid).await?)
     }
 
     async fn requeue(&self, lease: &Lease, uid: Uid, after: Duration) -> StoreResult<()> {

@@ -4,7 +4,7 @@
 mod suite;
 
 use suite::{
-    Backend, World, access, bindings, bound, deletes, engine, hammer, hangups, lists, oversight, queue, races,
+    Backend, World, access, bindings, bound, deletes, engine, hammer, hangups, lists, oversight, queue, races, roles,
     together, writes,
 };
 
@@ -117,6 +117,9 @@ suite! {
         a_change_keeps_the_workspace_unless_the_scopes_name_another,
         what_left_is_remembered_for_its_time,
         what_granted_something_is_remembered_with_its_specification;
+    roles:
+        a_role_that_leaves_is_taken_from_the_assignments_that_name_it,
+        a_role_made_again_is_nobodys;
     oversight:
         activities_are_told_newest_first,
         a_workspace_is_paused_until_it_is_resumed,
@@ -128,6 +131,7 @@ suite! {
         no_assignment_outlives_its_workspace,
         of_two_that_were_judged_by_the_same_roles_one_is_written,
         a_role_is_written_and_deleted_at_once,
+        no_assignment_keeps_the_name_of_a_role_that_left,
         a_workspace_and_its_creators_assignment_are_one;
 }
 
@@ -243,6 +247,11 @@ mod waits {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_role_that_waited_raises_the_tenants_that_were_opened_meanwhile() {
         waits::a_role_that_waited_raises_the_tenants_that_were_opened_meanwhile().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_role_that_waited_is_taken_from_who_named_it_meanwhile() {
+        waits::a_role_that_waited_is_taken_from_who_named_it_meanwhile().await;
     }
 }
 

@@ -169,7 +169,8 @@ pub trait Store: Send + Sync + 'static {
     async fn commit(&self, lease: &Lease, commit: Commit) -> StoreResult<CommitOutcome>;
 
     /// Removes the row of a deleted resource: labels, references and queue with it, its holds on others are
-    /// ended, everything related is queued. Steps stay for their time; a tombstone of the uid stays with them.
+    /// ended, everything related is queued. Steps stay for their time; a tombstone of the uid stays with them. A role is
+    /// taken from all assignments that name it ([`crate::assigned`]).
     async fn remove(&self, lease: &Lease, uid: Uid) -> StoreResult<CommitOutcome>;
 
     /// Queues a resource. Earlier wins.

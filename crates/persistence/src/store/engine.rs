@@ -13,6 +13,7 @@ use seca_api::{Kind, Scope};
 use super::{
     queue::holds,
     relations::{WAKE, related, wake_related},
+    roles,
 };
 use crate::{
     database::{Database, Lane, Operation, Tx},
@@ -22,7 +23,11 @@ use crate::{
 };
 
 const ROWS: Sql = sql!("SELECT " columns " FROM resources r WHERE r.uid IN " (list 1) " ORDER BY r.uid" change);
-const ROW_TO_REMOVE: Sql = sql!("SELECT " columns " FROM resources r WHERE r.uid = $1" exclusive);
+/// With all that names it, if it is a role.
+const ROW_TO_REMOVE: Sql = sql!(
+    "SELECT " columns " FROM resources r WHERE r.uid IN (SELECT $1 UNION ALL SELECT e.uid FROM resources r \
+     JOIN resource_references e ON " joined " WHERE r.uid = $1 AND r.kind = 'role') ORDER BY r.uid" exclusive
+);
 const CHILD: Sql = sql!(
     "SELECT r.uid FROM resources r WHERE " in_network " UNION ALL SELECT r.uid FROM resources r WHERE " in_workspace
     " LIMIT 1"
@@ -209,25 +214,41 @@ impl Operation for Write<'_> {
     }
 }
 
-pub(super) struct Remove<'a> {
-    pub(super) lease: &'a Lease,
-    pub(super) uid: Uid,
+/// Removes the row of a deleted resource.
+pub(super) async fn remove(db: &Database, lease: &Lease, uid: Uid) -> Result<CommitOutcome, Fault> {
+    loop {
+        if let Some(outcome) = db.transact(Lane::Engine, &Remove { lease, uid }).await? {
+            return Ok(outcome);
+        }
+    }
+}
+
+struct Remove<'a> {
+    lease: &'a Lease,
+    uid: Uid,
 }
 
 impl Operation for Remove<'_> {
-    type Output = CommitOutcome;
+    /// None, and nothing is done, when there is more to lock than there was at the beginning. All is locked anew then:
+    /// one that is locked out of its order would be waited for by who holds the next.
+    type Output = Option<CommitOutcome>;
 
-    async fn run(&self, tx: &mut Tx) -> Result<CommitOutcome, Fault> {
+    async fn run(&self, tx: &mut Tx) -> Result<Option<CommitOutcome>, Fault> {
         if !holds(tx, self.lease).await? {
-            return Ok(CommitOutcome::Fenced);
+            return Ok(Some(CommitOutcome::Fenced));
         }
-        let Some(row) = row::first(&tx.fetch(ROW_TO_REMOVE, &args![self.uid]).await?)? else {
-            return Ok(CommitOutcome::Gone);
+        let mut locked = row::all(&tx.fetch(ROW_TO_REMOVE, &args![self.uid]).await?)?;
+        let Some(own) = locked.iter().position(|row| row.uid == self.uid) else {
+            return Ok(Some(CommitOutcome::Gone));
         };
+        let row = locked.swap_remove(own);
         if !row.is_deleting() || row.project != self.lease.project || has_children(tx, &row).await? {
-            return Ok(CommitOutcome::Done(Box::new(row)));
+            return Ok(Some(CommitOutcome::Done(Box::new(row))));
         }
         let mut woken = related(tx, &row).await?;
+        if !roles::unassign(tx, &row, &locked).await? {
+            return Ok(None);
+        }
         let held = row::all(&tx.fetch(HELD, &args![self.uid]).await?)?;
         if !held.is_empty() {
             tx.execute(LET_GO, &args![self.uid]).await?;
@@ -248,7 +269,7 @@ impl Operation for Remove<'_> {
         for statement in REMOVE {
             tx.execute(statement, &args![self.uid]).await?;
         }
-        Ok(CommitOutcome::Done(Box::new(row)))
+        Ok(Some(CommitOutcome::Done(Box::new(row))))
     }
 }
 

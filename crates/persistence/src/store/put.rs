@@ -199,11 +199,19 @@ impl Change {
     fn new(Before { row: old, .. }: &Before, put: &Put) -> Self {
         let mut after = old.clone();
         state::update(&mut after, put);
-        Self { version: old.resource_version, revision: old.revision, after }
+        Self::of(old, after)
+    }
+
+    pub(super) fn of(before: &Resource, after: Resource) -> Self {
+        Self { version: before.resource_version, revision: before.revision, after }
+    }
+
+    pub(super) fn uid(&self) -> Uid {
+        self.after.uid
     }
 
     /// The first fifteen parameters of [`CHANGE`] and [`CHANGE_ALL`].
-    fn args(&self) -> Result<[Value<'_>; 15], Fault> {
+    pub(super) fn args(&self) -> Result<[Value<'_>; 15], Fault> {
         let after = &self.after;
         Ok(args![
             after.uid,
@@ -383,11 +391,14 @@ pub(super) fn labels(pairs: &BTreeMap<String, String>) -> Value<'static> {
 
 /// The parameter of `add_edges`.
 pub(super) fn edges(edges: &[Edge]) -> Value<'static> {
-    rows(edges.iter().enumerate().map(|(position, edge)| {
-        let [tenant, region, kind, workspace, network, name] = key_row(&edge.target);
-        let (position, strict) = (position.to_string(), i64::from(edge.strict).to_string());
-        [Some(position), Some(edge.field.clone()), Some(strict), tenant, region, kind, workspace, network, name]
-    }))
+    rows(edges.iter().enumerate().map(|(position, edge)| edge_row(position, edge)))
+}
+
+/// A reference, behind its position.
+pub(super) fn edge_row(position: usize, edge: &Edge) -> [Option<String>; 9] {
+    let [tenant, region, kind, workspace, network, name] = key_row(&edge.target);
+    let (position, strict) = (position.to_string(), i64::from(edge.strict).to_string());
+    [Some(position), Some(edge.field.clone()), Some(strict), tenant, region, kind, workspace, network, name]
 }
 
 #[cfg(test)]

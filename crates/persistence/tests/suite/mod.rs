@@ -12,6 +12,7 @@ pub mod lists;
 pub mod oversight;
 pub mod queue;
 pub mod races;
+pub mod roles;
 pub mod scale;
 pub mod statements;
 pub mod together;

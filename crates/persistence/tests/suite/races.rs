@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use control_plane::{
-    ports::{CommitOutcome, Delete, DeleteOutcome, DeleteRules, Lease, Put, PutOutcome, Store},
+    ports::{CommitOutcome, Delete, DeleteOutcome, DeleteRules, Lease, Put, PutOutcome, Store, Verdict},
     service::Tenant,
 };
 use seca_api::ResourceKey;
@@ -13,7 +13,9 @@ use tokio::task::JoinSet;
 use super::{
     World,
     access::{assignment, role, scoped},
-    before, created, updated, workspace,
+    before, created,
+    roles::{naming, references},
+    updated, workspace,
 };
 
 const ROUNDS: usize = 100;
@@ -261,6 +263,72 @@ pub async fn a_role_is_written_and_deleted_at_once(world: &World) {
         assert!(world.read(&key).await.is_deleting());
     }
     assert_eq!(written + stale, ROUNDS);
+    no_deadlock(world).await;
+}
+
+/// What is written while a role leaves loses the name with the others, or was judged by what is no more and is not
+/// written. Nobody waits for another for ever.
+pub async fn no_assignment_keeps_the_name_of_a_role_that_left(world: &World) {
+    world.tenants(&["t"]).await;
+    let lease = world.lease("local").await;
+    world.create(&role("t", "x")).await;
+    let (mut written, mut stale) = (0, 0);
+    for round in 0..ROUNDS {
+        let name = format!("r{round}");
+        let [has, lacks, new] = ["has", "lacks", "new"].map(|name| assignment("t", &format!("{name}{round}")));
+        // Identities rise: one is locked before the role and one behind it.
+        let names = async |key: &ResourceKey, roles: &[&str]| {
+            created(world.put(Put { spec: naming(roles), edges: references(roles), ..world.new_put(key) }).await)
+        };
+        let early = names(&lacks, &["x"]).await;
+        let gone = world.create(&role("t", &name)).await;
+        let late = names(&has, &["x", &name]).await;
+        world.mark_deleted(&gone.key).await;
+        let judged_at = Some(world.version("t").await);
+        // Others for somebody else; in another order; in addition; and a new one, of the role or of the same place alone.
+        let roles: Vec<&str> = match round % 5 {
+            0 => vec!["x", &name],
+            1 | 2 => vec![&name, "x"],
+            3 => vec![&name],
+            _ => vec!["x"],
+        };
+        let put = match round % 5 {
+            0 | 1 => world.update_of(&late).await,
+            2 => world.update_of(&early).await,
+            _ => world.new_put(&new),
+        };
+        let spec = naming(&roles).replace('é', "e");
+        let put = Put { spec, edges: references(&roles), judged_at, ..put };
+        let mut all = JoinSet::new();
+        let (store, first) = (world.store.clone(), round % 2 == 0);
+        if !first {
+            leave(&mut all, world, &lease, gone.uid);
+        }
+        let outcome = tokio::spawn(async move { store.put(put).await.unwrap() });
+        if first {
+            leave(&mut all, world, &lease, gone.uid);
+        }
+        // Meanwhile the engine writes about one of them.
+        let commit = world.commit_of(late.uid, Verdict::Converged).await;
+        let (store, held) = (world.store.clone(), lease.clone());
+        all.spawn(async move { drop(store.commit(&held, commit).await.unwrap()) });
+        all.join_all().await;
+        match outcome.await.unwrap() {
+            PutOutcome::Created(_) | PutOutcome::Updated { .. } => written += 1,
+            PutOutcome::Stale => stale += 1,
+            other => panic!("{other:?}"),
+        }
+
+        assert_eq!(world.get(&gone.key).await, None);
+        for key in [&has, &lacks, &new] {
+            let Some(row) = world.get(key).await else { continue };
+            assert!(!row.spec.contains(&format!("\"{name}\"")), "round {round}: {}", row.spec);
+            let roles: Vec<&str> = if row.spec.contains("\"x\"") { vec!["x"] } else { vec![] };
+            assert_eq!(before(world.store.as_ref(), &row).await.edges, references(&roles), "round {round}");
+        }
+    }
+    assert_eq!(written + stale, ROUNDS);
+    assert!(written > 0, "some came before the role left");
     no_deadlock(world).await;
 }
 

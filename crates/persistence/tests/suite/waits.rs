@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use control_plane::ports::{Delete, DeleteOutcome, Put, PutOutcome};
+use control_plane::ports::{CommitOutcome, Delete, DeleteOutcome, Put, PutOutcome};
 use seca_api::{Kind, ResourceKey};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Postgres, Transaction};
 use tokio::task::JoinHandle;
@@ -11,7 +11,9 @@ use tokio::task::JoinHandle;
 use super::{
     Backend, World,
     access::{assignment, role, scoped},
-    edge, key, rules, workspace,
+    before, created, edge, key,
+    roles::naming,
+    rules, workspace,
 };
 
 /// Waits until somebody waits for a lock.
@@ -145,4 +147,34 @@ pub async fn a_role_that_waited_raises_the_tenants_that_were_opened_meanwhile() 
     tx.commit().await.unwrap();
     assert!(matches!(written.await.unwrap(), PutOutcome::Created(_)));
     assert_eq!(world.version("a").await, 3, "once by each");
+}
+
+/// A role that waited for a PUT which names it is taken from that assignment too, though it was not among those that it
+/// locked at first.
+pub async fn a_role_that_waited_is_taken_from_who_named_it_meanwhile() {
+    let world = World::open(Backend::Postgres).await;
+    world.tenants(&["t"]).await;
+    let old = created(world.put(Put { spec: naming(&[]), ..world.new_put(&assignment("t", "old")) }).await);
+    let gone = world.create(&role("t", "r")).await;
+    world.mark_deleted(&gone.key).await;
+    let lease = world.lease("local").await;
+    let mut other = PgConnection::connect(&world.url).await.unwrap();
+    let mut tx = other.begin().await.unwrap();
+    execute(&mut tx, format!("SELECT 1 FROM resources WHERE uid = '{}' FOR KEY SHARE", gone.uid)).await;
+    let store = world.store.clone();
+    let removed = tokio::spawn(async move { store.remove(&lease, gone.uid).await.unwrap() });
+    somebody_waits(&world).await;
+    let spec = naming(&["r", "seca.admin"]);
+    execute(&mut tx, format!("UPDATE resources SET spec = '{spec}', revision = 2 WHERE uid = '{}'", old.uid)).await;
+    let refers = format!(
+        "INSERT INTO resource_references VALUES ('{}', 0, '/spec/roles/0', 0, 't', '', 'role', '', '', 'r')",
+        old.uid
+    );
+    execute(&mut tx, refers).await;
+    tx.commit().await.unwrap();
+    assert!(matches!(removed.await.unwrap(), CommitOutcome::Done(_)));
+    let row = world.read(&old.key).await;
+    assert_eq!((&row.spec, row.revision), (&naming(&["seca.admin"]), 3));
+    assert_eq!(world.get(&gone.key).await, None);
+    assert_eq!(before(world.store.as_ref(), &row).await.edges, []);
 }

@@ -386,3 +386,46 @@ async fn a_deleted_assignment_of_ones_own_is_told_to_be_gone() {
     drop(world.store.delete(delete).await.unwrap());
     forbidden(read(&bob, &key(Kind::Network, "net")).await);
 }
+
+#[tokio::test]
+async fn a_role_made_again_is_not_that_of_whom_the_former_one_was_given_to() {
+    let world = ruled().await;
+    let bob = world.as_seen_by("bob");
+    let (net, shared) = (key(Kind::Network, "net"), assignment("bobs"));
+    let permits = json!([{"provider": "seca.network", "resources": ["networks/*"], "verb": ["get"]}]);
+    let reads = json!({"spec": {"permissions": permits}});
+    world.put(&role("rr"), reads.clone()).await.unwrap();
+    world.assign("bobs", "bob", json!([{}]), &["rr"]).await.unwrap();
+    read(&bob, &net).await.unwrap();
+    world.delete(&role("rr")).await.unwrap();
+    forbidden(read(&bob, &net).await);
+    leave(&world, &role("rr")).await;
+    world.put(&role("rr"), reads).await.unwrap();
+    forbidden(read(&bob, &net).await);
+
+    // An assignment without a role is read, listed and explained like any other.
+    assert_eq!(world.get(&shared).await["spec"]["roles"], json!([]));
+    let collection = ResourceKey { name: String::new(), ..shared.clone() };
+    let request = ListRequest {
+        collection,
+        labels: None,
+        limit: None,
+        after: String::new(),
+        deleted: crate::ports::Deleted::Exclude,
+    };
+    let listed = world.plane.list(world.context(), &request).await.unwrap();
+    let listed: Vec<Value> = serde_json::from_str(&format!("[{}]", listed.items)).unwrap();
+    let bobs = listed.iter().find(|item| item["metadata"]["name"] == "bobs").unwrap();
+    assert_eq!(bobs["spec"]["roles"], json!([]));
+    let snapshot = world.store.access().authorization("t").await.unwrap().unwrap();
+    let policy = crate::service::access::policy(&snapshot, &[]);
+    let explained = policy.explain(&bob.caller, &Ask { verb: "get", key: &net });
+    assert_eq!((explained.allowed, explained.assignments.len()), (false, 1));
+    assert!(explained.assignments[0].missing_roles.is_empty() && policy.unreadable().is_empty());
+
+    // Nobody writes one without roles, and it takes roles again.
+    let none = world.assign("bobs", "bob", json!([{}]), &[]).await;
+    assert!(matches!(none, Err(Refusal::Violations { .. })), "{none:?}");
+    world.assign("bobs", "bob", json!([{}]), &["rr"]).await.unwrap();
+    read(&bob, &net).await.unwrap();
+}

@@ -9,6 +9,7 @@ use seca_api::{Kind, ResourceKey, Scope};
 
 use super::{Recorded, Row, State, outer_first};
 use crate::{
+    assigned::without_role,
     kinds::{self, Peers},
     ports::{Bundle, Commit, CommitOutcome, Lease, OwnedObject, Related, RequestBudget, Step, StepRecord, StepState},
     resource::{ProjectId, Resource, Uid},
@@ -290,6 +291,7 @@ impl State {
                 row.resource.holder = None;
             }
         }
+        self.unassign(uid);
         let row = self.rows.remove(&uid);
         self.work.remove(&uid);
         self.credentials.remove(&uid);
@@ -302,6 +304,19 @@ impl State {
                 CommitOutcome::Done(Box::new(row.resource))
             }
             None => CommitOutcome::Gone,
+        }
+    }
+
+    /// Takes a role that leaves from all assignments that name it.
+    fn unassign(&mut self, role: Uid) {
+        let Some(role) = self.resource(role).filter(|row| row.key.kind == Kind::Role).cloned() else { return };
+        let naming: BTreeSet<Uid> = self.referrers(&role.key).map(|(_, referrer)| referrer.uid).collect();
+        for uid in naming {
+            let Some(row) = self.rows.get_mut(&uid) else { continue };
+            let Some((after, edges)) = without_role(&role, &row.resource, &row.edges) else { continue };
+            let before = std::mem::replace(&mut row.resource, after.clone());
+            row.edges = edges;
+            self.changed(&before, &after);
         }
     }
 
