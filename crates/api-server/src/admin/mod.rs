@@ -8,6 +8,7 @@
 mod actor;
 mod bindings;
 mod denied_tokens;
+mod encoding;
 mod explain;
 mod members;
 mod oversight;
@@ -112,6 +113,9 @@ impl Admin {
         }
         let actor = actor::actor(parts, &self.config.tokens, self.config.clock.now())?;
         trace.subject(&actor);
+        let query = parts.uri.query().unwrap_or_default();
+        encoding::check("path", path)?;
+        encoding::check("query", query)?;
         let place = match Place::parse(path) {
             Err(RouteError::Unknown) if path == "/metrics" => {
                 return Err(Failure::new(ProblemKind::NotFound, "this release has no metrics; a later one does"));
@@ -123,7 +127,6 @@ impl Admin {
         if !place.methods().contains(method) {
             return Err(Failure::method(place.methods(), method));
         }
-        let query = parts.uri.query().unwrap_or_default();
         let call = Call { actor: &actor, method: method.as_str(), query, headers: &parts.headers, trace };
         match place {
             Place::Tenants => self.tenants(query).await,
