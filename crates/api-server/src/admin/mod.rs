@@ -6,6 +6,7 @@
 //! another region. What changes something leaves an activity, which is written down before the answer is given.
 
 mod actor;
+mod administrators;
 mod bindings;
 mod denied_tokens;
 mod encoding;
@@ -32,6 +33,7 @@ use control_plane::{
 use seca_api::{ProblemKind, ResourceKey, TenantName};
 use serde_json::Value;
 
+pub use self::administrators::admin_assignment_name;
 use self::place::Place;
 use crate::{
     activity::Doing,
@@ -131,6 +133,7 @@ impl Admin {
         match place {
             Place::Tenants => self.tenants(query).await,
             Place::Tenant(name) => self.tenant(call, body, &name).await,
+            Place::TenantAdmin { tenant, subject } => self.make_admin(call, body, &tenant, &subject).await,
             Place::DeniedTokens => self.denied_tokens(query).await,
             Place::DeniedToken(id) => self.denied_token(call, body, &id).await,
             Place::Explain => self.explain(query).await,
@@ -174,6 +177,11 @@ fn answer(status: StatusCode, document: &Value) -> Response<Body> {
 /// Operators are told in the specification's codes, whatever a tenant's profile.
 fn refused(refusal: Refusal) -> Failure {
     Failure::of(&refusal, Profile::Specification, &Method::GET)
+}
+
+/// Text that names somebody or something, in a path or a body.
+fn is_text(text: &str, max: usize) -> bool {
+    !text.is_empty() && text.chars().count() <= max && !text.chars().any(char::is_control)
 }
 
 /// A tenant's name, from the path or a parameter.
