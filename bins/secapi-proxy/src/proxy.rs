@@ -83,8 +83,8 @@ impl Proxy {
         let shared = share(config, store, rng, catalog_token).await?;
         let administration =
             Administration::new(shared.store.clone(), shared.clock.clone(), shared.ids.clone(), shared.wake.clone());
-        tenants::prepare(config, &administration).await?;
         let (activity, _) = Recorder::start(shared.store.clone(), shared.clock.clone());
+        tenants::prepare(config, &administration, &activity, shared.clock.as_ref()).await?;
         let engine = engine(config, &shared, owner);
         let drain = CancellationToken::new();
         let public_router = api_server::public_router(

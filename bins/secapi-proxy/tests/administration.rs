@@ -7,11 +7,12 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use common::{
     http,
-    proxy::{ADMIN_TOKEN, BEARER, Proxy, Setup},
+    proxy::{ADMIN_TOKEN, BEARER, Proxy, Setup, TENANT},
 };
 use reqwest::{Method, StatusCode};
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 const UNUSED: &str = "http://127.0.0.1:9/v1";
 
@@ -53,11 +54,93 @@ async fn a_subject_of_the_settings_is_made_an_administrator_once() {
 
     let mut proxy = setup.serve().await;
     assert_eq!(admin(&proxy, ADMIN_TOKEN, Method::GET, explain, None).await.1["allowed"], false);
+    // Who was made what at the start is written down once, like everything that operators do.
+    let (_, activity) = admin(&proxy, ADMIN_TOKEN, Method::GET, "/activity?tenant=prod", None).await;
+    let column =
+        |name: &str| activity["items"].as_array().unwrap().iter().map(|row| row[name].clone()).collect::<Vec<_>>();
+    assert_eq!(column("target"), ["tenants/prod/admins/https://id.example.org/ada", "tenants/prod/admins/test"]);
+    assert_eq!(column("actor"), ["SECA_BOOTSTRAP_ADMIN"; 2]);
+    assert_eq!((column("action"), column("result")), (vec![json!("make-admin"); 2], vec![json!("201"); 2]));
     // Stopping wrote down what the public API had accepted.
     let (_, activity) = admin(&proxy, ADMIN_TOKEN, Method::GET, "/activity?tenant=dev", None).await;
     let row = &activity["items"][0];
     assert_eq!((&row["actor"], &row["action"], &row["result"]), (&json!("test"), &json!("delete"), &json!("202")));
     proxy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_opens_a_tenant_that_nobody_administers_without_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut proxy = Setup::new(folder.path(), UNUSED).serve().await;
+    assert_eq!(admin(&proxy, ADMIN_TOKEN, Method::PUT, "/tenants/new", Some(json!({}))).await.0, StatusCode::CREATED);
+    let roles = format!("{}/providers/seca.authorization/v1/tenants/new/role-assignments", proxy.public);
+    let asked = async || http().get(&roles).bearer_auth(BEARER).send().await.unwrap().status();
+    assert_eq!(asked().await, StatusCode::FORBIDDEN);
+    // Several at once make one.
+    let path = format!("{}/admin/v1/tenants/new/admins/test", proxy.admin);
+    let make = || http().put(&path).bearer_auth(ADMIN_TOKEN).send();
+    let asking: JoinSet<_> = (0..8).map(|_| make()).collect();
+    let statuses: Vec<_> = asking.join_all().await.into_iter().map(|answer| answer.unwrap().status()).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == StatusCode::CREATED).count(), 1, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == StatusCode::OK).count(), 7, "{statuses:?}");
+    assert_eq!(asked().await, StatusCode::OK);
+    let made = assignments(&proxy, "new").await;
+    assert_eq!(made.len(), 1, "{made:?}");
+    assert!(made[0]["annotations"]["description"].as_str().unwrap().contains("operator default"), "{made:?}");
+
+    // The last one goes, and the operator lets somebody in again.
+    let name = made[0]["metadata"]["name"].as_str().unwrap();
+    let deleted = http().delete(format!("{roles}/{name}")).bearer_auth(BEARER).send().await.unwrap();
+    assert_eq!((deleted.status(), asked().await), (StatusCode::ACCEPTED, StatusCode::FORBIDDEN));
+    assert_eq!(make().await.unwrap().status(), StatusCode::CREATED);
+    assert_eq!(asked().await, StatusCode::OK);
+    proxy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_somebody_took_keep_no_administrator_out_silently() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = Setup::new(folder.path(), UNUSED).with("SECA_WRITE_RATE", "off");
+    let mut proxy = setup.serve().await;
+    let roles = format!("{}/providers/seca.authorization/v1/tenants/{TENANT}/role-assignments", proxy.public);
+    let take = async |name: &str| {
+        let spec = json!({"spec": {"subs": ["eve"], "scopes": [{}], "roles": ["seca.workspace-viewer"]}});
+        let answer = http().put(format!("{roles}/{name}")).bearer_auth(BEARER).json(&spec).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::CREATED, "{name}");
+    };
+    let (bob, carol) = (name_of("bob"), name_of("carol"));
+    take(&bob).await;
+    take(&carol).await;
+    for at in 2..=100 {
+        take(&format!("{carol}-{at}")).await;
+    }
+    proxy.stop().await;
+
+    let named = format!("{TENANT}/test,{TENANT}/carol,{TENANT}/bob");
+    let mut proxy = setup.with("SECA_BOOTSTRAP_ADMIN", &named).serve().await;
+    let allowed = async |subject: &str| {
+        let path = format!("/explain?sub={subject}&method=PUT&path=/v1/tenants/{TENANT}/roles/r");
+        admin(&proxy, ADMIN_TOKEN, Method::GET, &path, None).await.1
+    };
+    let explained = allowed("bob").await;
+    assert_eq!(explained["allowed"], true, "{explained}");
+    assert_eq!(explained["roles"]["assignments"][0]["roleAssignment"], format!("{bob}-2"));
+    assert_eq!(allowed("carol").await["allowed"], false);
+    let path = format!("/tenants/{TENANT}/admins/carol");
+    let (status, problem) = admin(&proxy, ADMIN_TOKEN, Method::PUT, &path, None).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert!(problem["detail"].as_str().unwrap().contains(&format!("{carol}-100")), "{problem}");
+    proxy.stop().await;
+    let log = proxy.process.output();
+    let line = log.lines().find(|line| line.contains("could not be made")).unwrap();
+    assert!(line.contains("WARN") && line.contains("carol") && line.contains("are all taken"), "{line}");
+}
+
+/// The name of the assignment that makes a subject an administrator.
+fn name_of(subject: &str) -> String {
+    let hash = digest(&SHA256, subject.as_bytes());
+    let short: String = hash.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    format!("bootstrap-admin-{short}")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -66,6 +66,14 @@ impl Recorder {
         }
     }
 
+    /// Writes down what was done without a request, and waits for that.
+    pub async fn record(&self, activity: Activity) {
+        let (written, seen) = oneshot::channel();
+        if self.queue.send(Entry { activity: Some(activity), written: Some(written) }).await.is_ok() {
+            drop(seen.await);
+        }
+    }
+
     /// How many rows the store refused since the start. The log has them.
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)

@@ -24,7 +24,7 @@ mod throttle;
 mod tls;
 
 pub use activity::Recorder;
-pub use admin::{admin_router, admin_router_over};
+pub use admin::{admin_assignment_name, admin_router, admin_router_over};
 pub use auth::{AdminTokens, AuthError, Authenticator, Followed, Off, StaticTokens};
 pub use config::{AdminConfig, ApiConfig, Limits};
 pub use files::{PrivateFileError, open_private};

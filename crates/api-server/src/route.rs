@@ -9,7 +9,10 @@ use std::fmt;
 use control_plane::ActionKind;
 use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use seca_api::{Kind, Provider, ResourceKey, Scope, Violation, names::NAME_RULE};
+use seca_api::{
+    Kind, Provider, ResourceKey, Scope, Violation,
+    names::{NAME_RULE, PLAIN_RULE},
+};
 
 /// What a path is read against.
 #[derive(Clone, Copy, Debug)]
@@ -204,8 +207,8 @@ impl Segment {
             None => Ok(self.text.clone()),
             Some(flaw) => {
                 let shown: String = self.text.chars().filter(|c| !c.is_control()).take(64).collect();
-                let rule =
-                    format!("the {what} name in the path must be {NAME_RULE}, but `{shown}` {flaw}; choose another");
+                let form = if matches!(what, "tenant" | "region") { PLAIN_RULE } else { NAME_RULE };
+                let rule = format!("the {what} name in the path must be {form}, but `{shown}` {flaw}; choose another");
                 Err(RouteError::Segment {
                     tenant: tenant.to_owned(),
                     violation: Violation::parameter(if what == "region" { "region" } else { "name" }, rule),

@@ -1,5 +1,7 @@
 use proptest::prelude::*;
 
+use seca_api::TenantName;
+
 use super::*;
 
 const CATALOG: &[Kind] = &[Kind::Region, Kind::StorageSku, Kind::InstanceSku, Kind::NetworkSku];
@@ -151,6 +153,24 @@ fn a_segment_is_decoded_after_the_split_and_refused_where_it_can_be_no_name() {
             }
             other => panic!("{path}: {other:?}"),
         }
+    }
+}
+
+/// The operator's words have a wider rule than resources, and one path must not say the one and another the other.
+#[test]
+fn a_refused_segment_is_told_the_rule_of_its_own_names() {
+    let check = |path: &str, rule: &str| {
+        let told = read(path).unwrap_err().to_string();
+        assert!(told.contains(rule), "{path}: {told}");
+    };
+    for (text, tenant_rule) in
+        [("t%2Fu", TenantName::parse("t/u").unwrap_err()), ("%0A", TenantName::parse("\n").unwrap_err())]
+    {
+        assert!(tenant_rule.to_string().contains(PLAIN_RULE), "{tenant_rule}");
+        check(&format!("/compute/v1/tenants/{text}/skus"), PLAIN_RULE);
+        check(&format!("/regions/{text}/providers/seca.compute/v1/tenants/t/skus"), PLAIN_RULE);
+        check(&format!("/compute/v1/tenants/t/workspaces/{text}/instances"), NAME_RULE);
+        check(&format!("/compute/v1/tenants/t/skus/{text}"), NAME_RULE);
     }
 }
 

@@ -115,7 +115,7 @@ impl Service for ControlPlane {
 pub trait BindingService: Send + Sync + 'static {
     async fn bind(&self, workspace: &ResourceKey, request: BindRequest) -> Result<(), Refusal>;
     async fn find(&self, workspace: &ResourceKey) -> Result<Option<BindingView>, Refusal>;
-    async fn unbind(&self, workspace: &ResourceKey, force: bool) -> Result<(), Refusal>;
+    async fn unbind(&self, workspace: &ResourceKey, force: bool) -> Result<bool, Refusal>;
     async fn workspaces(&self, binding: Option<Binding>) -> Result<Vec<WorkspaceView>, Refusal>;
     async fn orphans(&self) -> Result<Vec<(ProjectId, OwnedObject)>, Refusal>;
 }
@@ -130,7 +130,7 @@ impl BindingService for Bindings {
         Self::find(self, workspace).await
     }
 
-    async fn unbind(&self, workspace: &ResourceKey, force: bool) -> Result<(), Refusal> {
+    async fn unbind(&self, workspace: &ResourceKey, force: bool) -> Result<bool, Refusal> {
         Self::unbind(self, workspace, force).await
     }
 

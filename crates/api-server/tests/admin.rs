@@ -57,8 +57,9 @@ impl BindingService for Stub {
         }))
     }
 
-    async fn unbind(&self, workspace: &ResourceKey, force: bool) -> Result<(), Refusal> {
-        self.ask(format!("unbind {workspace}@{} {force}", workspace.region))
+    async fn unbind(&self, workspace: &ResourceKey, force: bool) -> Result<bool, Refusal> {
+        self.ask(format!("unbind {workspace}@{} {force}", workspace.region))?;
+        Ok(workspace.name != "unbound")
     }
 
     async fn workspaces(&self, binding: Option<Binding>) -> Result<Vec<WorkspaceView>, Refusal> {
@@ -240,8 +241,10 @@ async fn health_needs_no_credential() {
 #[tokio::test]
 async fn a_workspace_that_is_not_bound_is_404_and_told_how_to_bind() {
     let path = "/admin/v1/tenants/acme/workspaces/unbound/providers/hetzner";
-    let answer = ask(&router(Arc::new(Stub::default())), admin("GET", path, None)).await;
-    assert_eq!(answer.status, 404);
-    let detail = answer.json()["detail"].to_string();
-    assert!(detail.contains("is not bound") && detail.contains("PUT") && detail.contains("apiToken"), "{detail}");
+    for method in ["GET", "DELETE"] {
+        let answer = ask(&router(Arc::new(Stub::default())), admin(method, path, None)).await;
+        let detail = answer.problem(404, path);
+        assert!(detail.contains("is not bound") && detail.contains("PUT") && detail.contains("apiToken"), "{detail}");
+        assert!(!detail.contains("does not exist"), "{method}: {detail}");
+    }
 }

@@ -7,14 +7,15 @@ mod common;
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
 
 use api_server::{
-    AdminConfig, AdminTokens, ApiConfig, Readiness, Recorder, StaticTokens, admin_router, public_router_over,
+    AdminConfig, AdminTokens, ApiConfig, Readiness, Recorder, StaticTokens, admin_assignment_name, admin_router,
+    public_router_over,
 };
 use axum::Router;
 use common::{Answer, Stub, admin_config, administration, ask, config, ids, recorder, request, with};
 use control_plane::{
     Uid,
     ports::{Put, RequestBudget, Store},
-    service::{Bindings, EndpointPolicy, Refusal, Tenant},
+    service::{Bindings, Bootstrapped, EndpointPolicy, Refusal, Tenant},
     testing::{MemoryStore, environment::PlainVault, fake_cloud::FakeCloud},
 };
 use seca_api::{Kind, ResourceKey, TenantName, Timestamp};
@@ -44,7 +45,8 @@ async fn world_with(stub: Stub, tokens: AdminTokens) -> World {
     store.put(workspace("w")).await.unwrap();
     let administration = administration(store.clone());
     let acme = TenantName::parse("acme").unwrap();
-    assert!(administration.bootstrap_admin(&acme, "ada", "first-admin").await.unwrap());
+    let made = administration.bootstrap_admin(&acme, "ada", "first-admin").await.unwrap();
+    assert_eq!(made, Bootstrapped::Made("first-admin".to_owned()));
 
     let (recorder, drain) = (recorder(store.clone()), CancellationToken::new());
     let endpoints = EndpointPolicy { default: "https://api.hetzner.cloud/v1".parse().unwrap(), allowed: Vec::new() };
@@ -137,7 +139,7 @@ async fn a_tenant_is_registered_changed_suspended_and_resumed() {
     }
     assert_eq!(
         set("PATCH", r#"{"suspended":true}"#, 404).await,
-        json!("there is no tenant new; register it with a PUT of {} to this path")
+        json!("there is no tenant new; register it with a PUT of {} to /admin/v1/tenants/new")
     );
     assert_eq!(set("PUT", r#"{"references":"late"}"#, 201).await, tenant("new", false, false, "late", 1));
     assert_eq!(
@@ -173,6 +175,42 @@ async fn a_token_is_denied_until_its_end_and_allowed_again() {
     world.check_refused("PUT", path, Some(&body("2027-01-15T08:00:00Z")), 409, "ended").await;
     world.check("DELETE", path, None, 204, Value::Null).await;
     world.check("GET", "/denied-tokens", None, 200, json!({"items": []})).await;
+}
+
+#[tokio::test]
+async fn an_operator_makes_an_administrator_of_a_tenant() {
+    let world = world().await;
+    let subject = "https://id.example.org/é 1";
+    let path = "/tenants/other/admins/https%3A%2F%2Fid.example.org%2F%C3%A9%201";
+    let name = admin_assignment_name(subject);
+    let view = |name: &str| json!({"tenant": "other", "subject": subject, "roleAssignment": name});
+    world
+        .check_refused("PUT", &path.replace("other", "ghost"), None, 404, "PUT of {} to /admin/v1/tenants/ghost")
+        .await;
+    world.check("PUT", path, None, 201, view(&name)).await;
+    world.check("PUT", path, Some("{}"), 200, view(&name)).await;
+    let explain = "/explain?sub=https://id.example.org/%C3%A9%201&method=PUT&path=/v1/tenants/other/roles/r";
+    assert_eq!(world.admin("GET", explain, None).await.json()["allowed"], true);
+
+    // Somebody foresaw the name of the next one. A suspended tenant is made ready before it is resumed.
+    let (foreseen, rule) = (admin_assignment_name("bob"), r#"{"subs":["eve"],"scopes":[{}],"roles":["r"]}"#);
+    let key = ResourceKey::tenant(Kind::RoleAssignment, "", "other", &foreseen);
+    world.store.put(Put::create(key.clone(), Uid(Uuid::from_u128(8)), rule, Timestamp::from_millis(0))).await.unwrap();
+    world.admin("PATCH", "/tenants/other", Some(r#"{"suspended":true}"#)).await;
+    let second = format!("{foreseen}-2");
+    let bob = json!({"tenant": "other", "subject": "bob", "roleAssignment": second});
+    world.check("PUT", "/tenants/other/admins/bob", None, 201, bob).await;
+    assert_eq!(world.store.get(&key).await.unwrap().unwrap().spec, rule);
+
+    let target = format!("tenants/other/admins/{subject}");
+    let expected = [
+        ["admin", "default", "make-admin", &target, "201"],
+        ["admin", "default", "make-admin", &target, "200"],
+        ["admin", "default", "suspend-tenant", "tenants/other", "200"],
+        ["admin", "default", "make-admin", "tenants/other/admins/bob", "201"],
+    ];
+    assert_eq!(world.activities().await, expected);
+    assert_eq!(world.admin("GET", "/activity?tenant=other", None).await.json()["items"].as_array().unwrap().len(), 4);
 }
 
 #[tokio::test]
@@ -255,6 +293,7 @@ async fn bad_input_is_refused_and_says_what_is_right() {
         ("POST", "/explain".into(), None, 405, "use GET"),
         ("GET", "/tenants?limit=1".into(), None, 400, "known: none"),
         ("GET", "/tenants/a%2Fb".into(), None, 400, "slash"),
+        ("GET", "/tenants/a%2Fb".into(), None, 400, "letters, digits, hyphens, underscores and dots"),
         ("GET", "/tenants/a%20b".into(), None, 400, "the tenant name `a b` must be"),
         ("PUT", "/tenants/x".into(), None, 400, "empty"),
         ("PUT", "/tenants/x".into(), Some("[]"), 400, "object"),
@@ -267,6 +306,23 @@ async fn bad_input_is_refused_and_says_what_is_right() {
         ("PATCH", "/tenants/acme".into(), Some(r#"{"suspended":null}"#), 400, "`suspended` must be"),
         ("PUT", format!("/denied-tokens/{long}"), deny, 400, "1 to 128"),
         ("PUT", "/denied-tokens/a%0Ab".into(), deny, 400, "1 to 128"),
+        ("PUT", "/denied-tokens/%ff".into(), deny, 400, "the path has a percent-encoding"),
+        ("DELETE", "/denied-tokens/%zz".into(), None, 400, "the path has a percent-encoding"),
+        ("PUT", "/tenants/%ff".into(), Some("{}"), 400, "the path has a percent-encoding"),
+        ("PUT", "/tenants/acme/admins/%C3".into(), None, 400, "the path has a percent-encoding"),
+        ("PUT", "/tenants/acme/workspaces/%f/pause".into(), None, 400, "the path has a percent-encoding"),
+        ("GET", "/tenants/acme/workspaces/%ff/providers/hetzner".into(), None, 400, "the path has a percent-encoding"),
+        ("GET", "/%ff".into(), None, 400, "the path has a percent-encoding"),
+        ("GET", "/explain?sub=%ff&method=GET&path=/v1/regions".into(), None, 400, "the query has a percent-encoding"),
+        ("PUT", "/tenants/acme/workspaces/w/pause?region=%".into(), None, 400, "the query has a percent-encoding"),
+        ("PUT", format!("/tenants/acme/admins/{long}"), None, 400, "1 to 128"),
+        ("PUT", "/tenants/acme/admins/a%0Ab".into(), None, 400, "1 to 128"),
+        ("PUT", "/tenants/acme/admins/*".into(), None, 400, "and not `*`"),
+        ("PUT", "/tenants/acme/admins/%2A".into(), None, 400, "and not `*`"),
+        ("PUT", "/tenants/a*/admins/ada".into(), None, 400, "tenant name"),
+        ("PUT", "/tenants/acme/admins/".into(), None, 404, "tenants/{tenant}/admins/{subject}"),
+        ("GET", "/tenants/acme/admins/ada".into(), None, 405, "use PUT"),
+        ("PUT", "/tenants/acme/admins/ada?name=x".into(), None, 400, "known: none"),
         ("PUT", "/denied-tokens/a".into(), Some("{}"), 400, "`expiresAt` is required"),
         ("PUT", "/denied-tokens/a".into(), Some(r#"{"expiresAt":"tomorrow"}"#), 400, "2026-12-31T12:00:00Z"),
         ("PUT", "/denied-tokens/a".into(), Some(r#"{"expiresAt":"9999-12-31T23:59:59-00:01"}"#), 400, "2026-12-31"),
@@ -431,6 +487,7 @@ async fn every_route_needs_an_admin_token() {
         ("GET", "/tenants"),
         ("PUT", "/tenants/x"),
         ("PATCH", "/tenants/acme"),
+        ("PUT", "/tenants/acme/admins/ada"),
         ("GET", "/denied-tokens"),
         ("PUT", "/denied-tokens/a"),
         ("DELETE", "/denied-tokens/a"),

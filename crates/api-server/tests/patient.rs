@@ -22,7 +22,10 @@ use axum::{
 use common::{Answer, ask, config, limits, request, with};
 use control_plane::{
     Catalog, CatalogCache, CatalogEntry, Reason, Resource, Watchers,
-    ports::{Clock, Commit, CommitOutcome, Delete, DeleteOutcome, DeleteRules, Ids, Lease, Note, Put, Store, Verdict},
+    ports::{
+        BootstrapOutcome, Clock, Commit, CommitOutcome, Delete, DeleteOutcome, DeleteRules, Ids, Lease, Note, Put,
+        Store, Verdict,
+    },
     service::{Caller, ControlPlane, Enforcement, Parts},
     testing::{
         MemoryStore,
@@ -111,7 +114,8 @@ impl World {
         let store = Arc::new(MemoryStore::new("test").with_tenants(&["acme"]));
         let clock = Arc::new(TokioClock::default());
         let ids = Ids::new(clock.clone(), Arc::new(SeededRng::new(1)));
-        assert!(store.access().bootstrap("anonymous", administrator(&ids)).await.unwrap());
+        let made = store.access().bootstrap("anonymous", administrator(&ids)).await.unwrap();
+        assert_eq!(made, BootstrapOutcome::Made);
         let watchers = Arc::new(Watchers::new(Patience::default()));
         let plane = ControlPlane::new(Parts {
             store: store.clone(),

@@ -217,8 +217,8 @@ impl api_server::BindingService for NoBindings {
     async fn find(&self, _: &ResourceKey) -> Result<Option<BindingView>, Refusal> {
         Ok(None)
     }
-    async fn unbind(&self, _: &ResourceKey, _: bool) -> Result<(), Refusal> {
-        Ok(())
+    async fn unbind(&self, _: &ResourceKey, _: bool) -> Result<bool, Refusal> {
+        Ok(false)
     }
     async fn workspaces(&self, _: Option<Binding>) -> Result<Vec<WorkspaceView>, Refusal> {
         Ok(Vec::new())

@@ -14,7 +14,8 @@ pub const NAME_RULE: &str = "a name of lower-case letters, digits and hyphens, i
                              begins and ends with a letter or digit";
 /// The form of resource names as a regular expression.
 pub const NAME_PATTERN: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
-const PLAIN_RULE: &str = "letters, digits, hyphens, underscores and dots, the first a letter or digit";
+/// The rule of the names of tenants and regions as it stands in sentences.
+pub const PLAIN_RULE: &str = "letters, digits, hyphens, underscores and dots, the first a letter or digit";
 
 /// The longest name of a resource, in characters.
 pub const NAME_MAX: usize = 128;

@@ -1,4 +1,4 @@
-//! The admin API: bindings of workspaces to provider projects.
+//! The admin API: bindings of workspaces to provider projects, and administrators of tenants.
 
 use reqwest::Method;
 use seca_api::Timestamp;
@@ -88,6 +88,18 @@ pub struct Binding {
     /// Whether there is a token.
     #[serde(default)]
     pub has_token: bool,
+}
+
+/// An administrator of a tenant, as the admin API shows one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Administrator {
+    /// The tenant.
+    pub tenant: String,
+    /// The subject of the administrator's tokens.
+    pub subject: String,
+    /// The name of the role assignment that makes it one.
+    pub role_assignment: String,
 }
 
 /// An object in a provider project that this installation made and no resource claims.
@@ -215,6 +227,15 @@ impl AdminClient {
             Err(error) if error.is_not_found() => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Makes a subject an administrator of a tenant. Done again, it changes nothing while the role assignment is there.
+    ///
+    /// # Errors
+    /// There is no such tenant; [`Error::problem`] says what is wrong with a subject.
+    pub async fn make_admin(&self, tenant: &str, subject: &str) -> Result<Administrator, Error> {
+        let url = join(&self.base, ["admin", "v1", "tenants", tenant, "admins", subject])?;
+        self.http.send(Call::new(Method::PUT, url)).await?.read()
     }
 
     /// What the last sweeps found that no resource claims.

@@ -71,6 +71,17 @@ async fn a_refused_token_stays_out_of_the_error() {
 }
 
 #[tokio::test]
+async fn a_subject_is_made_an_administrator_whatever_characters_it_has() {
+    let subject = "https://id.example.org/42";
+    let (server, admin) =
+        connect(move |_| (201, json!({"tenant": "dev", "subject": subject, "roleAssignment": "bootstrap-admin-1"})))
+            .await;
+    let made = admin.make_admin("dev", subject).await.unwrap();
+    assert_eq!((made.subject.as_str(), made.role_assignment.as_str()), (subject, "bootstrap-admin-1"));
+    assert_eq!(server.lines(), ["PUT /admin/v1/tenants/dev/admins/https:%2F%2Fid.example.org%2F42"]);
+}
+
+#[tokio::test]
 async fn orphans_are_listed() {
     let (_server, admin) = connect(|_| {
         (200, json!({"items": [{"project": "p", "type": "server", "id": "7", "name": "web", "uid": null, "created": "2026-01-01T00:00:00Z"}]}))

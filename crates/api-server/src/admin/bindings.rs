@@ -41,7 +41,10 @@ impl Admin {
             }
             "DELETE" => {
                 body::discard(call.headers, body, self.config.limits).await?;
-                let work = async { self.bindings.unbind(&key, force).await.map_err(refused) };
+                let work = async {
+                    let was_bound = self.bindings.unbind(&key, force).await.map_err(refused)?;
+                    if was_bound { Ok(()) } else { Err(unbound(&key)) }
+                };
                 let mut change = Change::of_workspace("unbind", &key);
                 if force {
                     change.detail.push_str(", by force");
@@ -51,12 +54,7 @@ impl Admin {
             }
             _ => match self.bindings.find(&key).await.map_err(refused)? {
                 Some(view) => Ok(answer(StatusCode::OK, &json!(view))),
-                None => Err(Failure::new(
-                    ProblemKind::NotFound,
-                    format!(
-                        "{key} is not bound to a Hetzner Cloud project; bind it with a PUT of {{\"apiToken\": \"…\"}} to this path"
-                    ),
-                )),
+                None => Err(unbound(&key)),
             },
         }
     }
@@ -97,6 +95,12 @@ impl Admin {
             .collect();
         Ok(answer(StatusCode::OK, &json!({ "items": items })))
     }
+}
+
+/// The workspace is there, and only its binding is not.
+fn unbound(key: &ResourceKey) -> Failure {
+    let remedy = "bind it with a PUT of {\"apiToken\": \"…\"} to this path";
+    Failure::new(ProblemKind::NotFound, format!("{key} is not bound to a Hetzner Cloud project; {remedy}"))
 }
 
 /// A string that is a secret from the moment it is read. It has no Debug and no Display.

@@ -8,7 +8,7 @@ use control_plane::{ports::DeniedToken, service::DenyRequest};
 use seca_api::{ProblemKind, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Admin, Call, Change, answer, members::Members, query::parameters, refused};
+use super::{Admin, Call, Change, answer, is_text, members::Members, query::parameters, refused};
 use crate::{
     answer::{Failure, empty},
     body,
@@ -67,10 +67,6 @@ fn deny_request(bytes: &[u8], id: &str) -> Result<DenyRequest, Failure> {
         value.as_str().filter(|text| is_text(text, REASON_MAX)).map(str::to_owned)
     });
     members.finish(DenyRequest { id: id.to_owned(), expires_at: expires_at.unwrap_or_default(), reason })
-}
-
-fn is_text(text: &str, max: usize) -> bool {
-    !text.is_empty() && text.chars().count() <= max && !text.chars().any(char::is_control)
 }
 
 fn view(token: &DeniedToken) -> Value {

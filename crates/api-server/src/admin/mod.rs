@@ -6,8 +6,10 @@
 //! another region. What changes something leaves an activity, which is written down before the answer is given.
 
 mod actor;
+mod administrators;
 mod bindings;
 mod denied_tokens;
+mod encoding;
 mod explain;
 mod members;
 mod oversight;
@@ -31,6 +33,7 @@ use control_plane::{
 use seca_api::{ProblemKind, ResourceKey, TenantName};
 use serde_json::Value;
 
+pub use self::administrators::admin_assignment_name;
 use self::place::Place;
 use crate::{
     activity::Doing,
@@ -112,6 +115,9 @@ impl Admin {
         }
         let actor = actor::actor(parts, &self.config.tokens, self.config.clock.now())?;
         trace.subject(&actor);
+        let query = parts.uri.query().unwrap_or_default();
+        encoding::check("path", path)?;
+        encoding::check("query", query)?;
         let place = match Place::parse(path) {
             Err(RouteError::Unknown) if path == "/metrics" => {
                 return Err(Failure::new(ProblemKind::NotFound, "this release has no metrics; a later one does"));
@@ -123,11 +129,11 @@ impl Admin {
         if !place.methods().contains(method) {
             return Err(Failure::method(place.methods(), method));
         }
-        let query = parts.uri.query().unwrap_or_default();
         let call = Call { actor: &actor, method: method.as_str(), query, headers: &parts.headers, trace };
         match place {
             Place::Tenants => self.tenants(query).await,
             Place::Tenant(name) => self.tenant(call, body, &name).await,
+            Place::TenantAdmin { tenant, subject } => self.make_admin(call, body, &tenant, &subject).await,
             Place::DeniedTokens => self.denied_tokens(query).await,
             Place::DeniedToken(id) => self.denied_token(call, body, &id).await,
             Place::Explain => self.explain(query).await,
@@ -171,6 +177,11 @@ fn answer(status: StatusCode, document: &Value) -> Response<Body> {
 /// Operators are told in the specification's codes, whatever a tenant's profile.
 fn refused(refusal: Refusal) -> Failure {
     Failure::of(&refusal, Profile::Specification, &Method::GET)
+}
+
+/// Text that names somebody or something, in a path or a body.
+fn is_text(text: &str, max: usize) -> bool {
+    !text.is_empty() && text.chars().count() <= max && !text.chars().any(char::is_control)
 }
 
 /// A tenant's name, from the path or a parameter.

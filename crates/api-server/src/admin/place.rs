@@ -9,6 +9,11 @@ use crate::route::{RouteError, Segment};
 pub(super) enum Place {
     Tenants,
     Tenant(String),
+    /// By the subject, which may hold anything that is printable.
+    TenantAdmin {
+        tenant: String,
+        subject: String,
+    },
     DeniedTokens,
     /// By the token's id, which may hold anything that is printable.
     DeniedToken(String),
@@ -30,7 +35,7 @@ pub(super) enum Place {
 
 /// What a path that names nothing is told.
 pub(super) const UNKNOWN: &str = "no resource of the admin API has this path; below /admin/v1 there are tenants, \
-    tenants/{tenant}, tenants/{tenant}/workspaces/{workspace}/pause, \
+    tenants/{tenant}, tenants/{tenant}/admins/{subject}, tenants/{tenant}/workspaces/{workspace}/pause, \
     tenants/{tenant}/workspaces/{workspace}/providers/hetzner, workspaces, paused-workspaces, orphans, projects, \
     activity, explain, denied-tokens and denied-tokens/{jti}";
 
@@ -43,6 +48,9 @@ impl Place {
         match texts[..] {
             ["tenants"] => Ok(Self::Tenants),
             ["tenants", _] => Ok(Self::Tenant(name(1, "tenant")?)),
+            ["tenants", _, "admins", subject] if !subject.is_empty() => {
+                Ok(Self::TenantAdmin { tenant: name(1, "tenant")?, subject: subject.to_owned() })
+            }
             ["denied-tokens"] => Ok(Self::DeniedTokens),
             ["denied-tokens", id] if !id.is_empty() => Ok(Self::DeniedToken(id.to_owned())),
             ["explain"] => Ok(Self::Explain),
@@ -65,6 +73,7 @@ impl Place {
         match self {
             Self::Binding { .. } => &[Method::GET, Method::PUT, Method::DELETE],
             Self::Tenant(_) => &[Method::GET, Method::PUT, Method::PATCH],
+            Self::TenantAdmin { .. } => &[Method::PUT],
             Self::DeniedToken(_) | Self::Pause { .. } => &[Method::PUT, Method::DELETE],
             _ => &[Method::GET],
         }

@@ -122,7 +122,7 @@ fn change<'a>(action: &'static str, name: &'a TenantName, detail: String) -> Cha
     Change { action, target: format!("tenants/{name}"), tenant: Some(name.as_str()), detail }
 }
 
-fn missing(name: &TenantName) -> Failure {
-    let detail = format!("there is no tenant {name}; register it with a PUT of {{}} to this path");
+pub(super) fn missing(name: &TenantName) -> Failure {
+    let detail = format!("there is no tenant {name}; register it with a PUT of {{}} to /admin/v1/tenants/{name}");
     Failure::new(ProblemKind::NotFound, detail)
 }

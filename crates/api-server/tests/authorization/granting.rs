@@ -1,7 +1,7 @@
 //! What is handed out, to whom and how far: across tenants, through roles that others use, and by narrowed tokens.
 
 use control_plane::{
-    ports::{Put, Store as _},
+    ports::{BootstrapOutcome, Put, Store as _},
     service::Tenant,
 };
 use seca_api::{Kind, ResourceKey};
@@ -135,7 +135,7 @@ async fn a_role_that_opens_another_tenant_is_widened_by_who_holds_it_there() {
 async fn a_scope_of_all_tenants_is_written_by_who_holds_all() {
     let world = World::new().await;
     let everywhere = administrator(&world.ids, "operator", "acme", "operators", &opening("*"));
-    assert!(world.store.access().bootstrap("operator", everywhere).await.unwrap());
+    assert_eq!(world.store.access().bootstrap("operator", everywhere).await.unwrap(), BootstrapOutcome::Made);
     let answer = world.assign("operator", "acme", "bridge", "guest", opening("*"), "seca.workspace-viewer").await;
     assert_eq!(answer.status, 201, "{}", answer.text);
     for (operation, who) in matrix() {

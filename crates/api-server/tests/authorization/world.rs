@@ -21,7 +21,7 @@ use axum::{Router, body::Body, http::Request};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use control_plane::{
     ActionKind, Catalog, CatalogCache, CatalogEntry, Watchers,
-    ports::{Clock, Deleted, DeniedToken, Ids, ListQuery, Put, Store, StoreError},
+    ports::{BootstrapOutcome, Clock, Deleted, DeniedToken, Ids, ListQuery, Put, Store, StoreError},
     service::{
         Caller, Context, ControlPlane, Enforcement, ListRequest, ListView, Parts, PutRequest, PutView, Refusal, Tenant,
         View,
@@ -154,13 +154,9 @@ impl World {
         let store = Arc::new(MemoryStore::new("test").with_tenants(&TENANTS));
         let ids = Ids::new(clock.clone(), Arc::new(SeededRng::new(1)));
         for (subject, tenant) in [(ANN, "acme"), (FAR, "other")] {
-            assert!(
-                store
-                    .access()
-                    .bootstrap(subject, administrator(&ids, subject, tenant, "administrator", &json!({})))
-                    .await
-                    .unwrap()
-            );
+            let assignment = administrator(&ids, subject, tenant, "administrator", &json!({}));
+            let made = store.access().bootstrap(subject, assignment).await.unwrap();
+            assert_eq!(made, BootstrapOutcome::Made);
         }
         let watchers = Arc::new(Watchers::new(patience));
         let plane = ControlPlane::new(Parts {

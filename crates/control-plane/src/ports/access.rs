@@ -179,6 +179,17 @@ impl DepartedGrant {
     }
 }
 
+/// What became of an administrator whom the configuration names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BootstrapOutcome {
+    /// There is an assignment more, and a mark that it was made.
+    Made,
+    /// It was marked before; nothing changed.
+    Before,
+    /// The assignment's name is taken, by a row that is being deleted maybe; nothing changed, and nothing is marked.
+    Taken,
+}
+
 /// Storage of who may do what. Every method is one transaction.
 #[async_trait]
 pub trait AccessStore: Send + Sync {
@@ -230,8 +241,11 @@ pub trait AccessStore: Send + Sync {
     // -- administrators by configuration ------------------------------------------------------------------------
 
     /// Makes a subject an administrator of the assignment's tenant, once: the mark that it was done and the new
-    /// assignment are one. False, and nothing is done, when it was done before or the assignment's name is taken.
-    async fn bootstrap(&self, subject: &str, assignment: Put) -> StoreResult<bool>;
+    /// assignment are one.
+    async fn bootstrap(&self, subject: &str, assignment: Put) -> StoreResult<BootstrapOutcome>;
+
+    /// Leaves the mark alone, for a subject that is an administrator without that.
+    async fn mark_bootstrapped(&self, tenant: &str, subject: &str) -> StoreResult<()>;
 
     /// Forgets departures older than this, and revoked tokens that ended longer than that before `now` (the wall clock's).
     /// No version is raised: what is forgotten decides nothing any more.

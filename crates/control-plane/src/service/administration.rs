@@ -6,16 +6,16 @@
 
 use std::sync::Arc;
 
-use seca_api::{Kind, ResourceKey, RoleAssignmentScope, RoleAssignmentSpec, TenantName, Timestamp, names::is_name};
+use seca_api::{ResourceKey, TenantName, Timestamp, names::is_name};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::{Ask, Caller, ReferencePolicy, Refusal, Tenant, Tenants, access};
 use crate::{
     kinds,
     ports::{
-        Activity, ActivityQuery, ActivityRecord, Clock, DeniedToken, Ids, PausedWorkspace, ProjectOverview, Put, Store,
+        Activity, ActivityQuery, ActivityRecord, Clock, DeniedToken, Ids, PausedWorkspace, ProjectOverview, Store,
         TenantChange, TenantRecord,
     },
     rbac::system_role,
@@ -24,10 +24,10 @@ use crate::{
 /// The service behind the admin API's reports and switches.
 #[derive(Clone)]
 pub struct Administration {
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    ids: Ids,
-    wake: Arc<Notify>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) ids: Ids,
+    pub(super) wake: Arc<Notify>,
 }
 
 /// What became of a registration.
@@ -300,39 +300,7 @@ impl Administration {
     pub async fn ensure_tenants(&self, tenants: &Tenants) -> Result<(), Refusal> {
         Ok(self.store.access().ensure_tenants(tenants).await?)
     }
-
-    /// Makes a subject an administrator of a tenant, by an assignment of this name, once: false when that was done
-    /// before, also if the assignment was deleted since, or when the name is taken.
-    ///
-    /// # Errors
-    /// [`Refusal::Conflict`] for a tenant that does not exist; failures of the store.
-    pub async fn bootstrap_admin(&self, tenant: &TenantName, subject: &str, name: &str) -> Result<bool, Refusal> {
-        if self.tenant(tenant).await?.is_none() {
-            return Err(Refusal::Conflict(format!("there is no tenant `{tenant}`")));
-        }
-        let put = self.bootstrap_put(tenant, subject, name)?;
-        let done = self.store.access().bootstrap(subject, put).await?;
-        self.wake.notify_one();
-        Ok(done)
-    }
-
-    fn bootstrap_put(&self, tenant: &TenantName, subject: &str, name: &str) -> Result<Put, Refusal> {
-        let spec = RoleAssignmentSpec {
-            subs: vec![subject.to_owned()],
-            // Its own tenant, all of it.
-            scopes: vec![RoleAssignmentScope::default()],
-            roles: vec!["seca.admin".to_owned()],
-        };
-        let spec = serde_json::to_string(&spec).map_err(|error| Refusal::Internal(error.to_string()))?;
-        let key = ResourceKey::tenant(Kind::RoleAssignment, "", tenant.as_str(), name);
-        let annotations = Some(json!({ "description": BOOTSTRAPPED }).to_string());
-        Ok(Put { annotations, ..Put::create(key, self.ids.uid(), spec, self.clock.now()) })
-    }
 }
-
-/// What the assignment of a first administrator says of itself.
-const BOOTSTRAPPED: &str =
-    "Made once at the start of the server, as its setting SECA_BOOTSTRAP_ADMIN says; deleted, it does not come back.";
 
 /// An activity as the admin API shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -248,20 +248,21 @@ impl Bindings {
         self.find(workspace).await?.ok_or_else(|| Refusal::NotFound(workspace.clone()))
     }
 
-    /// Removes a binding.
+    /// Removes a binding; false when the workspace exists and is not bound.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`], [`Refusal::Conflict`] while provider objects may exist and `force` is not set.
-    pub async fn unbind(&self, workspace: &ResourceKey, force: bool) -> Result<(), Refusal> {
+    /// [`Refusal::NotFound`] when there is no such workspace, [`Refusal::Conflict`] while provider objects may exist and
+    /// `force` is not set.
+    pub async fn unbind(&self, workspace: &ResourceKey, force: bool) -> Result<bool, Refusal> {
         if !is_possible(workspace) {
             return Err(Refusal::NotFound(workspace.clone()));
         }
         match self.store.unbind(workspace, force).await? {
             UnbindOutcome::Done => {
                 self.wake.notify_one();
-                Ok(())
+                Ok(true)
             }
-            UnbindOutcome::NotFound => Err(Refusal::NotFound(workspace.clone())),
+            UnbindOutcome::NotFound => self.workspace(workspace).await.map(|_| false),
             UnbindOutcome::InUse(count) => Err(Refusal::Conflict(format!(
                 "{workspace} has {count} resource(s) that may exist at the provider and would be out of reach without the \
                  token; delete them first, or insist with force=true"

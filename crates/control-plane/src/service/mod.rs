@@ -6,6 +6,7 @@
 
 mod access;
 mod administration;
+mod administrators;
 mod admit;
 mod bindings;
 mod draft;
@@ -25,6 +26,7 @@ use tokio::sync::Notify;
 pub use access::Enforcement;
 pub(crate) use access::{Authorization, Decisions};
 pub use administration::{ActivityView, Administration, DenyRequest, ExplainView, Registered, TenantView};
+pub use administrators::{Bootstrapped, MadeAdmin};
 pub use bindings::{BindRequest, BindingView, Bindings, EndpointPolicy, WorkspaceView, seal_context};
 pub use read::{ListRequest, ListView};
 pub use write::{PutRequest, PutView};

@@ -1,11 +1,15 @@
 //! Assignments that the product itself makes, as part of something else: a workspace's creator's, a configured
 //! administrator's.
 
-use control_plane::{ProjectId, Resource, ports::Put, state};
+use control_plane::{
+    ProjectId, Resource,
+    ports::{BootstrapOutcome, Put},
+    state,
+};
 
 use super::put::{edges, labels};
 use crate::{
-    database::{Operation, Tx},
+    database::{Database, Lane, Operation, Tx},
     fault::Fault,
     row,
     sql::{Sql, args, sql},
@@ -48,24 +52,29 @@ pub(super) async fn add(tx: &mut Tx, put: &Put) -> Result<Option<Resource>, Faul
     Ok((!added.is_empty()).then_some(made))
 }
 
+/// Leaves the mark of a configured administrator alone.
+pub(super) async fn mark(db: &Database, tenant: &str, subject: &str) -> Result<(), Fault> {
+    db.execute(Lane::Write, MARK, &args![tenant, subject]).await.map(drop)
+}
+
 pub(super) struct Bootstrap<'a> {
     pub(super) subject: &'a str,
     pub(super) assignment: &'a Put,
 }
 
 impl Operation for Bootstrap<'_> {
-    type Output = bool;
+    type Output = BootstrapOutcome;
 
-    async fn run(&self, tx: &mut Tx) -> Result<bool, Fault> {
+    async fn run(&self, tx: &mut Tx) -> Result<BootstrapOutcome, Fault> {
         // Whoever does the same at once waits for the mark.
         let mark = args![&self.assignment.key.tenant, self.subject];
         if tx.first(MARK, &mark).await?.is_none() {
-            return Ok(false);
+            return Ok(BootstrapOutcome::Before);
         }
-        let made = add(tx, self.assignment).await?.is_some();
-        if !made {
-            tx.execute(UNMARK, &mark).await?;
+        if add(tx, self.assignment).await?.is_some() {
+            return Ok(BootstrapOutcome::Made);
         }
-        Ok(made)
+        tx.execute(UNMARK, &mark).await?;
+        Ok(BootstrapOutcome::Taken)
     }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use control_plane::{
     ports::{
-        AccessStore, Activity, ActivityQuery, ActivityRecord, AuthorizationSnapshot, DeniedToken, DepartedGrant,
-        Departure, OversightStore, PausedWorkspace, ProjectOverview, Put, StoreResult, TenantChange, TenantRecord,
+        AccessStore, Activity, ActivityQuery, ActivityRecord, AuthorizationSnapshot, BootstrapOutcome, DeniedToken,
+        DepartedGrant, Departure, OversightStore, PausedWorkspace, ProjectOverview, Put, StoreResult, TenantChange,
+        TenantRecord,
     },
     service::{Tenant, Tenants},
 };
@@ -66,9 +67,13 @@ impl AccessStore for SqlStore {
         Ok(authorization::departed_grants(&self.db, tenant, within).await?)
     }
 
-    async fn bootstrap(&self, subject: &str, assignment: Put) -> StoreResult<bool> {
+    async fn bootstrap(&self, subject: &str, assignment: Put) -> StoreResult<BootstrapOutcome> {
         let bootstrap = assignments::Bootstrap { subject, assignment: &assignment };
         Ok(self.db.transact(Lane::Write, &bootstrap).await?)
+    }
+
+    async fn mark_bootstrapped(&self, tenant: &str, subject: &str) -> StoreResult<()> {
+        Ok(assignments::mark(&self.db, tenant, subject).await?)
     }
 
     async fn prune_access(&self, departures: Duration, tokens: Duration, now: Timestamp) -> StoreResult<()> {

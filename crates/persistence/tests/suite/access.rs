@@ -7,7 +7,7 @@ use std::{
 
 use control_plane::{
     Resource,
-    ports::{DeniedToken, Put, TenantChange, Verdict},
+    ports::{BootstrapOutcome, DeniedToken, Put, TenantChange, Verdict},
     service::{ReferencePolicy, Tenant},
 };
 use seca_api::{Kind, ResourceKey, Timestamp};
@@ -268,7 +268,9 @@ pub async fn a_configured_administrator_is_made_once(world: &World) {
         let (store, put) = (world.store.clone(), new("admin"));
         all.spawn(async move { store.access().bootstrap("somebody", put).await.unwrap() });
     }
-    assert_eq!(all.join_all().await.into_iter().filter(|made| *made).count(), 1);
+    let outcomes = all.join_all().await;
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == BootstrapOutcome::Made).count(), 1, "{outcomes:?}");
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == BootstrapOutcome::Before).count(), 7, "{outcomes:?}");
     let row = world.read(&assignment("t", "admin")).await;
     let lease = world.lease("local").await;
     assert_eq!(world.due(&lease).await, [row.uid]);
@@ -276,10 +278,16 @@ pub async fn a_configured_administrator_is_made_once(world: &World) {
     world.store.release(&lease).await.unwrap();
 
     // A name that is taken leaves no mark.
-    assert!(!access.bootstrap("another", new("admin")).await.unwrap());
-    assert!(access.bootstrap("another", new("another")).await.unwrap());
+    assert_eq!(access.bootstrap("another", new("admin")).await.unwrap(), BootstrapOutcome::Taken);
+    assert_eq!(access.bootstrap("another", new("another")).await.unwrap(), BootstrapOutcome::Made);
+    // Who is one without that is marked alone, as often as it is said.
+    for _ in 0..2 {
+        access.mark_bootstrapped("t", "marked").await.unwrap();
+    }
+    assert_eq!(access.bootstrap("marked", new("marked")).await.unwrap(), BootstrapOutcome::Before);
+    assert_eq!(world.get(&assignment("t", "marked")).await, None);
     // Whoever was taken the role away from is not given it back.
     world.leave(&row.key).await;
-    assert!(!access.bootstrap("somebody", new("admin")).await.unwrap());
+    assert_eq!(access.bootstrap("somebody", new("admin")).await.unwrap(), BootstrapOutcome::Before);
     assert_eq!(world.get(&row.key).await, None);
 }

@@ -113,8 +113,10 @@ async fn a_binding_moves_the_workspace_and_is_listed() {
 
     // The same project again: a new token.
     bindings.bind(&workspace, request("p1", None)).await.unwrap();
-    bindings.unbind(&workspace, true).await.unwrap();
-    assert!(matches!(bindings.unbind(&workspace, true).await, Err(Refusal::NotFound(_))));
+    assert!(bindings.unbind(&workspace, true).await.unwrap());
+    assert!(!bindings.unbind(&workspace, true).await.unwrap(), "it is there, and not bound");
+    let nowhere = ResourceKey { name: "nowhere".into(), ..workspace.clone() };
+    assert!(matches!(bindings.unbind(&nowhere, true).await, Err(Refusal::NotFound(_))));
     assert_eq!(list(Some(Binding::Unbound)).await.len(), 1);
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the service over the in-memory store: what clients may send, and what they get.
 
 mod access;
+mod administrators;
 mod bindings;
 mod delete;
 mod put;

@@ -8,8 +8,9 @@ use seca_api::{ResourceKey, Timestamp};
 use super::MemoryStore;
 use crate::{
     ports::{
-        AccessStore, Activity, ActivityQuery, ActivityRecord, AuthorizationSnapshot, DeniedToken, DepartedGrant,
-        Departure, OversightStore, PausedWorkspace, ProjectOverview, Put, StoreResult, TenantChange, TenantRecord,
+        AccessStore, Activity, ActivityQuery, ActivityRecord, AuthorizationSnapshot, BootstrapOutcome, DeniedToken,
+        DepartedGrant, Departure, OversightStore, PausedWorkspace, ProjectOverview, Put, StoreResult, TenantChange,
+        TenantRecord,
     },
     service::{Tenant, Tenants},
 };
@@ -69,8 +70,13 @@ impl AccessStore for MemoryStore {
         Ok(self.state()?.departed_grants(tenant, within))
     }
 
-    async fn bootstrap(&self, subject: &str, assignment: Put) -> StoreResult<bool> {
+    async fn bootstrap(&self, subject: &str, assignment: Put) -> StoreResult<BootstrapOutcome> {
         Ok(self.state()?.bootstrap(subject, assignment))
+    }
+
+    async fn mark_bootstrapped(&self, tenant: &str, subject: &str) -> StoreResult<()> {
+        self.state()?.mark_bootstrapped(tenant, subject);
+        Ok(())
     }
 
     async fn prune_access(&self, departures: Duration, tokens: Duration, now: Timestamp) -> StoreResult<()> {

@@ -10,8 +10,8 @@ use seca_api::{Kind, ResourceKey, Timestamp};
 use super::State;
 use crate::{
     ports::{
-        AuthorizationSnapshot, BoundWorkspace, DeniedToken, DepartedGrant, Departure, Put, StoredAssignment,
-        StoredRole, TenantChange, TenantRecord, Until,
+        AuthorizationSnapshot, BootstrapOutcome, BoundWorkspace, DeniedToken, DepartedGrant, Departure, Put,
+        StoredAssignment, StoredRole, TenantChange, TenantRecord, Until,
     },
     resource::{Resource, Uid},
     scopes::{self, ALL_TENANTS, OnlyWorkspace},
@@ -161,14 +161,21 @@ impl State {
         grants
     }
 
-    pub(in super::super) fn bootstrap(&mut self, subject: &str, assignment: Put) -> bool {
+    pub(in super::super) fn bootstrap(&mut self, subject: &str, assignment: Put) -> BootstrapOutcome {
         let mark = (assignment.key.tenant.clone(), subject.to_owned());
-        if self.access.bootstrapped.contains(&mark) || self.find(&assignment.key).is_some() {
-            return false;
+        if self.access.bootstrapped.contains(&mark) {
+            return BootstrapOutcome::Before;
+        }
+        if self.find(&assignment.key).is_some() {
+            return BootstrapOutcome::Taken;
         }
         self.access.bootstrapped.insert(mark);
         self.create(assignment);
-        true
+        BootstrapOutcome::Made
+    }
+
+    pub(in super::super) fn mark_bootstrapped(&mut self, tenant: &str, subject: &str) {
+        self.access.bootstrapped.insert((tenant.to_owned(), subject.to_owned()));
     }
 
     pub(in super::super) fn prune_access(&mut self, departures: Duration, tokens: Duration, now: Timestamp) {
