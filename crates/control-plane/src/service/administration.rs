@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use seca_api::{ResourceKey, TenantName, Timestamp, names::is_name};
+use seca_api::{Kind, ResourceKey, TenantName, Timestamp, names::is_name};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::Notify;
