@@ -19,6 +19,7 @@ use crate::{
     kinds,
     ports::{AuthorizationSnapshot, DEPARTURES_KEPT, DepartedGrant, Departure, Store, StoreError, StoreResult},
     rbac::{AssignmentRow, Policy, RoleRow, Wanted, WantedTenant, system_role},
+    resource::Representation,
 };
 
 /// Whether roles decide what callers may do.
@@ -249,6 +250,27 @@ impl ControlPlane {
         let mut former = access.departed_grants(&key.tenant, DEPARTURES_KEPT).await?;
         former.retain(|grant| grant.counted_at(&departure));
         let policy = policy(&decisions.snapshot, &former);
+        Ok(policy.decide(caller, &Ask { verb: "get", key }).is_allowed())
+    }
+
+    /// Whether it is a role or an assignment on its way out, and the caller could read it by that very row: who deletes
+    /// a right of their own sees it leave, for which clients wait, and then that it is gone.
+    pub(super) async fn loses_by(
+        &self,
+        caller: &Caller,
+        key: &ResourceKey,
+        row: &Representation,
+    ) -> Result<bool, Refusal> {
+        if !matches!(key.kind, Kind::Role | Kind::RoleAssignment) || row.deleted_at.is_none() {
+            return Ok(false);
+        }
+        let Some(decisions) = self.access.now(&key.tenant).await? else { return Ok(false) };
+        if decisions.snapshot.tenant.suspended {
+            return Ok(false);
+        }
+        let mut leaving = self.store.access().departed_grants(&key.tenant, DEPARTURES_KEPT).await?;
+        leaving.retain(|grant| Some(grant.uid) == row.uid);
+        let policy = policy(&decisions.snapshot, &leaving);
         Ok(policy.decide(caller, &Ask { verb: "get", key }).is_allowed())
     }
 

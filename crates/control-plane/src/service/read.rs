@@ -65,13 +65,11 @@ impl ControlPlane {
             Some(look) => self.authorize_at(caller, &Ask { verb: "get", key }, look.authorization).await.map(drop),
             _ => self.authorize(caller, "get", key).await.map(drop),
         };
-        match judged {
-            Err(Refusal::Forbidden { .. })
-                if look.is_some_and(|look| look.found.is_none()) && self.could_read(caller, key).await? =>
-            {
-                Err(Refusal::NotFound(key.clone()))
-            }
-            judged => judged,
+        let (Err(Refusal::Forbidden { .. }), Some(look)) = (&judged, look) else { return judged };
+        match &look.found {
+            None if self.could_read(caller, key).await? => Err(Refusal::NotFound(key.clone())),
+            Some(found) if self.loses_by(caller, key, &found.resource).await? => Ok(()),
+            _ => judged,
         }
     }
 

@@ -374,6 +374,17 @@ async fn a_deleted_assignment_of_ones_own_is_told_to_be_gone() {
     let bob = world.as_seen_by("bob");
     bob.delete(&assignment("more")).await.unwrap();
     forbidden(read(&bob, &key(Kind::Network, "net")).await);
+    // It shows him its own end, and nothing else: not to him, and not to others.
+    assert!(read(&bob, &assignment("more")).await.unwrap().body.contains("deleting"));
+    forbidden(read(&bob, &assignment("admins")).await);
+    forbidden(read(&world.as_seen_by("cem"), &assignment("more")).await);
+    forbidden(bob.put(&assignment("more"), json!({"spec": {}})).await);
+    let keeps = json!([{"provider": "seca.authorization", "resources": ["roles"], "verb": ["get", "delete"]}]);
+    world.put(&role("keeper"), json!({"spec": {"permissions": keeps}})).await.unwrap();
+    world.assign("keepers", "dan", json!([{}]), &["keeper"]).await.unwrap();
+    let dan = world.as_seen_by("dan");
+    dan.delete(&role("keeper")).await.unwrap();
+    assert!(read(&dan, &role("keeper")).await.unwrap().body.contains("deleting"));
     leave(&world, &assignment("more")).await;
     assert!(matches!(read(&bob, &assignment("more")).await, Err(Refusal::NotFound(_))));
     forbidden(read(&bob, &assignment("never")).await);
