@@ -234,6 +234,11 @@ async fn an_explanation_names_the_grant_or_what_was_missing() {
         ("ada", "GET", unknown, false, "there is no tenant `ghost`"),
         ("bob", "GET", "/v1/regions/fsn1", true, "catalogue"),
         ("bob", "GET", "/compute/v1/tenants/public/skus", true, "catalogue"),
+        // What is refused to everybody is not explained by who may read it, or by roles.
+        ("ada", "PUT", "/storage/v1/tenants/public/images/x", false, "nobody writes"),
+        ("ada", "DELETE", "/storage/v1/tenants/seca/images/x", false, "nobody writes"),
+        ("ada", "GET", "/v1/tenants/acme/roles/seca.admin", true, "lets ada get"),
+        ("ada", "DELETE", "/v1/tenants/acme/roles/seca.admin", false, "role of the specification"),
     ];
     for (subject, method, path, allowed, part) in cases {
         let encoded = path.replace('?', "%3F").replace('&', "%26");
