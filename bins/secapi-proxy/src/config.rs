@@ -20,7 +20,10 @@ use control_plane::{
     service::{EndpointPolicy, ReferencePolicy, Tenant, Tenants},
     watch::Patience,
 };
-use seca_api::TenantName;
+use seca_api::{
+    TenantName,
+    names::{SUBJECT_MAX, is_printable},
+};
 use secrecy::{ExposeSecret, SecretString};
 use token_provisioner::setting::{Problem, is_loopback, parse_base_url, parse_duration};
 use tracing_subscriber::EnvFilter;
@@ -490,15 +493,11 @@ fn region(text: &str) -> Option<String> {
 
 /// `tenant/subject`, comma-separated, each once; a subject may hold slashes itself.
 fn bootstrap(text: &str) -> Option<Vec<(TenantName, String)>> {
-    const SUBJECT_MAX: usize = 128;
     let mut admins = Vec::new();
     for item in text.split(',') {
         let (tenant, subject) = item.trim().split_once('/')?;
         // Everybody, or nobody in particular, is no administrator.
-        let is_subject = !subject.is_empty()
-            && subject != "*"
-            && subject.chars().count() <= SUBJECT_MAX
-            && !subject.chars().any(char::is_control);
+        let is_subject = is_printable(subject, SUBJECT_MAX) && subject != "*";
         let admin = (TenantName::parse(tenant).ok()?, subject.to_owned());
         if !is_subject || admins.contains(&admin) {
             return None;

@@ -9,7 +9,10 @@ mod signing_key;
 use std::{collections::BTreeSet, path::Path};
 
 use control_plane::ports::Clock as _;
-use seca_api::{RegionName, TenantName, WorkspaceName};
+use seca_api::{
+    RegionName, TenantName, WorkspaceName,
+    names::{SUBJECT_MAX, is_printable},
+};
 use serde_json::{Map, Value, json};
 use token_provisioner::setting::Problem;
 
@@ -88,8 +91,7 @@ fn word<'a>(flag: &str, text: &'a str, example: &str) -> Result<&'a str, String>
 }
 
 fn subject(text: &str) -> Result<&str, String> {
-    let good = (1..=128).contains(&text.chars().count()) && !text.chars().any(char::is_control);
-    good.then_some(text).ok_or_else(|| {
+    is_printable(text, SUBJECT_MAX).then_some(text).ok_or_else(|| {
         format!("--subject is {text:?}: it must be 1 to 128 printable characters, for example ada@example.org")
     })
 }

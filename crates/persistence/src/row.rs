@@ -1,5 +1,7 @@
 //! A resource as columns, and back.
 
+use std::time::Duration;
+
 use control_plane::{ActionKind, ActionState, ProjectId, Representation, Resource, Uid};
 use seca_api::{Kind, ResourceKey, ResourceState, Timestamp};
 use serde::{Deserialize, de::value::StrDeserializer};
@@ -156,6 +158,11 @@ pub(crate) fn outcome_args(row: &Resource) -> Result<[Value<'_>; 15], Fault> {
         row.action.seq,
         row.action.done_seq,
     ])
+}
+
+/// A difference of two times of the database, in milliseconds; none is negative but by a hair.
+pub(crate) fn span(milliseconds: i64) -> Duration {
+    Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
 }
 
 /// A value as the JSON text that a column keeps.

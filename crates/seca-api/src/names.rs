@@ -33,6 +33,15 @@ pub fn is_name(text: &str) -> bool {
     })
 }
 
+/// The longest subject, in characters.
+pub const SUBJECT_MAX: usize = 128;
+
+/// Whether a text can name somebody or something outside the API (a subject, the id of a token): 1 to `max` characters,
+/// and no control character among them.
+pub fn is_printable(text: &str, max: usize) -> bool {
+    (1..=max).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
+
 /// Tenants and regions are the operator's words, so that upper case and underscores are allowed in them.
 fn is_plain(text: &str) -> bool {
     text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric())

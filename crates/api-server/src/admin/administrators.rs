@@ -6,13 +6,11 @@ use axum::{
 };
 use control_plane::service::MadeAdmin;
 use ring::digest::{SHA256, digest};
+use seca_api::names::{SUBJECT_MAX, is_printable};
 use serde_json::json;
 
-use super::{Admin, Call, Change, answer, is_text, query::parameters, refused, tenant_name, tenants::missing};
+use super::{Admin, Call, Change, answer, query::parameters, refused, tenant_name, tenants::missing};
 use crate::{answer::Failure, body};
-
-/// The most characters of a subject.
-const SUBJECT_MAX: usize = 128;
 
 impl Admin {
     /// A PUT makes an administrator, whether there was one before or not: it is the way back into a tenant that lost its
@@ -28,7 +26,7 @@ impl Admin {
         body::discard(call.headers, body, self.config.limits).await?;
         let tenant = tenant_name(tenant)?;
         // Everybody is no administrator.
-        if !is_text(subject, SUBJECT_MAX) || subject == "*" {
+        if !is_printable(subject, SUBJECT_MAX) || subject == "*" {
             let rule = "the subject in the path must be 1 to 128 printable characters, and not `*`, which is everybody";
             return Err(Failure::parameter("subject", rule));
         }

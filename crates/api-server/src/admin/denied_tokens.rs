@@ -5,10 +5,10 @@ use axum::{
     http::{Response, StatusCode},
 };
 use control_plane::{ports::DeniedToken, service::DenyRequest};
-use seca_api::{ProblemKind, Timestamp};
+use seca_api::{ProblemKind, Timestamp, names::is_printable};
 use serde_json::{Value, json};
 
-use super::{Admin, Call, Change, answer, is_text, members::Members, query::parameters, refused};
+use super::{Admin, Call, Change, answer, members::Members, query::parameters, refused};
 use crate::{
     answer::{Failure, empty},
     body,
@@ -28,7 +28,7 @@ impl Admin {
 
     pub(super) async fn denied_token(&self, call: Call<'_>, body: Body, id: &str) -> Result<Response<Body>, Failure> {
         let [] = parameters(call.query, [])?;
-        if !is_text(id, ID_MAX) {
+        if !is_printable(id, ID_MAX) {
             return Err(Failure::parameter(
                 "jti",
                 "the token's id (jti) in the path must be 1 to 128 printable characters",
@@ -64,7 +64,7 @@ fn deny_request(bytes: &[u8], id: &str) -> Result<DenyRequest, Failure> {
     members.required("expiresAt", rule);
     let expires_at = members.value("expiresAt", rule, |value| value.as_str()?.parse::<Timestamp>().ok());
     let reason = members.value("reason", "1 to 256 printable characters", |value| {
-        value.as_str().filter(|text| is_text(text, REASON_MAX)).map(str::to_owned)
+        value.as_str().filter(|text| is_printable(text, REASON_MAX)).map(str::to_owned)
     });
     members.finish(DenyRequest { id: id.to_owned(), expires_at: expires_at.unwrap_or_default(), reason })
 }

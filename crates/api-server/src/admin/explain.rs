@@ -7,6 +7,7 @@ use axum::{
     http::{Method, Response, StatusCode},
 };
 use control_plane::kinds;
+use seca_api::names::SUBJECT_MAX;
 use serde_json::json;
 
 use super::{Admin, answer, query::parameters, refused};
@@ -14,9 +15,6 @@ use crate::{
     answer::{Failure, Profile},
     route::{self, Route, RouteError, Routing, Target},
 };
-
-/// The most characters of a subject.
-const SUBJECT_MAX: usize = 128;
 
 impl Admin {
     pub(super) async fn explain(&self, query: &str) -> Result<Response<Body>, Failure> {

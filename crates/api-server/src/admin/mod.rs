@@ -179,11 +179,6 @@ fn refused(refusal: Refusal) -> Failure {
     Failure::of(&refusal, Profile::Specification, &Method::GET)
 }
 
-/// Text that names somebody or something, in a path or a body.
-fn is_text(text: &str, max: usize) -> bool {
-    !text.is_empty() && text.chars().count() <= max && !text.chars().any(char::is_control)
-}
-
 /// A tenant's name, from the path or a parameter.
 fn tenant_name(text: &str) -> Result<TenantName, Failure> {
     TenantName::parse(text).map_err(|error| Failure::parameter("tenant", error.to_string()))

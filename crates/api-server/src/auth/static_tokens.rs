@@ -9,7 +9,10 @@ use std::{
 use async_trait::async_trait;
 use axum::http::HeaderMap;
 use control_plane::service::{Caller, Within};
-use seca_api::TenantName;
+use seca_api::{
+    TenantName,
+    names::{SUBJECT_MAX, is_printable},
+};
 use serde::Deserialize;
 
 use super::{AuthError, Authenticator, TokenHash, bearer};
@@ -87,10 +90,7 @@ impl StaticTokens {
             let at = format!("tokens[{index}]");
             let digest = hex(&entry.sha256)
                 .ok_or_else(|| format!("{at}.sha256 must be 64 hex digits: the SHA-256 of the token (sha256sum)"))?;
-            if entry.subject.is_empty()
-                || entry.subject.chars().count() > 128
-                || entry.subject.chars().any(char::is_control)
-            {
+            if !is_printable(&entry.subject, SUBJECT_MAX) {
                 return Err(format!("{at}.subject must be 1 to 128 printable characters"));
             }
             if !seen.insert(digest) {

@@ -241,16 +241,11 @@ impl ControlPlane {
     /// Whether a row that is gone was one that the caller could read until it left: then they are told that it is
     /// gone, for which clients wait, and not that they may not know. Rights end with a workspace, too.
     pub(super) async fn could_read(&self, caller: &Caller, key: &ResourceKey) -> Result<bool, Refusal> {
-        let access = self.store.access();
-        let Some(departure) = access.departed(key, DEPARTURES_KEPT).await? else { return Ok(false) };
-        let Some(decisions) = self.access.now(&key.tenant).await? else { return Ok(false) };
-        if decisions.snapshot.tenant.suspended || self.is_made_again(key, &departure).await? {
+        let Some(departure) = self.store.access().departed(key, DEPARTURES_KEPT).await? else { return Ok(false) };
+        if self.is_made_again(key, &departure).await? {
             return Ok(false);
         }
-        let mut former = access.departed_grants(&key.tenant, DEPARTURES_KEPT).await?;
-        former.retain(|grant| grant.counted_at(&departure));
-        let policy = policy(&decisions.snapshot, &former);
-        Ok(policy.decide(caller, &Ask { verb: "get", key }).is_allowed())
+        self.reads_with(caller, key, |grant| grant.counted_at(&departure)).await
     }
 
     /// Whether it is a role or an assignment on its way out, and the caller could read it by that very row: who deletes
@@ -264,13 +259,23 @@ impl ControlPlane {
         if !matches!(key.kind, Kind::Role | Kind::RoleAssignment) || row.deleted_at.is_none() {
             return Ok(false);
         }
+        self.reads_with(caller, key, |grant| Some(grant.uid) == row.uid).await
+    }
+
+    /// Whether the caller may read it by the roles of now and by those that count no more, as far as these are meant.
+    async fn reads_with(
+        &self,
+        caller: &Caller,
+        key: &ResourceKey,
+        counts: impl Fn(&DepartedGrant) -> bool,
+    ) -> Result<bool, Refusal> {
         let Some(decisions) = self.access.now(&key.tenant).await? else { return Ok(false) };
         if decisions.snapshot.tenant.suspended {
             return Ok(false);
         }
-        let mut leaving = self.store.access().departed_grants(&key.tenant, DEPARTURES_KEPT).await?;
-        leaving.retain(|grant| Some(grant.uid) == row.uid);
-        let policy = policy(&decisions.snapshot, &leaving);
+        let mut former = self.store.access().departed_grants(&key.tenant, DEPARTURES_KEPT).await?;
+        former.retain(counts);
+        let policy = policy(&decisions.snapshot, &former);
         Ok(policy.decide(caller, &Ask { verb: "get", key }).is_allowed())
     }
 

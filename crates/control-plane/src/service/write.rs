@@ -20,7 +20,7 @@ use crate::{
     state::ActionRefusal,
 };
 
-/// How often a write is judged because something it depends on changed meanwhile.
+/// How often a write is judged at most, for something that it depends on may change meanwhile.
 const ADMISSIONS: u32 = 4;
 /// How often one of a role or an assignment is, which depends on all roles and assignments: those of other replicas, and
 /// what leaves, send it back. With the pauses in between that takes two seconds at most.

@@ -1,7 +1,5 @@
 //! Workspaces that are paused, and how the projects fare.
 
-use std::time::Duration;
-
 use control_plane::{
     ProjectId,
     ports::{KnownBudget, PausedWorkspace, ProjectOverview},
@@ -79,7 +77,7 @@ pub(super) async fn projects(db: &Database) -> Result<Vec<ProjectOverview>, Faul
         Ok(ProjectOverview {
             project: ProjectId(row.text(0)?),
             owner: row.maybe_text(1)?,
-            leased_for: row.maybe_int(2)?.map(span),
+            leased_for: row.maybe_int(2)?.map(row::span),
             due: row.int(3)?,
             queued: row.int(4)?,
             in_transition: row.int(5)?,
@@ -93,10 +91,5 @@ pub(super) async fn projects(db: &Database) -> Result<Vec<ProjectOverview>, Faul
 fn budget(row: &Row) -> Result<Option<KnownBudget>, Fault> {
     let (Some(text), Some(age)) = (row.maybe_text(7)?, row.maybe_int(8)?) else { return Ok(None) };
     let broken = |_| Fault::Corrupt("the request budget of a project cannot be read".to_owned());
-    Ok(Some(KnownBudget { budget: serde_json::from_str(&text).map_err(broken)?, age: span(age) }))
-}
-
-/// A difference of two times of the database; none is negative but by a hair.
-fn span(milliseconds: i64) -> Duration {
-    Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
+    Ok(Some(KnownBudget { budget: serde_json::from_str(&text).map_err(broken)?, age: row::span(age) }))
 }

@@ -77,7 +77,7 @@ pub(super) async fn due(db: &Database, lease: &Lease, limit: usize) -> Result<Ve
 pub(super) async fn next_due(db: &Database, lease: &Lease) -> Result<Option<Duration>, Fault> {
     let found = db.fetch(Lane::Engine, NEXT_DUE, &args![&lease.project]).await?;
     let left = found.first().map(|row| row.maybe_int(0)).transpose()?.flatten();
-    Ok(left.map(|left| Duration::from_millis(u64::try_from(left).unwrap_or(0))))
+    Ok(left.map(row::span))
 }
 
 pub(super) async fn project_uids(db: &Database, project: &ProjectId) -> Result<Vec<Uid>, Fault> {

@@ -6,7 +6,6 @@ use control_plane::{
     ports::{Bundle, Related, StepRecord, StepState},
 };
 use seca_api::ResourceKey;
-use std::time::Duration;
 
 use crate::{
     database::{Database, Lane, Tx},
@@ -164,6 +163,6 @@ fn step(row: &Row, resource: Uid) -> Result<StepRecord, Fault> {
         step: serde_json::from_str(&row.text(2)?).map_err(|_| broken("call"))?,
         state: StepState::parse(&row.text(3)?).ok_or_else(|| broken("state"))?,
         action: row.maybe_text(4)?,
-        age: Duration::from_millis(u64::try_from(row.int(5)?).unwrap_or(0)),
+        age: row::span(row.int(5)?),
     })
 }

@@ -7,7 +7,7 @@
 use std::{collections::BTreeSet, fmt, time::Duration};
 
 use control_plane::service::{Caller, Within};
-use seca_api::Timestamp;
+use seca_api::{Timestamp, names::is_printable};
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor, value::MapAccessDeserializer},
@@ -118,12 +118,12 @@ impl Claims {
     fn subject(&self, issuer: Option<&str>) -> Result<String, Fault> {
         let sub = self.sub.as_ref().and_then(Value::as_str).unwrap_or_default();
         let subject = issuer.map_or_else(|| sub.to_owned(), |name| format!("{name}:{sub}"));
-        if sub.is_empty() || !is_printable(&subject) { Err(Fault::Subject) } else { Ok(subject) }
+        if sub.is_empty() || !is_printable(&subject, TEXT_CHARS) { Err(Fault::Subject) } else { Ok(subject) }
     }
 
     fn token_id(&self) -> Result<Option<String>, Fault> {
         let Some(jti) = &self.jti else { return Ok(None) };
-        let jti = jti.as_str().filter(|jti| is_printable(jti));
+        let jti = jti.as_str().filter(|jti| is_printable(jti, TEXT_CHARS));
         jti.map(|jti| Some(jti.to_owned())).ok_or(Fault::Claim("jti", "1 to 128 printable characters"))
     }
 
@@ -186,10 +186,6 @@ fn strings_or_one(value: Option<&Value>) -> Option<BTreeSet<String>> {
 fn date(value: &Value) -> Option<Timestamp> {
     let seconds = value.as_f64().filter(|seconds| (0.0..END_OF_TIME).contains(seconds))?;
     Some(Timestamp::from_millis((seconds * 1000.0) as i64))
-}
-
-fn is_printable(text: &str) -> bool {
-    (1..=TEXT_CHARS).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
 
 #[cfg(test)]
