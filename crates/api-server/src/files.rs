@@ -55,8 +55,8 @@ impl Stamp {
 pub(crate) struct LastRead<S> {
     /// What the content that counts looked like from outside.
     stamp: S,
-    /// What was wrong with a later content.
-    fault: Option<String>,
+    /// What a later content looked like, and what is wrong with it.
+    fault: Option<(S, String)>,
 }
 
 /// What came of a look at files.
@@ -87,9 +87,12 @@ impl<S: PartialEq> LastRead<S> {
                 (self.stamp, self.fault) = (now, None);
                 Look::Taken(content)
             }
-            Err(error) if self.fault.as_ref() == Some(&error.to_string()) => Look::Unchanged,
             Err(error) => {
-                self.fault = Some(error.to_string());
+                let fault = Some((now, error.to_string()));
+                if self.fault == fault {
+                    return Look::Unchanged;
+                }
+                self.fault = fault;
                 Look::Kept(error)
             }
         }
@@ -108,6 +111,7 @@ mod tests {
         assert!(matches!(look(2, Err("for the moment")), Look::Kept("for the moment")));
         assert!(matches!(look(2, Err("for the moment")), Look::Unchanged), "told once");
         assert!(matches!(look(2, Err("for good")), Look::Kept("for good")));
+        assert!(matches!(look(4, Err("for good")), Look::Kept("for good")), "it was changed, and is as wrong");
         assert!(matches!(look(2, Ok("new")), Look::Taken("new")), "the same file, which can be read now");
         assert!(matches!(look(2, Ok("unread")), Look::Unchanged));
         assert!(matches!(look(3, Err("for good")), Look::Kept("for good")), "anew");

@@ -93,7 +93,7 @@ pub struct Jwt {
 /// Where the keys of an issuer come from.
 enum Keys {
     Remote(Arc<RemoteKeys>),
-    File(Followed<KeySet>),
+    File(Box<Followed<KeySet>>),
 }
 
 impl Jwt {
@@ -114,7 +114,7 @@ impl Jwt {
             let keys = match &issuer.keys {
                 KeyLocation::File(path) => {
                     KeySet::load(path)?;
-                    Keys::File(Followed::open(path, KeySet::follow as fn(&Path) -> _)?)
+                    Keys::File(Box::new(Followed::open(path, KeySet::follow as fn(&Path) -> _)?))
                 }
                 KeyLocation::Url(url) => {
                     let keys = Arc::new(RemoteKeys::new(&issuer.name, url.clone()));
