@@ -256,8 +256,8 @@ impl Bucket {
     }
 }
 
-/// The right to send one request. Report the answer with [`Permit::answered`]; dropping it instead
-/// means that no answer came.
+/// The right to send one request. Report the answer with [`Permit::answered`], or that nothing was
+/// sent with [`Permit::unused`]; dropping it instead means that no answer came.
 #[derive(Debug)]
 pub struct Permit<'a> {
     budget: &'a RateBudget,
@@ -282,6 +282,15 @@ impl Permit<'_> {
         // The permit's own drop locks again.
         drop(bucket);
         delay
+    }
+
+    /// Nothing was sent: gives the token back.
+    pub fn unused(self) {
+        let mut bucket = self.budget.lock();
+        bucket.refill();
+        bucket.tokens = (bucket.tokens + 1.0).min(bucket.limit);
+        // The permit's own drop locks again, and wakes who waits for the token.
+        drop(bucket);
     }
 
     fn settle(&self, headers: &HeaderMap, now: OffsetDateTime) -> MutexGuard<'_, Bucket> {

@@ -61,6 +61,14 @@ pub enum Error {
         /// When to come back.
         after: Duration,
     },
+    /// Not sent: the caller's [`Gate`](crate::Gate) was closed when the request's turn came.
+    #[error("{operation}: not sent: {why}")]
+    NotSent {
+        /// Method and path.
+        operation: String,
+        /// What the gate said.
+        why: String,
+    },
     /// The request could not be put into JSON.
     #[error("{operation}: the request cannot be written: {message}")]
     Encode {
@@ -84,6 +92,7 @@ impl Error {
             },
             Self::Decode { mutating: true, .. } => ErrorClass::Ambiguous,
             Self::ActionGone(_) => ErrorClass::NotFound,
+            Self::NotSent { .. } => ErrorClass::NotSent,
             Self::Throttled { after, .. } => ErrorClass::RateLimited { retry_after: *after },
             Self::Decode { .. } | Self::Encode { .. } => ErrorClass::Bug,
         }
@@ -125,6 +134,8 @@ pub enum ErrorClass {
         /// When to come back at the earliest.
         retry_after: Duration,
     },
+    /// The caller's own [`Gate`](crate::Gate) was closed; nothing was done. Ask again later.
+    NotSent,
     /// A limit of the account: a condition; come back in 5 to 15 minutes.
     Quota,
     /// No capacity, or placement impossible: fall back or come back slowly.

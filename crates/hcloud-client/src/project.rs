@@ -16,6 +16,7 @@ use crate::api::{Access, ApiRequest, ApiResponse, HcloudApi};
 use crate::budget::{BudgetSnapshot, Permit, Priority, RateBudget};
 use crate::environment::Environment;
 use crate::error::{ApiError, Error, ErrorClass};
+use crate::gate::{Closed, Gate};
 use crate::poller::ActionPoller;
 use crate::types::{Action, Resource};
 
@@ -99,6 +100,7 @@ impl Hcloud {
             state,
             access,
             priority: None,
+            gate: None,
         }
     }
 
@@ -134,8 +136,8 @@ impl fmt::Debug for Hcloud {
 ///
 /// Reads are repeated inside when they fail in passing. A change is sent once: it is repeated only
 /// when the provider refused it for lack of budget, which proves that nothing happened, and not sent
-/// at all when the budget has no room for it soon ([`Error::Throttled`]). Dropping the future of a
-/// change leaves its outcome unknown.
+/// at all when the budget has no room for it soon ([`Error::Throttled`]) or when the caller's gate is
+/// closed ([`Error::NotSent`]). Dropping the future of a change leaves its outcome unknown.
 #[derive(Clone)]
 pub struct ProjectClient {
     api: Arc<dyn HcloudApi>,
@@ -145,6 +147,7 @@ pub struct ProjectClient {
     state: Arc<ProjectState>,
     access: Access,
     priority: Option<Priority>,
+    gate: Option<Arc<dyn Gate>>,
 }
 
 impl fmt::Debug for ProjectClient {
@@ -152,6 +155,7 @@ impl fmt::Debug for ProjectClient {
         f.debug_struct("ProjectClient")
             .field("access", &self.access)
             .field("priority", &self.priority)
+            .field("gated", &self.gate.is_some())
             .finish_non_exhaustive()
     }
 }
@@ -247,6 +251,13 @@ impl ProjectClient {
         Self { priority: Some(priority), ..self.clone() }
     }
 
+    /// The same client whose changes ask this gate before they are sent, each time they are; reads do not. It takes
+    /// the place of a gate that the client had.
+    #[must_use]
+    pub fn gated(&self, gate: Arc<dyn Gate>) -> Self {
+        Self { gate: Some(gate), ..self.clone() }
+    }
+
     /// The key of the project.
     #[must_use]
     pub fn project(&self) -> &str {
@@ -306,18 +317,23 @@ impl ProjectClient {
             })?,
             false => self.state.budget.acquire(priority).await,
         };
+        let request = ApiRequest {
+            method: call.method.clone(),
+            endpoint: self.access.endpoint.clone(),
+            path: call.path.clone(),
+            query: call.query.clone(),
+            body: call.body.clone(),
+            token: self.access.token.clone(),
+        };
+        if let Some(gate) = self.gate.as_ref().filter(|_| call.is_mutating()) {
+            // Nothing may come between this answer and the sending.
+            if let Err(Closed(why)) = gate.may_send().await {
+                permit.unused();
+                return Err(Error::NotSent { operation: call.operation(), why });
+            }
+        }
         let begun = Instant::now();
-        let result = self
-            .api
-            .send(ApiRequest {
-                method: call.method.clone(),
-                endpoint: self.access.endpoint.clone(),
-                path: call.path.clone(),
-                query: call.query.clone(),
-                body: call.body.clone(),
-                token: self.access.token.clone(),
-            })
-            .await;
+        let result = self.api.send(request).await;
         let result = match result {
             Ok(response) => self.judge(call, response, permit),
             Err(error) => Err(Error::Transport { operation: call.operation(), mutating: call.is_mutating(), error }),

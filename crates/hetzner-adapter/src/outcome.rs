@@ -49,6 +49,7 @@ pub(crate) fn judge(error: &Error) -> Verdict {
         ErrorClass::Locked => (Reason::ProviderBusy, Some(LOCKED)),
         ErrorClass::Conflict => (Reason::ProviderBusy, None),
         ErrorClass::RateLimited { retry_after } => (Reason::Throttled, Some(retry_after)),
+        ErrorClass::NotSent => (Reason::ProviderBusy, None),
         ErrorClass::Quota => (Reason::QuotaExceeded, Some(QUOTA)),
         ErrorClass::Capacity => (Reason::CapacityUnavailable, Some(CAPACITY)),
         // `forbidden` says nothing of the token: the provider uses it for what it has closed for a while.
@@ -97,6 +98,9 @@ fn sentence(error: &Error) -> String {
         let seconds = after.as_secs_f64().ceil();
         return format!("The request budget of the Hetzner Cloud project is spent; about {seconds} s.");
     }
+    if let Error::NotSent { why, .. } = error {
+        return format!("Nothing was sent to Hetzner Cloud: {}.", why.trim_end_matches('.'));
+    }
     match error.api() {
         Some(api) => {
             let named = [api.fields(), api.limits()].concat().join(", ");
@@ -110,6 +114,14 @@ fn sentence(error: &Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_that_its_gate_held_back_is_tried_again() {
+        let error = Error::NotSent { operation: "POST /servers".to_owned(), why: "the lease is another's".to_owned() };
+        let Verdict::Retry(again, note) = judge(&error) else { panic!("{error}") };
+        assert_eq!((again, note.reason), (None, Reason::ProviderBusy));
+        assert_eq!(note.message, "Nothing was sent to Hetzner Cloud: the lease is another's.");
+    }
 
     #[test]
     fn a_call_that_the_budget_held_back_is_tried_again_when_it_has_room() {
