@@ -5,15 +5,16 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::Method;
+use http::{Method, StatusCode};
 use secrecy::SecretString;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use crate::api::{Access, ApiRequest, ApiResponse, HcloudApi};
-use crate::budget::{BudgetSnapshot, Permit, Priority, RateBudget};
+use crate::api::{Access, ApiRequest, ApiResponse, HcloudApi, TransportErrorKind};
+use crate::bounds::{MAX_PAGES, MAX_RETRY_AFTER};
+use crate::budget::{BudgetSnapshot, Permit, Priority, RateBudget, retry_after};
 use crate::environment::Environment;
 use crate::error::{ApiError, Error, ErrorClass};
 use crate::gate::{Closed, Gate};
@@ -291,7 +292,7 @@ impl ProjectClient {
                 // The budget knows when to go on: nothing was done, and acquiring waits.
                 ErrorClass::RateLimited { .. } => Some(Duration::ZERO),
                 ErrorClass::Retry => Some(self.backoff(failures)),
-                ErrorClass::ProviderDown if matches!(error, Error::Transport { .. }) => {
+                ErrorClass::ProviderDown if error.transport() == Some(TransportErrorKind::NotSent) => {
                     (!call.is_mutating()).then(|| self.backoff(failures))
                 }
                 _ => None,
@@ -361,6 +362,13 @@ impl ProjectClient {
         let mut error = ApiError::from_response(&response);
         if let ErrorClass::RateLimited { .. } = error.class(call.is_mutating()) {
             error.retry_after = Some(permit.refused(&response.headers, now));
+            if let Some(asked) = retry_after(&response.headers).filter(|asked| *asked > MAX_RETRY_AFTER) {
+                let (asked, most) = (asked.as_secs(), MAX_RETRY_AFTER.as_secs() / 60);
+                error.message = format!(
+                    "{}; it asks for a pause of {asked} s, and {most} minutes are the most that is believed",
+                    error.message.trim_end_matches('.')
+                );
+            }
         } else {
             permit.answered(&response.headers, now);
         }
@@ -372,7 +380,7 @@ impl ProjectClient {
         let mut seen = HashSet::new();
         let mut all = Vec::new();
         let mut page = 1_u64;
-        loop {
+        for _ in 0..MAX_PAGES {
             let mut query = filter.clone();
             if T::SORTABLE {
                 query.push(("sort".to_owned(), "id:asc".to_owned()));
@@ -397,6 +405,7 @@ impl ProjectClient {
                 _ => return Ok(all),
             }
         }
+        Err(Error::TooManyPages { operation: format!("GET {path}"), most: MAX_PAGES })
     }
 
     /// One resource.
@@ -438,10 +447,14 @@ impl ProjectClient {
         answer.required(&answer.envelope()?, T::SINGULAR)
     }
 
-    /// Deletes what answers with nothing.
+    /// Deletes what answers with nothing, or with an object that is of no interest. The answer is proof that the
+    /// resource is gone, so a page that the API did not write is none.
     pub(crate) async fn delete(&self, path: String) -> Result<(), Error> {
-        self.change::<()>(Method::DELETE, path, None).await?;
-        Ok(())
+        let answer = self.change::<()>(Method::DELETE, path, None).await?;
+        match answer.response.status {
+            StatusCode::NO_CONTENT => Ok(()),
+            _ => answer.envelope().map(drop),
+        }
     }
 
     /// Starts an action that takes a body.
