@@ -12,6 +12,7 @@ async fn references_are_accepted_and_echoed_in_every_spelling() {
     let storage = [
         json!("hcloud-volume"),
         json!("skus/hcloud-volume"),
+        json!("storage-skus/hcloud-volume"),
         json!({"resource": "skus/hcloud-volume"}),
         json!({"resource": "skus/hcloud-volume", "tenant": "seca"}),
         json!({"resource": "skus/hcloud-volume", "provider": "seca.storage", "region": "fsn1"}),
