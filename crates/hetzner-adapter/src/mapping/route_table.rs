@@ -33,12 +33,16 @@ impl Mapping for RouteTableMapping {
     }
 
     fn alive(&self, context: &Context<'_>) -> Checked<Planned> {
-        alive(context, context.network())
+        alive(context, context.network()?)
     }
 
     fn delete(&self, context: &Context<'_>) -> Planned {
-        let network = context.lasting_network();
-        network.and_then(|network| remove(context, network, &BTreeSet::new())).unwrap_or_else(settled)
+        match context.lasting_network() {
+            Ok(network) => {
+                network.and_then(|network| remove(context, network, &BTreeSet::new())).unwrap_or_else(settled)
+            }
+            Err(look) => *look,
+        }
     }
 }
 

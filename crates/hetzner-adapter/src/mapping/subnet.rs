@@ -24,11 +24,14 @@ impl Mapping for SubnetMapping {
     }
 
     fn alive(&self, context: &Context<'_>) -> Checked<Planned> {
-        alive(context, context.network())
+        alive(context, context.network()?)
     }
 
     fn delete(&self, context: &Context<'_>) -> Planned {
-        context.lasting_network().map_or_else(settled, |network| delete(context, network))
+        match context.lasting_network() {
+            Ok(network) => network.map_or_else(settled, |network| delete(context, network)),
+            Err(look) => *look,
+        }
     }
 }
 

@@ -5,7 +5,10 @@
 
 pub mod model;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use control_plane::{
     ActionKind, Catalog, CatalogEntry, ProjectId, Resource, Uid,
@@ -15,7 +18,7 @@ use control_plane::{
 };
 use hetzner_adapter::{
     AdapterSettings, Snapshot,
-    call::Call,
+    call::{Call, Until},
     mapping::{self, Context},
 };
 use model::Model;
@@ -33,6 +36,8 @@ pub struct World {
     pub now: i64,
     /// Steps under way, per resource; `settle` carries them out.
     pub calls: Vec<(String, Call)>,
+    /// Resources for which a step was ever recorded.
+    pub touched: BTreeSet<Uid>,
     next_uid: u128,
 }
 
@@ -62,6 +67,7 @@ impl Default for World {
             catalog: Catalog::new(1, entries, "fsn1"),
             now: 1_790_000_000_000,
             calls: Vec::new(),
+            touched: BTreeSet::new(),
             next_uid: 0x018f_4e9c_0000_7000_8000_0000_0000_0000,
         };
         world.put(Kind::Workspace, "w", json!({}));
@@ -224,6 +230,7 @@ impl World {
             open_steps: Vec::new(),
             attempts: 0,
             wake: 0,
+            touched: self.touched.contains(&uid),
             resource,
         }
     }
@@ -300,8 +307,11 @@ impl World {
                         state::merge(&mut row.facts, &mark.facts);
                     }
                 }
+                if !step.reads {
+                    self.touched.insert(uid);
+                }
                 let observation = self.model.apply(&call);
-                if matches!(call, Call::Read { .. }) {
+                if matches!(call, Call::Read { until, .. } if until != Until::Known) {
                     // Time passes between looks.
                     self.now += GRACE.as_millis() as i64 / 4;
                 }

@@ -1,9 +1,13 @@
 //! A tiny Hetzner Cloud: just enough that planned calls have their effect on a snapshot.
 
-use hcloud_client::types::{Firewall, Id, Image, Network, PrimaryIp, Server, Volume};
+use std::collections::BTreeSet;
+
+use control_plane::Uid;
+use hcloud_client::types::{Firewall, Id, Image, Labels, Network, PrimaryIp, Server, Volume};
 use hetzner_adapter::{
     Observation,
     call::Call,
+    naming,
     snapshot::{Change, Object, ObjectId},
 };
 use serde_json::{Value, json};
@@ -20,6 +24,8 @@ pub struct Model {
     pub primary_ips: Vec<PrimaryIp>,
     /// Snapshots.
     pub images: Vec<Image>,
+    /// Servers that ever ran and volumes that were ever attached, as their actions tell.
+    pub used: BTreeSet<ObjectId>,
     last_id: i64,
 }
 
@@ -77,7 +83,21 @@ impl Model {
         Observation::new(vec![Change::Seen(Object::from(self.server(id).clone()))])
     }
 
+    /// All objects, each with its id and the resource that its label names.
+    fn objects(&self) -> Vec<(ObjectId, Option<Uid>, Object)> {
+        let mut all = Vec::new();
+        let mut add = |id, labels: &Labels, object| all.push((id, naming::uid_of(labels), object));
+        self.servers.iter().for_each(|o| add(ObjectId::Server(o.id), &o.labels, o.clone().into()));
+        self.volumes.iter().for_each(|o| add(ObjectId::Volume(o.id), &o.labels, o.clone().into()));
+        self.networks.iter().for_each(|o| add(ObjectId::Network(o.id), &o.labels, o.clone().into()));
+        self.firewalls.iter().for_each(|o| add(ObjectId::Firewall(o.id), &o.labels, o.clone().into()));
+        self.primary_ips.iter().for_each(|o| add(ObjectId::PrimaryIp(o.id), &o.labels, o.clone().into()));
+        self.images.iter().for_each(|o| add(ObjectId::Image(o.id), &o.labels, o.clone().into()));
+        all
+    }
+
     fn power(&mut self, id: Id<Server>, status: &str) -> Observation {
+        self.used.insert(ObjectId::Server(id));
         self.server(id).status = status.into();
         self.seen(id)
     }
@@ -246,12 +266,18 @@ impl Model {
                 one(Change::Gone(ObjectId::Image(*image)))
             }
             Call::Sweep { .. } => panic!("no plan of a resource sweeps"),
-            Call::Read { object: ObjectId::Server(id), .. } => self.seen(*id),
-            Call::Read { object: ObjectId::Image(id), .. } => match self.images.iter().find(|i| i.id == *id) {
-                Some(image) => one(Change::Seen(image.clone().into())),
-                None => one(Change::Gone(ObjectId::Image(*id))),
-            },
-            Call::Read { object, .. } => panic!("nothing of this model is under way: {object:?}"),
+            Call::Read { object, .. } => one(match self.objects().into_iter().find(|(id, _, _)| id == object) {
+                Some((_, _, found)) => Change::Seen(found),
+                None => Change::Gone(*object),
+            }),
+            Call::Find { kind, uid, .. } => {
+                let own = |(id, owner, _): &(ObjectId, Option<Uid>, Object)| id.kind() == *kind && *owner == Some(*uid);
+                let found = self.objects().into_iter().filter(own).map(|(_, _, found)| Change::Seen(found));
+                Observation::new(found.chain([Change::Absent { kind: *kind, uid: *uid }]).collect())
+            }
+            Call::History { object } => {
+                one(Change::Used { object: *object, ever: self.used.contains(object) })
+            }
         }
     }
 
