@@ -224,6 +224,11 @@ impl Model {
                 found.rules.clone_from(rules);
                 one(Change::Seen(found.clone().into()))
             }
+            Call::ApplyFirewall { firewall, server } => {
+                let applied = serde_json::from_value(json!({"id": firewall, "status": "applied"})).unwrap();
+                self.server(*server).public_net.firewalls.push(applied);
+                self.seen(*server)
+            }
             Call::DeleteFirewall { firewall } => {
                 let used = |s: &Server| s.public_net.firewalls.iter().any(|f| f.id == *firewall);
                 assert!(!self.servers.iter().any(used), "the firewall is in use");
