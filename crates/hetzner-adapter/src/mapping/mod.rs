@@ -345,10 +345,12 @@ fn mark(resource: &Resource, facts: &[(&str, Value)]) -> Mark {
     Mark { uid: resource.uid, facts: map(facts), undo: Map::new() }
 }
 
-/// A mark that is taken back when the call certainly fails, unless it was there before.
-fn mark_once(resource: &Resource, fact: &str) -> Mark {
-    let undo = if resource.marked(fact) { Map::new() } else { map(&[(fact, Value::Null)]) };
-    Mark { undo, ..mark(resource, &[(fact, Value::Bool(true))]) }
+/// A mark that is taken back when the call certainly fails: what was so before is so again.
+fn tried(resource: &Resource, facts: &[(&str, Value)]) -> Mark {
+    let before = |name: &str| resource.facts.get(name).cloned().unwrap_or_default();
+    let changed = facts.iter().filter(|(name, value)| before(name) != *value);
+    let undo = changed.map(|(name, _)| ((*name).to_owned(), before(name))).collect();
+    Mark { undo, ..mark(resource, facts) }
 }
 
 fn map(members: &[(&str, Value)]) -> Map<String, Value> {

@@ -8,7 +8,7 @@ use hcloud_client::types::{Server, ServerStatus};
 use seca_api::{InstanceStatus, PowerState, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::{Context, PlannedExt, act, facts, instance, map, mark, mark_once};
+use super::{Context, PlannedExt, act, facts, instance, map, mark, tried};
 use crate::{
     call::{Call, StepExt, Until, millis},
     snapshot::ObjectId,
@@ -106,7 +106,7 @@ fn power_on(context: &Context<'_>, server: &Server, completes: Option<i64>) -> P
     // A volume that nobody marks would not inherit the disk, and one that is not the disk must not be marked.
     let Some(volume) = instance::disk(context) else { return instance::wrong_volume(context) };
     let step = Call::Poweron { server: server.id }.step(&server.name);
-    let started = |row| mark_once(row, facts::EVER_STARTED);
+    let started = |row| tried(row, &[(facts::EVER_STARTED, Value::Bool(true))]);
     let step = step.mark(started(context.resource())).mark(started(volume));
     act(match completes {
         Some(seq) => step.completes(seq),

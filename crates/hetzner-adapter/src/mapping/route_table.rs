@@ -12,7 +12,7 @@ use seca_api::{Kind, ResourceState, RouteSpec, RouteStatus, RouteTableSpec, Rout
 use serde_json::{Value, json};
 
 use super::{
-    Checked, Context, Mapping, PlannedExt, act, facts, map, mark, missing_targets, noted, part_status, settled, wait,
+    Checked, Context, Mapping, PlannedExt, act, facts, map, missing_targets, noted, part_status, settled, tried, wait,
 };
 use crate::{
     call::{Call, StepExt},
@@ -153,7 +153,7 @@ fn add(context: &Context<'_>, network: &hcloud::Network, wanted: &BTreeSet<Route
     own.insert(made.clone());
     let call = Call::AddRoute { network: network.id, route: made.clone() };
     let step = call.step(format!("{} {}", network.name, text(made)));
-    act(step.mark(mark(context.resource(), &[(facts::ROUTES, texts(&own))])))
+    act(step.mark(tried(context.resource(), &[(facts::ROUTES, texts(&own))])))
 }
 
 fn settled_with(context: &Context<'_>, network: Option<&hcloud::Network>, spec: &RouteTableSpec) -> Planned {

@@ -8,7 +8,7 @@ use seca_api::{Kind, SubnetSpec};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Checked, Context, Mapping, PlannedExt, act, facts, fail, map, mark, missing_targets, noted, settled, wait,
+    Checked, Context, Mapping, PlannedExt, act, facts, fail, map, missing_targets, noted, settled, tried, wait,
 };
 use crate::{
     call::{Call, StepExt},
@@ -96,8 +96,8 @@ fn add(context: &Context<'_>, network: &hcloud::Network, range: Ipv4Net) -> Plan
     };
     let call =
         Call::AddSubnet { network: network.id, subnet: AddSubnet::cloud(range, zone), owner: context.resource().uid };
-    let tried = mark(context.resource(), &[(facts::IP_RANGE, range.to_string().into())]);
-    act(call.step(format!("{} {range}", network.name)).mark(tried))
+    let added = tried(context.resource(), &[(facts::IP_RANGE, range.to_string().into())]);
+    act(call.step(format!("{} {range}", network.name)).mark(added))
 }
 
 fn status(spec: &SubnetSpec) -> Map<String, Value> {
