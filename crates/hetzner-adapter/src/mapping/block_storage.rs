@@ -117,11 +117,13 @@ fn alive(context: &Context<'_>, backing: &Backing<'_>) -> Checked<Planned> {
     }
     Ok(match backing.volume {
         Some(volume) => keep_volume(context, &spec, volume),
-        None if row.fact(facts::VOLUME_ID).is_some() => {
-            context.prove(row, ObjectType::Volume, facts::VOLUME_ID)?;
-            lost("The Hetzner volume behind it")
+        None => {
+            context.prove_lost(ObjectType::Volume, facts::VOLUME_ID)?;
+            match row.fact(facts::VOLUME_ID) {
+                Some(_) => lost("The Hetzner volume behind it"),
+                None => create_volume(context, &spec),
+            }
         }
-        None => create_volume(context, &spec),
     })
 }
 

@@ -126,6 +126,8 @@ fn take(context: &Context<'_>, spec: &ImageSpec) -> Checked<Planned> {
         };
         return alias(context, spec, origin, &copied);
     };
+    // Snapshots have no names: nothing else keeps the provider from making a second one.
+    context.prove_unmade(ObjectType::Image, facts::IMAGE_ID)?;
     if power::is_busy(server) {
         return Ok(watch(ObjectId::Server(server.id), &server.name));
     }

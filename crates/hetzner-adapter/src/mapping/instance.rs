@@ -127,9 +127,9 @@ fn without_server(context: &Context<'_>, planned: Planned) -> Planned {
 fn create(context: &Context<'_>) -> Checked<Planned> {
     let spec: InstanceSpec = context.spec()?;
     let row = context.resource();
-    let had_server = row.fact(facts::SERVER_ID).is_some() || row.marked(facts::EVER_STARTED);
-    if had_server {
-        context.prove(row, ObjectType::Server, facts::SERVER_ID)?;
+    match row.marked(facts::EVER_STARTED) {
+        true => context.prove(row, ObjectType::Server, facts::SERVER_ID)?,
+        false => context.prove_lost(ObjectType::Server, facts::SERVER_ID)?,
     }
     if row.marked(facts::EVER_STARTED) {
         return Ok(fail(

@@ -118,10 +118,9 @@ fn delete(context: &Context<'_>, mapping: &dyn Mapping) -> Planned {
         return planned;
     }
     let row = context.resource();
-    let may_exist = |owned: &&Owned| row.fact(owned.id).is_some() || owned.made && context.bundle().touched;
-    let unproven = mapping.objects().iter().filter(may_exist).find_map(|owned| {
-        let proof = context.prove(row, owned.kind, owned.id);
-        proof.err()
+    let unproven = mapping.objects().iter().find_map(|owned| match owned.made || row.fact(owned.id).is_some() {
+        true => context.prove_unmade(owned.kind, owned.id).err(),
+        false => None,
     });
     unproven.map_or(planned, |look| *look)
 }
@@ -211,7 +210,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Proves that the object of a row does not exist; else the plan is to ask for it, by the id that the row remembers,
+    /// Proves that the object of a row does not exist that is not seen; else the plan is to ask for it, by the id that the row remembers,
     /// or by label and name.
     fn prove(&self, row: &Resource, kind: ObjectType, id: &str) -> Checked<()> {
         if let Some(id) = row.fact(id).and_then(|id| id.parse().ok()) {
@@ -220,6 +219,18 @@ impl<'a> Context<'a> {
         // Snapshots have no names.
         let name = (kind != ObjectType::Image).then(|| naming::object_name(&row.key.name, row.uid));
         self.prove_none(kind, row.uid, name)
+    }
+
+    /// Proves that the resource has no object of a type. Before its first step there is none.
+    fn prove_unmade(&self, kind: ObjectType, id: &str) -> Checked<()> {
+        if self.bundle().touched { self.prove(self.resource(), kind, id) } else { self.prove_lost(kind, id) }
+    }
+
+    /// Proves that the object does not exist that the resource had. One that it may have, and that nobody saw, cannot be
+    /// made a second time: the provider refuses its name.
+    fn prove_lost(&self, kind: ObjectType, id: &str) -> Checked<()> {
+        let row = self.resource();
+        if row.fact(id).is_some() { self.prove(row, kind, id) } else { Ok(()) }
     }
 
     /// The same for an object by its id. One that is seen, but not where it was looked for, is not the row's any more.

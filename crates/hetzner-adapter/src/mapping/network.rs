@@ -52,9 +52,7 @@ fn alive(context: &Context<'_>, network: Option<&hcloud::Network>) -> Checked<Pl
     };
     let asked = asked.trunc();
     let Some(network) = network else {
-        if context.resource().fact(facts::NETWORK_ID).is_some() {
-            context.prove(context.resource(), ObjectType::Network, facts::NETWORK_ID)?;
-        }
+        context.prove_lost(ObjectType::Network, facts::NETWORK_ID)?;
         return Ok(create(context, asked));
     };
     if network.ip_range != asked {

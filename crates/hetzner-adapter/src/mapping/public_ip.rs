@@ -55,9 +55,7 @@ fn alive(context: &Context<'_>, ip: Option<&PrimaryIp>) -> Checked<Planned> {
     };
     match ip {
         None => {
-            if context.resource().fact(facts::PRIMARY_IP_ID).is_some() {
-                context.prove(context.resource(), ObjectType::PrimaryIp, facts::PRIMARY_IP_ID)?;
-            }
+            context.prove_lost(ObjectType::PrimaryIp, facts::PRIMARY_IP_ID)?;
             Ok(create(context, wanted))
         }
         // Another family is another address.

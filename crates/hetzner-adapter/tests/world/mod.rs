@@ -374,16 +374,22 @@ impl World {
 
     /// What the provider's lists show: everything that only this process knew is gone.
     pub fn forget(&mut self) {
+        self.shift(&[]);
+    }
+
+    /// The same, while somebody deletes: the pages of the lists shift, and some objects are on none that was read.
+    pub fn shift(&mut self, hidden: &[usize]) {
         let mut changes = Vec::new();
         let model = &self.model;
         changes.extend(model.servers.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
         changes.extend(model.volumes.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
         changes.extend(model.networks.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
-        changes.extend(model.firewalls.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
+        changes.extend(model.firewalls_in_use().into_iter().map(hetzner_adapter::snapshot::Object::from));
         changes.extend(model.primary_ips.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
         changes.extend(model.images.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
         self.snapshot = Snapshot::default();
-        let changes = changes.into_iter().map(hetzner_adapter::snapshot::Change::Seen).collect();
+        let shown = changes.into_iter().enumerate().filter(|(index, _)| !hidden.contains(index));
+        let changes = shown.map(|(_, object)| hetzner_adapter::snapshot::Change::Seen(object)).collect();
         self.snapshot.absorb(hetzner_adapter::Observation::new(changes));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use control_plane::Uid;
-use hcloud_client::types::{Firewall, Id, Image, Labels, Network, PrimaryIp, Server, Volume};
+use hcloud_client::types::{Firewall, FirewallResource, Id, Image, Labels, Network, PrimaryIp, Server, Volume};
 use hetzner_adapter::{
     Observation,
     call::Call,
@@ -83,6 +83,16 @@ impl Model {
         Observation::new(vec![Change::Seen(Object::from(self.server(id).clone()))])
     }
 
+    /// The firewalls, each with the servers that it stands before.
+    pub fn firewalls_in_use(&self) -> Vec<Firewall> {
+        let behind = |f: &Firewall, s: &Server| s.public_net.firewalls.iter().any(|applied| applied.id == f.id);
+        let applied = |f: &Firewall| {
+            let servers = self.servers.iter().filter(|s| behind(f, s));
+            servers.map(|s| FirewallResource::server(s.id)).collect()
+        };
+        self.firewalls.iter().map(|f| Firewall { applied_to: applied(f), ..f.clone() }).collect()
+    }
+
     /// All objects, each with its id and the resource that its label names.
     fn objects(&self) -> Vec<(ObjectId, Option<Uid>, Object)> {
         let mut all = Vec::new();
@@ -107,6 +117,10 @@ impl Model {
         let one = |change| Observation::new(vec![change]);
         match call {
             Call::CreateServer(body) => {
+                if let Some(own) = self.servers.iter().find(|o| o.name == body.name && o.labels["seca.uid"] == body.labels["seca.uid"]) {
+                    // The name is taken, by us: it is adopted.
+                    return one(Change::Seen(own.clone().into()));
+                }
                 assert!(body.user_data.is_none(), "user data is recorded");
                 assert_eq!(body.start_after_create, Some(false));
                 assert!(self.servers.iter().all(|s| s.name != body.name), "two servers named {}", body.name);
@@ -146,6 +160,10 @@ impl Model {
                 Observation::new(vec![Change::Rebooted { server: *server, action }, Change::Seen(object)])
             }
             Call::CreateVolume(body) => {
+                if let Some(own) = self.volumes.iter().find(|o| o.name == body.name && o.labels["seca.uid"] == body.labels["seca.uid"]) {
+                    // The name is taken, by us: it is adopted.
+                    return one(Change::Seen(own.clone().into()));
+                }
                 assert!((10..=10_240).contains(&body.size) && body.location.is_some());
                 let made = volume(self.id(), &body.name, body.size, &json!(body.labels));
                 self.volumes.push(made.clone());
@@ -162,6 +180,10 @@ impl Model {
                 one(Change::Gone(ObjectId::Volume(*volume)))
             }
             Call::CreateNetwork(body) => {
+                if let Some(own) = self.networks.iter().find(|o| o.name == body.name && o.labels["seca.uid"] == body.labels["seca.uid"]) {
+                    // The name is taken, by us: it is adopted.
+                    return one(Change::Seen(own.clone().into()));
+                }
                 assert!(self.networks.iter().all(|n| n.name != body.name), "two networks named {}", body.name);
                 let made = network(self.id(), &body.name, &body.ip_range.to_string(), &json!(body.labels));
                 self.networks.push(made.clone());
@@ -211,6 +233,9 @@ impl Model {
                 one(Change::Seen(found.clone().into()))
             }
             Call::CreateFirewall(body) => {
+                if let Some(own) = self.firewalls.iter().find(|f| f.name == body.name) {
+                    return one(Change::Seen(own.clone().into()));
+                }
                 assert!(self.firewalls.iter().all(|f| f.name != body.name), "two firewalls named {}", body.name);
                 let made: Firewall = serde_json::from_value(json!({
                     "id": self.id(), "name": body.name, "created": CREATED, "labels": body.labels, "rules": body.rules,
@@ -236,6 +261,10 @@ impl Model {
                 one(Change::Gone(ObjectId::Firewall(*firewall)))
             }
             Call::CreatePrimaryIp(body) => {
+                if let Some(own) = self.primary_ips.iter().find(|o| o.name == body.name && o.labels["seca.uid"] == body.labels["seca.uid"]) {
+                    // The name is taken, by us: it is adopted.
+                    return one(Change::Seen(own.clone().into()));
+                }
                 assert!(self.primary_ips.iter().all(|ip| ip.name != body.name), "two primary IPs named {}", body.name);
                 assert!(body.location.is_some() && body.auto_delete == Some(false), "it outlives servers");
                 let id = self.id();
