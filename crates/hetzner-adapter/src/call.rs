@@ -281,7 +281,9 @@ impl Call {
             (call, _) if call.reads() => Vec::new(),
             // The server is locked meanwhile.
             (Self::CreateImage { server, .. }, _) => vec![format!("server:{server}")],
-            (Self::ApplyFirewall { firewall, server }, _) => vec![format!("server:{server}"), format!("firewall:{firewall}")],
+            (Self::ApplyFirewall { firewall, server }, _) => {
+                vec![format!("server:{server}"), format!("firewall:{firewall}")]
+            }
             (_, Some(ObjectId::Server(id))) => vec![format!("server:{id}")],
             (_, Some(ObjectId::Volume(id))) => vec![format!("volume:{id}")],
             (_, Some(ObjectId::Network(id))) => vec![format!("network:{id}")],

@@ -11,7 +11,8 @@ use control_plane::{
 use hcloud_client::{
     Error, ErrorClass, ImageFilter, ListFilter, Priority, ProjectClient,
     types::{
-        Action, CreateImage, CreateServer, FirewallResource, Id, ImageType, Labels, Network, Server, ServerStatus, UpdateServer, UserData,
+        Action, CreateImage, CreateServer, FirewallResource, Id, ImageType, Labels, Network, Server, ServerStatus,
+        UpdateServer, UserData,
     },
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -331,7 +332,10 @@ impl Executor<'_> {
             Ok(object) => Outcome::Done(Observation::seen(object)),
             Err(error) if error.class() == ErrorClass::NotFound => Outcome::Refuted {
                 observation: Observation::gone(object),
-                retry: Some((None, Note::new(Reason::ProviderActionFailed, "It was made and is gone already; it is made again."))),
+                retry: Some((
+                    None,
+                    Note::new(Reason::ProviderActionFailed, "It was made and is gone already; it is made again."),
+                )),
             },
             Err(error) => Outcome::Unknown(error.to_string()),
         }
@@ -343,9 +347,9 @@ impl Executor<'_> {
         let Some(kind) = call.makes() else { return absent() };
         let found = match kind {
             ObjectType::Image => match self.labelled(kind, &selector(labels)).await {
-                Ok(all) => {
-                    Ok(all.into_iter().find(|object| same(object.labels(), labels, &[naming::INSTALLATION, naming::UID])))
-                }
+                Ok(all) => Ok(all
+                    .into_iter()
+                    .find(|object| same(object.labels(), labels, &[naming::INSTALLATION, naming::UID]))),
                 Err(error) => Err(error),
             },
             _ => self.named(kind, name).await,

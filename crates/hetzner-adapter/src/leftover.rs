@@ -38,9 +38,9 @@ impl Executor<'_> {
         };
         match actions_of(&self.client, object).await {
             Ok(actions) => {
-                let ever = actions.iter().any(|action| {
-                    action.status != ActionStatus::Error && words.contains(&action.command.as_str())
-                });
+                let ever = actions
+                    .iter()
+                    .any(|action| action.status != ActionStatus::Error && words.contains(&action.command.as_str()));
                 Outcome::Done(Observation::new(vec![Change::Used { object, ever }]))
             }
             Err(error) if error.class() == ErrorClass::NotFound => self.ask(object).await,

@@ -114,9 +114,11 @@ fn reason(outcome: &Outcome<Observation>) -> (&'static str, Option<Reason>, Opti
         Outcome::Running { .. } => ("running", None, None),
         Outcome::Unknown(_) => ("unknown", None, None),
         Outcome::Retry { after, note } => ("retry", Some(note.reason), after.map(|after| after.as_secs())),
-        Outcome::Refuted { retry, .. } => {
-            ("refuted", retry.as_ref().map(|(_, note)| note.reason), retry.as_ref().and_then(|r| r.0).map(|a| a.as_secs()))
-        }
+        Outcome::Refuted { retry, .. } => (
+            "refuted",
+            retry.as_ref().map(|(_, note)| note.reason),
+            retry.as_ref().and_then(|r| r.0).map(|a| a.as_secs()),
+        ),
         Outcome::Terminal(note) => ("terminal", Some(note.reason), None),
     }
 }
@@ -304,7 +306,8 @@ async fn an_object_is_found_by_its_label_and_by_its_name() {
     done(world.finish(&create_network(UID)).await);
     for (uid, name, seen) in [(UID, "other", true), (OTHER, "net", true), (OTHER, "other", false)] {
         let changes = done(world.finish(&find(uid, name)).await);
-        let has_seen = matches!(&changes[..], [Change::Seen(Object::Network(n)), Change::Absent { .. }] if n.name == "net");
+        let has_seen =
+            matches!(&changes[..], [Change::Seen(Object::Network(n)), Change::Absent { .. }] if n.name == "net");
         assert_eq!(has_seen, seen, "{changes:?}");
     }
     let effect = json!({"type": "error", "status": 503, "code": "unavailable", "message": "later"});

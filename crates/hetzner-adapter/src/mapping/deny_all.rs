@@ -46,9 +46,8 @@ pub(super) fn stand_before(context: &Context<'_>, server: &Server) -> Checked<()
 /// Whether the firewall is seen to be in force before a server.
 pub(super) fn is_in_force(context: &Context<'_>, server: &Server) -> bool {
     let firewalls = &server.public_net.firewalls;
-    find(context).is_some_and(|own| {
-        firewalls.iter().any(|f| f.id == own.id && f.status == ServerFirewallStatus::Applied)
-    })
+    find(context)
+        .is_some_and(|own| firewalls.iter().any(|f| f.id == own.id && f.status == ServerFirewallStatus::Applied))
 }
 
 fn create(context: &Context<'_>) -> Planned {

@@ -13,8 +13,8 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::{
-    Checked, Context, Mapping, Owned, PlannedExt, act, block_storage, deny_all, facts, fail, mark, missing_targets, noted,
-    origin::boot_image, power, settled, wait,
+    Checked, Context, Mapping, Owned, PlannedExt, act, block_storage, deny_all, facts, fail, mark, missing_targets,
+    noted, origin::boot_image, power, settled, wait,
 };
 use crate::{
     absence::ObjectType,

@@ -7,7 +7,9 @@ use ipnet::Ipv6Net;
 use seca_api::{IpVersion, Kind, PublicIpSpec};
 use serde_json::{Value, json};
 
-use super::{Checked, Context, Mapping, Owned, PlannedExt, act, facts, fail, map, mark, noted, referrers, settled, wait};
+use super::{
+    Checked, Context, Mapping, Owned, PlannedExt, act, facts, fail, map, mark, noted, referrers, settled, wait,
+};
 use crate::{
     absence::ObjectType,
     call::{Call, StepExt},

@@ -117,7 +117,9 @@ impl Model {
         let one = |change| Observation::new(vec![change]);
         match call {
             Call::CreateServer(body) => {
-                if let Some(own) = self.servers.iter().find(|o| o.name == body.name && o.labels["seca.uid"] == body.labels["seca.uid"]) {
+                if let Some(own) =
+                    self.servers.iter().find(|o| o.name == body.name && o.labels["seca.uid"] == body.labels["seca.uid"])
+                {
                     // The name is taken, by us: it is adopted.
                     return one(Change::Seen(own.clone().into()));
                 }
@@ -160,7 +162,9 @@ impl Model {
                 Observation::new(vec![Change::Rebooted { server: *server, action }, Change::Seen(object)])
             }
             Call::CreateVolume(body) => {
-                if let Some(own) = self.volumes.iter().find(|o| o.name == body.name && o.labels["seca.uid"] == body.labels["seca.uid"]) {
+                if let Some(own) =
+                    self.volumes.iter().find(|o| o.name == body.name && o.labels["seca.uid"] == body.labels["seca.uid"])
+                {
                     // The name is taken, by us: it is adopted.
                     return one(Change::Seen(own.clone().into()));
                 }
@@ -180,7 +184,11 @@ impl Model {
                 one(Change::Gone(ObjectId::Volume(*volume)))
             }
             Call::CreateNetwork(body) => {
-                if let Some(own) = self.networks.iter().find(|o| o.name == body.name && o.labels["seca.uid"] == body.labels["seca.uid"]) {
+                if let Some(own) = self
+                    .networks
+                    .iter()
+                    .find(|o| o.name == body.name && o.labels["seca.uid"] == body.labels["seca.uid"])
+                {
                     // The name is taken, by us: it is adopted.
                     return one(Change::Seen(own.clone().into()));
                 }
@@ -261,7 +269,11 @@ impl Model {
                 one(Change::Gone(ObjectId::Firewall(*firewall)))
             }
             Call::CreatePrimaryIp(body) => {
-                if let Some(own) = self.primary_ips.iter().find(|o| o.name == body.name && o.labels["seca.uid"] == body.labels["seca.uid"]) {
+                if let Some(own) = self
+                    .primary_ips
+                    .iter()
+                    .find(|o| o.name == body.name && o.labels["seca.uid"] == body.labels["seca.uid"])
+                {
                     // The name is taken, by us: it is adopted.
                     return one(Change::Seen(own.clone().into()));
                 }
@@ -309,9 +321,7 @@ impl Model {
                 let found = self.objects().into_iter().filter(own).map(|(_, _, found)| Change::Seen(found));
                 Observation::new(found.chain([Change::Absent { kind: *kind, uid: *uid }]).collect())
             }
-            Call::History { object } => {
-                one(Change::Used { object: *object, ever: self.used.contains(object) })
-            }
+            Call::History { object } => one(Change::Used { object: *object, ever: self.used.contains(object) }),
         }
     }
 
