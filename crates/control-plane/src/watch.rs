@@ -1,7 +1,7 @@
 //! Patience: reads that wait for the next transition of what they read.
 //!
 //! Clients poll with shrinking intervals and give up after seconds; a server takes a minute. A poller is known by its
-//! second question, and its answer is held until there is something to say. A held read is a future and an entry in one
+//! second question (its own write counts as the first), and its answer is held until there is something to say. A held read is a future and an entry in one
 //! table: it keeps neither a database connection nor anything else that others wait for.
 //!
 //! What happens in this process wakes it by uid. What other replicas do, and what happened between a read and its
@@ -98,15 +98,22 @@ pub struct Transition {
 impl Transition {
     /// What there is to wait for; nothing in the states `active` and `error`.
     pub fn of(row: &Representation) -> Option<Self> {
-        use ResourceState::{Active, Creating, Deleting, Error, Pending, Updating};
-        match row.state {
-            Active | Error => None,
-            Pending | Creating | Updating | Deleting => {
-                let entry = Entry { state: row.state, since: row.since() };
-                let seen = Seen { entry, version: row.resource_version, revision: row.revision };
-                Some(Self { uid: row.uid?, key: row.key.clone(), seen })
-            }
-        }
+        let entry = Entry { state: row.state, since: is_under_way(row.state).then(|| row.since())? };
+        let seen = Seen { entry, version: row.resource_version, revision: row.revision };
+        Some(Self { uid: row.uid?, key: row.key.clone(), seen })
+    }
+
+    /// What there is to wait for after a write.
+    pub(crate) fn of_row(row: &Resource) -> Option<Self> {
+        is_under_way(row.state).then(|| Self { uid: row.uid, key: row.key.clone(), seen: Seen::of(row) })
+    }
+}
+
+const fn is_under_way(state: ResourceState) -> bool {
+    use ResourceState::{Active, Creating, Deleting, Error, Pending, Updating};
+    match state {
+        Active | Error => false,
+        Pending | Creating | Updating | Deleting => true,
     }
 }
 

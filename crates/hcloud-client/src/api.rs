@@ -109,6 +109,8 @@ pub enum TransportErrorKind {
     Timeout,
     /// The connection broke on the way: the provider may have acted.
     Broken,
+    /// An answer came that is longer than 16 MiB and was not read to its end: the provider may have acted.
+    TooLong,
 }
 
 /// No whole answer arrived.
@@ -134,6 +136,7 @@ impl TransportErrorKind {
             Self::NotSent => "no connection to the provider, nothing was sent",
             Self::Timeout => "the provider did not answer in time",
             Self::Broken => "the connection to the provider broke before the answer was complete",
+            Self::TooLong => "the provider's answer is too long",
         }
     }
 }

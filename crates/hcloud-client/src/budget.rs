@@ -14,6 +14,8 @@ use time::format_description::well_known::Rfc2822;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::bounds::MAX_RETRY_AFTER;
+
 /// Who goes first when the budget is short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
@@ -35,6 +37,8 @@ const RESERVE: f64 = 0.10;
 const LOW: f64 = 0.25;
 /// The pause after a refusal that names none: the bucket was judged wrongly, and what is known of it is checked slowly.
 const PAUSE: Duration = Duration::from_secs(1);
+/// A limit per hour above this is none that the provider would set.
+const MOST: f64 = 1e9;
 /// Fewer missing tokens than this tell too little about the refill rate, for resets are whole seconds.
 const TELLING: f64 = 10.0;
 
@@ -256,8 +260,8 @@ impl Bucket {
     }
 }
 
-/// The right to send one request. Report the answer with [`Permit::answered`]; dropping it instead
-/// means that no answer came.
+/// The right to send one request. Report the answer with [`Permit::answered`], or that nothing was
+/// sent with [`Permit::unused`]; dropping it instead means that no answer came.
 #[derive(Debug)]
 pub struct Permit<'a> {
     budget: &'a RateBudget,
@@ -272,16 +276,25 @@ impl Permit<'_> {
     }
 
     /// The provider refused for lack of budget: its headers tell what there is, and nothing is sent for as long as
-    /// `Retry-After` says, or a second. Returns when the next token is due.
+    /// `Retry-After` says, or a second, but no longer than 10 minutes. Returns when the next token is due.
     pub fn refused(self, headers: &HeaderMap, now: OffsetDateTime) -> Duration {
         let mut bucket = self.settle(headers, now);
-        let pause = retry_after(headers).map_or(PAUSE, |asked| asked.max(PAUSE));
+        let pause = retry_after(headers).map_or(PAUSE, |asked| asked.clamp(PAUSE, MAX_RETRY_AFTER));
         bucket.paused_until = bucket.paused_until.max(bucket.as_of + pause);
         let refilled = Duration::from_secs_f64((1.0 - bucket.tokens).max(0.0) / bucket.refill_per_second);
         let delay = refilled.max(bucket.paused_until - bucket.as_of);
         // The permit's own drop locks again.
         drop(bucket);
         delay
+    }
+
+    /// Nothing was sent: gives the token back.
+    pub fn unused(self) {
+        let mut bucket = self.budget.lock();
+        bucket.refill();
+        bucket.tokens = (bucket.tokens + 1.0).min(bucket.limit);
+        // The permit's own drop locks again, and wakes who waits for the token.
+        drop(bucket);
     }
 
     fn settle(&self, headers: &HeaderMap, now: OffsetDateTime) -> MutexGuard<'_, Bucket> {
@@ -327,9 +340,11 @@ impl Drop for Place<'_> {
 }
 
 /// `Retry-After` in seconds; the form with a date is not used by the provider.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: u32 = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds.into()))
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // More digits than a number holds are more seconds than anybody waits.
+    is_number.then(|| Duration::from_secs(text.parse().unwrap_or(u64::MAX)))
 }
 
 /// `RateLimit-*` of an answer.
@@ -346,8 +361,9 @@ struct RateHeaders {
 impl RateHeaders {
     fn read(headers: &HeaderMap) -> Option<Self> {
         let text = |name: &str| headers.get(name)?.to_str().ok();
-        let number = |name: &str| text(name)?.trim().parse::<f64>().ok();
-        let limit = number("ratelimit-limit").filter(|limit| *limit >= 1.0)?;
+        // `inf` and `NaN` are numbers to the parser, and no duration can be made of what they give.
+        let number = |name: &str| text(name)?.trim().parse::<f64>().ok().filter(|number| number.is_finite());
+        let limit = number("ratelimit-limit").filter(|limit| (1.0..=MOST).contains(limit))?;
         let remaining = number("ratelimit-remaining")?.clamp(0.0, limit);
         #[allow(clippy::cast_possible_truncation, reason = "a UNIX time")]
         let reset = number("ratelimit-reset")

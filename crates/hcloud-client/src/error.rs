@@ -12,6 +12,7 @@ use serde_json::Value;
 use thiserror::Error as ThisError;
 
 use crate::api::{ApiResponse, TransportError, TransportErrorKind};
+use crate::bounds::{MAX_CODE, MAX_NAMES, clipped};
 use crate::http::CORRELATION_ID;
 use crate::types::{Action, Id};
 
@@ -50,6 +51,14 @@ pub enum Error {
         /// Where reading stopped; never the answer itself.
         message: String,
     },
+    /// A list goes on beyond what is read of one.
+    #[error("{operation}: the provider's list has more than {most} pages, the most that are read of one")]
+    TooManyPages {
+        /// Method and path.
+        operation: String,
+        /// The bound.
+        most: u32,
+    },
     /// The provider no longer lists an action; read the resource to learn what became of it.
     #[error("action {0} is no longer listed by the provider; read the resource it was to change")]
     ActionGone(Id<Action>),
@@ -60,6 +69,14 @@ pub enum Error {
         operation: String,
         /// When to come back.
         after: Duration,
+    },
+    /// Not sent: the caller's [`Gate`](crate::Gate) was closed when the request's turn came.
+    #[error("{operation}: not sent: {why}")]
+    NotSent {
+        /// Method and path.
+        operation: String,
+        /// What the gate said.
+        why: String,
     },
     /// The request could not be put into JSON.
     #[error("{operation}: the request cannot be written: {message}")]
@@ -80,10 +97,13 @@ impl Error {
             Self::Transport { mutating, error, .. } => match (error.kind, mutating) {
                 (TransportErrorKind::NotSent, _) => ErrorClass::ProviderDown,
                 (_, true) => ErrorClass::Ambiguous,
+                (TransportErrorKind::TooLong, false) => ErrorClass::ProviderDown,
                 (_, false) => ErrorClass::Retry,
             },
+            Self::TooManyPages { .. } => ErrorClass::ProviderDown,
             Self::Decode { mutating: true, .. } => ErrorClass::Ambiguous,
             Self::ActionGone(_) => ErrorClass::NotFound,
+            Self::NotSent { .. } => ErrorClass::NotSent,
             Self::Throttled { after, .. } => ErrorClass::RateLimited { retry_after: *after },
             Self::Decode { .. } | Self::Encode { .. } => ErrorClass::Bug,
         }
@@ -100,6 +120,15 @@ impl Error {
     pub fn api(&self) -> Option<&ApiError> {
         match self {
             Self::Api { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+
+    /// What happened to the request, if no whole answer arrived.
+    #[must_use]
+    pub const fn transport(&self) -> Option<TransportErrorKind> {
+        match self {
+            Self::Transport { error, .. } => Some(error.kind),
             _ => None,
         }
     }
@@ -125,13 +154,17 @@ pub enum ErrorClass {
         /// When to come back at the earliest.
         retry_after: Duration,
     },
+    /// The caller's own [`Gate`](crate::Gate) was closed; nothing was done. Ask again later.
+    NotSent,
     /// A limit of the account: a condition; come back in 5 to 15 minutes.
     Quota,
     /// No capacity, or placement impossible: fall back or come back slowly.
     Capacity,
     /// A name or key is taken: look it up, adopt it if it is ours.
     Uniqueness,
-    /// It does not exist: a delete is done, anything else must be made again or adopted.
+    /// It does not exist, by the provider's own word (its JSON with the code `not_found` or
+    /// `firewall_resource_not_found`, never the status alone): a delete is done, anything else must be made again
+    /// or adopted.
     NotFound,
     /// The token is not valid or lacks rights: stop calling with it.
     Unauthorized,
@@ -139,7 +172,8 @@ pub enum ErrorClass {
     ReadOnly,
     /// The request is not acceptable and repeating it changes nothing.
     InvalidInput,
-    /// The provider is down, in maintenance or out of reach; nothing was done. Come back slowly.
+    /// The provider is down, in maintenance or out of reach, or a read was answered with what cannot be the
+    /// provider's (a proxy's page, a list without end); nothing was done. Come back slowly.
     ProviderDown,
     /// The outcome of a change is unknown: look for its effect, never send it again blindly.
     Ambiguous,
@@ -221,6 +255,9 @@ pub struct ApiError {
     pub details: Option<Value>,
     /// `X-Correlation-Id`, for the provider's support.
     pub correlation_id: Option<String>,
+    /// The answer is not the provider's JSON: something on the way to it answered. Nothing that it says of a
+    /// resource counts.
+    pub foreign: bool,
     /// When the budget has a token again; set by the client that keeps the budget.
     pub retry_after: Option<Duration>,
 }
@@ -259,19 +296,27 @@ impl ApiError {
         let status = response.status;
         let correlation_id =
             response.headers.get(CORRELATION_ID).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let (code, message, details) = match serde_json::from_slice::<Envelope>(&response.body) {
-            Ok(Envelope { error }) => (
-                ErrorCode::from(error.code.as_str()),
-                error.message,
-                error.details.filter(|details| !details.is_null()),
-            ),
-            Err(_) => (
-                bare_code(status),
-                "the answer does not come from the Hetzner Cloud API; check the endpoint".to_owned(),
-                None,
-            ),
-        };
-        Self { status, code, message, details, correlation_id, retry_after: None }
+        let envelope = serde_json::from_slice::<Envelope>(&response.body).ok();
+        match envelope.map(|envelope| envelope.error).filter(|error| error.code.len() <= MAX_CODE) {
+            Some(error) => Self {
+                status,
+                code: ErrorCode::from(error.code.as_str()),
+                message: clipped(error.message),
+                details: error.details.filter(|details| !details.is_null()),
+                correlation_id,
+                foreign: false,
+                retry_after: None,
+            },
+            None => Self {
+                status,
+                code: bare_code(status),
+                message: "the answer does not come from the Hetzner Cloud API; check the endpoint".to_owned(),
+                details: None,
+                correlation_id,
+                foreign: true,
+                retry_after: None,
+            },
+        }
     }
 
     /// The fields an `invalid_input` or `uniqueness_error` names.
@@ -293,6 +338,8 @@ impl ApiError {
             .into_iter()
             .flatten()
             .filter_map(|entry| entry.get("name")?.as_str())
+            .filter(|name| name.len() <= MAX_CODE)
+            .take(MAX_NAMES)
             .collect()
     }
 
@@ -345,34 +392,33 @@ impl ApiError {
             C::ServerError | C::BadGateway | C::Timeout => failure(ErrorClass::Retry),
             C::Unavailable => failure(ErrorClass::ProviderDown),
             C::JsonError | C::MethodNotAllowed => ErrorClass::Bug,
-            C::Unknown(text) if text.starts_with(BARE) => self.class_of_bare_status(mutating),
+            C::Unknown(_) if self.foreign => self.class_of_bare_status(mutating),
             C::Unknown(_) => self.class_of_unknown_code(mutating),
         }
     }
 
-    /// An answer in the provider's form with a code of tomorrow: the status says the most.
+    /// An answer in the provider's form with a code of tomorrow: the status says the most, but never that
+    /// something does not exist or that a request can never be accepted. A gateway may answer in the same form.
     fn class_of_unknown_code(&self, mutating: bool) -> ErrorClass {
         match self.status.as_u16() {
-            404 => ErrorClass::NotFound,
             409 => ErrorClass::Conflict,
             412 => ErrorClass::Capacity,
-            422 => ErrorClass::Precondition,
+            400 | 422 => ErrorClass::Precondition,
             423 => ErrorClass::Locked,
-            400 => ErrorClass::InvalidInput,
             _ => self.class_of_bare_status(mutating),
         }
     }
 
-    /// An answer that did not come from the API itself.
+    /// An answer that did not come from the API itself. It does not tell whether the API saw a change, unless it
+    /// says that the request was kept out (401, 403, 429).
     fn class_of_bare_status(&self, mutating: bool) -> ErrorClass {
         match (self.status.as_u16(), mutating) {
             (401, _) => ErrorClass::Unauthorized,
             (403, _) => ErrorClass::ProviderDown,
             (429, _) => self.rate_limited(),
-            (500.., true) => ErrorClass::Ambiguous,
             (500 | 502 | 504, false) => ErrorClass::Retry,
-            (500.., false) => ErrorClass::ProviderDown,
-            _ => ErrorClass::Bug,
+            (_, true) => ErrorClass::Ambiguous,
+            (_, false) => ErrorClass::ProviderDown,
         }
     }
 
@@ -386,13 +432,11 @@ impl ApiError {
     }
 }
 
-const BARE: &str = "http_";
-
 fn bare_code(status: StatusCode) -> ErrorCode {
     match status.as_u16() {
         502 => ErrorCode::BadGateway,
         504 => ErrorCode::Timeout,
         503 => ErrorCode::Unavailable,
-        other => ErrorCode::Unknown(format!("{BARE}{other}")),
+        other => ErrorCode::Unknown(format!("http_{other}")),
     }
 }

@@ -11,6 +11,7 @@ use secrecy::ExposeSecret;
 use thiserror::Error;
 
 use crate::api::{ApiRequest, ApiResponse, HcloudApi, TransportError, TransportErrorKind};
+use crate::bounds::MAX_BODY;
 
 /// Settings of the HTTP client.
 #[derive(Clone, Debug)]
@@ -114,16 +115,34 @@ impl HcloudApi for HcloudClient {
         if let Some(body) = request.body {
             builder = builder.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body);
         }
-        let response = builder.send().await.map_err(transport_error)?;
-        let status = response.status();
-        let headers = response.headers().clone();
-        let body = response.bytes().await.map_err(transport_error)?.to_vec();
-        Ok(ApiResponse { status, headers, body })
+        let mut response = builder.send().await.map_err(transport_error)?;
+        let body = read_body(&mut response).await?;
+        Ok(ApiResponse { status: response.status(), headers: std::mem::take(response.headers_mut()), body })
     }
 
     fn request_timeout(&self) -> Duration {
         self.request_timeout
     }
+}
+
+/// Reads a body piece by piece, and no further than the bound.
+async fn read_body(response: &mut reqwest::Response) -> Result<Vec<u8>, TransportError> {
+    let too_long = || {
+        let message = format!("it has more than {} MiB, the most that is read of one", MAX_BODY >> 20);
+        TransportError::new(TransportErrorKind::TooLong, message)
+    };
+    let announced = response.content_length().map_or(Ok(0), usize::try_from).map_err(|_| too_long())?;
+    if announced > MAX_BODY {
+        return Err(too_long());
+    }
+    let mut body = Vec::with_capacity(announced);
+    while let Some(piece) = response.chunk().await.map_err(transport_error)? {
+        if piece.len() > MAX_BODY - body.len() {
+            return Err(too_long());
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
 }
 
 /// Header that names a request in the provider's logs.

@@ -5,17 +5,19 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::Method;
+use http::{Method, StatusCode};
 use secrecy::SecretString;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use crate::api::{Access, ApiRequest, ApiResponse, HcloudApi};
-use crate::budget::{BudgetSnapshot, Permit, Priority, RateBudget};
+use crate::api::{Access, ApiRequest, ApiResponse, HcloudApi, TransportErrorKind};
+use crate::bounds::{MAX_PAGES, MAX_RETRY_AFTER};
+use crate::budget::{BudgetSnapshot, Permit, Priority, RateBudget, retry_after};
 use crate::environment::Environment;
 use crate::error::{ApiError, Error, ErrorClass};
+use crate::gate::{Closed, Gate};
 use crate::poller::ActionPoller;
 use crate::types::{Action, Resource};
 
@@ -99,6 +101,7 @@ impl Hcloud {
             state,
             access,
             priority: None,
+            gate: None,
         }
     }
 
@@ -134,8 +137,8 @@ impl fmt::Debug for Hcloud {
 ///
 /// Reads are repeated inside when they fail in passing. A change is sent once: it is repeated only
 /// when the provider refused it for lack of budget, which proves that nothing happened, and not sent
-/// at all when the budget has no room for it soon ([`Error::Throttled`]). Dropping the future of a
-/// change leaves its outcome unknown.
+/// at all when the budget has no room for it soon ([`Error::Throttled`]) or when the caller's gate is
+/// closed ([`Error::NotSent`]). Dropping the future of a change leaves its outcome unknown.
 #[derive(Clone)]
 pub struct ProjectClient {
     api: Arc<dyn HcloudApi>,
@@ -145,6 +148,7 @@ pub struct ProjectClient {
     state: Arc<ProjectState>,
     access: Access,
     priority: Option<Priority>,
+    gate: Option<Arc<dyn Gate>>,
 }
 
 impl fmt::Debug for ProjectClient {
@@ -152,6 +156,7 @@ impl fmt::Debug for ProjectClient {
         f.debug_struct("ProjectClient")
             .field("access", &self.access)
             .field("priority", &self.priority)
+            .field("gated", &self.gate.is_some())
             .finish_non_exhaustive()
     }
 }
@@ -247,6 +252,13 @@ impl ProjectClient {
         Self { priority: Some(priority), ..self.clone() }
     }
 
+    /// The same client whose changes ask this gate before they are sent, each time they are; reads do not. It takes
+    /// the place of a gate that the client had.
+    #[must_use]
+    pub fn gated(&self, gate: Arc<dyn Gate>) -> Self {
+        Self { gate: Some(gate), ..self.clone() }
+    }
+
     /// The key of the project.
     #[must_use]
     pub fn project(&self) -> &str {
@@ -280,7 +292,7 @@ impl ProjectClient {
                 // The budget knows when to go on: nothing was done, and acquiring waits.
                 ErrorClass::RateLimited { .. } => Some(Duration::ZERO),
                 ErrorClass::Retry => Some(self.backoff(failures)),
-                ErrorClass::ProviderDown if matches!(error, Error::Transport { .. }) => {
+                ErrorClass::ProviderDown if error.transport() == Some(TransportErrorKind::NotSent) => {
                     (!call.is_mutating()).then(|| self.backoff(failures))
                 }
                 _ => None,
@@ -306,18 +318,23 @@ impl ProjectClient {
             })?,
             false => self.state.budget.acquire(priority).await,
         };
+        let request = ApiRequest {
+            method: call.method.clone(),
+            endpoint: self.access.endpoint.clone(),
+            path: call.path.clone(),
+            query: call.query.clone(),
+            body: call.body.clone(),
+            token: self.access.token.clone(),
+        };
+        if let Some(gate) = self.gate.as_ref().filter(|_| call.is_mutating()) {
+            // Nothing may come between this answer and the sending.
+            if let Err(Closed(why)) = gate.may_send().await {
+                permit.unused();
+                return Err(Error::NotSent { operation: call.operation(), why });
+            }
+        }
         let begun = Instant::now();
-        let result = self
-            .api
-            .send(ApiRequest {
-                method: call.method.clone(),
-                endpoint: self.access.endpoint.clone(),
-                path: call.path.clone(),
-                query: call.query.clone(),
-                body: call.body.clone(),
-                token: self.access.token.clone(),
-            })
-            .await;
+        let result = self.api.send(request).await;
         let result = match result {
             Ok(response) => self.judge(call, response, permit),
             Err(error) => Err(Error::Transport { operation: call.operation(), mutating: call.is_mutating(), error }),
@@ -345,6 +362,13 @@ impl ProjectClient {
         let mut error = ApiError::from_response(&response);
         if let ErrorClass::RateLimited { .. } = error.class(call.is_mutating()) {
             error.retry_after = Some(permit.refused(&response.headers, now));
+            if let Some(asked) = retry_after(&response.headers).filter(|asked| *asked > MAX_RETRY_AFTER) {
+                let (asked, most) = (asked.as_secs(), MAX_RETRY_AFTER.as_secs() / 60);
+                error.message = format!(
+                    "{}; it asks for a pause of {asked} s, and {most} minutes are the most that is believed",
+                    error.message.trim_end_matches('.')
+                );
+            }
         } else {
             permit.answered(&response.headers, now);
         }
@@ -356,7 +380,7 @@ impl ProjectClient {
         let mut seen = HashSet::new();
         let mut all = Vec::new();
         let mut page = 1_u64;
-        loop {
+        for _ in 0..MAX_PAGES {
             let mut query = filter.clone();
             if T::SORTABLE {
                 query.push(("sort".to_owned(), "id:asc".to_owned()));
@@ -381,6 +405,7 @@ impl ProjectClient {
                 _ => return Ok(all),
             }
         }
+        Err(Error::TooManyPages { operation: format!("GET {path}"), most: MAX_PAGES })
     }
 
     /// One resource.
@@ -422,10 +447,14 @@ impl ProjectClient {
         answer.required(&answer.envelope()?, T::SINGULAR)
     }
 
-    /// Deletes what answers with nothing.
+    /// Deletes what answers with nothing, or with an object that is of no interest. The answer is proof that the
+    /// resource is gone, so a page that the API did not write is none.
     pub(crate) async fn delete(&self, path: String) -> Result<(), Error> {
-        self.change::<()>(Method::DELETE, path, None).await?;
-        Ok(())
+        let answer = self.change::<()>(Method::DELETE, path, None).await?;
+        match answer.response.status {
+            StatusCode::NO_CONTENT => Ok(()),
+            _ => answer.envelope().map(drop),
+        }
     }
 
     /// Starts an action that takes a body.

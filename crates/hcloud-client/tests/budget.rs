@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use hcloud_client::types::{CreateVolume, Id};
-use hcloud_client::{Error, ErrorClass, ListFilter, Priority, ProjectClient, RateBudget};
+use hcloud_client::{Error, ErrorClass, ListFilter, Priority, ProjectClient, RateBudget, RetryPolicy};
 use serde_json::json;
 use support::{EPOCH, Scripted, access, client, error, hcloud, ok, volume, with_headers};
 use tokio::time::Instant;
@@ -280,6 +280,52 @@ async fn a_429_is_believed_in_its_headers_and_pauses_at_least_a_second() {
         let times = api.times();
         let paused = (times[1] - times[0]).as_millis();
         assert!(expected.contains(&paused), "{headers:?}, Retry-After {retry_after:?}: {paused} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_of_more_than_ten_minutes_is_a_fault_of_the_provider_and_not_believed() {
+    for (asked, believed, is_named) in [
+        ("600", 600, false),
+        ("601", 600, true),
+        ("86400", 600, true),
+        ("4294967296", 600, true),
+        ("99999999999999999999999", 600, true),
+        // No number of seconds: as if nothing was asked.
+        ("-5", 1, false),
+        ("1e9", 1, false),
+        ("Fri, 31 Dec 2100 23:59:59 GMT", 1, false),
+    ] {
+        let mut refusal = error(429, "rate_limit_exceeded");
+        refusal.as_mut().unwrap().headers.insert("retry-after", asked.parse().unwrap());
+        let api = Scripted::replies(vec![refusal]);
+        let once = RetryPolicy { tries: 1, ..RetryPolicy::default() };
+        let client = hcloud(Arc::<Scripted>::clone(&api)).with_retry(once).project(access("p"));
+        let error = client.get_volume(Id::new(1)).await.unwrap_err();
+        assert_eq!(error.class(), ErrorClass::RateLimited { retry_after: Duration::from_secs(believed) }, "{asked}");
+        let sentence = "and 10 minutes are the most that is believed";
+        assert_eq!(error.to_string().contains(sentence), is_named, "{error}");
+        let begin = Instant::now();
+        client.get_volume(Id::new(1)).await.unwrap_err();
+        assert_eq!(begin.elapsed().as_secs(), believed, "{asked}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn headers_that_are_no_numbers_of_requests_are_ignored() {
+    for (limit, remaining) in
+        [("inf", "5"), ("inf", "inf"), ("1e300", "0"), ("NaN", "NaN"), ("3600", "NaN"), ("-1", "0")]
+    {
+        let mut answer = ok(&json!({"volume": volume(1)}));
+        let headers = &mut answer.as_mut().unwrap().headers;
+        headers.insert("ratelimit-limit", limit.parse().unwrap());
+        headers.insert("ratelimit-remaining", remaining.parse().unwrap());
+        headers.insert("ratelimit-reset", "inf".parse().unwrap());
+        let client = client(Scripted::replies(vec![answer]));
+        change(&client).await.unwrap();
+        change(&client).await.unwrap();
+        let budget = client.budget().snapshot();
+        assert_eq!((budget.limit, budget.remaining), (3600.0, 3598.0), "{limit} {remaining}");
     }
 }
 

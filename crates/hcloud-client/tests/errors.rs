@@ -3,9 +3,10 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use hcloud_client::types::{CreateVolume, Id};
+use hcloud_client::types::{Action, CreateVolume, Id};
 use hcloud_client::{ApiError, ErrorClass as Class, ErrorCode};
 use serde_json::json;
 use support::{Scripted, bare, client, error, reply};
@@ -57,7 +58,10 @@ fn every_code_has_its_class() {
         (503, "unavailable", Class::ProviderDown, Class::Ambiguous),
         (504, "timeout", Class::Retry, Class::Ambiguous),
         // Codes of tomorrow: the status says the most.
-        (404, "thing_not_found", Class::NotFound, Class::NotFound),
+        // But for absence: only a code that says so does.
+        (404, "thing_not_found", Class::ProviderDown, Class::Ambiguous),
+        (400, "new_word", Class::Precondition, Class::Precondition),
+        (418, "new_temper", Class::ProviderDown, Class::Ambiguous),
         (409, "new_conflict", Class::Conflict, Class::Conflict),
         (422, "new_rule", Class::Precondition, Class::Precondition),
         (423, "new_lock", Class::Locked, Class::Locked),
@@ -75,7 +79,12 @@ fn every_code_has_its_class() {
 fn a_page_that_the_api_did_not_write_is_never_taken_for_its_word() {
     for (status, read, change) in [
         // Above all: a proxy's 404 must not make a delete look done.
-        (404, Class::Bug, Class::Bug),
+        (404, Class::ProviderDown, Class::Ambiguous),
+        (400, Class::ProviderDown, Class::Ambiguous),
+        (409, Class::ProviderDown, Class::Ambiguous),
+        (410, Class::ProviderDown, Class::Ambiguous),
+        (422, Class::ProviderDown, Class::Ambiguous),
+        (423, Class::ProviderDown, Class::Ambiguous),
         (401, Class::Unauthorized, Class::Unauthorized),
         (403, Class::ProviderDown, Class::ProviderDown),
         (429, LIMITED, LIMITED),
@@ -83,7 +92,7 @@ fn a_page_that_the_api_did_not_write_is_never_taken_for_its_word() {
         (502, Class::Retry, Class::Ambiguous),
         (503, Class::ProviderDown, Class::Ambiguous),
         (504, Class::Retry, Class::Ambiguous),
-        (302, Class::Bug, Class::Bug),
+        (302, Class::ProviderDown, Class::Ambiguous),
     ] {
         let error = ApiError::from_response(&bare(status).unwrap());
         assert_eq!(error.class(false), read, "{status}, read");
@@ -128,4 +137,82 @@ async fn deleting_what_is_gone_is_not_found() {
     let api = Scripted::replies(vec![error(404, "not_found")]);
     let error = client(api).delete_volume(Id::new(7)).await.unwrap_err();
     assert_eq!(error.class(), Class::NotFound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn absence_is_what_the_provider_says_in_its_own_words() {
+    let page = |body: &str| {
+        let mut answer = bare(404).unwrap();
+        answer.body = body.as_bytes().to_vec();
+        Ok(answer)
+    };
+    let pages = [
+        "",
+        "<html><body>404 Not Found</body></html>",
+        "Not Found",
+        "null",
+        "[]",
+        "\"not_found\"",
+        r#"{"code": "not_found", "message": "no such route"}"#,
+        r#"{"message": "no Route matched with those values"}"#,
+        r#"{"error": "not_found"}"#,
+        r#"{"error": {"message": "not_found"}}"#,
+        r#"{"error": {"code": 404, "message": "not_found", "status": "NOT_FOUND"}}"#,
+        r#"{"error": {"code": "NOT_FOUND", "message": "gone"}}"#,
+        r#"{"error": {"code": "http_404", "message": "gone"}}"#,
+        r#"{"error": {"code": "not_found""#,
+    ];
+    for body in pages {
+        let api = Scripted::replies(vec![page(body)]);
+        let client = client(Arc::<Scripted>::clone(&api));
+        let read = client.get_volume(Id::new(7)).await.unwrap_err();
+        assert_eq!(read.class(), Class::ProviderDown, "read, {body}");
+        let deletion = client.delete_volume(Id::new(7)).await.unwrap_err();
+        assert_eq!(deletion.class(), Class::Ambiguous, "delete, {body}");
+        let action = client.power_off(Id::new(7)).await.unwrap_err();
+        assert_eq!(action.class(), Class::Ambiguous, "action, {body}");
+        assert_eq!(api.count(), 3, "nothing is repeated");
+    }
+    for code in ["not_found", "firewall_resource_not_found"] {
+        let client = client(Scripted::replies(vec![error(404, code)]));
+        assert_eq!(client.get_volume(Id::new(7)).await.unwrap_err().class(), Class::NotFound, "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_is_done_when_the_provider_says_so_and_not_when_a_page_does() {
+    let reply = |status: u16, body: &str| {
+        let mut answer = bare(status).unwrap();
+        answer.body = body.as_bytes().to_vec();
+        Ok(answer)
+    };
+    for (status, body) in [(204, ""), (200, "{}"), (200, r#"{"action": null}"#)] {
+        client(Scripted::replies(vec![reply(status, body)])).delete_volume(Id::new(7)).await.unwrap();
+    }
+    for (status, body) in [(200, "<html>sign in</html>"), (200, ""), (202, "OK"), (200, "[]")] {
+        let error = client(Scripted::replies(vec![reply(status, body)])).delete_volume(Id::new(7)).await.unwrap_err();
+        assert_eq!(error.class(), Class::Ambiguous, "{status} {body}");
+    }
+}
+
+#[test]
+fn what_an_error_says_is_cut_to_what_people_read() {
+    let long = "é".repeat(5000);
+    let body = json!({"error": {
+        "code": "invalid_input",
+        "message": long,
+        "details": {"fields": (0..100).map(|_| json!({"name": "size"})).chain([json!({"name": long})]).collect::<Vec<_>>()},
+    }});
+    let error = ApiError::from_response(&reply(422, &body).unwrap());
+    assert_eq!((error.message.chars().count(), error.fields().len()), (1001, 20));
+
+    let body = json!({"error": {"code": long, "message": "no"}});
+    let error = ApiError::from_response(&reply(404, &body).unwrap());
+    assert!(error.foreign && error.code.as_str() == "http_404", "{error}");
+
+    let action: Action = serde_json::from_value(json!({
+        "id": 1, "command": "reboot_server", "status": "error", "error": {"code": "action_failed", "message": long}
+    }))
+    .unwrap();
+    assert_eq!(action.error.unwrap().message.chars().count(), 1001);
 }

@@ -4,6 +4,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -11,10 +12,11 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::any;
+use futures::StreamExt;
 use hcloud_client::types::{CreateServer, Id, UserData};
 use hcloud_client::{
-    Access, ApiRequest, Error, Hcloud, HcloudApi, HcloudClient, HttpSettings, Method, ProjectClient, RetryPolicy,
-    TransportErrorKind,
+    Access, ApiRequest, Error, ErrorClass, Hcloud, HcloudApi, HcloudClient, HttpSettings, Method, ProjectClient,
+    RetryPolicy, TransportErrorKind,
 };
 use support::{TOKEN, world};
 use tokio::net::TcpListener;
@@ -131,6 +133,53 @@ async fn failures_say_whether_the_provider_may_have_seen_the_request() {
     let error = api(timeout).send(unsendable).await.unwrap_err();
     assert_eq!(error.kind, TransportErrorKind::NotSent);
     assert!(!error.to_string().contains("lines"));
+}
+
+const MIB: usize = 1 << 20;
+
+/// Answers with a body of so many MiB and counts those that it handed over; without an end for `None`.
+async fn bodies(mebibytes: Option<usize>, announced: Option<u64>) -> (String, Arc<AtomicUsize>) {
+    let handed = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&handed);
+    let endpoint = serve(Router::new().fallback(any(move || {
+        let counter = Arc::clone(&counter);
+        async move {
+            let pieces = futures::stream::iter(0..mebibytes.unwrap_or(usize::MAX)).map(move |_| {
+                counter.fetch_add(1, Ordering::SeqCst);
+                Ok::<_, std::io::Error>(vec![b' '; MIB])
+            });
+            let mut response = Response::builder();
+            if let Some(length) = announced {
+                response = response.header("content-length", length);
+            }
+            response.body(Body::from_stream(pieces)).unwrap()
+        }
+    })))
+    .await;
+    (endpoint, handed)
+}
+
+#[tokio::test]
+async fn a_body_is_read_up_to_16_mib_and_no_further() {
+    let (fits, _) = bodies(Some(16), None).await;
+    let answer = api(Duration::from_secs(30)).send(request(&fits, Method::GET)).await.unwrap();
+    assert_eq!(answer.body.len(), 16 * MIB);
+
+    let huge = 1 << 40;
+    for (mebibytes, announced, most_handed) in [(Some(17), None, 17), (None, None, 64), (None, Some(huge), 64)] {
+        let (endpoint, handed) = bodies(mebibytes, announced).await;
+        let (_, client) = project(api(Duration::from_secs(30)), &endpoint);
+        let read = client.get_server(Id::new(1)).await.unwrap_err();
+        assert_eq!((read.transport(), read.class()), (Some(TransportErrorKind::TooLong), ErrorClass::ProviderDown));
+        assert_eq!(
+            read.to_string(),
+            "GET /servers/1: the provider's answer is too long: it has more than 16 MiB, the most that is read of one"
+        );
+        // What lies in the sockets' buffers was handed over too; an answer without an end was not read for long.
+        assert!(handed.load(Ordering::SeqCst) <= most_handed, "{handed:?}");
+        let change = client.power_off(Id::new(1)).await.unwrap_err();
+        assert_eq!(change.class(), ErrorClass::Ambiguous, "{change}");
+    }
 }
 
 fn project(api: HcloudClient, endpoint: &str) -> (Hcloud, ProjectClient) {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hcloud_client::types::{CreateVolume, Id};
-use hcloud_client::{ApiResponse, Error, ErrorClass, ListFilter, RetryPolicy, TransportError, TransportErrorKind};
+use hcloud_client::{
+    ApiResponse, Error, ErrorClass, ListFilter, Priority, RetryPolicy, TransportError, TransportErrorKind,
+};
 use serde_json::json;
 use support::{Scripted, bare, client, error, ok, reply, volume, volume_list};
 
@@ -118,6 +120,26 @@ async fn a_list_is_all_pages_and_each_resource_once() {
         url.as_str(),
         "http://localhost:1/v1/volumes?name=n&label_selector=a+in+%28b%2Cc%29&sort=id%3Aasc&page=3&per_page=50"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_ends_after_a_thousand_pages() {
+    // One that never ends, and one that ends just in time.
+    for (pages, is_read) in [(u64::MAX, false), (1001, false), (1000, true)] {
+        let api = Scripted::new(move |request, _| {
+            let page: u64 = request.query.iter().find(|(name, _)| name == "page").unwrap().1.parse().unwrap();
+            async move { ok(&volume_list(&[i64::try_from(page).unwrap()], (page < pages).then_some(page + 1))) }
+        });
+        let result = client(Arc::<Scripted>::clone(&api)).at(Priority::Delete).list_volumes(&ListFilter::all()).await;
+        assert_eq!((result.is_ok(), api.count()), (is_read, 1000), "{pages}");
+        if let Err(error) = result {
+            assert_eq!(error.class(), ErrorClass::ProviderDown);
+            assert_eq!(
+                error.to_string(),
+                "GET /volumes: the provider's list has more than 1000 pages, the most that are read of one"
+            );
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

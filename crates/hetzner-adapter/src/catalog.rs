@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 
 use control_plane::CatalogEntry;
 use hcloud_client::types::{
-    Architecture, CpuType, Deprecation, Image, ImageStatus, Location, ServerType, ServerTypeLocation,
+    Architecture, CpuType, Deprecation, Id, Image, ImageStatus, Location, ServerType, ServerTypeLocation,
 };
 use seca_api::{Kind, ResourceName};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
-/// What can be ordered where, until the provider was asked. No images: theirs ids must be the provider's own.
+/// What can be ordered where, until the provider was asked. Images have no ids here: those must be the provider's own,
+/// and until they are known it resolves the names itself.
 const FALLBACK: &str = include_str!("catalog.json");
 
 /// A tier of the specification: name, vCPU, RAM in GiB, whether the CPU is dedicated.
@@ -52,7 +53,8 @@ pub fn entries(
         entries.extend(TIERS.iter().filter_map(|tier| alias(region, tier, &orderable)));
         entries.push(storage_sku(region));
         entries.push(network_sku(region));
-        entries.extend(images.iter().filter(|image| is_current(image)).filter_map(|image| system_image(region, image)));
+        let images = images.iter().filter(|image| is_current(image)).filter_map(SystemImage::of);
+        entries.extend(images.filter_map(|image| system_image(region, &image)));
     }
     entries
 }
@@ -63,8 +65,13 @@ pub fn fallback() -> Vec<CatalogEntry> {
         // A test reads the file; an unreadable one serves nothing rather than something wrong.
         return Vec::new();
     };
-    let (locations, types) = known.into_api();
-    entries(&locations, &types, &[], OffsetDateTime::UNIX_EPOCH)
+    let (locations, types, images) = known.into_api();
+    let mut entries = entries(&locations, &types, &[], OffsetDateTime::UNIX_EPOCH);
+    for location in &locations {
+        let images = images.iter().flat_map(KnownImage::builds);
+        entries.extend(images.filter_map(|image| system_image(&location.name, &image)));
+    }
+    entries
 }
 
 fn entry(kind: Kind, region: &str, name: &str, labels: &[(&str, &str)], spec: Value, facts: Value) -> CatalogEntry {
@@ -191,11 +198,36 @@ fn is_current(image: &Image) -> bool {
     image.status == ImageStatus::Available && image.deprecated.is_none() && image.deleted.is_none()
 }
 
+/// What an entry tells of a system image.
+struct SystemImage<'a> {
+    /// The provider's name, the same for all builds.
+    name: &'a str,
+    os: &'a str,
+    version: &'a str,
+    architecture: Architecture,
+    /// In GB.
+    disk: f64,
+    id: Option<Id<Image>>,
+}
+
+impl<'a> SystemImage<'a> {
+    fn of(image: &'a Image) -> Option<Self> {
+        Some(Self {
+            name: image.name.as_deref()?,
+            os: &image.os_flavor,
+            version: image.os_version.as_deref().unwrap_or_default(),
+            architecture: image.architecture.clone(),
+            disk: image.disk_size,
+            id: Some(image.id),
+        })
+    }
+}
+
 /// A system image. Its name is the provider's for amd64, and has the suffix `-arm64` for the other build.
 /// `blockStorageRef` is required by the schema; a system image comes from none that anyone can see, so it names
 /// one of the image's own name by convention.
-fn system_image(region: &str, image: &Image) -> Option<CatalogEntry> {
-    let image_name = image.name.as_deref()?;
+fn system_image(region: &str, image: &SystemImage<'_>) -> Option<CatalogEntry> {
+    let image_name = image.name;
     let architecture = architecture(&image.architecture)?;
     let name = match architecture {
         "amd64" => image_name.to_owned(),
@@ -203,24 +235,26 @@ fn system_image(region: &str, image: &Image) -> Option<CatalogEntry> {
     };
     ResourceName::parse(&name).ok()?;
     let boot = if architecture == "amd64" { "BIOS" } else { "UEFI" };
-    let version = image.os_version.clone().unwrap_or_default();
+    let mut facts = json!({
+        "imageName": image_name,
+        "architecture": architecture,
+        "diskSize": image.disk.ceil(),
+    });
+    if let Some(id) = image.id {
+        facts["imageId"] = json!(id.to_string());
+    }
     Some(entry(
         Kind::Image,
         region,
         &name,
-        &[("provider", "hetzner"), ("os", &image.os_flavor), ("version", &version), ("architecture", architecture)],
+        &[("provider", "hetzner"), ("os", image.os), ("version", image.version), ("architecture", architecture)],
         json!({
             "blockStorageRef": {"resource": format!("block-storages/{name}")},
             "cpuArchitecture": architecture,
             "initializer": "cloudinit-22",
             "boot": boot,
         }),
-        json!({
-            "imageId": image.id.to_string(),
-            "imageName": image_name,
-            "architecture": architecture,
-            "diskSize": image.disk_size.ceil(),
-        }),
+        facts,
     ))
 }
 
@@ -229,6 +263,29 @@ fn system_image(region: &str, image: &Image) -> Option<CatalogEntry> {
 struct Known {
     locations: Vec<KnownLocation>,
     server_types: Vec<KnownType>,
+    images: Vec<KnownImage>,
+}
+
+#[derive(Debug, Deserialize)]
+struct KnownImage {
+    name: String,
+    os: String,
+    version: String,
+    disk: f64,
+    architectures: Vec<String>,
+}
+
+impl KnownImage {
+    fn builds(&self) -> impl Iterator<Item = SystemImage<'_>> {
+        self.architectures.iter().map(|architecture| SystemImage {
+            name: &self.name,
+            os: &self.os,
+            version: &self.version,
+            architecture: architecture.as_str().into(),
+            disk: self.disk,
+            id: None,
+        })
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -252,7 +309,7 @@ struct KnownType {
 }
 
 impl Known {
-    fn into_api(self) -> (Vec<Location>, Vec<ServerType>) {
+    fn into_api(self) -> (Vec<Location>, Vec<ServerType>, Vec<KnownImage>) {
         let ids: BTreeMap<String, i64> = self.locations.iter().map(|l| (l.name.clone(), l.id)).collect();
         let locations = self.locations.into_iter().map(|l| Location {
             id: l.id.into(),
@@ -285,7 +342,7 @@ impl Known {
             deprecation: None,
             locations: t.locations.into_iter().map(place).collect(),
         });
-        (locations.collect(), types.collect())
+        (locations.collect(), types.collect(), self.images)
     }
 }
 
@@ -310,12 +367,28 @@ mod tests {
         assert!(skus("fsn1").contains(&"cx23".to_owned()) && skus("fsn1").contains(&"cax11".to_owned()));
         assert!(!skus("ash").contains(&"cx23".to_owned()) && skus("ash").contains(&"cpx11".to_owned()));
         assert!(!skus("sin").contains(&"cax11".to_owned()) && skus("sin").contains(&"ccx13".to_owned()));
-        assert_eq!(catalog.entries().filter(|e| e.kind == Kind::Image).count(), 0);
         let mut names: Vec<_> = fallback().into_iter().map(|e| (e.kind, e.region, e.name)).collect();
         let all = names.len();
         names.sort();
         names.dedup();
         assert_eq!(names.len(), all);
+    }
+
+    #[test]
+    fn the_fallback_knows_the_system_images_of_each_region_by_name_and_not_by_id() {
+        let catalog = Catalog::new(0, fallback(), "fsn1");
+        for region in catalog.regions() {
+            for (name, image, architecture) in [
+                ("ubuntu-24.04", "ubuntu-24.04", "amd64"),
+                ("ubuntu-24.04-arm64", "ubuntu-24.04", "arm64"),
+                ("debian-12", "debian-12", "amd64"),
+            ] {
+                let entry = catalog.get(Kind::Image, region, name).unwrap();
+                let facts = ["imageName", "architecture", "imageId"].map(|fact| entry.fact(fact));
+                assert_eq!(facts, [Some(image), Some(architecture), None], "{region} {name}");
+            }
+            assert!(catalog.get(Kind::Image, region, "opensuse-15-arm64").is_none());
+        }
     }
 
     #[test]
@@ -348,7 +421,7 @@ mod tests {
 
     #[test]
     fn withdrawn_and_unavailable_types_are_not_listed() {
-        let (locations, mut types) = serde_json::from_str::<Known>(FALLBACK).unwrap().into_api();
+        let (locations, mut types, _) = serde_json::from_str::<Known>(FALLBACK).unwrap().into_api();
         let now = OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000);
         let gone = |days| {
             Some(Deprecation {

@@ -6,7 +6,7 @@ use control_plane::{
     Reason,
     ports::{CloudError, Note, Outcome},
 };
-use hcloud_client::{Error, ErrorClass, ErrorCode, types::Action};
+use hcloud_client::{Error, ErrorClass, ErrorCode, TransportErrorKind, types::Action};
 
 use crate::snapshot::Observation;
 
@@ -49,6 +49,7 @@ pub(crate) fn judge(error: &Error) -> Verdict {
         ErrorClass::Locked => (Reason::ProviderBusy, Some(LOCKED)),
         ErrorClass::Conflict => (Reason::ProviderBusy, None),
         ErrorClass::RateLimited { retry_after } => (Reason::Throttled, Some(retry_after)),
+        ErrorClass::NotSent => (Reason::ProviderBusy, None),
         ErrorClass::Quota => (Reason::QuotaExceeded, Some(QUOTA)),
         ErrorClass::Capacity => (Reason::CapacityUnavailable, Some(CAPACITY)),
         // `forbidden` says nothing of the token: the provider uses it for what it has closed for a while.
@@ -57,8 +58,10 @@ pub(crate) fn judge(error: &Error) -> Verdict {
         }
         ErrorClass::Unauthorized => (Reason::CredentialRejected, Some(SLOW)),
         ErrorClass::ReadOnly => (Reason::CredentialReadOnly, Some(SLOW)),
-        ErrorClass::ProviderDown if error.api().is_some() => (Reason::ProviderUnavailable, Some(SLOW)),
-        ErrorClass::ProviderDown => (Reason::ProviderUnavailable, None),
+        ErrorClass::ProviderDown if error.transport() == Some(TransportErrorKind::NotSent) => {
+            (Reason::ProviderUnavailable, None)
+        }
+        ErrorClass::ProviderDown => (Reason::ProviderUnavailable, Some(SLOW)),
         // Something else must happen first: it does, or a person sees the sentence.
         ErrorClass::Precondition => (Reason::ProviderBusy, None),
         ErrorClass::Protected => (Reason::ProviderRefused, Some(QUOTA)),
@@ -103,19 +106,50 @@ fn sentence(error: &Error) -> String {
         let seconds = after.as_secs_f64().ceil();
         return format!("The request budget of the Hetzner Cloud project is spent; about {seconds} s.");
     }
+    if let Error::NotSent { why, .. } = error {
+        return format!("Nothing was sent to Hetzner Cloud: {}.", why.trim_end_matches('.'));
+    }
     match error.api() {
-        Some(api) => {
+        Some(api) if !api.foreign => {
             let named = [api.fields(), api.limits()].concat().join(", ");
             let named = if named.is_empty() { String::new() } else { format!(", about {named}") };
             format!("Hetzner Cloud says: {} ({}{named}).", api.message.trim_end_matches('.'), api.code)
         }
-        None => format!("Hetzner Cloud could not be asked: {error}."),
+        _ => format!("Hetzner Cloud could not be asked: {error}."),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use hcloud_client::{ApiError, ApiResponse, HeaderMap, StatusCode};
+
     use super::*;
+
+    #[test]
+    fn a_page_that_the_provider_did_not_write_is_no_word_of_the_provider() {
+        let page = ApiResponse { status: StatusCode::NOT_FOUND, headers: HeaderMap::new(), body: b"<html>".to_vec() };
+        let error = |mutating| Error::Api {
+            operation: "GET /servers/1".to_owned(),
+            mutating,
+            error: Box::new(ApiError::from_response(&page)),
+        };
+        assert!(matches!(judge(&error(true)), Verdict::Unknown(_)), "a change may have been made");
+        let CloudError { note, after } = unreadable(&error(false));
+        assert_eq!((note.reason, after), (Reason::ProviderUnavailable, Some(SLOW)));
+        assert_eq!(
+            note.message,
+            "Hetzner Cloud could not be asked: GET /servers/1: the answer does not come from the Hetzner Cloud API; \
+             check the endpoint (http_404, HTTP 404)."
+        );
+    }
+
+    #[test]
+    fn a_call_that_its_gate_held_back_is_tried_again() {
+        let error = Error::NotSent { operation: "POST /servers".to_owned(), why: "the lease is another's".to_owned() };
+        let Verdict::Retry(again, note) = judge(&error) else { panic!("{error}") };
+        assert_eq!((again, note.reason), (None, Reason::ProviderBusy));
+        assert_eq!(note.message, "Nothing was sent to Hetzner Cloud: the lease is another's.");
+    }
 
     #[test]
     fn a_call_that_the_budget_held_back_is_tried_again_when_it_has_room() {

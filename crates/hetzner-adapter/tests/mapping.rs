@@ -251,6 +251,9 @@ fn the_default_image_fits_the_architecture_and_a_wrong_one_is_refused() {
     assert_eq!(boot("cx23", Some("debian-12")).0.as_deref(), Some("114690387"));
     assert_eq!(boot("cax11", Some("ubuntu-24.04-arm64")).0.as_deref(), Some("161547270"));
     assert_eq!(boot("cax11", Some("ubuntu-24.04")), (None, "ProviderRefused".into()));
+    // The embedded catalogue knows no ids: the provider resolves its own name, which is the same for all builds.
+    assert_eq!(boot("cax11", Some("rocky-9-arm64")).0.as_deref(), Some("rocky-9"));
+    assert_eq!(boot("cx23", Some("rocky-9")).0.as_deref(), Some("rocky-9"));
     // Nobody has made it, and its volume waits for it.
     assert_eq!(boot("cx23", Some("mine")), (None, "WaitingForDependency".into()));
 }

@@ -248,6 +248,16 @@ fn what_hetzner_would_refuse_is_kept_and_named_and_a_foreign_route_stays() {
 }
 
 #[test]
+fn the_router_of_the_public_interfaces_is_no_gateway_of_a_network() {
+    let mut world = World::default();
+    network(&mut world, "172.16.0.0/12");
+    table(&mut world, "n/t", &[("192.168.0.0/24", "172.31.1.1")]);
+    let message = &world.status(Kind::RouteTable, "n/t")["routes"][0]["conditions"][0]["message"];
+    let words = "172.31.1.1 is Hetzner's router for the public interfaces of servers";
+    assert!(message.as_str().unwrap().contains(words), "{message}");
+}
+
+#[test]
 fn routes_come_back_with_their_network_and_go_along_with_it() {
     let mut world = World::default();
     table(&mut world, "n/t", &[("0.0.0.0/0", "10.0.1.9")]);

@@ -346,10 +346,12 @@ macro_rules! word {
          AND i.deleted_at IS NULL)"
     };
     // -- a DELETE and a power action, see store/write.rs --------------------------------------------------------
-    // Live children, live referrers, and live referrers of the children that go along; of the kinds that refuse.
+    // Live children, live referrers, and live referrers of the children that go along; of the kinds that refuse. The
+    // first few, and how many there are.
     ($db:ident blockers) => {
         concat!(
-            "SELECT r.tenant, r.region, r.kind, r.workspace, r.network, r.name FROM resources r WHERE ((",
+            "SELECT u.tenant, u.region, u.kind, u.workspace, u.network, u.name, COUNT(*) OVER () AS total FROM (\
+             SELECT r.tenant, r.region, r.kind, r.workspace, r.network, r.name FROM resources r WHERE ((",
             $crate::sql::word!($db in_network),
             ") OR (",
             $crate::sql::word!($db in_workspace),
@@ -371,7 +373,7 @@ macro_rules! word {
              AND e.name = j.value->>5 JOIN resources r ON r.uid = e.uid AND r.kind = j.value->>6 \
              WHERE r.deleted_at IS NULL AND r.uid NOT IN ",
             $crate::sql::word!($db (list 14)),
-            " ORDER BY 3, 4, 5, 6 LIMIT $12"
+            ") u ORDER BY 3, 4, 5, 6 LIMIT $12"
         )
     };
     // The rows that go, with what is written about them.

@@ -248,6 +248,13 @@ impl Kind {
         }
     }
 
+    /// Whether a word in a reference names this kind: its collection, or its own name in the plural where several
+    /// kinds share a collection (`storage-skus` beside `skus`).
+    pub fn is_named(self, collection: &str) -> bool {
+        let own = || collection.strip_suffix('s') == Some(self.as_str());
+        self.collection() == collection || (self.collection() == "skus" && own())
+    }
+
     /// Finds the kind that a provider serves under a path segment (`skus` means another kind for each).
     pub fn of_collection(provider: Provider, collection: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|k| k.provider() == provider && k.collection() == collection)
@@ -270,6 +277,13 @@ impl Kind {
             other => other.as_str().replace('-', " "),
         }
     }
+
+    /// The noun with its indefinite article: `an image`, `a NIC`.
+    pub fn a_noun(self) -> String {
+        let noun = self.noun();
+        let article = if noun.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
+        format!("{article} {noun}")
+    }
 }
 
 impl fmt::Display for Kind {
@@ -289,5 +303,31 @@ mod tests {
             assert_eq!(Kind::parse(kind.as_str()), Some(kind));
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
         }
+    }
+
+    #[test]
+    fn articles_are_those_of_the_spoken_word() {
+        let told: Vec<String> = Kind::ALL.into_iter().map(Kind::a_noun).collect();
+        for noun in ["an image", "an instance", "an instance SKU", "an internet gateway"] {
+            assert!(told.iter().any(|other| other == noun), "{noun}: {told:?}");
+        }
+        assert_eq!(told.iter().filter(|noun| noun.starts_with("an ")).count(), 4, "{told:?}");
+        assert_eq!((&*Kind::Nic.a_noun(), &*Kind::Subnet.a_noun()), ("a NIC", "a subnet"));
+    }
+
+    #[test]
+    fn the_kinds_that_share_a_collection_have_a_word_of_their_own() {
+        for (kind, word) in [
+            (Kind::StorageSku, "storage-skus"),
+            (Kind::InstanceSku, "instance-skus"),
+            (Kind::NetworkSku, "network-skus"),
+        ] {
+            let named: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| kind.is_named(word)).collect();
+            assert_eq!(named, [kind]);
+        }
+        for kind in Kind::ALL {
+            assert!(kind.is_named(kind.collection()) && !kind.is_named(kind.as_str()), "{kind}");
+        }
+        assert_eq!(Kind::ALL.into_iter().filter(|kind| kind.is_named("skus")).count(), 3);
     }
 }

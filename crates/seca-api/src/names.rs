@@ -150,8 +150,8 @@ pub fn name_violation(kind: Kind, name: &str) -> Option<Violation> {
         return None;
     }
     let rule = format!(
-        "the name of a {} must be {NAME_RULE}, 1 to {max} characters long, but is `{}`; choose another",
-        kind.noun(),
+        "the name of {} must be {NAME_RULE}, 1 to {max} characters long, but is `{}`; choose another",
+        kind.a_noun(),
         clip(name)
     );
     Some(Violation::at("/metadata/name", rule))
@@ -185,6 +185,8 @@ mod tests {
         let violation = name_violation(Kind::RouteTable, &longer).unwrap();
         assert_eq!(violation.parameter, "name");
         assert!(violation.rule.starts_with("the name of a route table must be"), "{}", violation.rule);
+        let violation = name_violation(Kind::Image, &longer).unwrap();
+        assert!(violation.rule.starts_with("the name of an image must be"), "{}", violation.rule);
     }
 
     #[test]

@@ -191,7 +191,7 @@ impl Reference {
     fn kind(&self, path: &Path<'_>, provider: Option<Provider>, targets: &[Kind]) -> Result<Kind, ReferenceError> {
         let fits = |kind: &&Kind| {
             provider.is_none_or(|provider| kind.provider() == provider)
-                && path.collection.is_none_or(|collection| kind.collection() == collection)
+                && path.collection.is_none_or(|collection| kind.is_named(collection))
         };
         let mut candidates = targets.iter().filter(fits);
         let (resource, wanted, example) = (clip(&self.resource), describe(targets), example(targets));
@@ -288,8 +288,7 @@ struct Given<'a> {
 }
 
 fn complete(kind: Kind, path: &Path<'_>, from: &ResourceKey, given: Given<'_>) -> Result<ResourceKey, ReferenceError> {
-    let misplaced =
-        |part, given: &str| ReferenceError::Misplaced { kind: with_article(kind), part, given: clip(given) };
+    let misplaced = |part, given: &str| ReferenceError::Misplaced { kind: kind.a_noun(), part, given: clip(given) };
     let (has_workspace, has_network) = match kind.scope() {
         Scope::Workspace => (true, false),
         Scope::Network => (true, true),
@@ -334,14 +333,8 @@ fn check_names(key: &ResourceKey) -> Result<(), ReferenceError> {
     check("name", &key.name, is_name(&key.name) && key.name.len() <= NAME_MAX)
 }
 
-fn with_article(kind: Kind) -> String {
-    let noun = kind.noun();
-    let article = if noun.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
-    format!("{article} {noun}")
-}
-
 fn describe(targets: &[Kind]) -> String {
-    targets.iter().map(|kind| with_article(*kind)).collect::<Vec<_>>().join(" or ")
+    targets.iter().map(|kind| kind.a_noun()).collect::<Vec<_>>().join(" or ")
 }
 
 fn example(targets: &[Kind]) -> String {

@@ -117,11 +117,17 @@ fn urn(target: Result<Target, ReferenceError>) -> String {
 
 #[test]
 fn spellings_that_clients_use() {
-    use Kind::{BlockStorage, Image, Instance, InstanceSku, InternetGateway, Nic, RouteTable, StorageSku, Subnet};
+    use Kind::{
+        BlockStorage, Image, Instance, InstanceSku, InternetGateway, NetworkSku, Nic, RouteTable, StorageSku, Subnet,
+    };
     let from = instance();
-    let table: [(&str, &[Kind], &str); 12] = [
+    let table: [(&str, &[Kind], &str); 16] = [
         ("skus/seca.d2xs", &[InstanceSku], "seca.compute/v1/tenants/t/skus/seca.d2xs"),
         ("seca.d2xs", &[InstanceSku], "seca.compute/v1/tenants/t/skus/seca.d2xs"),
+        ("instance-skus/seca.d2xs", &[InstanceSku], "seca.compute/v1/tenants/t/skus/seca.d2xs"),
+        ("network-skus/n", &[NetworkSku], "seca.network/v1/tenants/t/skus/n"),
+        ("tenants/seca/storage-skus/seca.rd500", &[StorageSku], "seca.storage/v1/tenants/seca/skus/seca.rd500"),
+        ("seca.storage/v1/tenants/t/storage-skus/v", &[StorageSku], "seca.storage/v1/tenants/t/skus/v"),
         ("tenants/seca/skus/seca.rd500", &[StorageSku], "seca.storage/v1/tenants/seca/skus/seca.rd500"),
         ("seca.storage/v1/tenants/public/images/ubuntu", &[Image], "seca.storage/v1/tenants/public/images/ubuntu"),
         ("block-storages/d", &[BlockStorage], "seca.storage/v1/tenants/t/workspaces/w/block-storages/d"),
@@ -172,6 +178,11 @@ fn what_cannot_be_understood_says_what_helps() {
         json!("seca.compute/v1/tenants/t/skus/x"),
         &[Kind::StorageSku],
         "`seca.compute/v1/tenants/t/skus/x` must name a storage SKU; write it as `skus/<name>`",
+    );
+    check(
+        json!("storage-skus/x"),
+        &[Kind::InstanceSku],
+        "`storage-skus/x` must name an instance SKU; write it as `skus/<name>`",
     );
     check(
         json!("gw"),

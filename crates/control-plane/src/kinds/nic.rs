@@ -26,8 +26,8 @@ pub const RULES: KindRules = KindRules {
 
 const SUBNET: &str = "/spec/subnetRef";
 
-/// Hetzner's own, in every network.
-const METADATA_GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 31, 1, 1);
+/// The router of the public interfaces of all servers at Hetzner Cloud, which no private network can hold as well.
+const PUBLIC_ROUTER: Ipv4Addr = Ipv4Addr::new(172, 31, 1, 1);
 
 fn judge(judgement: &Judgement<'_>) -> Vec<Violation> {
     let Some(Found::Row { row: subnet, parent, .. }) = judgement.found(SUBNET) else { return Vec::new() };
@@ -80,8 +80,10 @@ impl Blocks {
                     Some(outside(&block))
                 } else if address == block.network() || address == block.broadcast() {
                     Some(format!("is the first or the last one of {block}, which no interface can have"))
-                } else if Some(address) == self.gateway || address == METADATA_GATEWAY {
+                } else if Some(address) == self.gateway {
                     Some("is the network's own gateway at Hetzner Cloud".to_owned())
+                } else if address == PUBLIC_ROUTER {
+                    Some("is Hetzner's router for the public interfaces of servers, in every network".to_owned())
                 } else {
                     None
                 }

@@ -254,8 +254,17 @@ pub enum DeleteOutcome {
     NotFound,
     /// The client insisted on another version than this one.
     Stale(i64),
-    /// These live resources stand in the way (the first few).
-    Refused(Vec<ResourceKey>),
+    /// Live resources stand in the way.
+    Refused(Users),
+}
+
+/// The live resources that a deletion is refused for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Users {
+    /// The first [`DeleteRules::SHOWN`] of them.
+    pub shown: Vec<ResourceKey>,
+    /// How many there are beyond these.
+    pub more: u64,
 }
 
 /// A power action.

@@ -494,9 +494,9 @@ fn unplaced(own: &ResourceKey, target: &ResourceKey, pointer: &str) -> Option<Vi
     let parameter = violation.parameter.clone();
     violation.rule = match target.kind.scope() {
         Scope::Workspace | Scope::Network if target.workspace.is_empty() => format!(
-            "{parameter} names {collection}/{name} without a workspace, which a {} does not have; write \
+            "{parameter} names {collection}/{name} without a workspace, which {} does not have; write \
              workspaces/<workspace>/{collection}/{name}",
-            own.kind.noun()
+            own.kind.a_noun()
         ),
         Scope::Network if target.network.is_empty() => format!(
             "{parameter} names {collection}/{name} without a network, and workspace {} has none or several {noun}s of \

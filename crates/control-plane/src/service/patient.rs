@@ -20,10 +20,14 @@ impl ControlPlane {
         &self.watchers
     }
 
-    /// A write was accepted: there is work for the engine, and news for who waits for the row.
-    pub(super) fn written(&self, row: &Resource) {
+    /// A write was accepted: there is work for the engine, and news for who waits for the row. Who wrote knows what
+    /// was written: its next read waits for what becomes of that.
+    pub(super) fn written(&self, caller: &Caller, row: &Resource) {
         self.wake.notify_one();
         self.watchers.changed(row);
+        if let Some(transition) = Transition::of_row(row) {
+            self.told(caller, &transition);
+        }
     }
 
     /// Whether a caller's read that found this is held; see [`Watchers::hold`].

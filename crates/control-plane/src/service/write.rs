@@ -80,14 +80,14 @@ impl ControlPlane {
             };
             match self.store.put(put).await? {
                 PutOutcome::Created(row) => {
-                    self.written(&row);
+                    self.written(context.caller, &row);
                     // Nothing can be in what has just been made.
                     let children = rules.counts_children.then_some(0);
                     let view = view(&row.into(), children, "PUT");
                     return Ok(PutView { created: true, view, warnings: draft.warnings });
                 }
                 PutOutcome::Updated { before, after } => {
-                    self.written(&after);
+                    self.written(context.caller, &after);
                     return Ok(PutView { created: false, view: updated(before, &after), warnings: draft.warnings });
                 }
                 PutOutcome::Deleting => return Err(being_deleted(&key)),
@@ -120,7 +120,7 @@ impl ControlPlane {
             Delete { key: key.clone(), expected_version: if_version, rules: rules.delete, now: self.clock.now() };
         match self.store.delete(delete).await? {
             DeleteOutcome::Accepted(row) => {
-                self.written(&row);
+                self.written(context.caller, &row);
                 Ok(())
             }
             DeleteOutcome::NotFound => Err(absent()),
@@ -130,8 +130,8 @@ impl ControlPlane {
                     let ask = Ask { verb: "get", key: user };
                     !self.enforces() || decisions.as_ref().is_some_and(|there| there.allows(context.caller, &ask))
                 };
-                let (named, hidden): (Vec<_>, Vec<_>) = users.iter().partition(may_read);
-                Err(in_use(key, &named, hidden.len()))
+                let (named, hidden): (Vec<_>, Vec<_>) = users.shown.iter().partition(may_read);
+                Err(in_use(key, &named, hidden.len(), users.more))
             }
         }
     }
@@ -155,7 +155,7 @@ impl ControlPlane {
         let act = Act { key: key.clone(), action, expected_version: if_version, now: self.clock.now() };
         match self.store.act(act).await? {
             ActOutcome::Accepted(row) => {
-                self.written(&row);
+                self.written(context.caller, &row);
                 Ok(())
             }
             ActOutcome::NotFound => Err(Refusal::NotFound(key.clone())),
@@ -182,16 +182,17 @@ fn stale(key: &ResourceKey, expected: Option<i64>, current: i64) -> Refusal {
     Refusal::Stale { key: key.clone(), expected: expected.unwrap_or_default(), current }
 }
 
-/// `hidden`: how many more use it that the caller may not read.
-fn in_use(key: &ResourceKey, named: &[&ResourceKey], hidden: usize) -> Refusal {
+/// `hidden`: how many more use it that the caller may not read. `more`: how many there are beyond those.
+fn in_use(key: &ResourceKey, named: &[&ResourceKey], hidden: usize, more: u64) -> Refusal {
     let mut users: Vec<_> = named.iter().map(|user| user.resource()).collect();
     if hidden > 0 {
         users.push(format!("{hidden} that you may not read"));
     }
+    let more_of_them = if more > 0 { format!(" and {more} more") } else { String::new() };
     Refusal::Conflict(format!(
-        "{key} cannot be deleted while {} {} it; delete what uses it first",
+        "{key} cannot be deleted while {}{more_of_them} {} it; delete what uses it first",
         users.join(", "),
-        if named.len() + hidden == 1 { "uses" } else { "use" }
+        if named.len() + hidden == 1 && more == 0 { "uses" } else { "use" }
     ))
 }
 

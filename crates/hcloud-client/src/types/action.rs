@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 use super::Id;
 use super::open_enum::open_enum;
-use super::wire::{null_default, whole};
+use super::wire::{null_default, short, whole};
 
 open_enum! {
     /// Status of an action.
@@ -66,8 +66,9 @@ pub struct ActionResource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionError {
     /// Code (`action_failed`).
+    #[serde(deserialize_with = "short")]
     pub code: String,
     /// Message.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "short")]
     pub message: String,
 }

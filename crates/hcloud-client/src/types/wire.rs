@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Deserializer};
 
+use crate::bounds::clipped;
+
 /// `null` reads as the default; combine with `#[serde(default)]` for "absent or null".
 pub(crate) fn null_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
@@ -19,6 +21,11 @@ where
 )]
 pub(crate) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     Ok(f64::deserialize(deserializer)?.round() as u64)
+}
+
+/// A text for people, cut to a length that people read.
+pub(crate) fn short<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    String::deserialize(deserializer).map(clipped)
 }
 
 /// An address that may be absent, `null` or (while it is being assigned) an empty string.

@@ -20,7 +20,7 @@ mod security_group_rule;
 mod subnet;
 mod workspace;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
 
 use control_plane::{
     Reason, Resource, Uid,
@@ -137,6 +137,9 @@ fn told(row: &Resource) -> Option<Note> {
     let reason = Reason::ALL.iter().find(|reason| reason.as_str() == word)?;
     Some(Note::new(*reason, newest.message.clone().unwrap_or_default()))
 }
+
+/// The router of the public interfaces of all servers (Hetzner's API reference, networks): no network can hold it.
+const PUBLIC_ROUTER: Ipv4Addr = Ipv4Addr::new(172, 31, 1, 1);
 
 /// A step on the way to a plan: what stops it is the plan.
 pub type Checked<T> = Result<T, Box<Planned>>;

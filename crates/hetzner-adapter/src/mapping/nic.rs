@@ -12,7 +12,9 @@ use ipnet::Ipv4Net;
 use seca_api::{Kind, NicSpec, NicStatus, ResourceState, SubnetSpec};
 use serde_json::json;
 
-use super::{Checked, Context, Mapping, PlannedExt, map, missing_targets, noted, referrers, settled, wait};
+use super::{
+    Checked, Context, Mapping, PUBLIC_ROUTER, PlannedExt, map, missing_targets, noted, referrers, settled, wait,
+};
 
 /// The field that names the subnet.
 const SUBNET: &str = "/spec/subnetRef";
@@ -106,9 +108,9 @@ fn reserve(spec: &NicSpec, before: &NicStatus, block: Ipv4Net, peers: &[Resource
         let wished = peer.spec::<NicSpec>().map(|spec| spec.addresses).unwrap_or_default();
         taken.extend(parse(&held).chain(parse(&wished)));
     }
-    // Hetzner Cloud itself has the first address of a network, and this one in all of them.
+    // Hetzner Cloud itself has the first address of a network.
     taken.extend(block.hosts().next());
-    taken.insert(Ipv4Addr::new(172, 31, 1, 1));
+    taken.insert(PUBLIC_ROUTER);
     let given: Vec<Ipv4Addr> = parse(&before.addresses).filter(|address| block.contains(address)).collect();
     let mut free = given.into_iter().chain(block.hosts());
     asked

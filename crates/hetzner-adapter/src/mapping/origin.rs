@@ -169,8 +169,8 @@ pub(super) fn boot_image(context: &Context<'_>, volume: &Resource, sku: &Catalog
         Origin::Blank { .. } => Ok(default_image(context, wanted)),
         Origin::System(image) => {
             let entry = context.desired.catalog.get(Kind::Image, &volume.key.region, &image);
-            let id = entry.and_then(|entry| entry.fact("imageId")).unwrap_or(&image).to_owned();
-            Ok(BootImage { id, defaulted: None })
+            let id = entry.and_then(|entry| entry.fact("imageId").or_else(|| entry.fact("imageName")));
+            Ok(BootImage { id: id.unwrap_or(&image).to_owned(), defaulted: None })
         }
         Origin::Snapshot { id, .. } => {
             let image = context.snapshot.images.get(&id.get()).filter(|image| image.status == ImageStatus::Available);

@@ -2,7 +2,7 @@
 //! is made there; one by a gateway, or by an instance, which has no address in the network yet, is kept as intent.
 //! Routes bear no labels: whose one is, the rows remember, and one that two tables want stays until neither does.
 
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::collections::BTreeSet;
 
 use control_plane::{Reason, Resource, ports::Planned};
 use hcloud_client::types::{self as hcloud, Route};
@@ -12,7 +12,8 @@ use seca_api::{Kind, ResourceState, RouteSpec, RouteStatus, RouteTableSpec, Rout
 use serde_json::{Value, json};
 
 use super::{
-    Checked, Context, Mapping, PlannedExt, act, facts, map, missing_targets, noted, part_status, settled, tried, wait,
+    Checked, Context, Mapping, PUBLIC_ROUTER, PlannedExt, act, facts, map, missing_targets, noted, part_status,
+    settled, tried, wait,
 };
 use crate::{
     call::{Call, StepExt},
@@ -81,7 +82,6 @@ fn made(table: &Resource, route: &RouteSpec) -> Option<Route> {
 
 /// Why Hetzner Cloud would refuse a route (its API reference, `add_route`).
 fn refusal(network: &hcloud::Network, made: &Route) -> Option<String> {
-    const OWN: Ipv4Addr = Ipv4Addr::new(172, 31, 1, 1);
     let Route { destination, gateway } = made;
     let is_default = destination.prefix_len() == 0;
     let is_private = destination.addr().is_private() && destination.broadcast().is_private();
@@ -95,8 +95,11 @@ fn refusal(network: &hcloud::Network, made: &Route) -> Option<String> {
     if !network.ip_range.contains(gateway) {
         return Some(format!("{gateway} is not an address of the network, which is {}", network.ip_range));
     }
-    if *gateway == OWN || network.ip_range.hosts().next() == Some(*gateway) {
+    if network.ip_range.hosts().next() == Some(*gateway) {
         return Some(format!("{gateway} is the network's own gateway at Hetzner Cloud"));
+    }
+    if *gateway == PUBLIC_ROUTER {
+        return Some(format!("{gateway} is Hetzner's router for the public interfaces of servers"));
     }
     let is_made = network.routes.contains(made);
     (!is_made && network.routes.len() >= MOST)

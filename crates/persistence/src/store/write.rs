@@ -5,7 +5,7 @@
 
 use control_plane::{
     Resource,
-    ports::{Act, ActOutcome, Delete, DeleteOutcome, DeleteRules},
+    ports::{Act, ActOutcome, Delete, DeleteOutcome, DeleteRules, Users},
     state,
 };
 use seca_api::{Kind, Timestamp};
@@ -14,7 +14,7 @@ use crate::{
     database::{Operation, Tx},
     fault::Fault,
     row,
-    sql::{Sql, Value, args, identity, key_args, key_row, list, rows, sql},
+    sql::{Row, Sql, Value, args, identity, key_args, key_row, list, rows, sql},
 };
 
 const OWN: Sql = sql!("SELECT " columns " FROM resources r WHERE " own change);
@@ -41,8 +41,8 @@ const DELETE: Sql = Sql {
          woken AS MATERIALIZED (SELECT w.uid FROM work w WHERE w.uid IN (" related_to_gone ") ORDER BY w.uid" lock "), \
          queued AS (UPDATE work SET " wake ", attempts = \
          CASE WHEN uid IN (SELECT uid FROM gone) THEN 0 ELSE attempts END WHERE uid IN (SELECT uid FROM woken)) \
-         SELECT CAST(0 AS BIGINT), '', '', '', '', '', '' FROM overlooked \
-         UNION ALL SELECT 1, tenant, region, kind, workspace, network, name FROM blockers"
+         SELECT CAST(0 AS BIGINT), '', '', '', '', '', '', CAST(0 AS BIGINT) FROM overlooked \
+         UNION ALL SELECT 1, tenant, region, kind, workspace, network, name, total FROM blockers"
     )
     .postgres,
     sqlite: sql!(
@@ -53,7 +53,7 @@ const DELETE: Sql = Sql {
          AND d.deleted_at IS NOT NULL)) \
          UPDATE work SET " wake ", attempts = CASE WHEN uid IN (SELECT uid FROM gone) THEN 0 ELSE attempts END \
          WHERE uid IN (" related_to_gone "); \
-         SELECT 1, b.tenant, b.region, b.kind, b.workspace, b.network, b.name FROM (" blockers ") b \
+         SELECT 1, b.tenant, b.region, b.kind, b.workspace, b.network, b.name, b.total FROM (" blockers ") b \
          WHERE EXISTS (SELECT 1 FROM resources d WHERE d.uid = $1 AND d.deleted_at IS NULL)"
     )
     .sqlite,
@@ -88,13 +88,18 @@ impl Operation for Delete {
                 None => return Ok(DeleteOutcome::Accepted(row)),
                 // Its own row is locked by now, so that no more can come.
                 Some(0) => {}
-                Some(_) => {
-                    let keys = found.iter().map(|row| row::key(row, 1)).collect::<Result<_, _>>()?;
-                    return Ok(DeleteOutcome::Refused(keys));
-                }
+                Some(_) => return Ok(DeleteOutcome::Refused(users(&found)?)),
             }
         }
     }
+}
+
+/// What stands in the way: the rows of [`DELETE`], each with the number of all.
+fn users(found: &[Row]) -> Result<Users, Fault> {
+    let shown = found.iter().map(|row| row::key(row, 1)).collect::<Result<Vec<_>, _>>()?;
+    let total = found.first().map(|row| row.int(7)).transpose()?.unwrap_or_default();
+    let more = u64::try_from(total).unwrap_or_default().saturating_sub(shown.len() as u64);
+    Ok(Users { shown, more })
 }
 
 /// The row and the live children that go along, locked, so that nobody can begin to refer to them.

@@ -1,6 +1,6 @@
 //! DELETE: what refuses it, what goes along.
 
-use control_plane::ports::{Delete, DeleteOutcome, DeleteRules};
+use control_plane::ports::{Delete, DeleteOutcome, DeleteRules, Users};
 use seca_api::{Kind, ResourceKey, ResourceState};
 
 use super::{World, in_network, key, sorted, workspace};
@@ -14,7 +14,7 @@ const NONE: DeleteRules = DeleteRules { refused_by_children: &[], refused_by_ref
 
 async fn refusal(world: &World, key: &ResourceKey, rules: DeleteRules) -> Vec<ResourceKey> {
     match world.delete(key, rules).await {
-        DeleteOutcome::Refused(by) => by,
+        DeleteOutcome::Refused(Users { shown, more: 0 }) => shown,
         other => panic!("{key} is not refused: {other:?}"),
     }
 }
@@ -43,8 +43,10 @@ pub async fn rules_decide_what_a_deletion_is_refused_by(world: &World) {
         let network = ResourceKey { workspace: "full".to_owned(), ..key(Kind::Network, &format!("n{number:02}")) };
         world.create(&network).await;
     }
-    let named = refusal(world, &workspace("full"), WORKSPACE).await;
-    assert_eq!((named.len(), named[0].name.as_str()), (DeleteRules::SHOWN, "n00"));
+    let DeleteOutcome::Refused(Users { shown, more }) = world.delete(&workspace("full"), WORKSPACE).await else {
+        panic!("it is in use")
+    };
+    assert_eq!((shown.len(), more, shown[0].name.as_str()), (DeleteRules::SHOWN, 4, "n00"));
 }
 
 pub async fn a_second_deletion_changes_nothing(world: &World) {

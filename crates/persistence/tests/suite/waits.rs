@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use control_plane::ports::{CommitOutcome, Delete, DeleteOutcome, Put, PutOutcome};
+use control_plane::ports::{CommitOutcome, Delete, DeleteOutcome, Put, PutOutcome, Users};
 use seca_api::{Kind, ResourceKey};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Postgres, Transaction};
 use tokio::task::JoinHandle;
@@ -125,7 +125,7 @@ pub async fn a_deletion_that_waited_sees_what_came_meanwhile() {
             execute(&mut tx, refers).await;
         }
         tx.commit().await.unwrap();
-        assert_eq!(outcome.await.unwrap(), DeleteOutcome::Refused(vec![by]), "{deleted}");
+        assert_eq!(outcome.await.unwrap(), DeleteOutcome::Refused(Users { shown: vec![by], more: 0 }), "{deleted}");
     }
 }
 

@@ -65,3 +65,19 @@ async fn a_target_that_is_being_deleted_cannot_be_named() {
     let found = world.violations(Kind::Instance, "i", instance()).await;
     assert!(found[0].rule.contains("which is being deleted"), "{found:?}");
 }
+
+#[tokio::test]
+async fn a_refusal_names_some_and_counts_the_rest() {
+    let world = empty_world();
+    world.create(Kind::Workspace, "w", json!({"spec": null})).await;
+    for number in 0..12 {
+        world.create(Kind::BlockStorage, &format!("d{number:02}"), volume(10)).await;
+        let others = match number {
+            0..=7 => String::new(),
+            _ => format!(" and {} more", number - 7),
+        };
+        let named = (0..=number.min(7)).map(|n| format!("block-storages/d{n:02}")).collect::<Vec<_>>().join(", ");
+        let verb = if number == 0 { "uses" } else { "use" };
+        check(&world, &key(Kind::Workspace, "w"), Some(&format!("while {named}{others} {verb} it"))).await;
+    }
+}

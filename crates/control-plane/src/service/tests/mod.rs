@@ -11,7 +11,7 @@ mod violations;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use seca_api::{Kind, ResourceKey, Scope};
+use seca_api::{Kind, ResourceKey, ResourceState, Scope};
 use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 
@@ -24,6 +24,7 @@ use crate::{
         MemoryStore,
         environment::{SeededRng, TokioClock},
     },
+    watch::{Held, Patience},
 };
 
 /// A control plane with a workspace `w`, a network `net` (10.0.0.0/16) and a block storage `disk`.

@@ -12,6 +12,7 @@ async fn references_are_accepted_and_echoed_in_every_spelling() {
     let storage = [
         json!("hcloud-volume"),
         json!("skus/hcloud-volume"),
+        json!("storage-skus/hcloud-volume"),
         json!({"resource": "skus/hcloud-volume"}),
         json!({"resource": "skus/hcloud-volume", "tenant": "seca"}),
         json!({"resource": "skus/hcloud-volume", "provider": "seca.storage", "region": "fsn1"}),
@@ -297,4 +298,30 @@ async fn what_another_replica_has_just_read_can_be_named() {
     // The engine of this process was first: what was judged by the former catalogue is judged anew all the same.
     assert!(world.plane.follow_catalog(known).await.unwrap());
     assert!(!world.plane.follow_catalog(stored).await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_read_of_who_wrote_waits_and_nobody_elses() {
+    let world = world().await;
+    let key = key(Kind::Instance, "i");
+    let check = async |after: &str, state: ResourceState| {
+        assert_eq!(world.row(&key).await.state, state, "{after}");
+        let view = world.plane.get(world.context(), &key).await.unwrap();
+        let transition = view.transition.unwrap();
+        let holds = |subject: &str| world.plane.hold(&Caller::new(subject), &transition, None);
+        assert!(matches!(holds("ann"), Held::Until(_)), "{after}");
+        assert!(matches!(holds("bob"), Held::No), "{after}");
+        tokio::time::advance(Patience::default().recent).await;
+        assert!(matches!(holds("ann"), Held::No), "{after}, long ago");
+    };
+    world.create(Kind::Instance, "i", instance()).await;
+    check("creation", ResourceState::Pending).await;
+    world.commit(&key, Verdict::Converged, json!({})).await;
+    world.put(&key, instance()).await.unwrap();
+    check("update", ResourceState::Updating).await;
+    world.commit(&key, Verdict::Converged, json!({})).await;
+    world.plane.act(world.context(), &key, ActionKind::Start, None).await.unwrap();
+    check("action", ResourceState::Updating).await;
+    world.delete(&key).await.unwrap();
+    check("deletion", ResourceState::Deleting).await;
 }

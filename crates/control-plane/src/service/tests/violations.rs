@@ -173,6 +173,11 @@ async fn nics() {
     for (body, pointer, words) in cases {
         check(&world, Kind::Nic, body, &[(pointer, words)]).await;
     }
+    world.create(Kind::Network, "wide", network("172.16.0.0/12")).await;
+    let wide = ResourceKey { network: "wide".into(), ..key(Kind::Subnet, "w") };
+    world.put(&wide, subnet("172.31.0.0/16")).await.unwrap();
+    let body = nic(json!(["172.31.1.1"]), "networks/wide/subnets/w");
+    check(&world, Kind::Nic, body, &[("/spec/addresses/0", "is Hetzner's router for the public interfaces")]).await;
     world.create(Kind::Nic, "n", nic(json!(["0.0.0.0", "10.0.0.9"]), "subnets/s")).await;
     // The same name in a second network makes the short spelling ambiguous.
     world.create(Kind::Network, "second", network("10.0.0.0/16")).await;
@@ -254,7 +259,7 @@ async fn images() {
     let image = |source: &str| json!({"spec": {"blockStorageRef": source, "cpuArchitecture": "amd64"}});
     let cases = [
         (image("workspaces/w/block-storages/none"), "/spec/blockStorageRef", "no such block storage"),
-        (image("block-storages/disk"), "/spec/blockStorageRef", "without a workspace"),
+        (image("block-storages/disk"), "/spec/blockStorageRef", "without a workspace, which an image does not"),
         (with(image("workspaces/w/block-storages/disk"), "/spec/boot", json!("PXE")), "/spec/boot", "`UEFI`, `BIOS`"),
     ];
     for (body, pointer, words) in cases {

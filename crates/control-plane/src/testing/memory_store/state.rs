@@ -19,7 +19,7 @@ use crate::{
     kinds,
     ports::{
         Act, ActOutcome, Before, BindOutcome, Binding, Credential, Delete, DeleteOutcome, DeleteRules, Edge,
-        OwnedObject, Put, PutOutcome, RequestBudget, StepRecord, UnbindOutcome, WorkspaceBinding,
+        OwnedObject, Put, PutOutcome, RequestBudget, StepRecord, UnbindOutcome, Users, WorkspaceBinding,
     },
     resource::{ProjectId, Resource, Uid},
     state,
@@ -236,7 +236,7 @@ impl State {
         let uid = row.uid;
         let cascade = self.cascade(&delete.key, &delete.rules);
         let blockers = self.blockers(&delete.key, &delete.rules, &cascade);
-        if !blockers.is_empty() {
+        if !blockers.shown.is_empty() {
             return DeleteOutcome::Refused(blockers);
         }
         for (uid, _) in cascade.iter().chain([&(uid, &[][..])]) {
@@ -263,7 +263,7 @@ impl State {
         .collect()
     }
 
-    fn blockers(&self, key: &ResourceKey, rules: &DeleteRules, cascade: &[(Uid, &'static [Kind])]) -> Vec<ResourceKey> {
+    fn blockers(&self, key: &ResourceKey, rules: &DeleteRules, cascade: &[(Uid, &'static [Kind])]) -> Users {
         let mut found: Vec<&Resource> = Vec::new();
         found.extend(self.children(key).filter(|child| rules.refused_by_children.contains(&child.key.kind)));
         found.extend(self.referring(key, rules.refused_by_referrers));
@@ -277,8 +277,9 @@ impl State {
             found.into_iter().filter(|row| stays(row)).map(|row| row.key.clone()).collect();
         keys.sort_by_key(|k| (k.kind.as_str(), k.workspace.clone(), k.network.clone(), k.name.clone()));
         keys.dedup();
+        let more = keys.len().saturating_sub(DeleteRules::SHOWN) as u64;
         keys.truncate(DeleteRules::SHOWN);
-        keys
+        Users { shown: keys, more }
     }
 
     fn referring<'a>(&'a self, key: &'a ResourceKey, kinds: &'a [Kind]) -> impl Iterator<Item = &'a Resource> {
