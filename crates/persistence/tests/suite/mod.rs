@@ -6,6 +6,7 @@ pub mod bound;
 pub mod databases;
 pub mod deletes;
 pub mod engine;
+pub mod epochs;
 pub mod hammer;
 pub mod hangups;
 pub mod lists;
@@ -84,6 +85,14 @@ impl World {
         };
         store.ping().await.unwrap();
         Self { store, sql, url, clock: AtomicI64::new(1_000), uids: AtomicU64::new(1), _directory: directory }
+    }
+
+    /// Runs a statement behind the store's back; false when it is no database.
+    pub async fn execute(&self, statement: &'static str) -> bool {
+        if self.sql.is_some() {
+            databases::execute(&self.url, statement).await;
+        }
+        self.sql.is_some()
     }
 
     pub fn now(&self) -> Timestamp {
