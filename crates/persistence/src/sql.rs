@@ -207,6 +207,16 @@ macro_rules! word {
          WHEN 'network' THEN (SELECT count(*) FROM resources c WHERE c.tenant = r.tenant AND c.region = r.region \
          AND c.workspace = r.workspace AND c.network = r.name AND c.deleted_at IS NULL) ELSE 0 END"
     };
+    // A credential, `c`, and its workspace, `r`, in the order that `store/bindings.rs` reads; one that is retired has none.
+    ($db:ident credential) => {
+        "COALESCE(r.tenant, c.tenant), COALESCE(r.region, c.region), 'workspace', '', '', COALESCE(r.name, c.workspace), \
+         c.workspace_uid, c.project, c.sealed, c.endpoint, c.project_ref, c.retired_at \
+         FROM credentials c LEFT JOIN resources r ON r.uid = c.workspace_uid"
+    };
+    // `r` is in no workspace, and is none.
+    ($db:ident homeless) => {
+        "r.workspace = '' AND r.kind <> 'workspace'"
+    };
     // What is told of the epochs of `p`, a project, in the order that `store/epochs.rs` reads.
     ($db:ident epoch) => {
         concat!(

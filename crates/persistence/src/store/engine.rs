@@ -12,6 +12,7 @@ use seca_api::{Kind, Scope};
 use serde_json::Map;
 
 use super::{
+    bindings,
     queue::holds,
     relations::{WAKE, related, wake_related},
     roles,
@@ -69,7 +70,7 @@ const BURY: Sql = sql!("INSERT INTO tombstones (uid, removed_at) VALUES ($1, " n
 const REMOVE: [Sql; 5] = [
     sql!("DELETE FROM resource_labels WHERE uid = $1"),
     sql!("DELETE FROM resource_references WHERE uid = $1"),
-    sql!("DELETE FROM credentials WHERE workspace_uid = $1"),
+    sql!("DELETE FROM credentials WHERE workspace_uid = $1 AND retired_at IS NULL"),
     sql!("DELETE FROM resources WHERE uid = $1"),
     sql!("DELETE FROM work WHERE uid = $1"),
 ];
@@ -299,9 +300,11 @@ impl Operation for Remove<'_> {
         woken.dedup();
         tx.execute(BURY, &args![self.uid]).await?;
         tx.execute(WAKE, &[list(woken.iter().chain([&self.uid]))]).await?;
+        bindings::retire(tx, &row).await?;
         for statement in REMOVE {
             tx.execute(statement, &args![self.uid]).await?;
         }
+        bindings::let_go(tx, &row).await?;
         Ok(Some(CommitOutcome::Done(Box::new(row))))
     }
 }
@@ -357,6 +360,7 @@ impl Operation for Prune {
             tx.execute(PRUNE_STEPS, &[list(&gone)]).await?;
         }
         tx.execute(PRUNE_FAILED, &args![self.0]).await?;
+        tx.execute(bindings::PRUNE, &[]).await?;
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ pub mod lists;
 pub mod oversight;
 pub mod queue;
 pub mod races;
+pub mod retired;
 pub mod roles;
 pub mod scale;
 pub mod statements;

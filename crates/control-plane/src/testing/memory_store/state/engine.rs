@@ -336,7 +336,7 @@ impl State {
         self.unassign(uid);
         let row = self.rows.remove(&uid);
         self.work.remove(&uid);
-        self.credentials.remove(&uid);
+        self.retire(uid);
         self.tombstones.insert(uid, self.now());
         self.wake(woken);
         match row {
