@@ -385,14 +385,14 @@ macro_rules! word {
         )
     };
     // The rows that go, with what is written about them.
-    ($db:ident gone) => {
+    ($db:ident (gone $n:literal)) => {
         concat!(
             "SELECT j.value->>0 AS uid, j.value->>1 AS tenant, j.value->>2 AS region, j.value->>3 AS kind, \
              j.value->>4 AS workspace, j.value->>5 AS network, j.value->>6 AS name, j.value->>7 AS state, \
              j.value->>8 AS conditions, CAST(j.value->>9 AS BIGINT) AS resource_version, \
              CAST(j.value->>10 AS BIGINT) AS generation, CAST(j.value->>11 AS BIGINT) AS revision, \
              CAST(j.value->>12 AS BIGINT) AS last_modified_at, CAST(j.value->>13 AS BIGINT) AS deleted_at FROM ",
-            $crate::sql::word!($db (rows 10))
+            $crate::sql::word!($db (rows $n))
         )
     };
     ($db:ident delete_row) => {

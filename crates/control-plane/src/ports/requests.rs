@@ -339,6 +339,8 @@ pub enum BindOutcome {
     NotFound,
     /// The workspace's resources live in another project; they would be lost to it.
     OtherProject(ProjectId),
+    /// The project was declared gone ([`super::OversightStore::abandon`]), and this many of its resources have not left yet.
+    Abandoned(i64),
 }
 
 /// What became of removing a binding.

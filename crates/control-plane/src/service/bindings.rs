@@ -222,6 +222,10 @@ impl Bindings {
                 "{workspace} has resources in project {other}, and this token opens another project, where they are not; \
                  bind a token of project {other}, or delete the resources first"
             ))),
+            BindOutcome::Abandoned(count) => Err(Refusal::Conflict(format!(
+                "the project of this token was declared gone, and {count} resource(s) of it have not left yet; bind \
+                 {workspace} again when they have"
+            ))),
         }
     }
 

@@ -30,6 +30,12 @@ const MEMBERS: Sql = sql!(
 const COUNT_TOUCHED: Sql = sql!("SELECT count(DISTINCT s.uid) FROM steps s WHERE s.uid IN " (list 1));
 const MOVE_ROWS: Sql = sql!("UPDATE resources SET project = $2 WHERE uid IN " (list 1) " AND project <> $2");
 const MOVE_WORK: Sql = sql!("UPDATE work SET project = $2 WHERE uid IN " (list 1) " AND project <> $2");
+/// A project that was declared gone, and how much of it is still there. Nobody declares it until the transaction ends.
+const LEAVING: Sql = sql!(
+    "SELECT p.abandoned_at, (SELECT count(*) FROM resources r WHERE r.project = p.uid) FROM projects p WHERE p.uid = $1"
+    fence
+);
+const TAKE_BACK: Sql = sql!("UPDATE projects SET abandoned_at = NULL WHERE uid = $1 AND abandoned_at IS NOT NULL");
 const ADD_PROJECT: Sql =
     sql!("INSERT INTO projects (uid, owner, token, until) VALUES ($1, NULL, 0, NULL) ON CONFLICT DO NOTHING");
 const BIND: Sql = sql!(
@@ -105,12 +111,19 @@ impl Operation for Bind<'_> {
     async fn run(&self, tx: &mut Tx) -> Result<BindOutcome, Fault> {
         let credential = self.0;
         let key = &credential.workspace;
+        let leaving = tx.first(LEAVING, &args![&credential.project]).await?;
         let Some(found) = tx.first(WORKSPACE, &key_args(key)).await? else { return Ok(BindOutcome::NotFound) };
         let project = ProjectId(found.text(1)?);
         // One that is being deleted may need a new token to get there, and nothing else.
         let goes_elsewhere = found.maybe_int(2)?.is_some() && project != credential.project;
         if goes_elsewhere || found.text(0)? != credential.workspace_uid.to_string() {
             return Ok(BindOutcome::NotFound);
+        }
+        if let Some(declared) = leaving
+            && declared.maybe_int(0)?.is_some()
+            && declared.int(1)? > 0
+        {
+            return Ok(BindOutcome::Abandoned(declared.int(1)?));
         }
         let members = members(tx, &found, key).await?;
         if project != credential.project && count_touched(tx, &members).await? > 0 {
@@ -121,6 +134,7 @@ impl Operation for Bind<'_> {
         tx.execute(WAKE, &[list(members.iter().chain(served.iter().map(|(uid, _)| uid)))]).await?;
         tx.execute(MOVE_WORK, &[list(&members), (&credential.project).into()]).await?;
         tx.execute(ADD_PROJECT, &args![&credential.project]).await?;
+        tx.execute(TAKE_BACK, &args![&credential.project]).await?;
         let bound = args![
             credential.workspace_uid,
             &credential.project,

@@ -33,7 +33,7 @@ async fn with_image(world: &World, name: &str, at: &str, image: &str) -> (Resour
     (world.read(&ws.key).await, image)
 }
 
-async fn image_of(world: &World, name: &str, volume: &ResourceKey) -> Resource {
+pub async fn image_of(world: &World, name: &str, volume: &ResourceKey) -> Resource {
     let image = ResourceKey { tenant: volume.tenant.clone(), ..ResourceKey::tenant(Kind::Image, "fsn1", "t", name) };
     let edges = vec![edge("/spec/blockStorageRef", volume, false)];
     created(world.put(Put { edges, home: Some(volume.clone()), ..world.new_put(&image) }).await)

@@ -309,6 +309,10 @@ impl State {
         if workspace.is_deleting() && moves || workspace.uid != credential.workspace_uid {
             return BindOutcome::NotFound;
         }
+        let leaving = self.project_uids(&credential.project).len();
+        if self.is_abandoned(&credential.project) && leaving > 0 {
+            return BindOutcome::Abandoned(i64::try_from(leaving).unwrap_or(i64::MAX));
+        }
         let members = self.members(&credential.workspace, &workspace.project);
         if moves && self.count_touched(&members) > 0 {
             return BindOutcome::OtherProject(workspace.project.clone());
@@ -323,7 +327,7 @@ impl State {
         }
         let served = self.homeless(&credential.project, &credential.workspace.tenant);
         self.wake(members.into_iter().chain(served));
-        self.projects.entry(credential.project.clone()).or_default();
+        self.projects.entry(credential.project.clone()).or_default().epoch.abandoned = false;
         self.bindings += 1;
         let bound = Bound { order: self.bindings, credential: Some(credential.clone()) };
         self.credentials.insert(credential.workspace_uid, bound);
