@@ -271,8 +271,11 @@ impl<P: CloudProvider> Project<P> {
             return Ok(if alone { Prepared::Go } else { Prepared::Answer(Box::new(plan_local(bundle))) });
         }
         if self.access().await?.is_none() || !self.reading.is_bound(&bundle.resource.key) {
-            let planned =
-                if leaves_without_access(bundle) { plan_local(bundle) } else { unable(self.reading.missing(), None) };
+            let planned = if leaves_without_access(bundle) {
+                plan_local(bundle)
+            } else {
+                unable(self.reading.missing(&bundle.resource), None)
+            };
             return Ok(Prepared::Answer(Box::new(planned)));
         }
         if self.snapshot.is_none() {
