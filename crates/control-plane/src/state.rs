@@ -18,7 +18,7 @@ use seca_api::{ResourceState, StatusCondition, Timestamp};
 use serde_json::{Map, Value};
 
 use crate::{
-    ports::{Commit, Note, Put, Verdict},
+    ports::{Commit, Mark, Note, Put, Verdict},
     resource::{ActionKind, ActionState, ProjectId, Resource},
 };
 
@@ -195,6 +195,16 @@ pub fn merge(facts: &mut Map<String, Value>, changes: &Map<String, Value>) {
             facts.shift_remove(name);
         } else {
             facts.insert(name.clone(), value.clone());
+        }
+    }
+}
+
+/// Takes a mark back whose call certainly failed, as far as the facts are still what it made them.
+pub fn undo(facts: &mut Map<String, Value>, mark: &Mark) {
+    for (name, before) in &mark.undo {
+        let made = mark.facts.get(name).filter(|value| !value.is_null());
+        if mark.facts.contains_key(name) && facts.get(name) == made {
+            merge(facts, &Map::from_iter([(name.clone(), before.clone())]));
         }
     }
 }

@@ -4,8 +4,8 @@
 mod suite;
 
 use suite::{
-    Backend, World, access, bindings, bound, deletes, engine, hammer, hangups, lists, oversight, queue, races, roles,
-    together, writes,
+    Backend, World, access, bindings, bound, deletes, engine, epochs, hammer, hangups, lists, oversight, queue, races,
+    roles, together, writes,
 };
 
 /// One test of each store for every rule.
@@ -62,6 +62,10 @@ suite! {
         admissions_that_come_together_are_each_their_own;
     queue:
         a_project_is_leased_to_one_owner_at_a_time,
+        no_replica_takes_a_living_lease_for_its_duration,
+        a_lease_that_ends_later_than_it_can_is_not_believed,
+        no_engine_takes_what_a_newer_one_had,
+        a_call_may_be_sent_while_lease_and_intent_stand,
         a_former_holder_can_write_nothing,
         projects_with_due_work_are_leased_first,
         what_is_queued_is_due_in_its_order,
@@ -78,6 +82,8 @@ suite! {
         a_changed_reference_wakes_the_former_target,
         only_one_holder_claims_a_resource,
         steps_and_marks_are_recorded_together,
+        marks_of_a_call_that_certainly_failed_are_undone,
+        a_resource_is_touched_once_a_step_was_recorded,
         removal_cleans_up_behind_a_resource,
         nothing_is_removed_that_is_alive_or_has_children,
         a_resource_made_again_begins_anew,
@@ -85,6 +91,10 @@ suite! {
         failed_steps_go_after_their_time_but_the_last_one,
         the_catalogue_is_replaced_by_compare_and_set,
         orphans_are_reported_by_project;
+    epochs:
+        an_epoch_is_wanted_before_it_is_current,
+        a_paused_project_goes_on_as_after_a_takeover,
+        a_project_is_known_by_what_was_made_in_it;
     bindings:
         a_binding_moves_the_workspace_and_all_that_is_in_it,
         a_workspace_with_provider_objects_stays_in_its_project,

@@ -174,6 +174,10 @@ pub struct Mark {
     pub uid: Uid,
     /// Merged into its facts.
     pub facts: Map<String, Value>,
+    /// Merged into its facts when the call certainly failed: what each of the facts was before, null for none. A fact
+    /// that is not what the mark made it any more stays as it is.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub undo: Map<String, Value>,
 }
 
 /// What became of a call.

@@ -263,7 +263,7 @@ fn part_status(
 }
 
 fn mark(resource: &Resource, facts: &[(&str, Value)]) -> Mark {
-    Mark { uid: resource.uid, facts: map(facts) }
+    Mark { uid: resource.uid, facts: map(facts), undo: Map::new() }
 }
 
 fn map(members: &[(&str, Value)]) -> Map<String, Value> {

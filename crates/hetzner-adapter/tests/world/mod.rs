@@ -222,6 +222,7 @@ impl World {
             children,
             peers: self.peers(&resource),
             open_steps: Vec::new(),
+            touched: false,
             attempts: 0,
             wake: 0,
             resource,

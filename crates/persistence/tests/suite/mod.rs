@@ -6,6 +6,7 @@ pub mod bound;
 pub mod databases;
 pub mod deletes;
 pub mod engine;
+pub mod epochs;
 pub mod hammer;
 pub mod hangups;
 pub mod lists;
@@ -29,6 +30,7 @@ use std::{
 
 use control_plane::{
     ActionKind, ProjectId, Resource, Uid,
+    engine::ENGINE_VERSION,
     ports::{
         Act, ActOutcome, AdmissionQuery, Before, BindOutcome, Commit, CommitOutcome, Credential, Delete, DeleteOutcome,
         DeleteRules, Edge, Lease, Put, PutOutcome, Store, Verdict,
@@ -83,6 +85,14 @@ impl World {
         };
         store.ping().await.unwrap();
         Self { store, sql, url, clock: AtomicI64::new(1_000), uids: AtomicU64::new(1), _directory: directory }
+    }
+
+    /// Runs a statement behind the store's back; false when it is no database.
+    pub async fn execute(&self, statement: &'static str) -> bool {
+        if self.sql.is_some() {
+            databases::execute(&self.url, statement).await;
+        }
+        self.sql.is_some()
     }
 
     pub fn now(&self) -> Timestamp {
@@ -151,7 +161,7 @@ impl World {
         let begun = tokio::time::Instant::now();
         loop {
             let mut found = None;
-            for lease in self.store.lease("me", TTL, 100).await.unwrap() {
+            for lease in self.store.lease("me", TTL, ENGINE_VERSION, 100).await.unwrap() {
                 if lease.project.0 == project {
                     found = Some(lease);
                 } else {
@@ -223,6 +233,7 @@ impl World {
             sealed: format!("enc:{project}"),
             endpoint: None,
             project_ref: Some("mine".to_owned()),
+            retired: false,
         }
     }
 
