@@ -11,6 +11,8 @@
 
 mod backoff;
 mod catalog;
+mod epoch;
+mod gate;
 mod pauses;
 mod project;
 mod reading;
@@ -50,6 +52,8 @@ pub struct EngineSettings {
     pub scan_interval: Duration,
     /// How often a project is read anew from lists.
     pub resync_interval: Duration,
+    /// How long a project's epoch lasts without a takeover.
+    pub epoch_interval: Duration,
     /// How long after its intent a call of unknown outcome may still take effect: the request timeout and 60 s.
     pub late_window: Duration,
     /// How long a graceful stop may take before the power is cut.
@@ -74,6 +78,7 @@ impl EngineSettings {
             lease_ttl: Duration::from_secs(15),
             scan_interval: Duration::from_millis(200),
             resync_interval: Duration::from_secs(300),
+            epoch_interval: Duration::from_secs(24 * 3600),
             late_window: Duration::from_secs(90),
             stop_grace: Duration::from_secs(90),
             catalog_refresh: Duration::from_secs(60),
