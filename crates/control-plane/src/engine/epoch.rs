@@ -71,7 +71,7 @@ pub(super) fn next(own: &ProjectEpoch, rng: &dyn Rng) -> Epoch {
 }
 
 /// An epoch above a number, which no other database has.
-pub(super) fn above(number: i64, rng: &dyn Rng) -> Epoch {
+pub fn above(number: i64, rng: &dyn Rng) -> Epoch {
     let mut nonce = [0; 8];
     rng.fill(&mut nonce);
     Epoch { number: number.saturating_add(1), nonce: format!("{:016x}", u64::from_be_bytes(nonce)) }

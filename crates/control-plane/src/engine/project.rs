@@ -180,6 +180,7 @@ impl<P: CloudProvider> Project<P> {
                 Ok(Standing::Held) => self.work().await,
                 other => other,
             };
+            self.shared.vitals.note(Some(&self.lease.project), standing.is_ok());
             match standing {
                 Ok(Standing::Held) => {}
                 Ok(Standing::Lost) => {
@@ -197,6 +198,8 @@ impl<P: CloudProvider> Project<P> {
                 }
             }
         }
+        // What this worker could not do is the next one's to say.
+        self.shared.vitals.note(Some(&self.lease.project), true);
         // Not one goes out beside those of the next holder.
         self.flights.shutdown().await;
         self.marking.shutdown().await;
