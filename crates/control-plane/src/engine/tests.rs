@@ -1,5 +1,8 @@
 //! The engine against the in-memory store and the fake cloud, under paused time.
 
+mod epochs;
+mod gate;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use seca_api::{Kind, ResourceKey, ResourceState};
@@ -32,6 +35,7 @@ struct World {
     rng: Arc<SeededRng>,
     ids: Ids,
     wake: Arc<Notify>,
+    epoch_interval: Duration,
 }
 
 impl World {
@@ -40,13 +44,16 @@ impl World {
         let rng = Arc::new(SeededRng::new(seed ^ 0x5eca));
         let ids = Ids::new(clock.clone(), rng.clone());
         let store = Arc::new(MemoryStore::new("installation"));
-        Self { engines: store.clone(), store, cloud, clock, rng, ids, wake: Arc::new(Notify::new()) }
+        let epoch_interval = Duration::from_secs(24 * 3600);
+        let wake = Arc::new(Notify::new());
+        Self { engines: store.clone(), store, cloud, clock, rng, ids, wake, epoch_interval }
     }
 
     fn start(&self, owner: &str) -> (JoinHandle<()>, CancellationToken) {
         let mut settings = EngineSettings::new(owner, "http://127.0.0.1:1/v1".parse().unwrap());
         settings.late_window = Duration::from_secs(30);
         settings.resync_interval = 2 * MINUTE;
+        settings.epoch_interval = self.epoch_interval;
         let engine = Engine::new(EngineParts {
             store: self.engines.clone(),
             provider: Arc::new(self.cloud.clone()),
@@ -569,6 +576,8 @@ async fn converges(seed: u64) {
     let found: BTreeMap<_, _> =
         things.iter().map(|(name, t)| (name.clone(), (format!("{{\"sizeGB\":{}}}", t.size), t.on))).collect();
     assert_eq!(found, expected, "seed {seed}");
+    let paused = world.store.oversight().paused_projects().await.unwrap();
+    assert!(paused.is_empty(), "seed {seed}: a lone database never pauses: {paused:?}");
     for (engine, _) in engines {
         engine.abort();
     }
