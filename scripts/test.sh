@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # All tests of the workspace, and how many of them ran. Nothing is skipped in silence: a test that cannot run
-# (no PostgreSQL binaries, no specification files) fails and says in one line what it needs.
+# (no PostgreSQL binaries) fails and says in one line what it needs.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
