@@ -14,7 +14,7 @@ status=${PIPESTATUS[0]}
 for manifest in examples/*/Cargo.toml; do
   [ -f "$manifest" ] || continue
   echo "running $(dirname "$manifest")"
-  cargo run -q --manifest-path "$manifest" --target-dir target/examples >/dev/null || status=1
+  cargo run -q --manifest-path "$manifest" --target-dir "${CARGO_TARGET_DIR:-target}/examples" >/dev/null || status=1
 done
 
 read -r passed failed ignored < <(awk '
