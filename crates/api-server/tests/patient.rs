@@ -137,7 +137,7 @@ impl World {
         let router = public_router(plane.watched_by(watchers.clone()), authenticator, config, drain.clone());
         let created = ask(&router, request("PUT", WORKSPACE, Some("{}"))).await;
         assert_eq!(created.status, 201, "{}", created.text);
-        let lease = store.lease("test", Duration::from_secs(3_600), 1).await.unwrap().remove(0);
+        let lease = store.lease("test", Duration::from_secs(3_600), 1, 1).await.unwrap().remove(0);
         Self { router, watchers, store, clock, lease, drain }
     }
 

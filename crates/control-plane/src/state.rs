@@ -14,11 +14,11 @@
 //! | DELETE accepted | any | prepends `deleting` |
 //! | anything else worth knowing | any | reason and message of the newest entry, in place |
 
-use seca_api::{ResourceState, StatusCondition, Timestamp};
+use seca_api::{InstanceStatus, PowerState, ResourceState, StatusCondition, Timestamp};
 use serde_json::{Map, Value};
 
 use crate::{
-    ports::{Commit, Note, Put, Verdict},
+    ports::{Commit, Mark, Note, Put, Verdict},
     resource::{ActionKind, ActionState, ProjectId, Resource},
 };
 
@@ -29,8 +29,8 @@ pub enum ActionRefusal {
     Power {
         /// What was asked for.
         asked: ActionKind,
-        /// The power that was last asked for.
-        desired_on: bool,
+        /// Whether it is on, or is to be.
+        is_on: bool,
     },
     /// The instance is being deleted.
     Deleting,
@@ -84,7 +84,9 @@ pub fn respecify(row: &mut Resource, spec: String, now: Timestamp) {
     accept_change(row, now);
 }
 
-/// Judges a power action by the desired power, never by what was observed.
+/// Judges a power action by what the client knows of the power: what the last accepted action asks for while that is not
+/// done, so that bursts are refused; else what the status shows, so that what a person did at the console can be
+/// answered.
 ///
 /// # Errors
 /// When the action does not fit.
@@ -92,9 +94,12 @@ pub fn judge_action(row: &Resource, asked: ActionKind) -> Result<(), ActionRefus
     if row.is_deleting() {
         return Err(ActionRefusal::Deleting);
     }
-    let desired_on = row.action.desired_on();
+    let is_on = match row.action.pending() {
+        Some(pending) => pending.powers_on(),
+        None => row.status::<InstanceStatus>().is_ok_and(|status| status.power_state == PowerState::On),
+    };
     let needs_on = !matches!(asked, ActionKind::Start);
-    if desired_on == needs_on { Ok(()) } else { Err(ActionRefusal::Power { asked, desired_on }) }
+    if is_on == needs_on { Ok(()) } else { Err(ActionRefusal::Power { asked, is_on }) }
 }
 
 /// An accepted power action.
@@ -195,6 +200,16 @@ pub fn merge(facts: &mut Map<String, Value>, changes: &Map<String, Value>) {
             facts.shift_remove(name);
         } else {
             facts.insert(name.clone(), value.clone());
+        }
+    }
+}
+
+/// Takes a mark back whose call certainly failed, as far as the facts are still what it made them.
+pub fn undo(facts: &mut Map<String, Value>, mark: &Mark) {
+    for (name, before) in &mark.undo {
+        let made = mark.facts.get(name).filter(|value| !value.is_null());
+        if mark.facts.contains_key(name) && facts.get(name) == made {
+            merge(facts, &Map::from_iter([(name.clone(), before.clone())]));
         }
     }
 }

@@ -190,7 +190,7 @@ impl Model {
         }
         match (asked, self.is_on()) {
             (ActionKind::Start, false) | (ActionKind::Stop | ActionKind::Restart, true) => Ok(()),
-            (_, desired_on) => Err(ActionRefusal::Power { asked, desired_on }),
+            (_, is_on) => Err(ActionRefusal::Power { asked, is_on }),
         }
     }
 

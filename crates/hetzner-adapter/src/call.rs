@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use control_plane::Uid;
 
-use crate::snapshot::ObjectId;
+use crate::{absence::ObjectType, snapshot::ObjectId};
 
 /// One provider call. User data is not part of it: a step carries that beside its record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,6 +93,10 @@ pub enum Call {
         firewall: Id<Firewall>,
         rules: Vec<FirewallRule>,
     },
+    ApplyFirewall {
+        firewall: Id<Firewall>,
+        server: Id<Server>,
+    },
     DeleteFirewall {
         firewall: Id<Firewall>,
     },
@@ -123,6 +127,17 @@ pub enum Call {
         /// When to look again if it is not there yet.
         retry_ms: u64,
     },
+    /// Looks for the object of a resource by label, and by name where there is one.
+    Find {
+        kind: ObjectType,
+        installation: String,
+        uid: Uid,
+        name: Option<String>,
+    },
+    /// Reads the actions of a server or a volume: whether it was ever used, whoever did it.
+    History {
+        object: ObjectId,
+    },
 }
 
 /// The provider's word for taking a snapshot: a step that is never sent again while its outcome is unknown.
@@ -136,6 +151,8 @@ pub enum Until {
     Settled,
     /// A server is off.
     Off,
+    /// It is known whether it exists.
+    Known,
 }
 
 impl Call {
@@ -162,6 +179,7 @@ impl Call {
             Self::DeleteRoute { .. } => "delete_route",
             Self::CreateFirewall(_) => "create_firewall",
             Self::SetFirewallRules { .. } => "set_firewall_rules",
+            Self::ApplyFirewall { .. } => "apply_firewall",
             Self::DeleteFirewall { .. } => "delete_firewall",
             Self::CreatePrimaryIp(_) => "create_primary_ip",
             Self::DeletePrimaryIp { .. } => "delete_primary_ip",
@@ -169,6 +187,8 @@ impl Call {
             Self::DeleteImage { .. } => "delete_image",
             Self::Sweep { .. } => "sweep",
             Self::Read { .. } => "read",
+            Self::Find { .. } => "find",
+            Self::History { .. } => "read_actions",
         }
     }
 
@@ -180,11 +200,13 @@ impl Call {
             | Self::CreateNetwork(_)
             | Self::CreateFirewall(_)
             | Self::CreatePrimaryIp(_)
-            | Self::CreateImage { .. } => None,
+            | Self::CreateImage { .. }
+            | Self::Find { .. } => None,
             Self::UpdateServer { server, .. }
             | Self::DeleteServer { server }
             | Self::Poweron { server }
             | Self::Poweroff { server }
+            | Self::ApplyFirewall { server, .. }
             | Self::Shutdown { server, .. }
             | Self::Reboot { server, .. }
             | Self::Reset { server, .. } => Some(ObjectId::Server(*server)),
@@ -200,7 +222,7 @@ impl Call {
             }
             Self::DeletePrimaryIp { primary_ip } => Some(ObjectId::PrimaryIp(*primary_ip)),
             Self::DeleteImage { image } => Some(ObjectId::Image(*image)),
-            Self::Sweep { object, .. } | Self::Read { object, .. } => Some(*object),
+            Self::Sweep { object, .. } | Self::Read { object, .. } | Self::History { object } => Some(*object),
         }
     }
 
@@ -213,6 +235,19 @@ impl Call {
             Self::CreateFirewall(body) => Some((&body.name, &body.labels)),
             Self::CreatePrimaryIp(body) => Some((&body.name, &body.labels)),
             Self::CreateImage { description, labels, .. } => Some((description, labels)),
+            _ => None,
+        }
+    }
+
+    /// The type of what it makes.
+    pub fn makes(&self) -> Option<ObjectType> {
+        match self {
+            Self::CreateServer(_) => Some(ObjectType::Server),
+            Self::CreateVolume(_) => Some(ObjectType::Volume),
+            Self::CreateNetwork(_) => Some(ObjectType::Network),
+            Self::CreateFirewall(_) => Some(ObjectType::Firewall),
+            Self::CreatePrimaryIp(_) => Some(ObjectType::PrimaryIp),
+            Self::CreateImage { .. } => Some(ObjectType::Image),
             _ => None,
         }
     }
@@ -231,11 +266,24 @@ impl Call {
         )
     }
 
+    /// Whether the server must run for it.
+    pub(crate) fn needs_power(&self) -> bool {
+        matches!(self, Self::Reboot { .. } | Self::Reset { .. } | Self::Shutdown { .. })
+    }
+
+    /// Whether it only reads.
+    pub fn reads(&self) -> bool {
+        matches!(self, Self::Read { .. } | Self::Find { .. } | Self::History { .. })
+    }
+
     fn serial(&self) -> Vec<String> {
         match (self, self.object()) {
-            (Self::Read { .. }, _) => Vec::new(),
+            (call, _) if call.reads() => Vec::new(),
             // The server is locked meanwhile.
             (Self::CreateImage { server, .. }, _) => vec![format!("server:{server}")],
+            (Self::ApplyFirewall { firewall, server }, _) => {
+                vec![format!("server:{server}"), format!("firewall:{firewall}")]
+            }
             (_, Some(ObjectId::Server(id))) => vec![format!("server:{id}")],
             (_, Some(ObjectId::Volume(id))) => vec![format!("volume:{id}")],
             (_, Some(ObjectId::Network(id))) => vec![format!("network:{id}")],
@@ -269,7 +317,7 @@ impl Call {
             marks: Vec::new(),
             action_seq: None,
             sets: self.sets(),
-            reads: matches!(self, Self::Read { .. }),
+            reads: self.reads(),
             secret: None,
         }
     }

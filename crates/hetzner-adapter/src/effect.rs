@@ -4,7 +4,7 @@ use control_plane::{
     Reason,
     ports::{Note, Outcome},
 };
-use hcloud_client::types::{Action, ImageStatus, Network, Server, ServerStatus, VolumeStatus};
+use hcloud_client::types::{Action, Firewall, Id, ImageStatus, Network, Server, ServerStatus, VolumeStatus};
 use ipnet::Ipv4Net;
 
 use crate::{
@@ -57,6 +57,9 @@ pub(crate) fn judge_effect(call: &Call, object: Object, actions: &[Action]) -> M
         (Call::SetFirewallRules { rules, .. }, Object::Firewall(firewall)) if firewall.rules != *rules => {
             not_yet(500, "The firewall does not have its rules yet.")
         }
+        (Call::ApplyFirewall { firewall, .. }, Object::Server(server)) if !has_firewall(server, *firewall) => {
+            not_yet(500, "The server is not behind the firewall yet.")
+        }
         (Call::ResizeVolume { size, .. }, Object::Volume(volume)) if volume.size < *size => {
             not_yet(500, "The volume does not have its new size yet.")
         }
@@ -85,6 +88,11 @@ pub(crate) fn judge_effect(call: &Call, object: Object, actions: &[Action]) -> M
     }
 }
 
+/// Whether a firewall stands before a server, or is about to.
+pub(crate) fn has_firewall(server: &Server, firewall: Id<Firewall>) -> bool {
+    server.public_net.firewalls.iter().any(|applied| applied.id == firewall)
+}
+
 pub(crate) fn has_subnet(network: &Network, range: Ipv4Net) -> bool {
     network.subnets.iter().any(|subnet| subnet.ip_range == Some(range))
 }
@@ -103,6 +111,7 @@ fn is_there(until: Until, object: &Object) -> bool {
     match (until, object) {
         (Until::Settled, Object::Server(server)) => is_settled(server),
         (Until::Off, Object::Server(server)) => server.status == ServerStatus::Off,
+        (Until::Known, _) => true,
         (_, Object::Volume(volume)) => volume.status != VolumeStatus::Creating,
         (_, Object::Image(image)) => image.status != ImageStatus::Creating,
         _ => true,
@@ -112,6 +121,7 @@ fn is_there(until: Until, object: &Object) -> bool {
 fn waiting_for(until: Until) -> &'static str {
     match until {
         Until::Settled => "Another action on the object is under way at Hetzner Cloud.",
+        Until::Known => "It is being looked for at Hetzner Cloud.",
         Until::Off => "The guest was asked to shut down; its power is cut when the grace period is over.",
     }
 }

@@ -11,19 +11,20 @@ use control_plane::{
 use hcloud_client::{
     Error, ErrorClass, ImageFilter, ListFilter, Priority, ProjectClient,
     types::{
-        Action, CreateImage, CreateServer, Firewall, Id, Image, ImageType, Labels, Network, PrimaryIp, Server,
-        UpdateServer, UserData, Volume,
+        Action, CreateImage, CreateServer, FirewallResource, Id, ImageType, Labels, Network, Server, ServerStatus,
+        UpdateServer, UserData,
     },
 };
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
+    absence::ObjectType,
     call::Call,
     effect::{judge_effect, overlap, rebooted},
     memory::Memory,
     naming,
-    outcome::{Verdict, failed, judge},
-    snapshot::{Labelled, Object, ObjectId, Observation},
+    outcome::{Verdict, failed, failure, judge},
+    snapshot::{Change, Object, ObjectId, Observation},
 };
 
 type Made = Outcome<Observation>;
@@ -46,6 +47,13 @@ impl Executor<'_> {
             if let Some(firewall) = self.memory.shared_firewall(&body.name) {
                 return Outcome::Done(Observation::seen(firewall));
             }
+        }
+        match &call {
+            Call::Find { kind, installation, uid, name } => {
+                return self.look_for(*kind, installation, *uid, name.as_deref()).await;
+            }
+            Call::History { object } => return self.read_history(*object).await,
+            _ => {}
         }
         if let Call::Sweep { object, uid } = &call
             && let Some(outcome) = self.keep_from_sweep(&call, *object, *uid).await
@@ -82,6 +90,10 @@ impl Executor<'_> {
             Call::SetFirewallRules { firewall, rules } => {
                 Sent { observation: None, actions: client.set_firewall_rules(*firewall, rules).await? }
             }
+            Call::ApplyFirewall { firewall, server } => Sent {
+                observation: None,
+                actions: client.apply_firewall(*firewall, &[FirewallResource::server(*server)]).await?,
+            },
             Call::UpdateServer { server, name, labels } => {
                 let body = UpdateServer { name: Some(name.clone()), labels: Some(labels.clone()) };
                 Sent::new(client.update_server(*server, &body).await?, Vec::new())
@@ -116,11 +128,11 @@ impl Executor<'_> {
             }
             Call::DeleteImage { image } => self.delete(ObjectId::Image(*image)).await?,
             Call::Sweep { object, .. } => self.delete(*object).await?,
-            Call::Read { .. } => Sent::action_free(),
+            Call::Read { .. } | Call::Find { .. } | Call::History { .. } => Sent::action_free(),
         })
     }
 
-    async fn delete(&self, object: ObjectId) -> Result<Sent, Error> {
+    pub(crate) async fn delete(&self, object: ObjectId) -> Result<Sent, Error> {
         match object {
             ObjectId::Server(server) => return Ok(Sent::action(self.client.delete_server(server).await?)),
             ObjectId::Volume(volume) => self.client.delete_volume(volume).await?,
@@ -148,7 +160,7 @@ impl Executor<'_> {
         }
     }
 
-    async fn get(&self, client: &ProjectClient, object: ObjectId) -> Result<Object, Error> {
+    pub(crate) async fn get(&self, client: &ProjectClient, object: ObjectId) -> Result<Object, Error> {
         match object {
             ObjectId::Server(id) => client.get_server(id).await.map(Object::from),
             ObjectId::Volume(id) => client.get_volume(id).await.map(Object::from),
@@ -162,7 +174,7 @@ impl Executor<'_> {
     /// The call was accepted.
     async fn sent(&self, call: &Call, sent: Sent) -> Made {
         if let Some(failure) = sent.actions.iter().find(|action| action.is_finished() && !action.succeeded()) {
-            return failed(failure);
+            return self.failed(call, failure).await;
         }
         let open: Vec<Action> = sent.actions.iter().filter(|action| !action.is_finished()).cloned().collect();
         if !open.is_empty() {
@@ -173,7 +185,37 @@ impl Executor<'_> {
         }
         match sent.observation {
             Some(observation) => Outcome::Done(observation),
-            None => self.look(call, &sent.actions).await,
+            None => self.ended(call, &sent.actions).await,
+        }
+    }
+
+    /// The actions of a call went well. Of a removal that is the proof; what else it did is read.
+    async fn ended(&self, call: &Call, actions: &[Action]) -> Made {
+        match call.object() {
+            Some(object) if call.is_removal() && !actions.is_empty() => Outcome::Done(Observation::gone(object)),
+            _ => self.look(call, actions).await,
+        }
+    }
+
+    /// An action of a call failed. A failed creation leaves nothing that is used; a failed power-on left the server
+    /// off only if it is seen so.
+    async fn failed(&self, call: &Call, action: &Action) -> Made {
+        let of = |kind: &str| action.resources.iter().find(|resource| resource.kind == kind).map(|r| r.id);
+        match call {
+            Call::CreateServer(_) | Call::CreateVolume(_) => {
+                let kind = call.makes().unwrap_or(ObjectType::Server);
+                match of(kind.word()) {
+                    Some(id) => self.remove_leftover(kind.id(id), action).await,
+                    None => Outcome::Unknown(format!("`{}` failed, and nobody knows what it left", action.command)),
+                }
+            }
+            Call::Poweron { server } => match self.client.get_server(*server).await {
+                Ok(found) if found.status == ServerStatus::Off => {
+                    Outcome::Refuted { observation: Observation::seen(found), retry: Some(failure(action)) }
+                }
+                _ => Outcome::Unknown(format!("`{}` failed, and the server is not off", action.command)),
+            },
+            _ => failed(action),
         }
     }
 
@@ -183,7 +225,7 @@ impl Executor<'_> {
             Ok(call) => call,
             Err(outcome) => return outcome,
         };
-        let mut ended = Vec::new();
+        let (mut ended, mut is_told) = (Vec::new(), true);
         for id in ids.split(',').filter_map(|id| id.parse::<Id<Action>>().ok()) {
             // An action that this process saw begin is first asked about when it used to be done.
             let waited = match self.memory.take_action(id) {
@@ -192,12 +234,15 @@ impl Executor<'_> {
             };
             match waited {
                 Ok(action) if action.succeeded() => ended.push(action),
-                Ok(action) => return failed(&action),
-                Err(Error::ActionGone(_)) => {}
+                Ok(action) => return self.failed(&call, &action).await,
+                Err(Error::ActionGone(_)) => is_told = false,
                 Err(error) => return Outcome::Unknown(error.to_string()),
             }
         }
-        self.look(&call, &ended).await
+        match is_told {
+            true => self.ended(&call, &ended).await,
+            false => self.look(&call, &ended).await,
+        }
     }
 
     /// Finds out what became of a call whose answer was lost.
@@ -219,7 +264,7 @@ impl Executor<'_> {
                             format!("The answer to `{}` was lost; `{name}` does not exist (yet).", call.operation()),
                         ),
                     };
-                    self.find_created(&call, name, labels, absent).await
+                    self.find_created(&call, name, labels, By::This, absent).await
                 }
                 None => self.look(&call, &[]).await,
             },
@@ -231,9 +276,7 @@ impl Executor<'_> {
         const SKEW_MS: i128 = 60_000;
         let actions = match self.client.list_server_actions(server).await {
             Ok(actions) => actions,
-            Err(error) if error.class() == ErrorClass::NotFound => {
-                return Outcome::Done(Observation::gone(ObjectId::Server(server)));
-            }
+            Err(error) if error.class() == ErrorClass::NotFound => return self.ask(ObjectId::Server(server)).await,
             Err(error) => return Outcome::Unknown(error.to_string()),
         };
         let earliest = i128::from(issued_at) - SKEW_MS;
@@ -275,57 +318,106 @@ impl Executor<'_> {
 
     /// After a creation the actions know the object's id.
     async fn look_at_created(&self, call: &Call, actions: &[Action]) -> Made {
-        let id_of = |kind: &str| {
-            actions.iter().flat_map(|action| &action.resources).find(|resource| resource.kind == kind).map(|r| r.id)
+        let (Some(kind), Some((name, labels))) = (call.makes(), call.creates()) else {
+            return Outcome::Done(Observation::default());
         };
-        let looked = match call {
-            Call::CreateServer(_) => match id_of(Server::TYPE) {
-                Some(id) => Some(self.client.get_server(Id::new(id)).await.map(Object::from)),
-                None => None,
-            },
-            Call::CreateVolume(_) => match id_of(Volume::TYPE) {
-                Some(id) => Some(self.client.get_volume(Id::new(id)).await.map(Object::from)),
-                None => None,
-            },
-            Call::CreatePrimaryIp(_) => match id_of(PrimaryIp::TYPE) {
-                Some(id) => Some(self.client.get_primary_ip(Id::new(id)).await.map(Object::from)),
-                None => None,
-            },
-            Call::CreateImage { .. } => match id_of(Image::TYPE) {
-                Some(id) => Some(self.client.get_image(Id::new(id)).await.map(Object::from)),
-                None => None,
-            },
-            _ => None,
+        let touched = actions.iter().flat_map(|action| &action.resources);
+        let Some(made) = touched.into_iter().find(|resource| resource.kind == kind.word()) else {
+            let absent = || retry(Reason::ProviderActionFailed, "It was accepted, but does not exist.");
+            return self.find_created(call, name, labels, By::Any, absent).await;
         };
-        match looked {
-            Some(Ok(object)) => Outcome::Done(Observation::seen(object)),
-            Some(Err(error)) if error.class() == ErrorClass::NotFound => {
-                retry(Reason::ProviderActionFailed, "It was made and is gone again; it is made anew.")
-            }
-            Some(Err(error)) => Outcome::Unknown(error.to_string()),
-            None => match call.creates() {
-                Some((name, labels)) => {
-                    let absent = || retry(Reason::ProviderActionFailed, "It was accepted, but does not exist.");
-                    self.find_created(call, name, labels, absent).await
-                }
-                None => Outcome::Done(Observation::default()),
+        let object = kind.id(made.id);
+        match self.get(&self.client, object).await {
+            // Its actions went well, or it would not be looked at.
+            Ok(object) => Outcome::Done(Observation::seen(object)),
+            Err(error) if error.class() == ErrorClass::NotFound => Outcome::Refuted {
+                observation: Observation::gone(object),
+                retry: Some((
+                    None,
+                    Note::new(Reason::ProviderActionFailed, "It was made and is gone already; it is made again."),
+                )),
             },
+            Err(error) => Outcome::Unknown(error.to_string()),
         }
     }
 
-    /// Looks for what a call was to make, by name (a snapshot: by labels), and takes it only if it is ours.
-    async fn find_created(&self, call: &Call, name: &str, labels: &Labels, absent: impl Fn() -> Made) -> Made {
-        let filter = ListFilter::named(name);
-        let client = self.client.at(Priority::Mutation);
-        let found = match call {
-            Call::CreateServer(_) => adopt(client.list_servers(&filter).await, name, labels),
-            Call::CreateVolume(_) => adopt(client.list_volumes(&filter).await, name, labels),
-            Call::CreateNetwork(_) => adopt(client.list_networks(&filter).await, name, labels),
-            Call::CreatePrimaryIp(_) => adopt(client.list_primary_ips(&filter).await, name, labels),
-            Call::CreateImage { .. } => adopt_snapshot(client.list_images(&snapshots_of(labels)).await, labels),
-            _ => adopt::<Firewall>(client.list_firewalls(&filter).await, name, labels),
+    /// Looks for what a call was to make, by name (a snapshot: by labels), and takes it only if it is ours. An object
+    /// closes no other call than the one that made it: several of unknown outcome may each yet make one.
+    async fn find_created(&self, call: &Call, name: &str, labels: &Labels, by: By, absent: impl Fn() -> Made) -> Made {
+        let Some(kind) = call.makes() else { return absent() };
+        let found = match kind {
+            ObjectType::Image => match self.labelled(kind, &selector(labels)).await {
+                Ok(all) => Ok(all
+                    .into_iter()
+                    .find(|object| same(object.labels(), labels, &[naming::INSTALLATION, naming::UID]))),
+                Err(error) => Err(error),
+            },
+            _ => self.named(kind, name).await,
         };
-        found.unwrap_or_else(absent)
+        let object = match found {
+            Ok(Some(object)) => object,
+            Ok(None) => return absent(),
+            Err(error) => return Outcome::Unknown(error.to_string()),
+        };
+        if !same(object.labels(), labels, &[naming::INSTALLATION, naming::UID, naming::PURPOSE]) {
+            return taken(kind, name, &object);
+        }
+        if by == By::This && !same(object.labels(), labels, &[naming::STEP]) {
+            return absent();
+        }
+        self.take(object).await
+    }
+
+    /// Looks for the object of a resource by label, then by name: what neither finds does not exist.
+    async fn look_for(&self, kind: ObjectType, installation: &str, uid: Uid, name: Option<&str>) -> Made {
+        let labels = [(naming::INSTALLATION, naming::label_value(installation)), (naming::UID, uid.to_string())];
+        let wanted: Labels = labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let found = match self.labelled(kind, &selector(&wanted)).await {
+            Ok(found) if found.is_empty() => match name {
+                Some(name) => self.named(kind, name).await.map(Vec::from_iter),
+                None => Ok(found),
+            },
+            found => found,
+        };
+        match found {
+            Ok(found) => {
+                let seen = found.into_iter().map(Change::Seen).chain([Change::Absent { kind, uid }]);
+                Outcome::Done(Observation::new(seen.collect()))
+            }
+            Err(error) => retry(Reason::ProviderUnavailable, format!("Hetzner Cloud could not be asked: {error}.")),
+        }
+    }
+
+    async fn labelled(&self, kind: ObjectType, selector: &str) -> Result<Vec<Object>, Error> {
+        self.list(kind, &ListFilter::labelled(selector)).await
+    }
+
+    /// The object of a name; snapshots have none.
+    async fn named(&self, kind: ObjectType, name: &str) -> Result<Option<Object>, Error> {
+        if kind == ObjectType::Image {
+            return Ok(None);
+        }
+        let found = self.list(kind, &ListFilter::named(name)).await?;
+        Ok(found.into_iter().find(|object| object.name() == name))
+    }
+
+    async fn list(&self, kind: ObjectType, filter: &ListFilter) -> Result<Vec<Object>, Error> {
+        fn objects<T: Into<Object>>(all: Vec<T>) -> Vec<Object> {
+            all.into_iter().map(T::into).collect()
+        }
+        let client = self.client.at(Priority::Mutation);
+        Ok(match kind {
+            ObjectType::Server => objects(client.list_servers(filter).await?),
+            ObjectType::Volume => objects(client.list_volumes(filter).await?),
+            ObjectType::Network => objects(client.list_networks(filter).await?),
+            ObjectType::Firewall => objects(client.list_firewalls(filter).await?),
+            ObjectType::PrimaryIp => objects(client.list_primary_ips(filter).await?),
+            ObjectType::Image => {
+                let snapshots = ImageFilter::snapshots(filter.label_selector.clone().unwrap_or_default());
+                let found = client.list_images(&snapshots).await?;
+                objects(found.into_iter().filter(|image| image.deleted.is_none()).collect())
+            }
+        })
     }
 
     /// The call was refused, or its answer was lost.
@@ -336,7 +428,7 @@ impl Executor<'_> {
             (Verdict::Taken(note), _) => match call.creates() {
                 Some((name, labels)) => {
                     let absent = || Outcome::Retry { after: None, note: note.clone() };
-                    self.find_created(call, name, labels, absent).await
+                    self.find_created(call, name, labels, By::Any, absent).await
                 }
                 None => Outcome::Retry { after: None, note },
             },
@@ -344,12 +436,11 @@ impl Executor<'_> {
                 self.check_firewalls(body, note).await
             }
             (Verdict::NotFound(_), Call::DeleteSubnet { .. } | Call::DeleteRoute { .. }) => self.look(call, &[]).await,
-            // Not the effect that was wished for, but what is true now: the plan begins with it.
-            (Verdict::NotFound(_), Call::CreateImage { server, .. }) => {
-                Outcome::Done(Observation::gone(ObjectId::Server(*server)))
+            (Verdict::NotFound(note), Call::CreateImage { server, .. }) => {
+                self.check_gone(call, ObjectId::Server(*server), note).await
             }
             (Verdict::NotFound(note), _) => match call.object() {
-                Some(id) => Outcome::Done(Observation::gone(id)),
+                Some(id) => self.check_gone(call, id, note).await,
                 None => Outcome::Terminal(note),
             },
             (
@@ -358,8 +449,39 @@ impl Executor<'_> {
             ) if matches!(error.class(), ErrorClass::InvalidInput | ErrorClass::Precondition) => {
                 self.check_taken(call, *network, note, error).await
             }
-            (Verdict::Terminal(note), _) => Outcome::Terminal(note),
+            (Verdict::Terminal(note), _) => self.check_done(call, note).await,
             (Verdict::Retry(after, note), _) => Outcome::Retry { after, note },
+        }
+    }
+
+    /// A refusal for good may come of what an earlier call did after all, or somebody else: a volume that has its size
+    /// cannot grow to it, a server that is off cannot reboot. So the object is read before the refusal is believed.
+    async fn check_done(&self, call: &Call, note: Note) -> Made {
+        let Some(object) = call.object() else { return Outcome::Terminal(note) };
+        match self.get(&self.client, object).await {
+            Ok(Object::Server(server)) if call.needs_power() && server.status == ServerStatus::Off => {
+                Outcome::Refuted { observation: Observation::seen(Object::Server(server)), retry: None }
+            }
+            // A reboot leaves nothing to be seen.
+            Ok(_) if matches!(call, Call::Reboot { .. } | Call::Reset { .. }) => Outcome::Terminal(note),
+            Ok(found) => match judge_effect(call, found, &[]) {
+                Outcome::Done(seen) => Outcome::Done(seen),
+                _ => Outcome::Terminal(note),
+            },
+            Err(error) if error.class() == ErrorClass::NotFound => {
+                Outcome::Refuted { observation: Observation::gone(object), retry: None }
+            }
+            Err(_) => Outcome::Retry { after: None, note },
+        }
+    }
+
+    /// A call did not find its object. That proves nothing: it is asked for by its id.
+    async fn check_gone(&self, call: &Call, object: ObjectId, note: Note) -> Made {
+        match self.ask(object).await {
+            Outcome::Done(seen) if seen.shows_gone(object) && call.is_removal() => Outcome::Done(seen),
+            Outcome::Done(seen) if seen.shows_gone(object) => Outcome::Refuted { observation: seen, retry: None },
+            Outcome::Done(seen) => Outcome::Refuted { observation: seen, retry: Some((None, note)) },
+            other => other,
         }
     }
 
@@ -370,8 +492,8 @@ impl Executor<'_> {
                 Ok(_) => {}
                 Err(error) if error.class() == ErrorClass::NotFound => {
                     self.memory.forget_firewall(firewall);
-                    // Not the effect that was wished for, but what is true now: the plan begins with it.
-                    return Outcome::Done(Observation::gone(ObjectId::Firewall(firewall)));
+                    let observation = Observation::gone(ObjectId::Firewall(firewall));
+                    return Outcome::Refuted { observation, retry: None };
                 }
                 Err(error) => return Outcome::Unknown(error.to_string()),
             }
@@ -393,7 +515,7 @@ impl Executor<'_> {
             _ => false,
         };
         if is_taken {
-            return Outcome::Done(Observation::seen(network));
+            return Outcome::Refuted { observation: Observation::seen(network), retry: None };
         }
         match error.class() {
             ErrorClass::InvalidInput => Outcome::Terminal(note),
@@ -403,9 +525,9 @@ impl Executor<'_> {
 }
 
 /// What an accepted call answered with.
-struct Sent {
+pub(crate) struct Sent {
     observation: Option<Observation>,
-    actions: Vec<Action>,
+    pub(crate) actions: Vec<Action>,
 }
 
 impl Sent {
@@ -442,46 +564,38 @@ fn with_user_data(body: &CreateServer, secret: Option<&SecretString>) -> CreateS
     CreateServer { user_data: secret.map(|text| UserData::new(text.expose_secret())), ..body.clone() }
 }
 
-fn retry(reason: Reason, message: impl Into<String>) -> Made {
+pub(crate) fn retry(reason: Reason, message: impl Into<String>) -> Made {
     Outcome::Retry { after: None, note: Note::new(reason, message) }
 }
 
-/// Takes the object of a name if its labels say that it is what the call was to make.
-fn adopt<T: Labelled + Into<Object>>(found: Result<Vec<T>, Error>, name: &str, wanted: &Labels) -> Option<Made> {
-    let object = match found {
-        Ok(all) => all.into_iter().find(|object| object.name() == name)?,
-        Err(error) => return Some(Outcome::Unknown(error.to_string())),
-    };
-    let same = |label: &str| object.labels().get(label) == wanted.get(label);
-    if [naming::INSTALLATION, naming::UID, naming::PURPOSE].into_iter().all(same) {
-        return Some(Outcome::Done(Observation::seen(object)));
-    }
+/// Whose object closes a call of unknown outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// The object that this very call made, as its label `seca.step` tells.
+    This,
+    /// Any object of the same resource: the name is taken, and there cannot be a second one.
+    Any,
+}
+
+fn same(labels: &Labels, wanted: &Labels, names: &[&str]) -> bool {
+    names.iter().all(|name| labels.get(*name) == wanted.get(*name))
+}
+
+/// An object that has our name and is not ours.
+fn taken(kind: ObjectType, name: &str, object: &Object) -> Made {
     let owner = object
         .labels()
         .get(naming::UID)
         .map_or_else(|| "has no label `seca.uid`".to_owned(), |uid| format!("belongs to the resource {uid}"));
-    Some(Outcome::Terminal(Note::new(
+    let id = object.id();
+    Outcome::Terminal(Note::new(
         Reason::NameTaken,
-        format!("The {} {} has the name `{name}` and {owner}; rename or delete it.", T::TYPE, object.id()),
-    )))
+        format!("The {} {id} has the name `{name}` and {owner}; rename or delete it.", kind.word()),
+    ))
 }
 
-/// The snapshots with the labels that only one resource's bear.
-fn snapshots_of(labels: &Labels) -> ImageFilter {
+/// Selects by the labels that only one resource's objects bear.
+fn selector(labels: &Labels) -> String {
     let wanted = [naming::INSTALLATION, naming::UID].into_iter().filter_map(|name| Some((name, labels.get(name)?)));
-    ImageFilter::snapshots(wanted.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(","))
-}
-
-/// Takes the snapshot with the labels that the call was to give it, whatever else a selector finds.
-fn adopt_snapshot(found: Result<Vec<Image>, Error>, wanted: &Labels) -> Option<Made> {
-    let same = |image: &Image| {
-        [naming::INSTALLATION, naming::UID].into_iter().all(|label| image.labels.get(label) == wanted.get(label))
-    };
-    match found {
-        Ok(all) => {
-            let image = all.into_iter().find(|image| image.deleted.is_none() && same(image))?;
-            Some(Outcome::Done(Observation::seen(image)))
-        }
-        Err(error) => Some(Outcome::Unknown(error.to_string())),
-    }
+    wanted.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",")
 }

@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod absence;
 pub mod call;
 pub mod catalog;
 mod effect;
 mod executor;
+mod leftover;
 pub mod mapping;
 mod marker;
 mod memory;

@@ -8,6 +8,7 @@ use control_plane::{Resource, Uid};
 use data_encoding::BASE32_NOPAD;
 use hcloud_client::types::Labels;
 use ring::digest::{SHA256, digest};
+use seca_api::Timestamp;
 
 /// `true` on every object of ours.
 pub const MANAGED: &str = "seca.managed";
@@ -23,7 +24,8 @@ pub const TENANT: &str = "seca.tenant";
 pub const WORKSPACE: &str = "seca.workspace";
 /// The resource's name.
 pub const NAME: &str = "seca.name";
-/// The call that made the object (or handed it over), and the generation that it served.
+/// The call that made the object (or handed it over), the generation that it served, and when it was planned: of
+/// several creations of unknown outcome it tells which one the object came of.
 pub const STEP: &str = "seca.step";
 /// What an object is for that belongs to no single resource: `marker`, `deny-all`.
 pub const PURPOSE: &str = "seca.purpose";
@@ -71,7 +73,7 @@ pub fn is_label_value(text: &str) -> bool {
 }
 
 /// The labels of a resource's object.
-pub fn labels(installation: &str, resource: &Resource, step: &str) -> Labels {
+pub fn labels(installation: &str, resource: &Resource, step: &str, planned: Timestamp) -> Labels {
     let key = &resource.key;
     let workspace = key.workspace_key().map(|workspace| workspace.name).unwrap_or_default();
     [
@@ -82,7 +84,7 @@ pub fn labels(installation: &str, resource: &Resource, step: &str) -> Labels {
         (TENANT, label_value(&key.tenant)),
         (WORKSPACE, label_value(&workspace)),
         (NAME, label_value(&key.name)),
-        (STEP, label_value(&format!("{step}.{}", resource.generation))),
+        (STEP, label_value(&format!("{step}.{}.{}", resource.generation, planned.as_millis()))),
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))

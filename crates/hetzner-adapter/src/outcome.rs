@@ -76,6 +76,12 @@ pub(crate) fn unreadable(error: &Error) -> CloudError {
 
 /// What an action that failed amounts to.
 pub(crate) fn failed(action: &Action) -> Outcome<Observation> {
+    let (after, note) = failure(action);
+    Outcome::Retry { after, note }
+}
+
+/// When to try again after an action that failed, and what to say meanwhile.
+pub(crate) fn failure(action: &Action) -> (Option<Duration>, Note) {
     let error = action.error.as_ref();
     let code = error.map_or("without a word", |e| e.code.as_str());
     let message = error.map_or("", |e| e.message.as_str());
@@ -84,10 +90,10 @@ pub(crate) fn failed(action: &Action) -> Outcome<Observation> {
     };
     match code {
         "resource_unavailable" | "placement_error" | "no_space_left_in_location" => {
-            Outcome::Retry { after: Some(CAPACITY), note: note(Reason::CapacityUnavailable) }
+            (Some(CAPACITY), note(Reason::CapacityUnavailable))
         }
-        "resource_limit_exceeded" => Outcome::Retry { after: Some(QUOTA), note: note(Reason::QuotaExceeded) },
-        _ => Outcome::Retry { after: None, note: note(Reason::ProviderActionFailed) },
+        "resource_limit_exceeded" => (Some(QUOTA), note(Reason::QuotaExceeded)),
+        _ => (None, note(Reason::ProviderActionFailed)),
     }
 }
 

@@ -106,6 +106,10 @@ fn noted(memory: &Memory, step: &Step, outcome: Outcome<Observation>) -> Outcome
         }
         Outcome::Unknown(_) => "unknown",
         Outcome::Retry { note, .. } => note.reason.as_str(),
+        Outcome::Refuted { observation, .. } => {
+            memory.note(observation);
+            "refuted"
+        }
         Outcome::Terminal(_) => "refused",
     };
     tracing::debug!(hcloud.step = %step.operation, hcloud.target = %step.target, outcome = word, "step");

@@ -11,7 +11,12 @@ use ipnet::Ipv4Net;
 use seca_api::Timestamp;
 use time::OffsetDateTime;
 
-use crate::{effect::has_subnet, mapping::facts, naming};
+use crate::{
+    absence::{Absent, ObjectType},
+    effect::has_subnet,
+    mapping::facts,
+    naming,
+};
 
 /// A project's objects, by id, and what only the calls of this process could tell.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +30,10 @@ pub struct Snapshot {
     /// Snapshots, and no other images.
     pub(crate) images: BTreeMap<i64, Image>,
     pub(crate) learnt: Learnt,
+    /// What was asked for since the lists were read, and does not exist.
+    absent: Absent,
+    /// What the actions of an object told since then: whether a server ever ran, whether a volume was ever attached.
+    used: BTreeMap<ObjectId, bool>,
     /// Lives as long as somebody has the snapshot: see [`Memory`](crate::memory::Memory).
     pub(crate) life: Option<Arc<()>>,
 }
@@ -71,7 +80,7 @@ impl Learnt {
             Change::SubnetAdded { network, range, owner } => {
                 self.subnet_owners.entry((network.get(), *range)).or_insert(*owner);
             }
-            Change::Seen(_) | Change::Gone(_) => {}
+            Change::Seen(_) | Change::Gone(_) | Change::Absent { .. } | Change::Used { .. } => {}
         }
     }
 }
@@ -92,7 +101,12 @@ pub enum Object {
 impl Object {
     /// The resource that its label names.
     pub(crate) fn uid(&self) -> Option<Uid> {
-        naming::uid_of(match self {
+        naming::uid_of(self.labels())
+    }
+
+    /// Its labels.
+    pub(crate) fn labels(&self) -> &Labels {
+        match self {
             Self::Server(server) => &server.labels,
             Self::Volume(volume) => &volume.labels,
             Self::Network(network) => &network.labels,
@@ -100,12 +114,51 @@ impl Object {
             Self::PrimaryIp(ip) => &ip.labels,
             Self::PlacementGroup(group) => &group.labels,
             Self::Image(image) => &image.labels,
+        }
+    }
+
+    /// Its id as a number.
+    pub(crate) fn id(&self) -> i64 {
+        match self {
+            Self::Server(server) => server.id.get(),
+            Self::Volume(volume) => volume.id.get(),
+            Self::Network(network) => network.id.get(),
+            Self::Firewall(firewall) => firewall.id.get(),
+            Self::PrimaryIp(ip) => ip.id.get(),
+            Self::PlacementGroup(group) => group.id.get(),
+            Self::Image(image) => image.id.get(),
+        }
+    }
+
+    /// Its name; of a snapshot the description.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Server(server) => &server.name,
+            Self::Volume(volume) => &volume.name,
+            Self::Network(network) => &network.name,
+            Self::Firewall(firewall) => &firewall.name,
+            Self::PrimaryIp(ip) => &ip.name,
+            Self::PlacementGroup(group) => &group.name,
+            Self::Image(image) => &image.description,
+        }
+    }
+
+    /// Its id; none for a type that no resource owns.
+    pub(crate) fn object_id(&self) -> Option<ObjectId> {
+        Some(match self {
+            Self::Server(server) => ObjectId::Server(server.id),
+            Self::Volume(volume) => ObjectId::Volume(volume.id),
+            Self::Network(network) => ObjectId::Network(network.id),
+            Self::Firewall(firewall) => ObjectId::Firewall(firewall.id),
+            Self::PrimaryIp(ip) => ObjectId::PrimaryIp(ip.id),
+            Self::Image(image) => ObjectId::Image(image.id),
+            Self::PlacementGroup(_) => return None,
         })
     }
 }
 
 /// An object by its id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the types are the documentation")]
 pub enum ObjectId {
@@ -122,8 +175,22 @@ pub enum ObjectId {
 pub enum Change {
     /// An object is so.
     Seen(Object),
-    /// There is no such object any more.
+    /// There is no such object any more: the answer to its removal, or to a look by its id, says so.
     Gone(ObjectId),
+    /// A look by label and name found no object of a type that belongs to a resource.
+    Absent {
+        /// The type.
+        kind: ObjectType,
+        /// The resource.
+        uid: Uid,
+    },
+    /// The actions of a server tell whether it ever ran, those of a volume whether it was ever attached.
+    Used {
+        /// The server or the volume.
+        object: ObjectId,
+        /// Whether it was.
+        ever: bool,
+    },
     /// A guest was asked to shut down by a power action of this number.
     ShutdownSent {
         /// The server.
@@ -170,6 +237,11 @@ impl Observation {
     pub(crate) fn and(mut self, change: Change) -> Self {
         self.0.push(change);
         self
+    }
+
+    /// Whether it says that an object does not exist.
+    pub(crate) fn shows_gone(&self, object: ObjectId) -> bool {
+        self.0.iter().any(|change| matches!(change, Change::Gone(gone) if *gone == object))
     }
 
     /// The changes, in order.
@@ -301,23 +373,94 @@ impl Snapshot {
 
     fn apply(&mut self, change: Change) {
         match change {
-            Change::Seen(Object::Server(server)) => drop(self.servers.insert(server.id.get(), *server)),
-            Change::Seen(Object::Volume(volume)) => drop(self.volumes.insert(volume.id.get(), *volume)),
-            Change::Seen(Object::Network(network)) => drop(self.networks.insert(network.id.get(), *network)),
-            Change::Seen(Object::Firewall(firewall)) => drop(self.firewalls.insert(firewall.id.get(), *firewall)),
-            Change::Seen(Object::PrimaryIp(ip)) => drop(self.primary_ips.insert(ip.id.get(), *ip)),
-            Change::Seen(Object::PlacementGroup(group)) => {
-                self.placement_groups.insert(group.id.get(), *group);
+            Change::Seen(object) => {
+                if let Some(id) = object.object_id() {
+                    self.absent.disprove(id, object.uid());
+                    self.used.remove(&id);
+                }
+                self.keep(object);
             }
-            Change::Seen(Object::Image(image)) => drop(self.images.insert(image.id.get(), *image)),
-            Change::Gone(ObjectId::Server(id)) => self.forget_server(id),
-            Change::Gone(ObjectId::Volume(id)) => drop(self.volumes.remove(&id.get())),
-            Change::Gone(ObjectId::Network(id)) => drop(self.networks.remove(&id.get())),
-            Change::Gone(ObjectId::Firewall(id)) => drop(self.firewalls.remove(&id.get())),
-            Change::Gone(ObjectId::PrimaryIp(id)) => drop(self.primary_ips.remove(&id.get())),
-            Change::Gone(ObjectId::Image(id)) => drop(self.images.remove(&id.get())),
-            Change::ShutdownSent { .. } | Change::Rebooted { .. } | Change::SubnetAdded { .. } => {}
+            Change::Gone(id) => {
+                let owner = self.owner(id);
+                self.drop(id);
+                self.absent.prove(id, owner.filter(|owner| !self.has_owned(id.kind(), *owner)));
+            }
+            Change::Absent { kind, uid } if !self.has_owned(kind, uid) => self.absent.prove_owned(kind, uid),
+            Change::Used { object, ever } => drop(self.used.insert(object, ever)),
+            Change::Absent { .. }
+            | Change::ShutdownSent { .. }
+            | Change::Rebooted { .. }
+            | Change::SubnetAdded { .. } => {}
         }
+    }
+
+    fn keep(&mut self, object: Object) {
+        match object {
+            Object::Server(server) => drop(self.servers.insert(server.id.get(), *server)),
+            Object::Volume(volume) => drop(self.volumes.insert(volume.id.get(), *volume)),
+            Object::Network(network) => drop(self.networks.insert(network.id.get(), *network)),
+            Object::Firewall(firewall) => drop(self.firewalls.insert(firewall.id.get(), *firewall)),
+            Object::PrimaryIp(ip) => drop(self.primary_ips.insert(ip.id.get(), *ip)),
+            Object::PlacementGroup(group) => drop(self.placement_groups.insert(group.id.get(), *group)),
+            Object::Image(image) => drop(self.images.insert(image.id.get(), *image)),
+        }
+    }
+
+    fn drop(&mut self, id: ObjectId) {
+        match id {
+            ObjectId::Server(id) => self.forget_server(id),
+            ObjectId::Volume(id) => drop(self.volumes.remove(&id.get())),
+            ObjectId::Network(id) => drop(self.networks.remove(&id.get())),
+            ObjectId::Firewall(id) => drop(self.firewalls.remove(&id.get())),
+            ObjectId::PrimaryIp(id) => drop(self.primary_ips.remove(&id.get())),
+            ObjectId::Image(id) => drop(self.images.remove(&id.get())),
+        }
+    }
+
+    /// The labels of an object that was seen.
+    fn labels(&self, id: ObjectId) -> Option<&Labels> {
+        Some(match id {
+            ObjectId::Server(id) => &self.servers.get(&id.get())?.labels,
+            ObjectId::Volume(id) => &self.volumes.get(&id.get())?.labels,
+            ObjectId::Network(id) => &self.networks.get(&id.get())?.labels,
+            ObjectId::Firewall(id) => &self.firewalls.get(&id.get())?.labels,
+            ObjectId::PrimaryIp(id) => &self.primary_ips.get(&id.get())?.labels,
+            ObjectId::Image(id) => &self.images.get(&id.get())?.labels,
+        })
+    }
+
+    fn owner(&self, id: ObjectId) -> Option<Uid> {
+        naming::uid_of(self.labels(id)?)
+    }
+
+    fn has_owned(&self, kind: ObjectType, uid: Uid) -> bool {
+        fn any<T: Labelled>(all: &BTreeMap<i64, T>, uid: Uid) -> bool {
+            all.values().any(|object| naming::uid_of(object.labels()) == Some(uid))
+        }
+        match kind {
+            ObjectType::Server => any(&self.servers, uid),
+            ObjectType::Volume => any(&self.volumes, uid),
+            ObjectType::Network => any(&self.networks, uid),
+            ObjectType::Firewall => any(&self.firewalls, uid),
+            ObjectType::PrimaryIp => any(&self.primary_ips, uid),
+            ObjectType::Image => any(&self.images, uid),
+        }
+    }
+
+    /// Whether it is known what became of an object: it was seen, or it is proven not to exist.
+    pub(crate) fn is_known(&self, id: ObjectId) -> bool {
+        self.absent.has(id) || self.labels(id).is_some()
+    }
+
+    /// Whether it is proven that no object of a type belongs to a resource.
+    pub(crate) fn owns_none(&self, kind: ObjectType, uid: Uid) -> bool {
+        self.absent.has_owned(kind, uid)
+    }
+
+    /// Whether a server ever ran, or a volume was ever attached, as its actions told; none if nobody asked since it was
+    /// last seen.
+    pub(crate) fn was_used(&self, id: ObjectId) -> Option<bool> {
+        self.used.get(&id).copied()
     }
 
     /// The provider detaches everything from a server that is deleted.

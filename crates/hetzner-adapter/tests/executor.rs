@@ -15,6 +15,7 @@ use hcloud_client::types::{
 };
 use hetzner_adapter::{
     HetznerProvider, Observation,
+    absence::ObjectType,
     call::{Call, Until},
     naming,
     snapshot::{Change, Object, ObjectId},
@@ -99,12 +100,25 @@ fn done(outcome: Outcome<Observation>) -> Vec<Change> {
     }
 }
 
+/// What is so instead, to be planned by at once.
+fn refuted(outcome: Outcome<Observation>) -> Vec<Change> {
+    match outcome {
+        Outcome::Refuted { observation, retry: None } => observation.changes().to_vec(),
+        other => panic!("{other:?}"),
+    }
+}
+
 fn reason(outcome: &Outcome<Observation>) -> (&'static str, Option<Reason>, Option<u64>) {
     match outcome {
         Outcome::Done(_) => ("done", None, None),
         Outcome::Running { .. } => ("running", None, None),
         Outcome::Unknown(_) => ("unknown", None, None),
         Outcome::Retry { after, note } => ("retry", Some(note.reason), after.map(|after| after.as_secs())),
+        Outcome::Refuted { retry, .. } => (
+            "refuted",
+            retry.as_ref().map(|(_, note)| note.reason),
+            retry.as_ref().and_then(|r| r.0).map(|a| a.as_secs()),
+        ),
         Outcome::Terminal(note) => ("terminal", Some(note.reason), None),
     }
 }
@@ -172,9 +186,133 @@ async fn a_lost_creation_is_found_by_name_or_not() {
             world.cloud.fault(json!({"mutating": true}), json!({"type": effect})).await;
             let step = call.step("x");
             assert_eq!(reason(&world.execute(&step).await).0, "unknown");
-            assert_eq!(reason(&world.verify(&step).await).0, expected, "{effect} {}", step.operation);
+            let mut found = world.verify(&step).await;
+            if let Outcome::Running { action, .. } = &found {
+                assert_eq!(step.operation, "create_server", "what is being made is waited for");
+                found = world.provider.wait(&world.cloud.access(TOKEN), &step, action).await;
+            }
+            assert_eq!(reason(&found).0, expected, "{effect} {}", step.operation);
         }
     }
+}
+
+/// The label `seca.step` tells which of several creations an object came of.
+fn planned(call: &Call, at: &str) -> Step {
+    let mut call = call.clone();
+    match &mut call {
+        Call::CreateNetwork(body) => drop(body.labels.insert(naming::STEP.into(), at.into())),
+        Call::CreateServer(body) => drop(body.labels.insert(naming::STEP.into(), at.into())),
+        other => panic!("{other:?}"),
+    }
+    call.step("x")
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_closes_only_the_creation_that_it_came_of() {
+    for call in [create_network(UID), create_server(&[])] {
+        let world = World::new(0.0);
+        let (first, second) = (planned(&call, "create.1.1"), planned(&call, "create.1.2"));
+        world.cloud.fault(json!({"mutating": true}), json!({"type": "lose_reply_before_commit"})).await;
+        assert_eq!(reason(&world.execute(&first).await).0, "unknown");
+        world.cloud.fault(json!({"mutating": true}), json!({"type": "lose_reply_after_commit"})).await;
+        assert_eq!(reason(&world.execute(&second).await).0, "unknown");
+        // There is one object, and the first creation may yet make another once that one is gone.
+        assert_eq!(reason(&world.verify(&first).await).0, "retry", "{}", first.operation);
+        assert_eq!(reason(&world.verify(&second).await).0, "done", "{}", first.operation);
+        // A name that is taken is a proof that this call made nothing: whoever made the object, it is ours.
+        assert_eq!(reason(&world.execute(&first).await).0, "done", "{}", first.operation);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_failed_creation_left_is_removed_and_never_taken() {
+    for (call, kind) in [(create_server(&[]), "server"), (create_volume(), "volume")] {
+        let world = World::new(1.0);
+        let failing = json!({"type": "action_error", "code": "action_failed", "message": "no luck"});
+        world.cloud.fault(json!({"method": "POST"}), failing).await;
+        let outcome = world.finish(&call).await;
+        assert_eq!(reason(&outcome), ("refuted", Some(Reason::ProviderActionFailed), None), "{call:?}");
+        assert!(world.cloud.counts().await.is_empty());
+        if kind == "volume" {
+            // The simulator keeps nothing of it.
+            continue;
+        }
+
+        // The same when the answer was lost, and when the first try to remove it fails.
+        world.cloud.fault(json!({"method": "POST"}), json!({"type": "lose_reply_after_commit"})).await;
+        let busy = json!({"type": "error", "status": 423, "code": "locked", "message": "busy"});
+        world.cloud.fault(json!({"method": "DELETE"}), busy).await;
+        let step = call.step("x");
+        assert_eq!(reason(&world.execute(&step).await).0, "unknown");
+        let (name, _) = call.creates().unwrap();
+        // Its running actions fail.
+        world.cloud.mutate(json!({"type": kind, "name": name, "op": "unlock"})).await;
+        assert_eq!(reason(&world.verify(&step).await).0, "unknown", "what is left is still there");
+        assert!(!world.cloud.counts().await.is_empty());
+        assert_eq!(reason(&world.verify(&step).await).0, "refuted");
+        assert!(world.cloud.counts().await.is_empty());
+        assert_eq!(reason(&world.finish(&call).await).0, "done", "it is made again");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_404_to_an_action_proves_nothing() {
+    let world = World::new(0.0);
+    let server = world.server().await;
+    let gone = json!({"type": "error", "status": 404, "code": "not_found", "message": "no such server"});
+    for call in [
+        Call::Poweron { server },
+        Call::Shutdown { server, seq: 1, issued_at: 0 },
+        Call::DeleteServer { server },
+        create_image(server, UID),
+    ] {
+        world.cloud.fault(json!({"mutating": true}), gone.clone()).await;
+        let outcome = world.finish(&call).await;
+        let Outcome::Refuted { observation, retry: Some(_) } = &outcome else { panic!("{call:?}: {outcome:?}") };
+        assert!(matches!(observation.changes(), [Change::Seen(Object::Server(s))] if s.id == server), "{call:?}");
+    }
+    assert_eq!(world.cloud.inventory().await["counts"]["servers"], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_actions_of_an_object_tell_whether_it_was_used_whoever_did_it() {
+    let world = World::new(0.0);
+    let server = world.server().await;
+    let object = ObjectId::Server(server);
+    let ever = |changes: Vec<Change>| match changes[..] {
+        [Change::Used { ever, .. }] => ever,
+        _ => panic!("{changes:?}"),
+    };
+    let failing = json!({"type": "action_error", "code": "action_failed", "message": "no luck"});
+    world.cloud.fault(json!({"mutating": true}), failing).await;
+    let outcome = world.finish(&Call::Poweron { server }).await;
+    assert_eq!(reason(&outcome).0, "refuted", "it is seen off");
+    assert!(!ever(done(world.finish(&Call::History { object }).await)), "it never came up");
+    done(world.finish(&Call::Poweron { server }).await);
+    done(world.finish(&Call::Poweroff { server }).await);
+    assert!(ever(done(world.finish(&Call::History { object }).await)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_is_found_by_its_label_and_by_its_name() {
+    let world = World::new(0.0);
+    let find = |uid: &str, name: &str| Call::Find {
+        kind: ObjectType::Network,
+        installation: "inst".into(),
+        uid: uid.parse().unwrap(),
+        name: Some(name.into()),
+    };
+    const OTHER: &str = "018f4e9c-0000-7000-8000-0000000000bb";
+    done(world.finish(&create_network(UID)).await);
+    for (uid, name, seen) in [(UID, "other", true), (OTHER, "net", true), (OTHER, "other", false)] {
+        let changes = done(world.finish(&find(uid, name)).await);
+        let has_seen =
+            matches!(&changes[..], [Change::Seen(Object::Network(n)), Change::Absent { .. }] if n.name == "net");
+        assert_eq!(has_seen, seen, "{changes:?}");
+    }
+    let effect = json!({"type": "error", "status": 503, "code": "unavailable", "message": "later"});
+    world.cloud.fault(json!({"method": "GET", "count": 0}), effect).await;
+    assert_eq!(reason(&world.finish(&find(OTHER, "other")).await).0, "retry", "no answer proves nothing");
 }
 
 fn create_image(server: Id<Server>, uid: &str) -> Call {
@@ -225,7 +363,7 @@ async fn a_snapshot_is_read_when_its_action_is_done_and_goes_with_its_resource()
     assert!(matches!(done(world.execute(&sweep).await)[..], [Change::Gone(ObjectId::Image(_))]));
     // A server that is gone is what the next plan must know.
     done(world.finish(&Call::DeleteServer { server }).await);
-    let changes = done(world.finish(&create_image(server, UID)).await);
+    let changes = refuted(world.finish(&create_image(server, UID)).await);
     assert!(matches!(changes[..], [Change::Gone(ObjectId::Server(_))]), "{changes:?}");
 }
 
@@ -273,7 +411,11 @@ async fn what_is_gone_is_told_whatever_was_to_be_done_to_it() {
         Call::Read { object: ObjectId::Image(Id::new(4_711)), until: Until::Settled, retry_ms: 100 },
         Call::DeleteSubnet { network: Id::new(4_711), ip_range: "10.0.0.0/24".parse().unwrap() },
     ] {
-        let changes = done(world.finish(&call).await);
+        let changes = match call {
+            // Nothing was done, and that is known: what the call was to make true is not.
+            Call::Poweron { .. } | Call::Shutdown { .. } => refuted(world.finish(&call).await),
+            _ => done(world.finish(&call).await),
+        };
         assert!(matches!(changes[..], [Change::Gone(_)]), "{}: {changes:?}", call.operation());
         let verified = world.verify(&call.step("x")).await;
         assert!(matches!(done(verified)[..], [Change::Gone(_)]), "{}", call.operation());
@@ -281,9 +423,9 @@ async fn what_is_gone_is_told_whatever_was_to_be_done_to_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_whose_firewall_just_went_is_planned_anew() {
+async fn a_server_whose_firewall_just_went_is_planned_again() {
     let world = World::new(0.0);
-    let changes = done(world.finish(&create_server(&[4_711])).await);
+    let changes = refuted(world.finish(&create_server(&[4_711])).await);
     assert!(matches!(changes[..], [Change::Gone(ObjectId::Firewall(_))]), "{changes:?}");
 }
 
@@ -300,7 +442,7 @@ async fn a_subnet_that_overlaps_shows_the_network_as_it_is() {
     };
     let changes = done(world.finish(&add("10.0.1.0/24")).await);
     assert!(matches!(changes[..], [Change::Seen(_), Change::SubnetAdded { .. }]), "{changes:?}");
-    let changes = done(world.finish(&add("10.0.0.0/22")).await);
+    let changes = refuted(world.finish(&add("10.0.0.0/22")).await);
     assert!(matches!(&changes[..], [Change::Seen(Object::Network(n))] if n.subnets.len() == 1), "{changes:?}");
     let outcome = world.finish(&add("192.168.0.0/24")).await;
     assert_eq!(reason(&outcome).1, Some(Reason::ProviderRefused), "{outcome:?}");
@@ -328,8 +470,8 @@ async fn an_action_that_fails_is_tried_again() {
     let world = World::new(1.0);
     let server = world.server().await;
     for (code, expected) in [
-        ("action_failed", ("retry", Some(Reason::ProviderActionFailed), None)),
-        ("resource_unavailable", ("retry", Some(Reason::CapacityUnavailable), Some(30))),
+        ("action_failed", ("refuted", Some(Reason::ProviderActionFailed), None)),
+        ("resource_unavailable", ("refuted", Some(Reason::CapacityUnavailable), Some(30))),
     ] {
         let effect = json!({"type": "action_error", "code": code, "message": "no luck"});
         world.cloud.fault(json!({"mutating": true}), effect).await;

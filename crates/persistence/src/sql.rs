@@ -44,6 +44,13 @@ macro_rules! word {
     (sqlite now) => {
         "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
     };
+    // The database's time of this very moment. Its statement may have begun before what it reads was committed.
+    (postgres moment) => {
+        "(extract(epoch from clock_timestamp()) * 1000)::bigint"
+    };
+    (sqlite moment) => {
+        $crate::sql::word!(sqlite now)
+    };
     // Nobody may remove or mark as deleted what was read, until the transaction ends.
     (postgres share) => {
         " FOR KEY SHARE OF r"
@@ -199,6 +206,14 @@ macro_rules! word {
          AND c.region = r.region AND c.workspace = r.name AND c.deleted_at IS NULL) \
          WHEN 'network' THEN (SELECT count(*) FROM resources c WHERE c.tenant = r.tenant AND c.region = r.region \
          AND c.workspace = r.workspace AND c.network = r.name AND c.deleted_at IS NULL) ELSE 0 END"
+    };
+    // What is told of the epochs of `p`, a project, in the order that `store/epochs.rs` reads.
+    ($db:ident epoch) => {
+        concat!(
+            "p.epoch, p.epoch_nonce, p.wanted_epoch, p.wanted_nonce, ",
+            $crate::sql::word!($db now),
+            " - p.epoch_raised_at, p.paused, p.abandoned_at"
+        )
     };
     // What makes a queued row due: now, or earlier if it was.
     ($db:ident wake) => {

@@ -6,6 +6,7 @@ mod assignments;
 mod authorization;
 mod bindings;
 mod engine;
+mod epochs;
 mod oversight;
 mod ports;
 mod put;
@@ -24,8 +25,9 @@ use control_plane::{
     CatalogEntry, ProjectId, Resource, Uid,
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
-        Credential, Delete, DeleteOutcome, Lease, ListQuery, Look, OversightStore, OwnedObject, Page, Put, PutOutcome,
-        RequestBudget, Step, StepState, Store, StoreError, StoreResult, UnbindOutcome, WorkspaceBinding,
+        Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, OversightStore, OwnedObject, Page,
+        ProjectEpoch, Put, PutOutcome, RequestBudget, Step, StepState, Store, StoreError, StoreResult, UnbindOutcome,
+        WorkspaceBinding,
     },
 };
 use seca_api::ResourceKey;
@@ -168,8 +170,8 @@ impl Store for SqlStore {
         Ok(bindings::workspaces(&self.db, binding).await?)
     }
 
-    async fn lease(&self, owner: &str, ttl: Duration, limit: usize) -> StoreResult<Vec<Lease>> {
-        Ok(queue::take(&self.db, owner, ttl, limit).await?)
+    async fn lease(&self, owner: &str, ttl: Duration, engine: i64, limit: usize) -> StoreResult<Vec<Lease>> {
+        Ok(queue::take(&self.db, owner, ttl, engine, limit).await?)
     }
 
     async fn renew(&self, lease: &Lease, ttl: Duration, budget: Option<RequestBudget>) -> StoreResult<bool> {
@@ -178,6 +180,30 @@ impl Store for SqlStore {
 
     async fn release(&self, lease: &Lease) -> StoreResult<()> {
         Ok(queue::release(&self.db, lease).await?)
+    }
+
+    async fn may_send(&self, lease: &Lease, step: Option<i64>) -> StoreResult<Option<Duration>> {
+        Ok(queue::may_send(&self.db, lease, step).await?)
+    }
+
+    async fn epoch(&self, lease: &Lease) -> StoreResult<Option<ProjectEpoch>> {
+        Ok(epochs::epoch(&self.db, lease).await?)
+    }
+
+    async fn want_epoch(&self, lease: &Lease, wanted: &Epoch) -> StoreResult<bool> {
+        Ok(epochs::want(&self.db, lease, wanted).await?)
+    }
+
+    async fn confirm_epoch(&self, lease: &Lease) -> StoreResult<bool> {
+        Ok(epochs::confirm(&self.db, lease).await?)
+    }
+
+    async fn pause_project(&self, lease: &Lease, why: &str) -> StoreResult<bool> {
+        Ok(epochs::pause(&self.db, lease, why).await?)
+    }
+
+    async fn project_of(&self, uids: &[Uid]) -> StoreResult<Vec<ProjectId>> {
+        Ok(epochs::project_of(&self.db, uids).await?)
     }
 
     async fn due(&self, lease: &Lease, limit: usize) -> StoreResult<Vec<Uid>> {

@@ -12,8 +12,9 @@ use control_plane::{
     CatalogEntry, ProjectId, Resource, Uid,
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
-        Credential, Delete, DeleteOutcome, Lease, ListQuery, Look, OversightStore, OwnedObject, Page, Put, PutOutcome,
-        RequestBudget, Step, StepState, Store, StoreResult, UnbindOutcome, WorkspaceBinding,
+        Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, OversightStore, OwnedObject, Page,
+        ProjectEpoch, Put, PutOutcome, RequestBudget, Step, StepState, Store, StoreResult, UnbindOutcome,
+        WorkspaceBinding,
     },
 };
 use seca_client::seca_api::ResourceKey;
@@ -76,9 +77,15 @@ hand_on! {
     reads credentials() -> Vec<Credential>;
     writes reseal(credential: &Credential, sealed: &str) -> bool;
     reads workspaces(binding: Option<Binding>) -> Vec<WorkspaceBinding>;
-    writes lease(owner: &str, ttl: Duration, limit: usize) -> Vec<Lease>;
+    writes lease(owner: &str, ttl: Duration, engine: i64, limit: usize) -> Vec<Lease>;
     writes renew(lease: &Lease, ttl: Duration, budget: Option<RequestBudget>) -> bool;
     writes release(lease: &Lease) -> ();
+    reads may_send(lease: &Lease, step: Option<i64>) -> Option<Duration>;
+    reads epoch(lease: &Lease) -> Option<ProjectEpoch>;
+    writes want_epoch(lease: &Lease, wanted: &Epoch) -> bool;
+    writes confirm_epoch(lease: &Lease) -> bool;
+    writes pause_project(lease: &Lease, why: &str) -> bool;
+    reads project_of(uids: &[Uid]) -> Vec<ProjectId>;
     reads due(lease: &Lease, limit: usize) -> Vec<Uid>;
     reads next_due(lease: &Lease) -> Option<Duration>;
     reads project_uids(project: &ProjectId) -> Vec<Uid>;

@@ -34,6 +34,11 @@ use crate::{
     watch::Watchers,
 };
 
+/// The version of this engine, which a project's row keeps of who last took its lease: no engine takes the lease of a
+/// project that a newer one had. Raise it with every release that writes rows (facts, steps, states) which the release
+/// before would misread; then replicas of that release leave a project alone once a newer one had it.
+pub const ENGINE_VERSION: i64 = 1;
+
 /// The engine's settings.
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
@@ -57,6 +62,8 @@ pub struct EngineSettings {
     pub default_endpoint: Url,
     /// How many calls of one project may be under way at once, those that wait for the rate budget included.
     pub max_in_flight: usize,
+    /// See [`ENGINE_VERSION`].
+    pub engine_version: i64,
 }
 
 impl EngineSettings {
@@ -73,6 +80,7 @@ impl EngineSettings {
             default_region: "fsn1".to_owned(),
             default_endpoint,
             max_in_flight: 512,
+            engine_version: ENGINE_VERSION,
         }
     }
 }
@@ -208,7 +216,8 @@ impl<P: CloudProvider> Workers<P> {
 
     async fn lease(&mut self) {
         let settings = &self.shared.settings;
-        let taken = self.shared.store.lease(&settings.owner, settings.lease_ttl, LEASES_PER_SCAN).await;
+        let (ttl, version) = (settings.lease_ttl, settings.engine_version);
+        let taken = self.shared.store.lease(&settings.owner, ttl, version, LEASES_PER_SCAN).await;
         match taken {
             Ok(leases) => leases.into_iter().for_each(|lease| self.start(lease)),
             Err(error) => warn!(%error, "leases could not be taken"),

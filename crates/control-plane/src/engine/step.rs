@@ -40,6 +40,13 @@ impl<P: CloudProvider> Project<P> {
                 Purpose::Act | Purpose::Sweep => self.retry(&flight, after, note).await?,
                 Purpose::Verify { last } => self.not_seen(&flight, last).await?,
             },
+            Outcome::Refuted { observation, retry } => {
+                self.absorb(observation);
+                match retry {
+                    Some((after, note)) => self.retry(&flight, after, note).await?,
+                    None => self.refuted(&flight).await?,
+                }
+            }
             Outcome::Terminal(note) => self.refused(&flight, note).await?,
         };
         if standing == Standing::Lost {
@@ -83,6 +90,15 @@ impl<P: CloudProvider> Project<P> {
         }
         let Some(bundle) = self.unchanged(flight).await? else { return self.again(flight).await };
         self.commit_retry(&bundle, flight, note, after).await
+    }
+
+    async fn refuted(&mut self, flight: &Flight) -> StoreResult<Standing> {
+        if self.finish(flight, StepState::Failed, None, Some("it was planned by what is not so")).await?
+            == Standing::Lost
+        {
+            return Ok(Standing::Lost);
+        }
+        self.again(flight).await
     }
 
     async fn refused(&mut self, flight: &Flight, note: Note) -> StoreResult<Standing> {
@@ -174,7 +190,10 @@ fn log<O>(flight: &Flight, outcome: &Outcome<O>) {
             info!(seca.uid = %uid, step = operation, hcloud.name = target, hcloud.action_id = action, "step running");
         }
         Outcome::Unknown(_) => {}
-        Outcome::Retry { note, .. } | Outcome::Terminal(note) => {
+        Outcome::Refuted { retry: None, .. } => {
+            info!(seca.uid = %uid, step = operation, hcloud.name = target, "step was planned by what is not so");
+        }
+        Outcome::Retry { note, .. } | Outcome::Refuted { retry: Some((_, note)), .. } | Outcome::Terminal(note) => {
             let reason = note.reason.as_str();
             info!(seca.uid = %uid, step = operation, hcloud.name = target, reason, message = note.message, "step did not take effect");
         }

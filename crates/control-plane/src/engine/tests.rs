@@ -6,7 +6,7 @@ use seca_api::{Kind, ResourceKey, ResourceState};
 use tokio::{sync::Notify, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::{Engine, EngineParts, EngineSettings};
+use super::{ENGINE_VERSION, Engine, EngineParts, EngineSettings};
 use crate::{
     catalog::CatalogCache,
     ports::{
@@ -97,6 +97,7 @@ impl World {
             sealed: format!("{}/token", workspace.key.name),
             endpoint: None,
             project_ref: None,
+            retired: false,
         };
         assert_eq!(self.store.bind(credential).await.unwrap(), BindOutcome::Done);
         self.wake.notify_one();
@@ -420,7 +421,7 @@ async fn a_cancelled_engine_gives_its_leases_back() {
     world.ready().await;
     cancel.cancel();
     engine.await.unwrap();
-    let taken = world.store.lease("b", MINUTE, 10).await.unwrap();
+    let taken = world.store.lease("b", MINUTE, ENGINE_VERSION, 10).await.unwrap();
     assert_eq!(taken.len(), 2, "the local project and the bound one: {taken:?}");
 }
 

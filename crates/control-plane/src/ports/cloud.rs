@@ -174,6 +174,10 @@ pub struct Mark {
     pub uid: Uid,
     /// Merged into its facts.
     pub facts: Map<String, Value>,
+    /// Merged into its facts when the call certainly failed: what each of the facts was before, null for none. A fact
+    /// that is not what the mark made it any more stays as it is.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub undo: Map<String, Value>,
 }
 
 /// What became of a call.
@@ -196,6 +200,14 @@ pub enum Outcome<O> {
         after: Option<Duration>,
         /// What a person should know meanwhile.
         note: Note,
+    },
+    /// It did not take effect, because what it was planned by is not so: this is. The plan begins with it, at once or,
+    /// where a try failed, after a while.
+    Refuted {
+        /// What is so.
+        observation: O,
+        /// When to try again (none: the engine's own backoff), and what a person should know meanwhile.
+        retry: Option<(Option<Duration>, Note)>,
     },
     /// It did not take effect and will not as it stands.
     Terminal(Note),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use seca_api::{ResourceKey, Timestamp};
 
-use super::{RequestBudget, StoreResult};
+use super::{Epoch, ProjectEpoch, RequestBudget, StoreResult};
 use crate::resource::{ProjectId, Uid};
 
 /// Where something was asked for.
@@ -138,6 +138,14 @@ pub trait OversightStore: Send + Sync {
 
     /// The paused workspaces, by key. A workspace made again is not paused.
     async fn paused(&self) -> StoreResult<Vec<PausedWorkspace>>;
+
+    /// The projects that are paused because another database rules them ([`super::Store::pause_project`]), by id.
+    async fn paused_projects(&self) -> StoreResult<Vec<(ProjectId, ProjectEpoch)>>;
+
+    /// Ends that: this database rules the project from now on. Its epoch is this one if that is at least as high, and none
+    /// is wanted. The lease ends, so that the next holder begins as after any other takeover. False when there is no such
+    /// paused project.
+    async fn resume_project(&self, project: &ProjectId, epoch: &Epoch) -> StoreResult<bool>;
 
     /// All projects, by name.
     async fn projects(&self) -> StoreResult<Vec<ProjectOverview>>;

@@ -19,6 +19,31 @@ pub struct Lease {
     pub token: i64,
 }
 
+/// A number that rises whenever somebody takes a project over, and at times besides. The database and the marker in the
+/// provider's project bear it, so that a database that was restored, or copied, is told from the one that went on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Epoch {
+    /// The number: 0 before it was ever raised.
+    pub number: i64,
+    /// What tells two epochs of the same number apart: chance; empty before it was ever raised.
+    pub nonce: String,
+}
+
+/// What a database knows of a project's epochs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProjectEpoch {
+    /// The epoch that the marker bore for certain.
+    pub current: Epoch,
+    /// The one that it was about to bear: whether it does was not written down.
+    pub wanted: Option<Epoch>,
+    /// How long ago the epoch was last raised, by the database's time; none if never.
+    pub raised: Option<Duration>,
+    /// Why the project is paused: another database rules it.
+    pub paused: Option<String>,
+    /// Whether an operator declared the project gone for good: its rows leave without the provider.
+    pub abandoned: bool,
+}
+
 /// A related resource, and the field that relates it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Related {
@@ -49,6 +74,8 @@ pub struct Bundle {
     pub child_count: i64,
     /// Its steps that are not known to be over, oldest first.
     pub open_steps: Vec<StepRecord>,
+    /// Whether a step was ever recorded for it, whatever became of that: something may exist at the provider.
+    pub touched: bool,
     /// How often in a row it was retried.
     pub attempts: u32,
     /// How often it was woken until now; a [`Commit`] hands it back, so that no later wake-up is lost.

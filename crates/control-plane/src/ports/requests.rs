@@ -300,6 +300,8 @@ pub struct Credential {
     pub endpoint: Option<String>,
     /// The operator's own note of which project it is.
     pub project_ref: Option<String>,
+    /// Whether it has outlived its workspace, and serves only what lives in its project and in no workspace.
+    pub retired: bool,
 }
 
 /// The binding of a workspace, as lists show it.

@@ -14,8 +14,8 @@ use seca_api::ResourceKey;
 
 use super::{
     AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
-    Credential, Delete, DeleteOutcome, Lease, ListQuery, Look, OversightStore, OwnedObject, Page, Put, PutOutcome,
-    RequestBudget, Step, StepState, UnbindOutcome, WorkspaceBinding,
+    Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, OversightStore, OwnedObject, Page, ProjectEpoch,
+    Put, PutOutcome, RequestBudget, Step, StepState, UnbindOutcome, WorkspaceBinding,
 };
 use crate::{
     catalog::CatalogEntry,
@@ -35,6 +35,12 @@ pub enum StoreError {
     #[error("the database refused a statement: {0}")]
     Refused(String),
 }
+
+/// How long a lease may last whose duration is not known.
+pub const UNKNOWN_TTL: Duration = Duration::from_secs(10 * 60);
+
+/// By how much the end of a lease may lie behind what its duration allows: clocks are put back by a little now and then.
+pub const LEASE_SLACK: Duration = Duration::from_secs(1);
 
 /// Results of the store.
 pub type StoreResult<T> = Result<T, StoreError>;
@@ -119,14 +125,43 @@ pub trait Store: Send + Sync + 'static {
 
     // -- engine ---------------------------------------------------------------------------------------------
 
-    /// Takes the leases of up to `limit` projects that nobody holds, those with due work first.
-    async fn lease(&self, owner: &str, ttl: Duration, limit: usize) -> StoreResult<Vec<Lease>>;
+    /// Takes the leases of up to `limit` projects that nobody holds, those with due work first, and writes down that an
+    /// engine of this version did ([`crate::engine::ENGINE_VERSION`]). Not those that a newer engine took before.
+    ///
+    /// A lease is free when it was given back or has run out, and when it ends later than it can: after its own duration
+    /// from now, which is kept with it. The clock was ahead then when it was taken. A lease of a release that keeps no
+    /// duration may last [`UNKNOWN_TTL`].
+    async fn lease(&self, owner: &str, ttl: Duration, engine: i64, limit: usize) -> StoreResult<Vec<Lease>>;
 
-    /// Prolongs a lease, and writes down what its holder knows of the request budget; false when it is lost.
+    /// Prolongs a lease, which lasts `ttl` from now on, and writes down what its holder knows of the request budget; false
+    /// when it is lost.
     async fn renew(&self, lease: &Lease, ttl: Duration, budget: Option<RequestBudget>) -> StoreResult<bool>;
 
     /// Gives a lease back.
     async fn release(&self, lease: &Lease) -> StoreResult<()>;
+
+    /// Whether a call may be sent now, and for how long the intent of its step has been recorded (zero without a step), by
+    /// the database's time. None when the lease is lost or has run out, and when the step is not
+    /// [`StepState::Intended`] any more. A look without a lock.
+    async fn may_send(&self, lease: &Lease, step: Option<i64>) -> StoreResult<Option<Duration>>;
+
+    /// The epochs of a leased project; none when the lease is lost.
+    async fn epoch(&self, lease: &Lease) -> StoreResult<Option<ProjectEpoch>>;
+
+    /// Writes down the epoch that the marker is about to bear; false when the lease is lost.
+    async fn want_epoch(&self, lease: &Lease, wanted: &Epoch) -> StoreResult<bool>;
+
+    /// Writes down that the marker bears the wanted epoch: it is the current one now, raised at this moment. False when
+    /// the lease is lost, or when none was wanted.
+    async fn confirm_epoch(&self, lease: &Lease) -> StoreResult<bool>;
+
+    /// Pauses a leased project: another database rules it. False when the lease is lost. See
+    /// [`OversightStore::resume_project`].
+    async fn pause_project(&self, lease: &Lease, why: &str) -> StoreResult<bool>;
+
+    /// The projects of the provider that these identities belong to, or belonged to when a step was recorded for them; by
+    /// id. A project is known by our objects in it.
+    async fn project_of(&self, uids: &[Uid]) -> StoreResult<Vec<ProjectId>>;
 
     /// The resources of a leased project that are due, the longest overdue first.
     async fn due(&self, lease: &Lease, limit: usize) -> StoreResult<Vec<Uid>>;
@@ -150,7 +185,9 @@ pub trait Store: Send + Sync + 'static {
     async fn record_step(&self, lease: &Lease, resource: Uid, generation: i64, step: &Step)
     -> StoreResult<Option<i64>>;
 
-    /// Writes down what is known of a step. False when the lease is lost.
+    /// Writes down what is known of a step. False when the lease is lost. When it certainly failed, which is when its
+    /// outcome was not unknown before, its marks are undone ([`crate::ports::Mark::undo`]), and whose facts changed by that
+    /// is queued, but for the step's own resource: who finishes the step looks at that anyway.
     async fn finish_step(
         &self,
         lease: &Lease,

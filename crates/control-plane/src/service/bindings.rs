@@ -210,6 +210,7 @@ impl Bindings {
             sealed,
             endpoint: chosen.map(|_| without_slash(&endpoint)),
             project_ref: request.project_ref.filter(|text| !text.is_empty()),
+            retired: false,
         };
         match self.store.bind(credential).await? {
             BindOutcome::Done => {

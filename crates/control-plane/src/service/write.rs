@@ -161,7 +161,7 @@ impl ControlPlane {
             ActOutcome::NotFound => Err(Refusal::NotFound(key.clone())),
             ActOutcome::Stale(current) => Err(stale(key, if_version, current)),
             ActOutcome::Refused(ActionRefusal::Deleting) => Err(being_deleted(key)),
-            ActOutcome::Refused(ActionRefusal::Power { asked, desired_on }) => Err(wrong_power(key, asked, desired_on)),
+            ActOutcome::Refused(ActionRefusal::Power { asked, is_on }) => Err(wrong_power(key, asked, is_on)),
         }
     }
 }
@@ -195,8 +195,8 @@ fn in_use(key: &ResourceKey, named: &[&ResourceKey], hidden: usize) -> Refusal {
     ))
 }
 
-fn wrong_power(key: &ResourceKey, asked: ActionKind, desired_on: bool) -> Refusal {
+fn wrong_power(key: &ResourceKey, asked: ActionKind, is_on: bool) -> Refusal {
     let asked = asked.as_str();
-    let (is, remedy) = if desired_on { ("on", "stop it first, or leave it") } else { ("off", "start it first") };
+    let (is, remedy) = if is_on { ("on", "stop it first, or leave it") } else { ("off", "start it first") };
     Refusal::Conflict(format!("{key} cannot {asked}, because it is {is} already or is to be; {remedy}"))
 }

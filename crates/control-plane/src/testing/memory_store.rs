@@ -20,8 +20,9 @@ use crate::{
     catalog::CatalogEntry,
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
-        Credential, Delete, DeleteOutcome, Lease, ListQuery, Look, OversightStore, OwnedObject, Page, Put, PutOutcome,
-        RequestBudget, Step, StepState, Store, StoreError, StoreResult, UnbindOutcome, WorkspaceBinding,
+        Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, OversightStore, OwnedObject, Page,
+        ProjectEpoch, Put, PutOutcome, RequestBudget, Step, StepState, Store, StoreError, StoreResult, UnbindOutcome,
+        WorkspaceBinding,
     },
     resource::{ProjectId, Resource, Uid},
     service::Tenant,
@@ -155,8 +156,8 @@ impl Store for MemoryStore {
         Ok(self.state()?.workspaces(binding))
     }
 
-    async fn lease(&self, owner: &str, ttl: Duration, limit: usize) -> StoreResult<Vec<Lease>> {
-        Ok(self.state()?.lease(owner, ttl, limit))
+    async fn lease(&self, owner: &str, ttl: Duration, engine: i64, limit: usize) -> StoreResult<Vec<Lease>> {
+        Ok(self.state()?.lease(owner, ttl, engine, limit))
     }
 
     async fn renew(&self, lease: &Lease, ttl: Duration, budget: Option<RequestBudget>) -> StoreResult<bool> {
@@ -166,6 +167,30 @@ impl Store for MemoryStore {
     async fn release(&self, lease: &Lease) -> StoreResult<()> {
         self.state()?.release(lease);
         Ok(())
+    }
+
+    async fn may_send(&self, lease: &Lease, step: Option<i64>) -> StoreResult<Option<Duration>> {
+        Ok(self.state()?.may_send(lease, step))
+    }
+
+    async fn epoch(&self, lease: &Lease) -> StoreResult<Option<ProjectEpoch>> {
+        Ok(self.state()?.epoch(lease))
+    }
+
+    async fn want_epoch(&self, lease: &Lease, wanted: &Epoch) -> StoreResult<bool> {
+        Ok(self.state()?.want_epoch(lease, wanted))
+    }
+
+    async fn confirm_epoch(&self, lease: &Lease) -> StoreResult<bool> {
+        Ok(self.state()?.confirm_epoch(lease))
+    }
+
+    async fn pause_project(&self, lease: &Lease, why: &str) -> StoreResult<bool> {
+        Ok(self.state()?.pause_project(lease, why))
+    }
+
+    async fn project_of(&self, uids: &[Uid]) -> StoreResult<Vec<ProjectId>> {
+        Ok(self.state()?.project_of(uids))
     }
 
     async fn due(&self, lease: &Lease, limit: usize) -> StoreResult<Vec<Uid>> {

@@ -1,7 +1,7 @@
 //! Volumes.
 
 use crate::error::Error;
-use crate::project::{ListFilter, Mutated, ProjectClient};
+use crate::project::{ListFilter, Mutated, ProjectClient, Query};
 use crate::types::{Action, AttachVolume, CreateVolume, Id, ResizeVolume, UpdateVolume, Volume};
 
 impl ProjectClient {
@@ -43,6 +43,14 @@ impl ProjectClient {
     /// As of any change; see [`Error::class`].
     pub async fn delete_volume(&self, id: Id<Volume>) -> Result<(), Error> {
         self.delete(format!("/volumes/{id}")).await
+    }
+
+    /// The actions of a volume, oldest first: whether it was ever attached, whoever did it.
+    ///
+    /// # Errors
+    /// As of any read; see [`Error::class`].
+    pub async fn list_volume_actions(&self, id: Id<Volume>) -> Result<Vec<Action>, Error> {
+        self.list(&format!("/volumes/{id}/actions"), Query::new()).await
     }
 
     /// Attaches a volume to a server of its location.

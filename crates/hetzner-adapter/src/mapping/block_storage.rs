@@ -13,10 +13,11 @@ use seca_api::{BlockStorageSpec, Kind, Reference};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Checked, Context, Mapping, PlannedExt, act, deny_all, facts, fail, map, mark, missing_targets, noted,
-    origin::Origin, settled, wait,
+    Checked, Context, Mapping, Owned, PlannedExt, act, deny_all, facts, fail, map, mark, missing_targets, noted,
+    origin::Origin, power, settled, wait,
 };
 use crate::{
+    absence::ObjectType,
     call::{Call, StepExt, Until},
     snapshot::ObjectId,
 };
@@ -40,6 +41,13 @@ impl Mapping for BlockStorageMapping {
 
     fn delete(&self, context: &Context<'_>) -> Planned {
         delete(context, &Backing::observe(context))
+    }
+
+    fn objects(&self) -> &'static [Owned] {
+        &[
+            Owned { kind: ObjectType::Volume, id: facts::VOLUME_ID, made: true },
+            Owned { kind: ObjectType::Server, id: facts::SERVER_ID, made: false },
+        ]
     }
 }
 
@@ -89,9 +97,22 @@ fn alive(context: &Context<'_>, backing: &Backing<'_>) -> Checked<Planned> {
     let spec: BlockStorageSpec = context.spec()?;
     let row = context.resource();
     if row.fact(facts::BACKING) == Some(facts::SERVER) {
-        return Ok(kept(context, &spec, backing));
+        return kept(context, &spec, backing);
     }
-    if row.marked(facts::EVER_STARTED) && backing.holders.is_none() {
+    if let (Some(server), None) = (backing.kept, holder(context)) {
+        // The database is older than the hand-over, because it was restored: the server says whose disk it is.
+        let id = server.id.to_string();
+        let planned = kept(context, &spec, backing)?;
+        return Ok(planned
+            .fact(facts::BACKING, facts::SERVER)
+            .fact(facts::SERVER_ID, id)
+            .fact(facts::EVER_STARTED, true));
+    }
+    if row.marked(facts::EVER_STARTED) && backing.holders.or(backing.kept).is_none() {
+        match holder(context) {
+            Some(instance) => context.prove(instance, ObjectType::Server, facts::SERVER_ID)?,
+            None => context.prove(row, ObjectType::Server, facts::SERVER_ID)?,
+        }
         return Ok(lost("The server whose disk it was"));
     }
     if row.holder.is_some() || spec.source_image_ref.is_some() {
@@ -99,8 +120,13 @@ fn alive(context: &Context<'_>, backing: &Backing<'_>) -> Checked<Planned> {
     }
     Ok(match backing.volume {
         Some(volume) => keep_volume(context, &spec, volume),
-        None if row.fact(facts::VOLUME_ID).is_some() => lost("The Hetzner volume behind it"),
-        None => create_volume(context, &spec),
+        None => {
+            context.prove_lost(ObjectType::Volume, facts::VOLUME_ID)?;
+            match row.fact(facts::VOLUME_ID) {
+                Some(_) => lost("The Hetzner volume behind it"),
+                None => create_volume(context, &spec),
+            }
+        }
     })
 }
 
@@ -115,27 +141,36 @@ fn lost(what: &str) -> Planned {
 }
 
 /// It keeps the disk of a deleted instance.
-fn kept(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>) -> Planned {
+fn kept(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>) -> Checked<Planned> {
     // While the instance hands its server over, that bears the instance's labels.
     let remembered = context.resource().fact(facts::SERVER_ID).and_then(|id| id.parse::<i64>().ok());
     let handed = remembered.and_then(|id| context.snapshot.servers.get(&id));
     let Some(server) = backing.kept.or(backing.holders).or(handed) else {
-        return lost("The server whose disk it kept");
+        context.prove(context.resource(), ObjectType::Server, facts::SERVER_ID)?;
+        return Ok(lost("The server whose disk it kept"));
     };
     let size = size_on(server, spec);
-    settled().status(status(size, None)).note(
+    Ok(settled().status(status(size, None)).note(
         Reason::BootVolumeHeld,
         "It keeps the disk of an instance that was deleted. Booting from it again comes with a later release; until \
          then use a new block storage.",
-    )
+    ))
 }
 
 /// Nothing of its own stands behind it: its blocks are, or will be, the disk of a server.
 fn logical(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>) -> Checked<Planned> {
     let row = context.resource();
     if let Some(volume) = backing.volume {
-        if row.marked(facts::EVER_ATTACHED) {
-            return Ok(keep_volume(context, spec, volume).note(
+        // Somebody may have attached it by hand, and detached it again.
+        let object = ObjectId::Volume(volume.id);
+        let attached = row.marked(facts::EVER_ATTACHED) || volume.server.is_some();
+        let attached = match context.snapshot.was_used(object) {
+            Some(ever) => attached || ever,
+            None if attached => true,
+            None => return Ok(context.ask(Call::History { object })),
+        };
+        if attached {
+            return Ok(keep_volume(context, spec, volume).fact(facts::EVER_ATTACHED, true).note(
                 Reason::Unsupported,
                 "It has been used as a data volume, and Hetzner Cloud boots no server from a volume.",
             ));
@@ -143,9 +178,12 @@ fn logical(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>
         let gone = [(facts::BACKING, facts::RELEASING.into()), (facts::VOLUME_ID, Value::Null)];
         return Ok(act(Call::DeleteVolume { volume: volume.id }.step(&volume.name).mark(mark(row, &gone))));
     }
+    if row.fact(facts::BACKING) != Some(facts::NONE) {
+        context.prove_unmade(ObjectType::Volume, facts::VOLUME_ID)?;
+    }
     let user = backing.holders.and(holder(context)).filter(|instance| !instance.is_deleting());
-    let settled = settled().fact(facts::BACKING, facts::NONE);
-    let Some(server) = backing.holders else {
+    let settled = settled().fact(facts::BACKING, facts::NONE).fact(facts::VOLUME_ID, Value::Null);
+    let Some(server) = backing.holders.or(backing.kept) else {
         // The instance that boots from it sees no image, so this one passes on what it is to be made from.
         let origin = Origin::from_image(context)?;
         let of = if origin.is_some() { source_image(row) } else { Value::Null };
@@ -171,6 +209,7 @@ fn logical(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>
         );
         (Reason::AppliesOnRecreate, message)
     });
+    let settled = if power::has_run(server) { settled.fact(facts::EVER_STARTED, true) } else { settled };
     Ok(noted(settled.status(status(size, user)), kept.into_iter().chain(missing_targets(context))))
 }
 
@@ -232,6 +271,8 @@ fn keep_volume(context: &Context<'_>, spec: &BlockStorageSpec, volume: &Volume) 
         .fact(facts::BACKING, facts::VOLUME)
         .fact(facts::VOLUME_ID, volume.id.to_string())
         .status(status(volume.size, None));
+    // Whoever attached it: it may hold data.
+    let planned = if volume.server.is_some() { planned.fact(facts::EVER_ATTACHED, true) } else { planned };
     if volume.size == wanted {
         return planned;
     }

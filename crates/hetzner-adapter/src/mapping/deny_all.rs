@@ -2,12 +2,15 @@
 //! resource: the first that needs it makes it, the last that used it removes it.
 
 use control_plane::{Reason, ports::Planned};
-use hcloud_client::types::{CreateFirewall, Firewall, FirewallRule, RuleDirection, RuleProtocol};
+use hcloud_client::types::{
+    CreateFirewall, Firewall, FirewallRule, RuleDirection, RuleProtocol, Server, ServerFirewallStatus,
+};
 use ipnet::IpNet;
 
 use super::{Checked, Context, act, facts, mark};
 use crate::{
     call::{Call, StepExt},
+    effect::has_firewall,
     naming,
 };
 
@@ -29,6 +32,22 @@ pub(super) fn ready<'a>(context: &Context<'a>) -> Checked<&'a Firewall> {
         return Err(Box::new(act(call.step(&firewall.name))));
     }
     Ok(firewall)
+}
+
+/// Puts the firewall before a server that has none of it any more, and closes it if somebody opened it.
+pub(super) fn stand_before(context: &Context<'_>, server: &Server) -> Checked<()> {
+    let firewall = ready(context)?;
+    if has_firewall(server, firewall.id) {
+        return Ok(());
+    }
+    Err(Box::new(act(Call::ApplyFirewall { firewall: firewall.id, server: server.id }.step(&server.name))))
+}
+
+/// Whether the firewall is seen to be in force before a server.
+pub(super) fn is_in_force(context: &Context<'_>, server: &Server) -> bool {
+    let firewalls = &server.public_net.firewalls;
+    find(context)
+        .is_some_and(|own| firewalls.iter().any(|f| f.id == own.id && f.status == ServerFirewallStatus::Applied))
 }
 
 fn create(context: &Context<'_>) -> Planned {

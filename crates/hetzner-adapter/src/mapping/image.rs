@@ -21,11 +21,12 @@ use seca_api::{ImageSpec, Kind};
 use serde_json::Value;
 
 use super::{
-    Checked, Context, Mapping, PlannedExt, act, facts, fail, map, mark, missing_targets, noted,
+    Checked, Context, Mapping, Owned, PlannedExt, act, facts, fail, map, mark, missing_targets, noted,
     origin::{Origin, whole, word},
     power, settled, wait,
 };
 use crate::{
+    absence::ObjectType,
     call::{CREATE_IMAGE, Call, StepExt, Until},
     snapshot::ObjectId,
 };
@@ -53,6 +54,10 @@ impl Mapping for ImageMapping {
         let image = context.snapshot.image_of(context.installation(), context.resource());
         image.map_or_else(settled, remove)
     }
+
+    fn objects(&self) -> &'static [Owned] {
+        &[Owned { kind: ObjectType::Image, id: facts::IMAGE_ID, made: true }]
+    }
 }
 
 fn watch(object: ObjectId, name: &str) -> Planned {
@@ -70,19 +75,23 @@ fn alive(context: &Context<'_>, image: Option<&Image>) -> Checked<Planned> {
     let spec: ImageSpec = context.spec()?;
     let row = context.resource();
     let was_usable = row.fact(facts::IMAGE_ID).is_some();
-    match image {
-        Some(image) => Ok(keep(context, &spec, image)),
-        None if was_usable => Ok(lost("The snapshot was deleted at Hetzner Cloud")),
-        None if is_lost(context) => {
-            let message = "The answer to the order of the snapshot was lost; it is looked for, and not ordered again \
-                           before it is certain that there is none.";
-            let again = Planned::new(Plan::Wait { retry: Some(LOST_AGAIN) });
-            Ok(again.note(Reason::OutcomeUnknown, message))
-        }
-        None => match Origin::of(row) {
-            Some(origin) => Ok(alias(context, &spec, origin, &Copied::of(row))),
-            None => take(context, &spec),
-        },
+    if let Some(image) = image {
+        return Ok(keep(context, &spec, image));
+    }
+    if !was_usable && is_lost(context) {
+        let message = "The answer to the order of the snapshot was lost; it is looked for, and not ordered again before \
+                       it is certain that there is none.";
+        let again = Planned::new(Plan::Wait { retry: Some(LOST_AGAIN) });
+        return Ok(again.note(Reason::OutcomeUnknown, message));
+    }
+    // Snapshots have no names: nothing else keeps the provider from making a second one.
+    context.prove_unmade(ObjectType::Image, facts::IMAGE_ID)?;
+    if was_usable {
+        return Ok(lost("The snapshot was deleted at Hetzner Cloud"));
+    }
+    match Origin::of(row) {
+        Some(origin) => alias(context, &spec, origin, &Copied::of(row)),
+        None => take(context, &spec),
     }
 }
 
@@ -116,7 +125,7 @@ fn take(context: &Context<'_>, spec: &ImageSpec) -> Checked<Planned> {
             let message = format!("The image that the block storage `{}` is made from is not ready.", copied.name);
             return Err(Box::new(wait(Reason::WaitingForDependency, message)));
         };
-        return Ok(alias(context, spec, origin, &copied));
+        return alias(context, spec, origin, &copied);
     };
     if power::is_busy(server) {
         return Ok(watch(ObjectId::Server(server.id), &server.name));
@@ -166,6 +175,10 @@ fn disk<'a>(context: &Context<'a>, source: &Resource) -> Checked<Option<&'a Serv
         return Ok(Some(server));
     }
     if keeps || started {
+        match source.holder.filter(made) {
+            Some(holder) => context.prove_none(ObjectType::Server, holder, None)?,
+            None => context.prove(source, ObjectType::Server, facts::SERVER_ID)?,
+        }
         return stop(fail(
             Reason::BackingLost,
             format!(
@@ -233,7 +246,7 @@ fn keep(context: &Context<'_>, spec: &ImageSpec, image: &Image) -> Planned {
 }
 
 /// It is the same as what its source was made from, and nothing stands behind it.
-fn alias(context: &Context<'_>, spec: &ImageSpec, origin: Origin, copied: &Copied) -> Planned {
+fn alias(context: &Context<'_>, spec: &ImageSpec, origin: Origin, copied: &Copied) -> Checked<Planned> {
     let name = &copied.name;
     let (origin, own) = match origin {
         Origin::Blank { .. } => (
@@ -244,7 +257,8 @@ fn alias(context: &Context<'_>, spec: &ImageSpec, origin: Origin, copied: &Copie
         Origin::Snapshot { id, project }
             if project == context.resource().project && !context.snapshot.images.contains_key(&id.get()) =>
         {
-            return lost("The snapshot that the image is the same as was deleted");
+            context.prove_gone(ObjectId::Image(id))?;
+            return Ok(lost("The snapshot that the image is the same as was deleted"));
         }
         origin => (
             origin,
@@ -261,7 +275,7 @@ fn alias(context: &Context<'_>, spec: &ImageSpec, origin: Origin, copied: &Copie
     planned.facts.extend(map(&copied.facts()));
     let mut notes = notes(context, spec, &origin, copied);
     notes.push(own);
-    noted(planned, notes)
+    Ok(noted(planned, notes))
 }
 
 /// What a person must know of a copy, whatever it is.

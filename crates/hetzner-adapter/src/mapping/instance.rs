@@ -13,12 +13,14 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::{
-    Checked, Context, Mapping, PlannedExt, act, block_storage, deny_all, facts, fail, mark, missing_targets, noted,
-    origin::boot_image, power, settled, wait,
+    Checked, Context, Mapping, Owned, PlannedExt, act, block_storage, deny_all, facts, fail, mark, missing_targets,
+    noted, origin::boot_image, power, settled, wait,
 };
 use crate::{
+    absence::ObjectType,
     call::{Call, StepExt, Until},
     naming,
+    snapshot::ObjectId,
 };
 
 /// The field that names the boot volume.
@@ -35,7 +37,10 @@ impl Mapping for InstanceMapping {
     fn alive(&self, context: &Context<'_>) -> Checked<Planned> {
         match context.snapshot.server_of(context.installation(), context.resource()) {
             Some(server) => keep(context, server),
-            None => create(context),
+            None => match handed_over(context) {
+                Some((server, volume)) => Ok(take_back(context, server, volume)),
+                None => Ok(without_server(context, create(context).unwrap_or_else(|stopped| *stopped))),
+            },
         }
     }
 
@@ -44,6 +49,10 @@ impl Mapping for InstanceMapping {
             Some(server) => delete(context, server),
             None => deny_all::release(context).unwrap_or_else(settled),
         }
+    }
+
+    fn objects(&self) -> &'static [Owned] {
+        &[Owned { kind: ObjectType::Server, id: facts::SERVER_ID, made: true }]
     }
 }
 
@@ -67,6 +76,27 @@ fn boots_from_another(context: &Context<'_>) -> bool {
     is_other || is_live && disk(context).is_none()
 }
 
+/// A server that bears the labels of the boot volume although the instance is there: the database is older than the
+/// hand-over, because it was restored.
+fn handed_over<'a>(context: &Context<'a>) -> Option<(&'a Server, &'a Resource)> {
+    let volume = disk(context).filter(|volume| volume.fact(facts::BACKING) != Some(facts::SERVER))?;
+    Some((context.snapshot.server_labelled(context.installation(), volume.uid)?, volume))
+}
+
+/// The server is the instance's again. Only servers that ran are handed over.
+fn take_back(context: &Context<'_>, server: &Server, volume: &Resource) -> Planned {
+    if power::is_busy(server) {
+        return context.watch_server(server, Until::Settled);
+    }
+    let row = context.resource();
+    let call =
+        Call::UpdateServer { server: server.id, name: context.object_name(), labels: context.labels("take_back") };
+    let started = (facts::EVER_STARTED, Value::Bool(true));
+    let own = [(facts::BOOT_VOLUME, volume.key.name.clone().into()), started.clone()];
+    let disk = [(facts::DISK_OF, row.uid.to_string().into()), started];
+    act(call.step(&server.name).frees(&server.name).mark(mark(row, &own)).mark(mark(volume, &disk)))
+}
+
 /// What is said instead of what could lose the disk of a volume, or make nobody remember that it holds data.
 pub(super) fn wrong_volume(context: &Context<'_>) -> Planned {
     let named = context.bundle().target(BOOT_VOLUME).map_or("none", |target| target.key.name.as_str());
@@ -86,11 +116,22 @@ pub(super) fn wrong_volume(context: &Context<'_>) -> Planned {
     )
 }
 
+/// A server that is proven not to exist is off, whatever becomes of the plan.
+fn without_server(context: &Context<'_>, planned: Planned) -> Planned {
+    let is_asked_for = matches!(&planned.plan, Plan::Act(step) if step.reads);
+    Planned { status: power::status_without_server(context).filter(|_| !is_asked_for), ..planned }
+}
+
 // -- creating ---------------------------------------------------------------------------------------------------
 
 fn create(context: &Context<'_>) -> Checked<Planned> {
     let spec: InstanceSpec = context.spec()?;
-    if context.resource().marked(facts::EVER_STARTED) {
+    let row = context.resource();
+    match row.marked(facts::EVER_STARTED) {
+        true => context.prove(row, ObjectType::Server, facts::SERVER_ID)?,
+        false => context.prove_lost(ObjectType::Server, facts::SERVER_ID)?,
+    }
+    if row.marked(facts::EVER_STARTED) {
         return Ok(fail(
             Reason::BackingLost,
             "The server was deleted at Hetzner Cloud, and its disk with it. It is not made again empty: delete the \
@@ -195,13 +236,24 @@ fn keep(context: &Context<'_>, server: &Server) -> Checked<Planned> {
             .fact(facts::SERVER_ID, server.id.to_string())
             .status(power::status(context, server))
     };
+    let with_status = |planned: Planned| power::without_shutdown(with_status(planned), server);
+    let with_status = |planned: Planned| match power::has_run(server) {
+        // Whoever switched it on: its disk may hold data.
+        true => with_status(planned).fact(facts::EVER_STARTED, true),
+        false => with_status(planned),
+    };
     if power::is_busy(server) && context.is_converging() {
         return Ok(with_status(context.watch_server(server, Until::Settled)));
+    }
+    if !power::is_busy(server)
+        && let Err(closing) = deny_all::stand_before(context, server)
+    {
+        return Ok(with_status(*closing));
     }
     match power::next(context, server) {
         power::Next::Act(planned) => Ok(with_status(*planned)),
         power::Next::Settled(done) => {
-            let mut planned = with_status(with_notes(settled(), context, &spec));
+            let mut planned = with_status(with_notes(settled(), context, server, &spec));
             planned.action_done = done;
             Ok(planned)
         }
@@ -209,7 +261,7 @@ fn keep(context: &Context<'_>, server: &Server) -> Checked<Planned> {
 }
 
 /// All that a person must know about an instance that is as asked for; the weightiest gives the reason.
-fn with_notes(planned: Planned, context: &Context<'_>, spec: &InstanceSpec) -> Planned {
+fn with_notes(planned: Planned, context: &Context<'_>, server: &Server, spec: &InstanceSpec) -> Planned {
     let row = context.resource();
     let mut notes = Vec::from_iter(missing_targets(context));
     if row.facts.get(facts::USER_DATA).cloned().unwrap_or_default() != hash_of(spec.user_data.as_ref()) {
@@ -231,10 +283,12 @@ fn with_notes(planned: Planned, context: &Context<'_>, spec: &InstanceSpec) -> P
             format!("Nothing that boots was on the boot volume, so it was made from `{image}`."),
         ));
     }
-    notes.push((
-        Reason::PlaceholderInterface,
-        "No NIC is attached, so the server has an IPv6 interface that a firewall closes in both directions.".to_owned(),
-    ));
+    let closed = match deny_all::is_in_force(context, server) {
+        true => "that a firewall closes in both directions.",
+        false => "that a firewall is about to close in both directions.",
+    };
+    let text = format!("No NIC is attached, so the server has an IPv6 interface {closed}");
+    notes.push((Reason::PlaceholderInterface, text));
     noted(planned, notes)
 }
 
@@ -270,11 +324,21 @@ fn delete(context: &Context<'_>, server: &Server) -> Planned {
     }
     let started = |row: &Resource| row.marked(facts::EVER_STARTED);
     let disk = disk(context);
-    if started(context.resource()) && boots_from_another(context) {
+    let stays = disk.filter(|volume| !volume.is_deleting());
+    let mut ran = started(context.resource()) || disk.is_some_and(started) || power::has_run(server);
+    if !ran && stays.is_some() {
+        // Somebody may have switched it on at the console, and off again.
+        let object = ObjectId::Server(server.id);
+        match context.snapshot.was_used(object) {
+            Some(ever) => ran = ever,
+            None => return context.ask(Call::History { object }),
+        }
+    }
+    if ran && boots_from_another(context) {
         return wrong_volume(context);
     }
-    let heir = disk
-        .filter(|volume| !volume.is_deleting() && (started(context.resource()) || started(volume)))
+    let heir = stays
+        .filter(|_| ran)
         // It has its disk already: this server came of a lost call, after the name was free again.
         .filter(|volume| volume.fact(facts::BACKING) != Some(facts::SERVER) || inherits(volume, server));
     match heir {
@@ -293,8 +357,12 @@ fn hand_over(context: &Context<'_>, server: &Server, volume: &Resource) -> Plann
     let call = Call::UpdateServer {
         server: server.id,
         name: naming::object_name(&volume.key.name, volume.uid),
-        labels: naming::labels(context.installation(), volume, "hand_over"),
+        labels: naming::labels(context.installation(), volume, "hand_over", context.now),
     };
-    let inherits = [(facts::BACKING, facts::SERVER.into()), (facts::SERVER_ID, server.id.to_string().into())];
+    let inherits = [
+        (facts::BACKING, facts::SERVER.into()),
+        (facts::SERVER_ID, server.id.to_string().into()),
+        (facts::EVER_STARTED, Value::Bool(true)),
+    ];
     act(call.step(&server.name).frees(&server.name).mark(mark(volume, &inherits)))
 }

@@ -23,7 +23,7 @@ mod workspace;
 use std::{collections::BTreeSet, time::Duration};
 
 use control_plane::{
-    Reason, Resource,
+    Reason, Resource, Uid,
     ports::{Bundle, Desired, Mark, Note, Plan, Planned, Related, Step},
 };
 use hcloud_client::types::{Labels, Network, Server};
@@ -32,6 +32,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::{
+    absence::ObjectType,
     call::{Call, Until, watch_interval},
     naming,
     provider::AdapterSettings,
@@ -53,6 +54,22 @@ pub trait Mapping: Sync {
     fn delete(&self, _context: &Context<'_>) -> Planned {
         settled()
     }
+
+    /// The objects that a resource of the kind may own: none is left before its row leaves.
+    fn objects(&self) -> &'static [Owned] {
+        &[]
+    }
+}
+
+/// An object that a resource may own.
+#[derive(Clone, Copy, Debug)]
+pub struct Owned {
+    /// Its type.
+    pub kind: ObjectType,
+    /// The fact that remembers its id.
+    pub id: &'static str,
+    /// Whether the resource makes it; else it is handed over, and the id is remembered before that.
+    pub made: bool,
 }
 
 /// The kinds that are mapped.
@@ -85,7 +102,7 @@ pub fn plan(context: &Context<'_>) -> Planned {
         return fail(Reason::Unsupported, format!("This release makes no {} at Hetzner Cloud.", kind.noun()));
     };
     let mut planned = match context.resource().is_deleting() {
-        true => mapping.delete(context),
+        true => delete(context, *mapping),
         false => mapping.alive(context).unwrap_or_else(|stopped| *stopped),
     };
     if matches!(planned.plan, Plan::Act(_)) && planned.note.is_none() {
@@ -94,9 +111,28 @@ pub fn plan(context: &Context<'_>) -> Planned {
     planned
 }
 
+/// A row leaves only when it is proven that nothing of it is left.
+fn delete(context: &Context<'_>, mapping: &dyn Mapping) -> Planned {
+    let planned = mapping.delete(context);
+    if !matches!(planned.plan, Plan::Nothing) {
+        return planned;
+    }
+    let row = context.resource();
+    let unproven = mapping.objects().iter().find_map(|owned| match owned.made || row.fact(owned.id).is_some() {
+        true => context.prove_unmade(owned.kind, owned.id).err(),
+        false => None,
+    });
+    unproven.map_or(planned, |look| *look)
+}
+
 /// While something is tried again, the reason why it had to be stays to be seen.
 fn standing_note(context: &Context<'_>) -> Option<Note> {
-    let newest = context.resource().conditions.first().filter(|_| context.bundle().attempts > 0)?;
+    told(context.resource()).filter(|_| context.bundle().attempts > 0)
+}
+
+/// What a resource says now.
+fn told(row: &Resource) -> Option<Note> {
+    let newest = row.conditions.first()?;
     let word = newest.reason.as_deref()?;
     let reason = Reason::ALL.iter().find(|reason| reason.as_str() == word)?;
     Some(Note::new(*reason, newest.message.clone().unwrap_or_default()))
@@ -151,18 +187,72 @@ impl<'a> Context<'a> {
         naming::object_name(&self.resource().key.name, self.resource().uid)
     }
 
+    /// The labels of an object that a step makes now: no two steps of a resource are of one moment.
     fn labels(&self, step: &str) -> Labels {
-        naming::labels(self.installation(), self.resource(), step)
+        naming::labels(self.installation(), self.resource(), step, self.now)
     }
 
-    /// The Hetzner network that it is in, for what lives in one.
-    fn network(&self) -> Option<&'a Network> {
-        self.snapshot.network_of(self.installation(), self.bundle().parent(Kind::Network)?)
+    /// The Hetzner network that it is in, for what lives in one; none if it does not exist.
+    fn network(&self) -> Checked<Option<&'a Network>> {
+        let Some(row) = self.bundle().parent(Kind::Network) else { return Ok(None) };
+        let network = self.snapshot.network_of(self.installation(), row);
+        if network.is_none() && row.fact(facts::NETWORK_ID).is_some() {
+            self.prove(row, ObjectType::Network, facts::NETWORK_ID)?;
+        }
+        Ok(network)
     }
 
     /// The same, unless it goes as a whole, with all that is in it.
-    fn lasting_network(&self) -> Option<&'a Network> {
-        self.network().filter(|_| self.bundle().parent(Kind::Network).is_some_and(|row| !row.is_deleting()))
+    fn lasting_network(&self) -> Checked<Option<&'a Network>> {
+        match self.bundle().parent(Kind::Network) {
+            Some(row) if !row.is_deleting() => self.network(),
+            _ => Ok(None),
+        }
+    }
+
+    /// Proves that the object of a row does not exist that is not seen; else the plan is to ask for it, by the id that the row remembers,
+    /// or by label and name.
+    fn prove(&self, row: &Resource, kind: ObjectType, id: &str) -> Checked<()> {
+        if let Some(id) = row.fact(id).and_then(|id| id.parse().ok()) {
+            return self.prove_gone(kind.id(id));
+        }
+        // Snapshots have no names.
+        let name = (kind != ObjectType::Image).then(|| naming::object_name(&row.key.name, row.uid));
+        self.prove_none(kind, row.uid, name)
+    }
+
+    /// Proves that the resource has no object of a type. Before its first step there is none.
+    fn prove_unmade(&self, kind: ObjectType, id: &str) -> Checked<()> {
+        if self.bundle().touched { self.prove(self.resource(), kind, id) } else { self.prove_lost(kind, id) }
+    }
+
+    /// Proves that the object does not exist that the resource had. One that it may have, and that nobody saw, cannot be
+    /// made a second time: the provider refuses its name.
+    fn prove_lost(&self, kind: ObjectType, id: &str) -> Checked<()> {
+        let row = self.resource();
+        if row.fact(id).is_some() { self.prove(row, kind, id) } else { Ok(()) }
+    }
+
+    /// The same for an object by its id. One that is seen, but not where it was looked for, is not the row's any more.
+    fn prove_gone(&self, object: ObjectId) -> Checked<()> {
+        if self.snapshot.is_known(object) {
+            return Ok(());
+        }
+        Err(Box::new(self.ask(self.watch(object, Until::Known))))
+    }
+
+    /// The same for what belongs to a resource of which the row is not at hand.
+    fn prove_none(&self, kind: ObjectType, uid: Uid, name: Option<String>) -> Checked<()> {
+        if self.snapshot.owns_none(kind, uid) {
+            return Ok(());
+        }
+        let installation = self.installation().to_owned();
+        Err(Box::new(self.ask(Call::Find { kind, installation, uid, name })))
+    }
+
+    /// A question changes nothing about what is told.
+    fn ask(&self, call: Call) -> Planned {
+        Planned { note: told(self.resource()), ..act(call.step(self.object_name())) }
     }
 
     /// Reads a server again until nothing is under way with it.
@@ -263,7 +353,15 @@ fn part_status(
 }
 
 fn mark(resource: &Resource, facts: &[(&str, Value)]) -> Mark {
-    Mark { uid: resource.uid, facts: map(facts) }
+    Mark { uid: resource.uid, facts: map(facts), undo: Map::new() }
+}
+
+/// A mark that is taken back when the call certainly fails: what was so before is so again.
+fn tried(resource: &Resource, facts: &[(&str, Value)]) -> Mark {
+    let before = |name: &str| resource.facts.get(name).cloned().unwrap_or_default();
+    let changed = facts.iter().filter(|(name, value)| before(name) != *value);
+    let undo = changed.map(|(name, _)| ((*name).to_owned(), before(name))).collect();
+    Mark { undo, ..mark(resource, facts) }
 }
 
 fn map(members: &[(&str, Value)]) -> Map<String, Value> {

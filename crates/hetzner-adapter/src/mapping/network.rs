@@ -7,8 +7,8 @@ use ipnet::Ipv4Net;
 use seca_api::{Kind, NetworkSpec};
 use serde_json::{Value, json};
 
-use super::{Checked, Context, Mapping, PlannedExt, act, facts, map, settled, wait};
-use crate::call::Call;
+use super::{Checked, Context, Mapping, Owned, PlannedExt, act, facts, map, settled, wait};
+use crate::{absence::ObjectType, call::Call};
 
 /// See the module.
 pub(super) struct NetworkMapping;
@@ -24,6 +24,10 @@ impl Mapping for NetworkMapping {
 
     fn delete(&self, context: &Context<'_>) -> Planned {
         delete(context, context.snapshot.network_of(context.installation(), context.resource()))
+    }
+
+    fn objects(&self) -> &'static [Owned] {
+        &[Owned { kind: ObjectType::Network, id: facts::NETWORK_ID, made: true }]
     }
 }
 
@@ -48,6 +52,7 @@ fn alive(context: &Context<'_>, network: Option<&hcloud::Network>) -> Checked<Pl
     };
     let asked = asked.trunc();
     let Some(network) = network else {
+        context.prove_lost(ObjectType::Network, facts::NETWORK_ID)?;
         return Ok(create(context, asked));
     };
     if network.ip_range != asked {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Checked, Context, block_storage::source_image, facts, fail, wait};
-use crate::catalog;
+use crate::{catalog, snapshot::ObjectId};
 
 /// The field of a block storage that names its image.
 const SOURCE_IMAGE: &str = "/spec/sourceImageRef";
@@ -89,6 +89,7 @@ impl Origin {
                 Err(Box::new(fail(Reason::Unsupported, message)))
             }
             Self::Snapshot { id, .. } if !context.snapshot.images.contains_key(&id.get()) => {
+                context.prove_gone(ObjectId::Image(*id))?;
                 let message = format!(
                     "The snapshot behind the image `{name}` was deleted before an instance booted from this block \
                      storage; name another image, or delete the block storage."
@@ -174,6 +175,7 @@ pub(super) fn boot_image(context: &Context<'_>, volume: &Resource, sku: &Catalog
         Origin::Snapshot { id, .. } => {
             let image = context.snapshot.images.get(&id.get()).filter(|image| image.status == ImageStatus::Available);
             let Some(image) = image else {
+                context.prove_gone(ObjectId::Image(id))?;
                 let message = format!("The snapshot that the block storage `{name}` is made from cannot be used.");
                 return Err(Box::new(wait(Reason::WaitingForDependency, message)));
             };

@@ -8,7 +8,7 @@ use hcloud_client::types::{Server, ServerStatus};
 use seca_api::{InstanceStatus, PowerState, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::{Context, PlannedExt, act, facts, instance, map, mark};
+use super::{Context, PlannedExt, act, facts, instance, map, mark, tried};
 use crate::{
     call::{Call, StepExt, Until, millis},
     snapshot::ObjectId,
@@ -54,11 +54,19 @@ pub(super) fn is_busy(server: &Server) -> bool {
         )
 }
 
+/// Whether a server runs, so that it has run.
+pub(super) fn has_run(server: &Server) -> bool {
+    matches!(server.status, ServerStatus::Running | ServerStatus::Starting | ServerStatus::Stopping)
+}
+
 /// What the last accepted action still needs of a server that nothing is under way with.
 pub(super) fn next(context: &Context<'_>, server: &Server) -> Next {
     let action = context.resource().action;
     match (action.pending(), observed(server)) {
         (None, _) => Next::Settled(None),
+        (Some(ActionKind::Start | ActionKind::Restart), Some(PowerState::On)) if is_shutting_down(context) => {
+            Next::act(end_shutdown(context, server))
+        }
         (Some(ActionKind::Start), Some(PowerState::On)) | (Some(ActionKind::Stop), Some(PowerState::Off)) => {
             Next::Settled(Some(action.seq))
         }
@@ -70,12 +78,36 @@ pub(super) fn next(context: &Context<'_>, server: &Server) -> Next {
     }
 }
 
+/// Whether the guest was asked to shut down for an earlier action and was not seen off since: it is on only for now.
+fn is_shutting_down(context: &Context<'_>) -> bool {
+    let asked_for = context.resource().facts.get(facts::SHUTDOWN_SEQ).and_then(Value::as_i64);
+    asked_for.is_some_and(|seq| seq < context.resource().action.seq)
+}
+
+/// The stop ends as it would have ended; then the server is off, and is started.
+fn end_shutdown(context: &Context<'_>, server: &Server) -> Planned {
+    let asked_at = context.resource().facts.get(facts::SHUTDOWN_AT).and_then(Value::as_i64);
+    let waited = asked_at.map(|at| context.now.since(Timestamp::from_millis(at)));
+    if waited.is_none_or(|waited| waited >= context.desired.stop_grace) {
+        return act(Call::Poweroff { server: server.id }.step(&server.name));
+    }
+    act(context.watch(ObjectId::Server(server.id), Until::Off).step(&server.name))
+}
+
+/// What is remembered of a shutdown ends when the server is seen off.
+pub(super) fn without_shutdown(planned: Planned, server: &Server) -> Planned {
+    match observed(server) {
+        Some(PowerState::Off) => planned.fact(facts::SHUTDOWN_SEQ, Value::Null).fact(facts::SHUTDOWN_AT, Value::Null),
+        _ => planned,
+    }
+}
+
 fn power_on(context: &Context<'_>, server: &Server, completes: Option<i64>) -> Planned {
-    let started = [(facts::EVER_STARTED, Value::Bool(true))];
     // A volume that nobody marks would not inherit the disk, and one that is not the disk must not be marked.
     let Some(volume) = instance::disk(context) else { return instance::wrong_volume(context) };
     let step = Call::Poweron { server: server.id }.step(&server.name);
-    let step = step.mark(mark(context.resource(), &started)).mark(mark(volume, &started));
+    let started = |row| tried(row, &[(facts::EVER_STARTED, Value::Bool(true))]);
+    let step = step.mark(started(context.resource())).mark(started(volume));
     act(match completes {
         Some(seq) => step.completes(seq),
         None => step,
@@ -139,4 +171,11 @@ pub(super) fn status(context: &Context<'_>, server: &Server) -> Map<String, Valu
         members.insert("powerStateSince".to_owned(), json!(since));
     }
     members
+}
+
+/// The status of an instance that has no server: it is off.
+pub(super) fn status_without_server(context: &Context<'_>) -> Option<Map<String, Value>> {
+    let before: InstanceStatus = context.resource().status().unwrap_or_default();
+    (before.power_state != PowerState::Off)
+        .then(|| map(&[("powerState", json!(PowerState::Off)), ("powerStateSince", json!(context.now))]))
 }

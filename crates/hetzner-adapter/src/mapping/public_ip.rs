@@ -7,8 +7,13 @@ use ipnet::Ipv6Net;
 use seca_api::{IpVersion, Kind, PublicIpSpec};
 use serde_json::{Value, json};
 
-use super::{Checked, Context, Mapping, PlannedExt, act, facts, fail, map, mark, noted, referrers, settled, wait};
-use crate::call::{Call, StepExt};
+use super::{
+    Checked, Context, Mapping, Owned, PlannedExt, act, facts, fail, map, mark, noted, referrers, settled, wait,
+};
+use crate::{
+    absence::ObjectType,
+    call::{Call, StepExt},
+};
 
 /// See the module.
 pub(super) struct PublicIpMapping;
@@ -25,6 +30,10 @@ impl Mapping for PublicIpMapping {
     fn delete(&self, context: &Context<'_>) -> Planned {
         let ip = context.snapshot.primary_ip_of(context.installation(), context.resource());
         ip.map_or_else(settled, |ip| remove(context, ip))
+    }
+
+    fn objects(&self) -> &'static [Owned] {
+        &[Owned { kind: ObjectType::PrimaryIp, id: facts::PRIMARY_IP_ID, made: true }]
     }
 }
 
@@ -47,7 +56,10 @@ fn alive(context: &Context<'_>, ip: Option<&PrimaryIp>) -> Checked<Planned> {
         IpVersion::IPv6 => IpType::Ipv6,
     };
     match ip {
-        None => Ok(create(context, wanted)),
+        None => {
+            context.prove_lost(ObjectType::PrimaryIp, facts::PRIMARY_IP_ID)?;
+            Ok(create(context, wanted))
+        }
         // Another family is another address.
         Some(ip) if ip.kind != wanted => Ok(remove(context, ip)),
         Some(ip) => Ok(keep(context, &spec, ip)),

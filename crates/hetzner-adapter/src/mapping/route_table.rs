@@ -12,7 +12,7 @@ use seca_api::{Kind, ResourceState, RouteSpec, RouteStatus, RouteTableSpec, Rout
 use serde_json::{Value, json};
 
 use super::{
-    Checked, Context, Mapping, PlannedExt, act, facts, map, mark, missing_targets, noted, part_status, settled, wait,
+    Checked, Context, Mapping, PlannedExt, act, facts, map, missing_targets, noted, part_status, settled, tried, wait,
 };
 use crate::{
     call::{Call, StepExt},
@@ -33,12 +33,16 @@ impl Mapping for RouteTableMapping {
     }
 
     fn alive(&self, context: &Context<'_>) -> Checked<Planned> {
-        alive(context, context.network())
+        alive(context, context.network()?)
     }
 
     fn delete(&self, context: &Context<'_>) -> Planned {
-        let network = context.lasting_network();
-        network.and_then(|network| remove(context, network, &BTreeSet::new())).unwrap_or_else(settled)
+        match context.lasting_network() {
+            Ok(network) => {
+                network.and_then(|network| remove(context, network, &BTreeSet::new())).unwrap_or_else(settled)
+            }
+            Err(look) => *look,
+        }
     }
 }
 
@@ -149,7 +153,7 @@ fn add(context: &Context<'_>, network: &hcloud::Network, wanted: &BTreeSet<Route
     own.insert(made.clone());
     let call = Call::AddRoute { network: network.id, route: made.clone() };
     let step = call.step(format!("{} {}", network.name, text(made)));
-    act(step.mark(mark(context.resource(), &[(facts::ROUTES, texts(&own))])))
+    act(step.mark(tried(context.resource(), &[(facts::ROUTES, texts(&own))])))
 }
 
 fn settled_with(context: &Context<'_>, network: Option<&hcloud::Network>, spec: &RouteTableSpec) -> Planned {

@@ -8,7 +8,7 @@ use seca_api::{Kind, SubnetSpec};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Checked, Context, Mapping, PlannedExt, act, facts, fail, map, mark, missing_targets, noted, settled, wait,
+    Checked, Context, Mapping, PlannedExt, act, facts, fail, map, missing_targets, noted, settled, tried, wait,
 };
 use crate::{
     call::{Call, StepExt},
@@ -24,11 +24,14 @@ impl Mapping for SubnetMapping {
     }
 
     fn alive(&self, context: &Context<'_>) -> Checked<Planned> {
-        alive(context, context.network())
+        alive(context, context.network()?)
     }
 
     fn delete(&self, context: &Context<'_>) -> Planned {
-        context.lasting_network().map_or_else(settled, |network| delete(context, network))
+        match context.lasting_network() {
+            Ok(network) => network.map_or_else(settled, |network| delete(context, network)),
+            Err(look) => *look,
+        }
     }
 }
 
@@ -93,8 +96,8 @@ fn add(context: &Context<'_>, network: &hcloud::Network, range: Ipv4Net) -> Plan
     };
     let call =
         Call::AddSubnet { network: network.id, subnet: AddSubnet::cloud(range, zone), owner: context.resource().uid };
-    let tried = mark(context.resource(), &[(facts::IP_RANGE, range.to_string().into())]);
-    act(call.step(format!("{} {range}", network.name)).mark(tried))
+    let added = tried(context.resource(), &[(facts::IP_RANGE, range.to_string().into())]);
+    act(call.step(format!("{} {range}", network.name)).mark(added))
 }
 
 fn status(spec: &SubnetSpec) -> Map<String, Value> {

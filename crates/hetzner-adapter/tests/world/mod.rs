@@ -5,7 +5,10 @@
 
 pub mod model;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use control_plane::{
     ActionKind, Catalog, CatalogEntry, ProjectId, Resource, Uid,
@@ -15,8 +18,9 @@ use control_plane::{
 };
 use hetzner_adapter::{
     AdapterSettings, Snapshot,
-    call::Call,
+    call::{Call, Until},
     mapping::{self, Context},
+    snapshot::{Change, Object},
 };
 use model::Model;
 use seca_api::{Kind, ResourceKey, ResourceState, Scope, Timestamp, reference::Target};
@@ -33,6 +37,8 @@ pub struct World {
     pub now: i64,
     /// Steps under way, per resource; `settle` carries them out.
     pub calls: Vec<(String, Call)>,
+    /// Resources for which a step was ever recorded.
+    pub touched: BTreeSet<Uid>,
     next_uid: u128,
 }
 
@@ -62,6 +68,7 @@ impl Default for World {
             catalog: Catalog::new(1, entries, "fsn1"),
             now: 1_790_000_000_000,
             calls: Vec::new(),
+            touched: BTreeSet::new(),
             next_uid: 0x018f_4e9c_0000_7000_8000_0000_0000_0000,
         };
         world.put(Kind::Workspace, "w", json!({}));
@@ -224,6 +231,7 @@ impl World {
             open_steps: Vec::new(),
             attempts: 0,
             wake: 0,
+            touched: self.touched.contains(&uid),
             resource,
         }
     }
@@ -300,8 +308,11 @@ impl World {
                         state::merge(&mut row.facts, &mark.facts);
                     }
                 }
+                if !step.reads {
+                    self.touched.insert(uid);
+                }
                 let observation = self.model.apply(&call);
-                if matches!(call, Call::Read { .. }) {
+                if matches!(call, Call::Read { until, .. } if until != Until::Known) {
                     // Time passes between looks.
                     self.now += GRACE.as_millis() as i64 / 4;
                 }
@@ -364,16 +375,25 @@ impl World {
 
     /// What the provider's lists show: everything that only this process knew is gone.
     pub fn forget(&mut self) {
+        self.shift(&[]);
+    }
+
+    /// The same, while somebody deletes: the pages of the lists shift, and some objects are on none that was read.
+    pub fn shift(&mut self, hidden: &[usize]) {
         let mut changes = Vec::new();
         let model = &self.model;
-        changes.extend(model.servers.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
-        changes.extend(model.volumes.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
-        changes.extend(model.networks.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
-        changes.extend(model.firewalls.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
-        changes.extend(model.primary_ips.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
-        changes.extend(model.images.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
+        changes.extend(model.servers.iter().cloned().map(Object::from));
+        changes.extend(model.volumes.iter().cloned().map(Object::from));
+        changes.extend(model.networks.iter().cloned().map(Object::from));
+        changes.extend(model.firewalls_in_use().into_iter().map(Object::from));
+        changes.extend(model.primary_ips.iter().cloned().map(Object::from));
+        changes.extend(model.images.iter().cloned().map(Object::from));
         self.snapshot = Snapshot::default();
-        let changes = changes.into_iter().map(hetzner_adapter::snapshot::Change::Seen).collect();
+        // The shared firewall has no row that could ask for it.
+        let is_shared = |object: &Object| matches!(object, Object::Firewall(_));
+        let shown = changes.into_iter().enumerate();
+        let shown = shown.filter(|(index, object)| is_shared(object) || !hidden.contains(index));
+        let changes = shown.map(|(_, object)| Change::Seen(object)).collect();
         self.snapshot.absorb(hetzner_adapter::Observation::new(changes));
     }
 }

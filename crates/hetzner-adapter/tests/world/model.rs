@@ -1,9 +1,13 @@
 //! A tiny Hetzner Cloud: just enough that planned calls have their effect on a snapshot.
 
-use hcloud_client::types::{Firewall, Id, Image, Network, PrimaryIp, Server, Volume};
+use std::collections::BTreeSet;
+
+use control_plane::Uid;
+use hcloud_client::types::{Firewall, FirewallResource, Id, Image, Labels, Network, PrimaryIp, Server, Volume};
 use hetzner_adapter::{
     Observation,
     call::Call,
+    naming,
     snapshot::{Change, Object, ObjectId},
 };
 use serde_json::{Value, json};
@@ -20,6 +24,8 @@ pub struct Model {
     pub primary_ips: Vec<PrimaryIp>,
     /// Snapshots.
     pub images: Vec<Image>,
+    /// Servers that ever ran and volumes that were ever attached, as their actions tell.
+    pub used: BTreeSet<ObjectId>,
     last_id: i64,
 }
 
@@ -77,7 +83,31 @@ impl Model {
         Observation::new(vec![Change::Seen(Object::from(self.server(id).clone()))])
     }
 
+    /// The firewalls, each with the servers that it stands before.
+    pub fn firewalls_in_use(&self) -> Vec<Firewall> {
+        let behind = |f: &Firewall, s: &Server| s.public_net.firewalls.iter().any(|applied| applied.id == f.id);
+        let applied = |f: &Firewall| {
+            let servers = self.servers.iter().filter(|s| behind(f, s));
+            servers.map(|s| FirewallResource::server(s.id)).collect()
+        };
+        self.firewalls.iter().map(|f| Firewall { applied_to: applied(f), ..f.clone() }).collect()
+    }
+
+    /// All objects, each with its id and the resource that its label names.
+    fn objects(&self) -> Vec<(ObjectId, Option<Uid>, Object)> {
+        let mut all = Vec::new();
+        let mut add = |id, labels: &Labels, object| all.push((id, naming::uid_of(labels), object));
+        self.servers.iter().for_each(|o| add(ObjectId::Server(o.id), &o.labels, o.clone().into()));
+        self.volumes.iter().for_each(|o| add(ObjectId::Volume(o.id), &o.labels, o.clone().into()));
+        self.networks.iter().for_each(|o| add(ObjectId::Network(o.id), &o.labels, o.clone().into()));
+        self.firewalls.iter().for_each(|o| add(ObjectId::Firewall(o.id), &o.labels, o.clone().into()));
+        self.primary_ips.iter().for_each(|o| add(ObjectId::PrimaryIp(o.id), &o.labels, o.clone().into()));
+        self.images.iter().for_each(|o| add(ObjectId::Image(o.id), &o.labels, o.clone().into()));
+        all
+    }
+
     fn power(&mut self, id: Id<Server>, status: &str) -> Observation {
+        self.used.insert(ObjectId::Server(id));
         self.server(id).status = status.into();
         self.seen(id)
     }
@@ -87,6 +117,12 @@ impl Model {
         let one = |change| Observation::new(vec![change]);
         match call {
             Call::CreateServer(body) => {
+                if let Some(own) =
+                    self.servers.iter().find(|o| o.name == body.name && o.labels["seca.uid"] == body.labels["seca.uid"])
+                {
+                    // The name is taken, by us: it is adopted.
+                    return one(Change::Seen(own.clone().into()));
+                }
                 assert!(body.user_data.is_none(), "user data is recorded");
                 assert_eq!(body.start_after_create, Some(false));
                 assert!(self.servers.iter().all(|s| s.name != body.name), "two servers named {}", body.name);
@@ -126,6 +162,12 @@ impl Model {
                 Observation::new(vec![Change::Rebooted { server: *server, action }, Change::Seen(object)])
             }
             Call::CreateVolume(body) => {
+                if let Some(own) =
+                    self.volumes.iter().find(|o| o.name == body.name && o.labels["seca.uid"] == body.labels["seca.uid"])
+                {
+                    // The name is taken, by us: it is adopted.
+                    return one(Change::Seen(own.clone().into()));
+                }
                 assert!((10..=10_240).contains(&body.size) && body.location.is_some());
                 let made = volume(self.id(), &body.name, body.size, &json!(body.labels));
                 self.volumes.push(made.clone());
@@ -142,6 +184,14 @@ impl Model {
                 one(Change::Gone(ObjectId::Volume(*volume)))
             }
             Call::CreateNetwork(body) => {
+                if let Some(own) = self
+                    .networks
+                    .iter()
+                    .find(|o| o.name == body.name && o.labels["seca.uid"] == body.labels["seca.uid"])
+                {
+                    // The name is taken, by us: it is adopted.
+                    return one(Change::Seen(own.clone().into()));
+                }
                 assert!(self.networks.iter().all(|n| n.name != body.name), "two networks named {}", body.name);
                 let made = network(self.id(), &body.name, &body.ip_range.to_string(), &json!(body.labels));
                 self.networks.push(made.clone());
@@ -191,6 +241,9 @@ impl Model {
                 one(Change::Seen(found.clone().into()))
             }
             Call::CreateFirewall(body) => {
+                if let Some(own) = self.firewalls.iter().find(|f| f.name == body.name) {
+                    return one(Change::Seen(own.clone().into()));
+                }
                 assert!(self.firewalls.iter().all(|f| f.name != body.name), "two firewalls named {}", body.name);
                 let made: Firewall = serde_json::from_value(json!({
                     "id": self.id(), "name": body.name, "created": CREATED, "labels": body.labels, "rules": body.rules,
@@ -204,6 +257,11 @@ impl Model {
                 found.rules.clone_from(rules);
                 one(Change::Seen(found.clone().into()))
             }
+            Call::ApplyFirewall { firewall, server } => {
+                let applied = serde_json::from_value(json!({"id": firewall, "status": "applied"})).unwrap();
+                self.server(*server).public_net.firewalls.push(applied);
+                self.seen(*server)
+            }
             Call::DeleteFirewall { firewall } => {
                 let used = |s: &Server| s.public_net.firewalls.iter().any(|f| f.id == *firewall);
                 assert!(!self.servers.iter().any(used), "the firewall is in use");
@@ -211,6 +269,14 @@ impl Model {
                 one(Change::Gone(ObjectId::Firewall(*firewall)))
             }
             Call::CreatePrimaryIp(body) => {
+                if let Some(own) = self
+                    .primary_ips
+                    .iter()
+                    .find(|o| o.name == body.name && o.labels["seca.uid"] == body.labels["seca.uid"])
+                {
+                    // The name is taken, by us: it is adopted.
+                    return one(Change::Seen(own.clone().into()));
+                }
                 assert!(self.primary_ips.iter().all(|ip| ip.name != body.name), "two primary IPs named {}", body.name);
                 assert!(body.location.is_some() && body.auto_delete == Some(false), "it outlives servers");
                 let id = self.id();
@@ -246,12 +312,16 @@ impl Model {
                 one(Change::Gone(ObjectId::Image(*image)))
             }
             Call::Sweep { .. } => panic!("no plan of a resource sweeps"),
-            Call::Read { object: ObjectId::Server(id), .. } => self.seen(*id),
-            Call::Read { object: ObjectId::Image(id), .. } => match self.images.iter().find(|i| i.id == *id) {
-                Some(image) => one(Change::Seen(image.clone().into())),
-                None => one(Change::Gone(ObjectId::Image(*id))),
-            },
-            Call::Read { object, .. } => panic!("nothing of this model is under way: {object:?}"),
+            Call::Read { object, .. } => one(match self.objects().into_iter().find(|(id, _, _)| id == object) {
+                Some((_, _, found)) => Change::Seen(found),
+                None => Change::Gone(*object),
+            }),
+            Call::Find { kind, uid, .. } => {
+                let own = |(id, owner, _): &(ObjectId, Option<Uid>, Object)| id.kind() == *kind && *owner == Some(*uid);
+                let found = self.objects().into_iter().filter(own).map(|(_, _, found)| Change::Seen(found));
+                Observation::new(found.chain([Change::Absent { kind: *kind, uid: *uid }]).collect())
+            }
+            Call::History { object } => one(Change::Used { object: *object, ever: self.used.contains(object) }),
         }
     }
 

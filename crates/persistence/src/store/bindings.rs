@@ -46,18 +46,18 @@ const UNBIND: Sql = sql!(
 const IS_BOUND: Sql = sql!("SELECT workspace_uid FROM credentials WHERE workspace_uid = $1 AND deleted_at IS NULL");
 const BY_KEY: Sql = sql!(
     "SELECT r.tenant, r.region, r.kind, r.workspace, r.network, r.name, r.uid, c.project, c.sealed, c.endpoint, \
-     c.project_ref FROM credentials c JOIN resources r ON r.uid = c.workspace_uid \
+     c.project_ref, c.retired_at FROM credentials c JOIN resources r ON r.uid = c.workspace_uid \
      WHERE r.tenant = $1 AND r.region = $2 AND r.kind = $3 AND r.workspace = $4 AND r.network = $5 AND r.name = $6 \
      AND c.deleted_at IS NULL"
 );
 const BY_PROJECT: Sql = sql!(
     "SELECT r.tenant, r.region, r.kind, r.workspace, r.network, r.name, r.uid, c.project, c.sealed, c.endpoint, \
-     c.project_ref FROM credentials c JOIN resources r ON r.uid = c.workspace_uid \
+     c.project_ref, c.retired_at FROM credentials c JOIN resources r ON r.uid = c.workspace_uid \
      WHERE c.project = $1 AND c.deleted_at IS NULL ORDER BY c.bound_at DESC"
 );
 const ALL: Sql = sql!(
     "SELECT r.tenant, r.region, r.kind, r.workspace, r.network, r.name, r.uid, c.project, c.sealed, c.endpoint, \
-     c.project_ref FROM credentials c JOIN resources r ON r.uid = c.workspace_uid \
+     c.project_ref, c.retired_at FROM credentials c JOIN resources r ON r.uid = c.workspace_uid \
      WHERE c.deleted_at IS NULL ORDER BY c.bound_at DESC"
 );
 const RESEAL: Sql = sql!(
@@ -183,5 +183,6 @@ fn from_row(row: &Row) -> Result<Credential, Fault> {
         sealed: row.text(8)?,
         endpoint: row.maybe_text(9)?,
         project_ref: row.maybe_text(10)?,
+        retired: row.maybe_int(11)?.is_some(),
     })
 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use control_plane::{
     CatalogEntry, ProjectId, Resource, Uid,
-    ports::{Commit, CommitOutcome, Lease, OwnedObject, Step, StepState},
+    ports::{Commit, CommitOutcome, Lease, Mark, OwnedObject, Step, StepState},
     state,
 };
 use seca_api::{Kind, Scope};
+use serde_json::Map;
 
 use super::{
     queue::holds,
@@ -41,6 +42,10 @@ const UPDATE_FACTS: Sql = sql!("UPDATE resources SET facts = $2 WHERE uid = $1")
 const ADD_STEP: Sql = sql!(
     "INSERT INTO steps (uid, project, generation, operation, target, step, state, since, updated_at) \
      VALUES ($1, $2, $3, $4, $5, $6, 'intended', " now ", " now ") RETURNING id"
+);
+/// The marks of a step that may yet be undone: what is of unknown outcome may have taken effect.
+const UNDOABLE: Sql = sql!(
+    "SELECT uid, step FROM steps WHERE id = $1 AND project = $2 AND state IN ('intended', 'running')" lock
 );
 const FINISH_STEP: Sql = sql!(
     "UPDATE steps SET since = CASE WHEN $2 = 'unknown' AND state <> 'unknown' THEN " now " ELSE since END, \
@@ -106,25 +111,37 @@ impl Operation for RecordStep<'_> {
         if found.iter().any(|row| row.uid == self.resource && row.project != self.lease.project) {
             return Ok(None);
         }
-        let mut woken = Vec::new();
-        for row in &mut found {
-            let before = row.facts.clone();
-            for mark in self.step.marks.iter().filter(|mark| mark.uid == row.uid) {
-                state::merge(&mut row.facts, &mark.facts);
-            }
-            if row.facts != before {
-                tx.execute(UPDATE_FACTS, &args![row.uid, row::json(&row.facts)?]).await?;
-                woken.extend((row.uid != self.resource).then_some(row.uid));
-            }
-        }
-        if !woken.is_empty() {
-            tx.execute(WAKE, &[list(&woken)]).await?;
-        }
+        mark(tx, &mut found, self.resource, &self.step.marks, |facts, mark| state::merge(facts, &mark.facts)).await?;
         let step = self.step;
         let args =
             args![self.resource, &self.lease.project, self.generation, &step.operation, &step.target, row::json(step)?];
         tx.first(ADD_STEP, &args).await?.map(|row| row.int(0)).transpose()
     }
+}
+
+/// Changes the facts of locked rows by the marks of a step, and wakes whose facts changed, but for the step's resource.
+async fn mark(
+    tx: &mut Tx,
+    rows: &mut [Resource],
+    resource: Uid,
+    marks: &[Mark],
+    change: fn(&mut Map<String, serde_json::Value>, &Mark),
+) -> Result<(), Fault> {
+    let mut woken = Vec::new();
+    for row in rows {
+        let before = row.facts.clone();
+        for mark in marks.iter().filter(|mark| mark.uid == row.uid) {
+            change(&mut row.facts, mark);
+        }
+        if row.facts != before {
+            tx.execute(UPDATE_FACTS, &args![row.uid, row::json(&row.facts)?]).await?;
+            woken.extend((row.uid != resource).then_some(row.uid));
+        }
+    }
+    if !woken.is_empty() {
+        tx.execute(WAKE, &[list(&woken)]).await?;
+    }
+    Ok(())
 }
 
 pub(super) struct FinishStep<'a> {
@@ -142,6 +159,9 @@ impl Operation for FinishStep<'_> {
         if !holds(tx, self.lease).await? {
             return Ok(false);
         }
+        if self.state == StepState::Failed {
+            undo(tx, self.id, &self.lease.project).await?;
+        }
         let args = args![self.id, self.state.as_str(), self.action, self.error, &self.lease.project];
         tx.execute(FINISH_STEP, &args).await?;
         if self.state == StepState::Done {
@@ -149,6 +169,19 @@ impl Operation for FinishStep<'_> {
         }
         Ok(true)
     }
+}
+
+/// Takes the marks of a step back whose call certainly failed.
+async fn undo(tx: &mut Tx, id: i64, project: &ProjectId) -> Result<(), Fault> {
+    let Some(found) = tx.first(UNDOABLE, &args![id, project]).await? else { return Ok(()) };
+    let resource: Uid = found.parse(0)?;
+    let step: Step = serde_json::from_str(&found.text(1)?)
+        .map_err(|_| Fault::Corrupt(format!("the call of step {id} cannot be read")))?;
+    if step.marks.iter().all(|mark| mark.undo.is_empty()) {
+        return Ok(());
+    }
+    let mut rows = row::all(&tx.fetch(ROWS, &[list(step.marks.iter().map(|mark| mark.uid))]).await?)?;
+    mark(tx, &mut rows, resource, &step.marks, state::undo).await
 }
 
 pub(super) struct Claim<'a> {

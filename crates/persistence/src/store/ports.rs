@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use control_plane::{
+    ProjectId,
     ports::{
         AccessStore, Activity, ActivityQuery, ActivityRecord, AuthorizationSnapshot, BootstrapOutcome, DeniedToken,
-        DepartedGrant, Departure, OversightStore, PausedWorkspace, ProjectOverview, Put, StoreResult, TenantChange,
-        TenantRecord,
+        DepartedGrant, Departure, Epoch, OversightStore, PausedWorkspace, ProjectEpoch, ProjectOverview, Put,
+        StoreResult, TenantChange, TenantRecord,
     },
     service::{Tenant, Tenants},
 };
 use seca_api::{ResourceKey, Timestamp};
 
-use super::{SqlStore, activity, assignments, authorization, oversight, tenants};
+use super::{SqlStore, activity, assignments, authorization, epochs, oversight, tenants};
 use crate::database::Lane;
 
 #[async_trait]
@@ -105,6 +106,14 @@ impl OversightStore for SqlStore {
 
     async fn paused(&self) -> StoreResult<Vec<PausedWorkspace>> {
         Ok(oversight::paused(&self.db).await?)
+    }
+
+    async fn paused_projects(&self) -> StoreResult<Vec<(ProjectId, ProjectEpoch)>> {
+        Ok(epochs::paused(&self.db).await?)
+    }
+
+    async fn resume_project(&self, project: &ProjectId, epoch: &Epoch) -> StoreResult<bool> {
+        Ok(epochs::resume(&self.db, project, epoch).await?)
     }
 
     async fn projects(&self) -> StoreResult<Vec<ProjectOverview>> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use control_plane::{
     ProjectId, Uid,
-    ports::{Lease, RequestBudget},
+    ports::{LEASE_SLACK, Lease, RequestBudget, UNKNOWN_TTL},
 };
 
 use super::relations::WAKE;
@@ -15,19 +15,29 @@ use crate::{
     sql::{Sql, args, list, sql},
 };
 
+/// A lease that ends later than its duration ($6 if that is not known, and $5 of slack) allows is not believed. Compared
+/// with the time of that very moment: who holds it may have prolonged it since the statement began.
 const TAKE: Sql = sql!(
-    "WITH free AS MATERIALIZED (SELECT p.uid FROM projects p WHERE p.until IS NULL OR p.until <= " now
-    " ORDER BY CASE WHEN EXISTS (SELECT 1 FROM work w WHERE w.project = p.uid AND w.next_run_at <= " now
-    ") THEN 0 ELSE 1 END, p.uid LIMIT $3" skip ") \
-     UPDATE projects SET owner = $1, token = token + 1, until = " now " + $2 \
+    "WITH free AS MATERIALIZED (SELECT p.uid FROM projects p WHERE COALESCE(p.engine_version, 0) <= $3 \
+     AND (p.until IS NULL OR p.until <= " now " OR p.until > " moment " + $5 \
+     + CASE WHEN p.lease_ttl_token = p.token THEN p.lease_ttl ELSE $6 END) \
+     ORDER BY CASE WHEN EXISTS (SELECT 1 FROM work w WHERE w.project = p.uid AND w.next_run_at <= " now
+    ") THEN 0 ELSE 1 END, p.uid LIMIT $4" skip ") \
+     UPDATE projects SET owner = $1, token = token + 1, until = " now " + $2, lease_ttl = $2, \
+     lease_ttl_token = token + 1, engine_version = $3 \
      WHERE uid IN (SELECT uid FROM free) RETURNING uid, token"
 );
 const RENEW: Sql = sql!(
-    "UPDATE projects SET until = " now " + $3, budget = COALESCE($4, budget), \
+    "UPDATE projects SET until = " now " + $3, lease_ttl = $3, lease_ttl_token = token, budget = COALESCE($4, budget), \
      budget_at = CASE WHEN $4 IS NULL THEN budget_at ELSE " now " END \
      WHERE uid = $1 AND token = $2 AND until IS NOT NULL RETURNING uid"
 );
 const RELEASE: Sql = sql!("UPDATE projects SET owner = NULL, until = NULL WHERE uid = $1 AND token = $2");
+/// How long a step has been recorded, as its holder may still send its call.
+const MAY_SEND: Sql = sql!(
+    "SELECT " now " - s.since FROM projects p LEFT JOIN steps s ON s.id = $3 AND s.project = p.uid \
+     AND s.state = 'intended' WHERE p.uid = $1 AND p.token = $2 AND p.until > " now
+);
 const DUE: Sql = sql!(
     "SELECT uid FROM work WHERE project = $1 AND next_run_at <= " now " ORDER BY next_run_at, uid LIMIT $2"
 );
@@ -51,8 +61,15 @@ pub(super) async fn holds(tx: &mut Tx, lease: &Lease) -> Result<bool, Fault> {
     Ok(tx.first(FENCE, &args![&lease.project, lease.token]).await?.is_some())
 }
 
-pub(super) async fn take(db: &Database, owner: &str, ttl: Duration, limit: usize) -> Result<Vec<Lease>, Fault> {
-    let taken = db.execute(Lane::Engine, TAKE, &args![owner, ttl, limit]).await?;
+pub(super) async fn take(
+    db: &Database,
+    owner: &str,
+    ttl: Duration,
+    engine: i64,
+    limit: usize,
+) -> Result<Vec<Lease>, Fault> {
+    let args = args![owner, ttl, engine, limit, LEASE_SLACK, UNKNOWN_TTL];
+    let taken = db.execute(Lane::Engine, TAKE, &args).await?;
     taken.iter().map(|row| Ok(Lease { project: ProjectId(row.text(0)?), token: row.int(1)? })).collect()
 }
 
@@ -68,6 +85,13 @@ pub(super) async fn renew(
 
 pub(super) async fn release(db: &Database, lease: &Lease) -> Result<(), Fault> {
     db.execute(Lane::Engine, RELEASE, &args![&lease.project, lease.token]).await.map(drop)
+}
+
+pub(super) async fn may_send(db: &Database, lease: &Lease, step: Option<i64>) -> Result<Option<Duration>, Fault> {
+    let found = db.fetch(Lane::Engine, MAY_SEND, &args![&lease.project, lease.token, step]).await?;
+    let Some(held) = found.first() else { return Ok(None) };
+    let age = held.maybe_int(0)?.map(row::span);
+    Ok(if step.is_none() { Some(Duration::ZERO) } else { age })
 }
 
 pub(super) async fn due(db: &Database, lease: &Lease, limit: usize) -> Result<Vec<Uid>, Fault> {

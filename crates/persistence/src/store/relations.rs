@@ -45,7 +45,8 @@ const BUNDLE: Sql = sql!(
      AND c.workspace = r.name) \
      WHEN 'network' THEN (SELECT count(*) FROM resources c WHERE c.tenant = r.tenant AND c.region = r.region \
      AND c.workspace = r.workspace AND c.network = r.name) \
-     ELSE 0 END FROM resources r JOIN work w ON w.uid = r.uid WHERE r.uid = $1"
+     ELSE 0 END, CAST(CASE WHEN EXISTS (SELECT 1 FROM steps s WHERE s.uid = r.uid) THEN 1 ELSE 0 END AS BIGINT) \
+     FROM resources r JOIN work w ON w.uid = r.uid WHERE r.uid = $1"
 );
 /// Targets (1), referrers (2), parents (3), children (4) and peers (5), each with the key that it is found by. $8 says
 /// which peers: those that name the same in this field, all in the same place ([`SIBLINGS`]), or none.
@@ -108,6 +109,7 @@ pub(crate) async fn bundle(db: &Database, uid: Uid) -> Result<Option<Bundle>, Fa
         peers: Vec::new(),
         child_count: first.int(COLUMNS + 2)?,
         open_steps: Vec::new(),
+        touched: first.int(COLUMNS + 3)? != 0,
         attempts: u32::try_from(first.int(COLUMNS)?).unwrap_or(u32::MAX),
         wake: first.int(COLUMNS + 1)?,
     };

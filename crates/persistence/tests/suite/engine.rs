@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::{World, created, edge, in_network, key, sorted, updated};
 
 pub fn step(operation: &str, marks: &[(Uid, Value)]) -> Step {
-    let mark = |(uid, facts): &(Uid, Value)| Mark { uid: *uid, facts: facts.as_object().unwrap().clone() };
+    let mark = |(uid, facts): &(Uid, Value)| Mark { uid: *uid, facts: object(facts.clone()), undo: Map::new() };
     Step {
         operation: operation.to_owned(),
         target: "seca-name".to_owned(),

@@ -29,6 +29,7 @@ use std::{
 
 use control_plane::{
     ActionKind, ProjectId, Resource, Uid,
+    engine::ENGINE_VERSION,
     ports::{
         Act, ActOutcome, AdmissionQuery, Before, BindOutcome, Commit, CommitOutcome, Credential, Delete, DeleteOutcome,
         DeleteRules, Edge, Lease, Put, PutOutcome, Store, Verdict,
@@ -151,7 +152,7 @@ impl World {
         let begun = tokio::time::Instant::now();
         loop {
             let mut found = None;
-            for lease in self.store.lease("me", TTL, 100).await.unwrap() {
+            for lease in self.store.lease("me", TTL, ENGINE_VERSION, 100).await.unwrap() {
                 if lease.project.0 == project {
                     found = Some(lease);
                 } else {
@@ -223,6 +224,7 @@ impl World {
             sealed: format!("enc:{project}"),
             endpoint: None,
             project_ref: Some("mine".to_owned()),
+            retired: false,
         }
     }
 

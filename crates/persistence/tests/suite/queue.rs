@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use control_plane::{
     ProjectId,
+    engine::ENGINE_VERSION,
     ports::{Commit, CommitOutcome, Lease, Put, RequestBudget, StepState, Verdict},
 };
 use seca_api::Kind;
@@ -13,7 +14,7 @@ use super::{TTL, World, engine::step, in_network, key, sorted, updated, workspac
 const MOMENT: Duration = Duration::from_millis(1);
 
 pub async fn a_project_is_leased_to_one_owner_at_a_time(world: &World) {
-    let take = async |ttl| world.store.lease("me", ttl, 10).await.unwrap();
+    let take = async |ttl| world.store.lease("me", ttl, ENGINE_VERSION, 10).await.unwrap();
     let first = take(TTL).await;
     assert_eq!(first.len(), 1);
     assert!(first[0].project.is_local());
@@ -73,9 +74,9 @@ pub async fn projects_with_due_work_are_leased_first(world: &World) {
     world.store.release(&lease).await.unwrap();
     let busy = world.create(&workspace("busy")).await;
     world.store.bind(world.credential(&busy, "z-last-by-name")).await.unwrap();
-    let taken = world.store.lease("me", TTL, 1).await.unwrap();
+    let taken = world.store.lease("me", TTL, ENGINE_VERSION, 1).await.unwrap();
     assert_eq!(taken[0].project.0, "z-last-by-name");
-    let rest = world.store.lease("me", TTL, 10).await.unwrap();
+    let rest = world.store.lease("me", TTL, ENGINE_VERSION, 10).await.unwrap();
     assert_eq!(rest.len(), 2, "idle ones are leased too");
     assert_eq!(world.store.project_uids(&ProjectId("a-first-by-name".to_owned())).await.unwrap(), [idle.uid]);
 }

@@ -152,8 +152,8 @@ pub async fn actions_are_judged_by_the_desired_power(world: &World) {
                 assert_eq!((row.resource_version, row.action.seq, row.action.kind), (version, seq, Some(action)));
                 assert_eq!(world.read(&instance).await, row);
             }
-            ActOutcome::Refused(ActionRefusal::Power { asked, desired_on }) => {
-                assert!(!accepted && asked == action && desired_on == (action == Start), "{action:?}");
+            ActOutcome::Refused(ActionRefusal::Power { asked, is_on }) => {
+                assert!(!accepted && asked == action && is_on == (action == Start), "{action:?}");
             }
             other => panic!("{other:?}"),
         }

@@ -9,9 +9,10 @@ use super::MemoryStore;
 use crate::{
     ports::{
         AccessStore, Activity, ActivityQuery, ActivityRecord, AuthorizationSnapshot, BootstrapOutcome, DeniedToken,
-        DepartedGrant, Departure, OversightStore, PausedWorkspace, ProjectOverview, Put, StoreResult, TenantChange,
-        TenantRecord,
+        DepartedGrant, Departure, Epoch, OversightStore, PausedWorkspace, ProjectEpoch, ProjectOverview, Put,
+        StoreResult, TenantChange, TenantRecord,
     },
+    resource::ProjectId,
     service::{Tenant, Tenants},
 };
 
@@ -111,6 +112,14 @@ impl OversightStore for MemoryStore {
 
     async fn paused(&self) -> StoreResult<Vec<PausedWorkspace>> {
         Ok(self.state()?.paused())
+    }
+
+    async fn paused_projects(&self) -> StoreResult<Vec<(ProjectId, ProjectEpoch)>> {
+        Ok(self.state()?.paused_projects())
+    }
+
+    async fn resume_project(&self, project: &ProjectId, epoch: &Epoch) -> StoreResult<bool> {
+        Ok(self.state()?.resume_project(project, epoch))
     }
 
     async fn projects(&self) -> StoreResult<Vec<ProjectOverview>> {

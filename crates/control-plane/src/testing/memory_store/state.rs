@@ -2,6 +2,7 @@
 
 mod access;
 mod engine;
+mod epochs;
 mod oversight;
 mod read;
 
@@ -68,10 +69,16 @@ struct Project {
     owner: Option<String>,
     token: i64,
     until: Option<Duration>,
+    /// How long its lease lasts.
+    ttl: Duration,
+    /// The engine that last took its lease.
+    engine: i64,
     budget: Option<(RequestBudget, Duration)>,
+    epoch: epochs::Epochs,
 }
 
 struct Recorded {
+    project: ProjectId,
     step: StepRecord,
     at: Duration,
 }

@@ -7,11 +7,14 @@ use std::{
 
 use seca_api::{Kind, ResourceKey, Scope};
 
-use super::{Recorded, Row, State, outer_first};
+use super::{Project, Recorded, Row, State, outer_first};
 use crate::{
     assigned::without_role,
     kinds::{self, Peers},
-    ports::{Bundle, Commit, CommitOutcome, Lease, OwnedObject, Related, RequestBudget, Step, StepRecord, StepState},
+    ports::{
+        Bundle, Commit, CommitOutcome, LEASE_SLACK, Lease, Mark, OwnedObject, Related, RequestBudget, Step, StepRecord,
+        StepState,
+    },
     resource::{ProjectId, Resource, Uid},
     state,
 };
@@ -48,13 +51,17 @@ impl State {
         found
     }
 
-    fn holds(&self, lease: &Lease) -> bool {
+    pub(super) fn holds(&self, lease: &Lease) -> bool {
         self.projects.get(&lease.project).is_some_and(|p| p.token == lease.token && p.until.is_some())
     }
 
-    pub(in super::super) fn lease(&mut self, owner: &str, ttl: Duration, limit: usize) -> Vec<Lease> {
+    pub(in super::super) fn lease(&mut self, owner: &str, ttl: Duration, engine: i64, limit: usize) -> Vec<Lease> {
         let now = self.now();
-        let free = self.projects.iter().filter(|(_, project)| project.until.is_none_or(|until| until <= now));
+        let is_free = |project: &Project| {
+            let ended = |until| until <= now || until > now + project.ttl + LEASE_SLACK;
+            project.until.is_none_or(ended) && project.engine <= engine
+        };
+        let free = self.projects.iter().filter(|(_, project)| is_free(project));
         let mut free: Vec<(bool, ProjectId)> = free.map(|(id, _)| (self.due(id, 1).is_empty(), id.clone())).collect();
         free.sort();
         let mut leases = Vec::new();
@@ -62,7 +69,8 @@ impl State {
             if let Some(project) = self.projects.get_mut(&id) {
                 project.owner = Some(owner.to_owned());
                 project.token += 1;
-                project.until = Some(now + ttl);
+                (project.until, project.ttl) = (Some(now + ttl), ttl);
+                project.engine = engine;
                 leases.push(Lease { project: id, token: project.token });
             }
         }
@@ -73,7 +81,7 @@ impl State {
         let now = self.now();
         let held = self.holds(lease);
         if let Some(project) = self.projects.get_mut(&lease.project).filter(|_| held) {
-            project.until = Some(now + ttl);
+            (project.until, project.ttl) = (Some(now + ttl), ttl);
             project.budget = budget.map(|budget| (budget, now)).or(project.budget);
         }
         held
@@ -84,6 +92,24 @@ impl State {
         if let Some(project) = self.projects.get_mut(&lease.project).filter(|_| held) {
             (project.owner, project.until) = (None, None);
         }
+    }
+
+    pub(in super::super) fn may_send(&self, lease: &Lease, step: Option<i64>) -> Option<Duration> {
+        let now = self.now();
+        let project = self.projects.get(&lease.project)?;
+        if project.token != lease.token || project.until.is_none_or(|until| until <= now) {
+            return None;
+        }
+        let Some(id) = step else { return Some(Duration::ZERO) };
+        let recorded = self.steps.iter().find(|s| s.step.id == id && s.step.state == StepState::Intended)?;
+        (recorded.project == lease.project).then(|| now.saturating_sub(recorded.at))
+    }
+
+    pub(in super::super) fn project_of(&self, uids: &[Uid]) -> Vec<ProjectId> {
+        let rows = uids.iter().filter_map(|uid| Some(&self.resource(*uid)?.project));
+        let steps = self.steps.iter().filter(|s| uids.contains(&s.step.resource)).map(|s| &s.project);
+        let found: BTreeSet<&ProjectId> = rows.chain(steps).filter(|project| !project.is_local()).collect();
+        found.into_iter().cloned().collect()
     }
 
     pub(in super::super) fn due(&self, project: &ProjectId, limit: usize) -> Vec<Uid> {
@@ -140,6 +166,7 @@ impl State {
             peers: self.peers(row),
             child_count: i64::try_from(self.children(key).count()).unwrap_or(i64::MAX),
             open_steps: open.map(|s| StepRecord { age: now.saturating_sub(s.at), ..s.step.clone() }).collect(),
+            touched: self.steps.iter().any(|s| s.step.resource == uid),
             attempts: work.attempts,
             wake: work.wakes,
         })
@@ -193,7 +220,7 @@ impl State {
             action: None,
             age: Duration::ZERO,
         };
-        self.steps.push(Recorded { step, at: self.now() });
+        self.steps.push(Recorded { project: lease.project.clone(), step, at: self.now() });
         Some(id)
     }
 
@@ -210,15 +237,30 @@ impl State {
         if state == StepState::Unknown && recorded.step.state != StepState::Unknown {
             recorded.at = now;
         }
-        recorded.step.state = state;
+        let before = std::mem::replace(&mut recorded.step.state, state);
         recorded.step.action = action.map(str::to_owned).or(recorded.step.action.take());
-        let uid = recorded.step.resource;
+        let (uid, marks) = (recorded.step.resource, recorded.step.step.marks.clone());
         if state == StepState::Done
             && let Some(work) = self.work.get_mut(&uid)
         {
             work.attempts = 0;
         }
+        if state == StepState::Failed && matches!(before, StepState::Intended | StepState::Running) {
+            self.undo(uid, &marks);
+        }
         held
+    }
+
+    /// Takes the marks of a step back.
+    fn undo(&mut self, resource: Uid, marks: &[Mark]) {
+        for mark in marks {
+            let Some(row) = self.rows.get_mut(&mark.uid) else { continue };
+            let before = row.resource.facts.clone();
+            state::undo(&mut row.resource.facts, mark);
+            if row.resource.facts != before && mark.uid != resource {
+                self.wake([mark.uid]);
+            }
+        }
     }
 
     pub(in super::super) fn claim(&mut self, lease: &Lease, resource: Uid, holder: Uid) -> Option<bool> {

@@ -1,0 +1,14 @@
+ALTER TABLE credentials DROP COLUMN workspace;
+ALTER TABLE credentials DROP COLUMN region;
+ALTER TABLE credentials DROP COLUMN tenant;
+ALTER TABLE credentials DROP COLUMN retired_at;
+ALTER TABLE projects DROP COLUMN abandoned_at;
+ALTER TABLE projects DROP COLUMN paused;
+ALTER TABLE projects DROP COLUMN epoch_raised_at;
+ALTER TABLE projects DROP COLUMN wanted_nonce;
+ALTER TABLE projects DROP COLUMN wanted_epoch;
+ALTER TABLE projects DROP COLUMN epoch_nonce;
+ALTER TABLE projects DROP COLUMN epoch;
+ALTER TABLE projects DROP COLUMN engine_version;
+ALTER TABLE projects DROP COLUMN lease_ttl_token;
+ALTER TABLE projects DROP COLUMN lease_ttl;
