@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # All tests of the workspace, and how many of them ran. Nothing is skipped in silence: a test that cannot run
-# (no PostgreSQL binaries, no specification files) fails and says in one line what it needs.
+# (no PostgreSQL binaries) fails and says in one line what it needs.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,7 +14,7 @@ status=${PIPESTATUS[0]}
 for manifest in examples/*/Cargo.toml; do
   [ -f "$manifest" ] || continue
   echo "running $(dirname "$manifest")"
-  cargo run -q --manifest-path "$manifest" --target-dir target/examples >/dev/null || status=1
+  cargo run -q --manifest-path "$manifest" --target-dir "${CARGO_TARGET_DIR:-target}/examples" >/dev/null || status=1
 done
 
 read -r passed failed ignored < <(awk '

@@ -46,6 +46,14 @@ pub(crate) enum Command {
     /// Set SECA_CREDENTIALS_KEY to the new key and put the former one into SECA_CREDENTIALS_KEYS_OLD, restart the
     /// servers so that they read both, run this, then drop the former key.
     RotateKeys(CommonArgs),
+    /// Show what going on would do in projects that another database rules, and go on with --yes
+    ///
+    /// A database that was restored from a backup, or copied, finds in a project that another one has worked on it since:
+    /// then the project is paused, and nothing in it is changed. This plans every resource of such a project against
+    /// Hetzner Cloud as it is now, and shows what going on would delete or change. With `--yes` this database rules the
+    /// project from now on, and the other one pauses.
+    #[command(after_help = ADOPT_EXAMPLES)]
+    AdoptProjects(AdoptArgs),
     /// Check settings, database and provider endpoint, and say what is wrong
     ///
     /// Sends no token anywhere and changes nothing.
@@ -149,6 +157,22 @@ pub(crate) struct CommonArgs {
     /// text or json [also SECA_LOG_FORMAT]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
+}
+
+/// Flags of `adopt-projects`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AdoptArgs {
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+    /// Only this project, by its id [default: all that are paused]
+    #[arg(long, value_name = "ID")]
+    pub(crate) project: Option<String>,
+    /// Go on: this database rules from now on
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Print JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Flags of `migrate down`.
@@ -268,6 +292,15 @@ Examples:
   secapi-proxy dev --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --sim-listen 127.0.0.1:0 --dir /tmp/other
                                                 a second one, beside the first
   secapi-proxy dev --sim-speed 1                as slow as the real cloud";
+
+const ADOPT_EXAMPLES: &str = "\
+Examples:
+  secapi-proxy adopt-projects                   what would going on do?
+  secapi-proxy adopt-projects --json            the same for programs
+  secapi-proxy adopt-projects --yes             this database rules
+
+It reads the settings of `serve`. Exit codes: 0 no project is paused (with --yes: any more), 1 a project cannot be looked at
+or gone on with, 2 a setting or flag is missing or wrong, 3 projects are paused (without --yes).";
 
 const KEYGEN_EXAMPLES: &str = "\
 Example:

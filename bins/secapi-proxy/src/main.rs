@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command answers on the standard output")]
 
 mod address;
+mod adopt;
 mod cli;
 mod config;
 mod database;
@@ -29,7 +30,7 @@ use std::{future::Future, process::ExitCode};
 use token_provisioner::setting::{Environment, Problem};
 
 use crate::{
-    cli::{Command, CommonArgs, DevArgs, Migrate, ServeArgs},
+    cli::{AdoptArgs, Command, CommonArgs, DevArgs, Migrate, ServeArgs},
     settings::{Flag, Setting, Settings},
 };
 
@@ -45,6 +46,8 @@ enum Failure {
     Other(anyhow::Error),
     /// Said already: exit code 1.
     Said,
+    /// Said already: another exit code, which the command's help explains.
+    Code(u8),
 }
 
 impl From<Vec<Problem>> for Failure {
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Migrate(command) => migrate(&command),
         Command::Token(command) => token::run(&command),
         Command::RotateKeys(arguments) => rotate_keys(&arguments),
+        Command::AdoptProjects(arguments) => adopt_projects(&arguments),
         Command::Doctor(arguments) => doctor(&arguments),
     };
     match result {
@@ -85,6 +89,7 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
         Err(Failure::Said) => ExitCode::FAILURE,
+        Err(Failure::Code(code)) => ExitCode::from(code),
     }
 }
 
@@ -120,6 +125,16 @@ fn rotate_keys(arguments: &CommonArgs) -> Result<(), Failure> {
     let settings = read(arguments, arguments.flags())?;
     let config = both(config::log(&settings), config::rotate(&settings))?;
     block_on(rotate_keys::run(config))
+}
+
+fn adopt_projects(arguments: &AdoptArgs) -> Result<(), Failure> {
+    let settings = read(&arguments.common, arguments.common.flags())?;
+    let config = both(config::log(&settings), config::serve(&settings))?;
+    match block_on(adopt::run(&config, arguments))? {
+        adopt::Ended::Done => Ok(()),
+        adopt::Ended::Failed => Err(Failure::Said),
+        adopt::Ended::StillPaused => Err(Failure::Code(3)),
+    }
 }
 
 fn doctor(arguments: &ServeArgs) -> Result<(), Failure> {

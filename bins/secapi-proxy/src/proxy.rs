@@ -86,9 +86,10 @@ impl Proxy {
         let (activity, _) = Recorder::start(shared.store.clone(), shared.clock.clone());
         tenants::prepare(config, &administration, &activity, shared.clock.as_ref()).await?;
         let engine = engine(config, &shared, owner);
+        let vitals = engine.vitals();
         let drain = CancellationToken::new();
         let public_router = api_server::public_router(
-            control_plane(config, &shared),
+            control_plane(config, &shared).reporting(vitals.clone()),
             authenticator(&config.auth, shared.clock.clone())?,
             ApiConfig {
                 default_region: config.default_region.clone(),
@@ -105,7 +106,7 @@ impl Proxy {
         let admin_router = api_server::admin_router(
             bindings(config, &shared),
             administration,
-            Readiness::new(shared.store.clone(), drain.clone()),
+            Readiness::with_engine(shared.store.clone(), vitals, drain.clone()),
             AdminConfig {
                 tokens: AdminTokens::open(config.admin_token.as_ref(), config.admin_tokens.as_deref())?,
                 clock: shared.clock.clone(),
@@ -183,14 +184,7 @@ async fn share(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let rng: Arc<dyn Rng> = Arc::new(rng);
     let vault = CredentialVault::new(&config.keys, rng.clone()).context("the keys cannot be used")?;
-    let settings = HttpSettings {
-        request_timeout: config.request_timeout,
-        user_agent: concat!("secapi-proxy-hetzner/", env!("CARGO_PKG_VERSION")).to_owned(),
-        ..HttpSettings::default()
-    };
-    let direct = is_loopback(&config.endpoints.default);
-    let client = HcloudClient::with_client(http::client(config.request_timeout, direct)?, &settings)?;
-    let provider = HetznerProvider::new(Arc::new(client), clock.clone(), rng.clone(), AdapterSettings::default());
+    let provider = provider(config, clock.clone(), rng.clone())?;
     let catalog = catalog(config, store.as_ref(), &provider, catalog_token).await?;
     if !catalog.has_region(&config.default_region) {
         anyhow::bail!(
@@ -212,8 +206,24 @@ async fn share(
     })
 }
 
+/// The provider that the settings name.
+pub(crate) fn provider(
+    config: &ServeConfig,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+) -> anyhow::Result<HetznerProvider> {
+    let settings = HttpSettings {
+        request_timeout: config.request_timeout,
+        user_agent: concat!("secapi-proxy-hetzner/", env!("CARGO_PKG_VERSION")).to_owned(),
+        ..HttpSettings::default()
+    };
+    let direct = is_loopback(&config.endpoints.default);
+    let client = HcloudClient::with_client(http::client(config.request_timeout, direct)?, &settings)?;
+    Ok(HetznerProvider::new(Arc::new(client), clock, rng, AdapterSettings::default()))
+}
+
 /// The catalogue to begin with: the stored one, else the provider's, else the embedded one.
-async fn catalog(
+pub(crate) async fn catalog(
     config: &ServeConfig,
     store: &dyn Store,
     provider: &HetznerProvider,

@@ -25,6 +25,7 @@ fn arrows() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("igw-polyfill", &["seca-api"]),
         ("credential-vault", &["control-plane", "seca-api"]),
         ("seca-client", &["seca-api"]),
+        ("specifications", &[]),
         ("api-server", &["control-plane", "seca-api"]),
         ("hcloud-sim", &[]),
         ("token-provisioner", &["seca-api", "seca-client"]),

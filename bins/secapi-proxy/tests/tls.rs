@@ -18,7 +18,7 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use seca_client::{SecaClient, client_trusting, seca_api::WorkspaceSpec};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 
 const UNUSED: &str = "http://127.0.0.1:9/v1";
 
@@ -133,19 +133,20 @@ async fn writes_over_the_rate_of_the_settings_are_refused() {
     let path = format!("{}/providers/seca.workspace/v1/tenants/{TENANT}/workspaces/none", proxy.public);
     let client = http();
     let mut writes = JoinSet::new();
-    for _ in 0..10 {
-        writes.spawn(client.delete(&path).bearer_auth(BEARER).send());
-    }
+    // Ten are under way all the time: more than one a second serves and five seconds let wait.
     let refused = async {
         loop {
-            let answer = writes.join_next().await.expect("one is refused").unwrap().unwrap();
+            while writes.len() < 10 {
+                writes.spawn(client.delete(&path).bearer_auth(BEARER).send());
+            }
+            let answer = writes.join_next().await.expect("ten are under way").unwrap().unwrap();
             if answer.status() == 429 {
                 return answer;
             }
             assert_eq!(answer.status(), 404);
         }
     };
-    let refused = refused.await;
+    let refused = timeout(PATIENCE, refused).await.expect("one is refused");
     assert_eq!(refused.headers()["retry-after"], "1");
     // A stop lets those that wait go at once.
     assert_eq!(proxy.stop().await, Some(0));

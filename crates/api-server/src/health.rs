@@ -7,8 +7,12 @@ use axum::{
     body::Body,
     http::{Method, Response, StatusCode},
 };
-use control_plane::ports::{Store, StoreError};
-use serde_json::json;
+use control_plane::{
+    ProjectId,
+    engine::Vitals,
+    ports::{Store, StoreError},
+};
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -16,45 +20,73 @@ use crate::{
     service::Service,
 };
 
-/// Whether what stands behind the listeners answers.
+/// How what stands behind the listeners fares.
 #[async_trait]
-pub(crate) trait Ping: Send + Sync {
+pub(crate) trait Behind: Send + Sync {
     async fn ping(&self) -> Result<(), StoreError>;
+    async fn paused_projects(&self) -> Result<Vec<ProjectId>, StoreError>;
+    fn stalled(&self) -> Option<String>;
 }
 
-struct OfStore(Arc<dyn Store>);
+struct OfStore {
+    store: Arc<dyn Store>,
+    vitals: Option<Arc<Vitals>>,
+}
 
 #[async_trait]
-impl Ping for OfStore {
+impl Behind for OfStore {
     async fn ping(&self) -> Result<(), StoreError> {
-        self.0.ping().await
+        self.store.ping().await
+    }
+
+    async fn paused_projects(&self) -> Result<Vec<ProjectId>, StoreError> {
+        let paused = self.store.oversight().paused_projects().await?;
+        Ok(paused.into_iter().map(|(project, _)| project).collect())
+    }
+
+    fn stalled(&self) -> Option<String> {
+        self.vitals.as_ref()?.stalled()
     }
 }
 
 struct OfService(Arc<dyn Service>);
 
 #[async_trait]
-impl Ping for OfService {
+impl Behind for OfService {
     async fn ping(&self) -> Result<(), StoreError> {
         self.0.ping().await
     }
+
+    async fn paused_projects(&self) -> Result<Vec<ProjectId>, StoreError> {
+        self.0.paused_projects().await
+    }
+
+    fn stalled(&self) -> Option<String> {
+        self.0.stalled()
+    }
 }
 
-/// What `/readyz` looks at: the store, and whether the process is draining.
+/// What `/readyz` looks at: the store, the engine, and whether the process is draining. Paused projects are named and
+/// keep nobody from being ready: the API serves on.
 #[derive(Clone)]
 pub struct Readiness {
-    ping: Arc<dyn Ping>,
+    behind: Arc<dyn Behind>,
     drain: CancellationToken,
 }
 
 impl Readiness {
     /// From the store and the token that is cancelled when the process begins to drain.
     pub fn new(store: Arc<dyn Store>, drain: CancellationToken) -> Self {
-        Self { ping: Arc::new(OfStore(store)), drain }
+        Self { behind: Arc::new(OfStore { store, vitals: None }), drain }
+    }
+
+    /// The same with the engine of the process.
+    pub fn with_engine(store: Arc<dyn Store>, vitals: Arc<Vitals>, drain: CancellationToken) -> Self {
+        Self { behind: Arc::new(OfStore { store, vitals: Some(vitals) }), drain }
     }
 
     pub(crate) fn of_service(service: Arc<dyn Service>, drain: CancellationToken) -> Self {
-        Self { ping: Arc::new(OfService(service)), drain }
+        Self { behind: Arc::new(OfService(service)), drain }
     }
 
     /// The answer, if the path is one of ours.
@@ -65,17 +97,35 @@ impl Readiness {
         if *method != Method::GET && *method != Method::HEAD {
             return Some(Err(Failure::method(&[Method::GET, Method::HEAD], method)));
         }
-        let (status, word) = match path {
-            "/healthz" => (StatusCode::OK, "ok"),
-            _ if self.drain.is_cancelled() => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
-            _ => match self.ping.ping().await {
-                Ok(()) => (StatusCode::OK, "ready"),
-                Err(error) => {
-                    tracing::warn!(%error, "the store does not answer");
-                    (StatusCode::SERVICE_UNAVAILABLE, "db_unavailable")
-                }
-            },
+        let (status, body) = match path {
+            "/healthz" => (StatusCode::OK, json!({ "status": "ok" })),
+            _ => self.ready().await,
         };
-        Some(Ok(json_text(status, json!({ "status": word }).to_string())))
+        Some(Ok(json_text(status, body.to_string())))
+    }
+
+    async fn ready(&self) -> (StatusCode, Value) {
+        if self.drain.is_cancelled() {
+            return (StatusCode::SERVICE_UNAVAILABLE, json!({ "status": "draining" }));
+        }
+        let asked = async {
+            self.behind.ping().await?;
+            self.behind.paused_projects().await
+        };
+        let paused = match asked.await {
+            Ok(paused) => paused,
+            Err(error) => {
+                tracing::warn!(%error, "the store does not answer");
+                return (StatusCode::SERVICE_UNAVAILABLE, json!({ "status": "db_unavailable" }));
+            }
+        };
+        let (status, mut body) = match self.behind.stalled() {
+            Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, json!({ "status": "engine_stalled", "reason": reason })),
+            None => (StatusCode::OK, json!({ "status": "ready" })),
+        };
+        if !paused.is_empty() {
+            body["pausedProjects"] = json!(paused);
+        }
+        (status, body)
     }
 }

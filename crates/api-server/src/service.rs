@@ -42,6 +42,14 @@ pub trait Service: Send + Sync + 'static {
     ) -> Result<(), Refusal>;
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), StoreError>;
+    /// The projects that are paused because another database rules them; a service without projects has none.
+    async fn paused_projects(&self) -> Result<Vec<ProjectId>, StoreError> {
+        Ok(Vec::new())
+    }
+    /// Why the engine cannot work, if it could not for a while; a service without one is not kept by it.
+    fn stalled(&self) -> Option<String> {
+        None
+    }
     /// A service without watchers holds nothing.
     fn hold(&self, caller: &Caller, transition: &Transition, wish: Option<Duration>) -> Held {
         let _ = (caller, transition, wish);
@@ -98,6 +106,15 @@ impl Service for ControlPlane {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.store().ping().await
+    }
+
+    async fn paused_projects(&self) -> Result<Vec<ProjectId>, StoreError> {
+        let paused = self.store().oversight().paused_projects().await?;
+        Ok(paused.into_iter().map(|(project, _)| project).collect())
+    }
+
+    fn stalled(&self) -> Option<String> {
+        Self::stalled(self)
     }
 
     fn hold(&self, caller: &Caller, transition: &Transition, wish: Option<Duration>) -> Held {

@@ -1,4 +1,5 @@
-//! The accept loop over real sockets. Deadlines are short here and are waited for, never slept through.
+//! The accept loop over real sockets. Deadlines are short here and are waited for, never slept through. What must come
+//! before a deadline or outlive it is tested over pipes and under paused time, in `src/listener/tests.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -109,34 +110,6 @@ async fn a_head_that_does_not_end_is_cut_whether_it_is_the_first_or_a_later_one(
 }
 
 #[tokio::test]
-async fn an_idle_connection_outlives_the_head_deadline_and_is_used_again() {
-    let server = start(Options { header_timeout: SHORT, ..options() }).await;
-    let mut kept = server.connect().await;
-    exchange(&mut kept, "/").await;
-    // Nothing comes, and nothing closes, for longer than a head may take.
-    assert!(timeout(SHORT * 3, kept.read(&mut [0; 1])).await.is_err(), "closed while idle");
-    assert!(exchange(&mut kept, "/").await.starts_with("HTTP/1.1 200"));
-    assert_eq!(server.end().await, 0);
-}
-
-#[tokio::test]
-async fn an_idle_connection_ends_after_its_own_deadline_and_a_request_under_way_does_not() {
-    let server = start(Options { idle_timeout: SHORT, ..options() }).await;
-    let mut silent = server.connect().await;
-    let mut used = server.connect().await;
-    exchange(&mut used, "/").await;
-    let mut busy = server.connect().await;
-    busy.write_all(b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-    timeout(HANG, server.gate.entered.notified()).await.unwrap();
-    assert_eq!(to_the_end(&mut silent).await, "");
-    assert_eq!(to_the_end(&mut used).await, "");
-    assert!(timeout(SHORT * 2, busy.read(&mut [0; 1])).await.is_err(), "a request was cut");
-    server.gate.open.notify_one();
-    assert!(answer(&mut busy).await.ends_with("held"));
-    assert_eq!(server.end().await, 0);
-}
-
-#[tokio::test]
 async fn draining_accepts_nothing_closes_idle_connections_and_finishes_requests() {
     let server = start(options()).await;
     let mut idle = server.connect().await;
@@ -182,18 +155,18 @@ async fn connections_over_the_cap_wait_for_a_slot() {
 }
 
 #[tokio::test]
-async fn http2_is_spoken_and_its_idle_connections_outlive_the_head_deadline() {
-    let server = start(Options { header_timeout: SHORT, ..options() }).await;
+async fn http2_is_spoken() {
+    let server = start(options()).await;
     let io = TokioIo::new(server.connect().await);
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake::<_, _, Body>(TokioExecutor::new(), io).await.unwrap();
-    let mut connection = tokio::spawn(connection);
+    let connection = tokio::spawn(connection);
     for _ in 0..2 {
         let request = Request::get(format!("http://{}/", server.address)).body(Body::empty()).unwrap();
         let response = timeout(HANG, sender.send_request(request)).await.unwrap().unwrap();
         assert_eq!(response.status(), 200);
-        assert!(timeout(SHORT * 3, &mut connection).await.is_err(), "closed while idle");
     }
+    assert!(!connection.is_finished());
     drop(sender);
     assert_eq!(server.end().await, 0);
 }

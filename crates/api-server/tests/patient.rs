@@ -34,7 +34,10 @@ use control_plane::{
     watch::Patience,
 };
 use seca_api::{Kind, ResourceKey, Timestamp};
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
 const WORKSPACE: &str = "/providers/seca.workspace/v1/tenants/acme/workspaces/w";
@@ -107,16 +110,21 @@ impl World {
     }
 
     async fn with(authenticator: Arc<dyn Authenticator>, enforcement: Enforcement) -> Self {
-        Self::configured(authenticator, enforcement, config()).await
+        Self::configured(authenticator, enforcement, config(), Patience::default()).await
     }
 
-    async fn configured(authenticator: Arc<dyn Authenticator>, enforcement: Enforcement, config: ApiConfig) -> Self {
+    async fn configured(
+        authenticator: Arc<dyn Authenticator>,
+        enforcement: Enforcement,
+        config: ApiConfig,
+        patience: Patience,
+    ) -> Self {
         let store = Arc::new(MemoryStore::new("test").with_tenants(&["acme"]));
         let clock = Arc::new(TokioClock::default());
         let ids = Ids::new(clock.clone(), Arc::new(SeededRng::new(1)));
         let made = store.access().bootstrap("anonymous", administrator(&ids)).await.unwrap();
         assert_eq!(made, BootstrapOutcome::Made);
-        let watchers = Arc::new(Watchers::new(Patience::default()));
+        let watchers = Arc::new(Watchers::new(patience));
         let plane = ControlPlane::new(Parts {
             store: store.clone(),
             catalog: CatalogCache::new(Catalog::new(1, vec![region()], "fsn1")),
@@ -398,7 +406,7 @@ async fn above_512_of_one_subject_the_answer_comes_at_once_and_does_not_claim_to
 async fn reading_again_after_a_hold_takes_no_turn() {
     let rates = Rates { writes: None, reads: Rate::new(1, 3) };
     let config = ApiConfig { limits: Limits { rates, ..limits() }, ..config() };
-    let world = World::configured(Arc::new(Off), Enforcement::Off, config).await;
+    let world = World::configured(Arc::new(Off), Enforcement::Off, config, Patience::default()).await;
     world.at_once(get()).await;
     let asking = world.held(get()).await;
     world.commit(Verdict::Converged, "").await;
@@ -408,4 +416,45 @@ async fn reading_again_after_a_hold_takes_no_turn() {
     let asked = Instant::now();
     ask(&world.router, get()).await;
     assert_eq!(asked.elapsed().as_secs(), 1);
+}
+
+/// Waits for a state as go-sdk does, with the defaults of the Terraform provider: a pause of 30 s, a read, then
+/// intervals from 10 s on, each half as long as the one before; ten reads in all, and whatever is not a 200 ends it.
+/// How many reads it took, or the last state.
+async fn poll_like_go_sdk(world: &World, wanted: &str) -> Result<usize, String> {
+    sleep(Duration::from_secs(30)).await;
+    let mut interval = Duration::from_secs(10);
+    let mut state = String::new();
+    for reads in 1..=10 {
+        let answer = ask(&world.router, get()).await;
+        if answer.status != 200 {
+            return Err(format!("read {reads}: {}", answer.status));
+        }
+        state = answer.json()["status"]["state"].as_str().unwrap().to_owned();
+        if state == wanted {
+            return Ok(reads);
+        }
+        sleep(interval).await;
+        interval /= 2;
+    }
+    Err(state)
+}
+
+/// Waits like go-sdk for what the provider takes 90 s to make.
+async fn poll_a_slow_provider(hold: Duration) -> Result<usize, String> {
+    let patience = Patience { hold, ..Patience::default() };
+    let world = World::configured(Arc::new(Off), Enforcement::Off, config(), patience).await;
+    world.commit(Verdict::Working, "ordered").await;
+    let provider = async {
+        sleep(Duration::from_secs(90)).await;
+        world.commit(Verdict::Converged, "").await;
+    };
+    tokio::join!(poll_like_go_sdk(&world, "active"), provider).0
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poller_with_shrinking_intervals_outlasts_a_slow_provider_only_when_its_reads_are_held() {
+    assert_eq!(poll_a_slow_provider(Duration::ZERO).await, Err("creating".to_owned()), "it was to give up");
+    let reads = poll_a_slow_provider(Patience::default().hold).await;
+    assert!(reads.is_ok(), "{reads:?}");
 }

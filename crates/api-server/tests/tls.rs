@@ -366,8 +366,9 @@ async fn a_handshake_takes_a_slot_has_a_deadline_and_does_not_hold_up_a_drain() 
     let options = Options { connections: 1, header_timeout: short, ..Options::default() };
     let server = Server::start(open(), options, None).await;
     let mut silent = TcpStream::connect(server.address).await.unwrap();
-    // Served once the silent one is cut, and not before.
-    assert!(server.ask(None, "/", "").await.ends_with("nobody"));
+    // Served once the silent one is cut, and not before. On a busy machine a handshake of ours may be cut as well.
+    let served = async { while !server.ask(None, "/", "").await.ends_with("nobody") {} };
+    timeout(HANG, served).await.expect("the slot is free again");
     assert_eq!(timeout(HANG, silent.read(&mut [0; 1])).await.unwrap().unwrap(), 0, "it was cut first");
     let mut clear = TcpStream::connect(server.address).await.unwrap();
     clear.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();

@@ -45,6 +45,10 @@ reasons! {
         "Create a new read-write token in the same project and bind it.";
     CredentialReadOnly: "The workspace's token may only read.",
         "Create a read-write token in the same project and bind it.";
+    CredentialOfOtherProject: "The workspace's token opens another Hetzner Cloud project than the one with its resources; nothing is done with it.",
+        "Bind a token of the project that the message names.";
+    ProjectPaused: "Another database rules the Hetzner Cloud project, so this one changes nothing in it: it was restored from a backup, or copied.",
+        "An operator says which database rules, with `secapi-proxy adopt-projects`.";
     Paused: "An operator paused the workspace: nothing is asked of Hetzner Cloud for it and what is in it.",
         "Nothing; work goes on when an operator resumes the workspace.";
     WaitingForDependency: "A resource that this one needs is not ready.",

@@ -1,4 +1,4 @@
-//! The client against the provider's own specification: every typed call is made, answered with
+//! The client against the facts of the provider's own specification: every typed call is made, answered with
 //! every example of its operation, and what it sends is checked against the operation's schema.
 
 use std::collections::BTreeSet;
@@ -11,24 +11,13 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
+use specifications::hetzner_cloud;
 
 use crate::types::*;
 use crate::{
     Access, ApiRequest, ApiResponse, Error, Hcloud, HcloudApi, ImageFilter, ListFilter, ProjectClient, TransportError,
     environment,
 };
-
-fn spec() -> Value {
-    let path = std::env::var("HCLOUD_SPEC")
-        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/hetzner/cloud.spec.json").to_owned());
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| {
-        panic!(
-            "Hetzner's specification is not at {path} ({error}); \
-             set HCLOUD_SPEC to the path of cloud.spec.json"
-        )
-    });
-    serde_json::from_str(&text).expect("the specification is JSON")
-}
 
 type Call = Box<dyn Fn(ProjectClient) -> Pin<Box<dyn Future<Output = Result<(), Error>>>>>;
 
@@ -415,7 +404,7 @@ async fn make(call: &Call, spec: &Arc<Value>, nth: usize) -> (Result<(), Error>,
 
 #[tokio::test(start_paused = true)]
 async fn every_example_of_every_answer_is_read() {
-    let spec = Arc::new(spec());
+    let spec = Arc::new(hetzner_cloud());
     let mut read = 0;
     for (name, call) in calls() {
         let mut nth = 0;
@@ -438,7 +427,7 @@ async fn every_example_of_every_answer_is_read() {
 
 #[tokio::test(start_paused = true)]
 async fn every_example_of_every_request_is_read_and_written_back() {
-    let spec = Arc::new(spec());
+    let spec = Arc::new(hetzner_cloud());
     for (_, call) in calls() {
         let (_, requests) = make(&call, &spec, 0).await;
         let (name, operation) = operation(&spec, &requests[0]);
@@ -456,7 +445,7 @@ async fn every_example_of_every_request_is_read_and_written_back() {
 
 #[tokio::test(start_paused = true)]
 async fn every_field_and_parameter_sent_is_in_the_specification() {
-    let spec = Arc::new(spec());
+    let spec = Arc::new(hetzner_cloud());
     for (_, call) in calls() {
         let (_, requests) = make(&call, &spec, 0).await;
         for request in &requests {

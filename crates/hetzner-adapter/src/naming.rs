@@ -32,6 +32,11 @@ pub const PURPOSE: &str = "seca.purpose";
 /// The id of the project, on its marker.
 pub const PROJECT: &str = "seca.project";
 
+/// The number of the epoch of the database that rules the project, on its marker.
+pub const EPOCH: &str = "seca.epoch";
+/// A text that no other database gives an epoch of the same number, on the project's marker.
+pub const EPOCH_NONCE: &str = "seca.epoch-nonce";
+
 /// The longest part of a SECA name in a name of ours.
 const NAME_PART: usize = 50;
 /// The length of the hash in a name of ours.

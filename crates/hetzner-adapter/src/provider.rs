@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use control_plane::{
     CatalogEntry, ProjectId,
     ports::{
-        Access, Clock, CloudError, CloudProvider, Desired, Outcome, OwnedObject, Planned, RequestBudget, Rng, Step,
+        Access, Clock, CloudError, CloudProvider, Desired, Epoch, Gate, Marker, Outcome, OwnedObject, Planned,
+        RequestBudget, Rng, Step,
     },
 };
 use hcloud_client::{
@@ -24,6 +25,7 @@ use crate::{
     catalog,
     executor::Executor,
     mapping,
+    marker::{self, Asked},
     memory::Memory,
     outcome::unreadable,
     snapshot::{Lists, Observation, Snapshot},
@@ -83,8 +85,13 @@ impl HetznerProvider {
         Arc::clone(memories.entry(project.clone()).or_default())
     }
 
-    fn executor<'a>(&self, access: &Access, memory: &'a Memory) -> Executor<'a> {
-        Executor { client: self.client(access), memory }
+    fn executor<'a>(&self, access: &Access, memory: &'a Memory, gate: &Arc<dyn Gate>) -> Executor<'a> {
+        Executor { client: self.gated(access, gate), memory }
+    }
+
+    /// The client of a project whose changes ask a gate.
+    fn gated(&self, access: &Access, gate: &Arc<dyn Gate>) -> ProjectClient {
+        self.client(access).gated(Arc::new(Asked(Arc::clone(gate))))
     }
 }
 
@@ -150,22 +157,41 @@ impl CloudProvider for HetznerProvider {
         mapping::plan(&mapping::Context { desired, snapshot, now, settings: &self.settings })
     }
 
-    async fn execute(&self, access: &Access, step: &Step) -> Outcome<Observation> {
+    async fn execute(&self, access: &Access, step: &Step, gate: &Arc<dyn Gate>) -> Outcome<Observation> {
         let memory = self.memory(&access.project);
-        let outcome = self.executor(access, &memory).execute(step).await;
+        let outcome = self.executor(access, &memory, gate).execute(step).await;
         noted(&memory, step, outcome)
     }
 
-    async fn wait(&self, access: &Access, step: &Step, action: &str) -> Outcome<Observation> {
+    async fn wait(&self, access: &Access, step: &Step, action: &str, gate: &Arc<dyn Gate>) -> Outcome<Observation> {
         let memory = self.memory(&access.project);
-        let outcome = self.executor(access, &memory).wait(step, action).await;
+        let outcome = self.executor(access, &memory, gate).wait(step, action).await;
         noted(&memory, step, outcome)
     }
 
-    async fn verify(&self, access: &Access, step: &Step) -> Outcome<Observation> {
+    async fn verify(&self, access: &Access, step: &Step, gate: &Arc<dyn Gate>) -> Outcome<Observation> {
         let memory = self.memory(&access.project);
-        let outcome = self.executor(access, &memory).verify(step).await;
+        let outcome = self.executor(access, &memory, gate).verify(step).await;
         noted(&memory, step, outcome)
+    }
+
+    fn marker(&self, snapshot: &Snapshot, installation: &str) -> Option<Marker> {
+        marker::among(snapshot.placement_groups.values(), installation)
+    }
+
+    async fn read_marker(&self, access: &Access, installation: &str) -> Result<Option<Marker>, CloudError> {
+        self.look_for_marker(&self.client(access), installation).await
+    }
+
+    async fn write_marker(
+        &self,
+        access: &Access,
+        installation: &str,
+        epoch: &Epoch,
+        known: Option<&Marker>,
+        gate: &Arc<dyn Gate>,
+    ) -> Result<(), CloudError> {
+        self.put_marker(&self.gated(access, gate), installation, &access.project, epoch, known).await
     }
 
     fn owned(&self, snapshot: &Snapshot, installation: &str) -> Vec<OwnedObject> {

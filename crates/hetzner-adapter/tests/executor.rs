@@ -5,7 +5,7 @@ mod cloud;
 
 use std::{sync::Arc, time::Duration};
 
-use cloud::{Cloud, TOKEN};
+use cloud::{Cloud, TOKEN, open_gate};
 use control_plane::{
     Reason,
     ports::{CloudProvider, Outcome, Step},
@@ -37,18 +37,20 @@ impl World {
     }
 
     async fn execute(&self, step: &Step) -> Outcome<Observation> {
-        self.provider.execute(&self.cloud.access(TOKEN), step).await
+        self.provider.execute(&self.cloud.access(TOKEN), step, &open_gate()).await
     }
 
     async fn verify(&self, step: &Step) -> Outcome<Observation> {
-        self.provider.verify(&self.cloud.access(TOKEN), step).await
+        self.provider.verify(&self.cloud.access(TOKEN), step, &open_gate()).await
     }
 
     /// Executes, and waits for the actions.
     async fn finish(&self, call: &Call) -> Outcome<Observation> {
         let step = call.step("x");
         match self.execute(&step).await {
-            Outcome::Running { action, .. } => self.provider.wait(&self.cloud.access(TOKEN), &step, &action).await,
+            Outcome::Running { action, .. } => {
+                self.provider.wait(&self.cloud.access(TOKEN), &step, &action, &open_gate()).await
+            }
             outcome => outcome,
         }
     }
@@ -392,7 +394,7 @@ async fn a_reboot_is_looked_up_in_the_servers_actions() {
     let [Change::Rebooted { action: known, .. }] = observation.changes() else { panic!("{observation:?}") };
     assert_eq!(&known.to_string(), action);
     assert_eq!(reason(&world.verify(&reboot(Some(*known)).step("srv")).await).0, "retry", "that one was before");
-    done(world.provider.wait(&world.cloud.access(TOKEN), &step, action).await);
+    done(world.provider.wait(&world.cloud.access(TOKEN), &step, action, &open_gate()).await);
 }
 
 #[tokio::test(start_paused = true)]

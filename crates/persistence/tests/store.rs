@@ -4,8 +4,8 @@
 mod suite;
 
 use suite::{
-    Backend, World, access, bindings, bound, deletes, engine, hammer, hangups, lists, oversight, queue, races, roles,
-    together, writes,
+    Backend, World, abandoned, access, bindings, bound, deletes, engine, epochs, hammer, hangups, lists, oversight,
+    queue, races, retired, roles, together, writes,
 };
 
 /// One test of each store for every rule.
@@ -62,6 +62,10 @@ suite! {
         admissions_that_come_together_are_each_their_own;
     queue:
         a_project_is_leased_to_one_owner_at_a_time,
+        no_replica_takes_a_living_lease_for_its_duration,
+        a_lease_that_ends_later_than_it_can_is_not_believed,
+        no_engine_takes_what_a_newer_one_had,
+        a_call_may_be_sent_while_lease_and_intent_stand,
         a_former_holder_can_write_nothing,
         projects_with_due_work_are_leased_first,
         what_is_queued_is_due_in_its_order,
@@ -78,6 +82,8 @@ suite! {
         a_changed_reference_wakes_the_former_target,
         only_one_holder_claims_a_resource,
         steps_and_marks_are_recorded_together,
+        marks_of_a_call_that_certainly_failed_are_undone,
+        a_resource_is_touched_once_a_step_was_recorded,
         removal_cleans_up_behind_a_resource,
         nothing_is_removed_that_is_alive_or_has_children,
         a_resource_made_again_begins_anew,
@@ -85,6 +91,10 @@ suite! {
         failed_steps_go_after_their_time_but_the_last_one,
         the_catalogue_is_replaced_by_compare_and_set,
         orphans_are_reported_by_project;
+    epochs:
+        an_epoch_is_wanted_before_it_is_current,
+        a_paused_project_goes_on_as_after_a_takeover,
+        a_project_is_known_by_what_was_made_in_it;
     bindings:
         a_binding_moves_the_workspace_and_all_that_is_in_it,
         a_workspace_with_provider_objects_stays_in_its_project,
@@ -93,6 +103,16 @@ suite! {
         credentials_are_found_newest_first_and_resealed,
         a_token_of_a_former_life_cannot_be_bound,
         what_is_being_deleted_takes_a_new_token_of_its_project_alone;
+    abandoned:
+        a_project_that_is_declared_gone_is_deleted_with_all_that_is_in_it,
+        nothing_is_left_alive_in_a_project_that_is_declared_gone;
+    retired:
+        a_credential_outlives_its_workspace_while_an_image_needs_it,
+        a_credential_that_nothing_needs_leaves_with_its_workspace,
+        several_retired_credentials_go_with_the_last_image,
+        a_workspace_made_again_has_nothing_of_the_former_token,
+        removing_a_retired_credential_is_refused_while_something_needs_it,
+        what_the_release_before_leaves_behind_is_removed;
     hammer:
         no_child_is_born_under_a_parent_that_goes,
         no_reference_is_made_to_a_target_that_goes,

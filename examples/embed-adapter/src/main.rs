@@ -33,6 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         peers: Vec::new(),
         child_count: 0,
         open_steps: Vec::new(),
+        touched: false,
         attempts: 0,
         wake: 0,
     };

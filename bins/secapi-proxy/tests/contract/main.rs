@@ -1,8 +1,8 @@
 //! The contract of the API, kind by kind, in both error profiles: the real router and the real engine, on the
 //! simulator.
 //!
-//! Every kind is one row of [`table`]. Its limits are read from the specification's own documents
-//! (`$SECA_SPEC_DIR`, or `../shared/spec/openapi` beside the checkout), not from our declarations.
+//! Every kind is one row of [`table`]. Its limits are the facts of the specification's own documents
+//! (`crates/specifications`), not our declarations.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -5,7 +5,7 @@ use axum::{
     http::{Response, StatusCode},
 };
 use control_plane::{
-    ports::{ActivityQuery, KnownBudget, PausedWorkspace, ProjectOverview},
+    ports::{ActivityQuery, KnownBudget, PausedWorkspace, ProjectEpoch, ProjectOverview},
     service::ActivityView,
 };
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ impl Admin {
 
     pub(super) async fn projects(&self, query: &str) -> Result<Response<Body>, Failure> {
         let [] = parameters(query, [])?;
-        let view = |project: ProjectOverview| {
+        let view = |(project, epoch): (ProjectOverview, Option<ProjectEpoch>)| {
             json!({
                 "project": project.project,
                 "owner": project.owner,
@@ -52,6 +52,7 @@ impl Admin {
                 "inTransition": project.in_transition,
                 "resources": project.resources,
                 "budget": project.budget.map(budget),
+                "paused": epoch.and_then(|epoch| epoch.paused),
             })
         };
         let projects = self.administration.projects().await.map_err(refused)?;

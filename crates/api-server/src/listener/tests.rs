@@ -1,9 +1,10 @@
 //! The defaults, under paused time and over pipes instead of sockets.
 
-use axum::routing::get;
+use axum::{extract::State, routing::get};
 use hyper::client::conn::http2;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream},
+    sync::Notify,
     time::Instant,
 };
 
@@ -12,16 +13,23 @@ use super::*;
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 
 fn serve_one() -> DuplexStream {
+    serve_router(Router::new().route("/", get(async || "fine")), Options::default())
+}
+
+fn serve_router(router: Router, options: Options) -> DuplexStream {
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
     tokio::spawn(async move {
-        let router = Router::new().route("/", get(async || "fine"));
-        connection(theirs, Peer::default(), router, Options::default(), &CancellationToken::new()).await;
+        connection(theirs, Peer::default(), router, options, &CancellationToken::new()).await;
     });
     ours
 }
 
 async fn exchange(stream: &mut DuplexStream) {
     stream.write_all(REQUEST).await.unwrap();
+    answer(stream).await;
+}
+
+async fn answer(stream: &mut DuplexStream) {
     let (mut seen, mut chunk) = (Vec::new(), [0; 512]);
     while !seen.ends_with(b"fine") {
         let read = stream.read(&mut chunk).await.unwrap();
@@ -47,6 +55,46 @@ async fn an_idle_connection_lives_longer_than_two_minutes() {
     }
     exchange(&mut stream).await;
     assert_eq!(closed_after(&mut stream).await, 150);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_under_way_outlives_the_deadline_of_idle_connections() {
+    let (entered, open) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let held = async |State((entered, open)): State<(Arc<Notify>, Arc<Notify>)>| {
+        entered.notify_one();
+        open.notified().await;
+        "fine"
+    };
+    let router = Router::new().route("/", get(held)).with_state((entered.clone(), open.clone()));
+    let mut busy = serve_router(router, Options::default());
+    busy.write_all(REQUEST).await.unwrap();
+    entered.notified().await;
+    let silent = &mut serve_one();
+    assert_eq!(closed_after(silent).await, 150);
+    let longer = Duration::from_secs(600);
+    assert!(timeout(longer, busy.read(&mut [0; 1])).await.is_err(), "a request was cut");
+    open.notify_one();
+    answer(&mut busy).await;
+    assert_eq!(closed_after(&mut busy).await, 150);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_outlives_the_deadline_of_a_head_over_http_1_and_2() {
+    let options = Options { header_timeout: Duration::from_secs(1), ..Options::default() };
+    let fine = || serve_router(Router::new().route("/", get(async || "fine")), options);
+    let mut kept = fine();
+    for _ in 0..2 {
+        exchange(&mut kept).await;
+        assert!(timeout(options.idle_timeout / 2, kept.read(&mut [0; 1])).await.is_err(), "closed while idle");
+    }
+    let (mut sender, connection) =
+        http2::handshake::<_, _, Body>(TokioExecutor::new(), TokioIo::new(fine())).await.unwrap();
+    let mut connection = tokio::spawn(connection);
+    for _ in 0..2 {
+        let request = http::Request::get("http://x/").body(Body::empty()).unwrap();
+        assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
+        assert!(timeout(options.idle_timeout / 2, &mut connection).await.is_err(), "closed while idle");
+    }
 }
 
 #[tokio::test(start_paused = true)]

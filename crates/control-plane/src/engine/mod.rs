@@ -9,8 +9,11 @@
 //! recorded, that an unknown outcome is looked up before anything else is decided, that a deleted resource keeps
 //! its row until no call of it can take effect any more, and that resync and sweep look at everything again.
 
+mod adoption;
 mod backoff;
 mod catalog;
+mod epoch;
+mod gate;
 mod pauses;
 mod project;
 mod reading;
@@ -18,6 +21,7 @@ mod step;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod vitals;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -26,6 +30,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use url::Url;
 
+pub use self::{
+    adoption::{Adoption, AdoptionParts, Consequence, Does},
+    epoch::above,
+    vitals::{STALLED_AFTER, Vitals},
+};
 use self::{catalog::CatalogKeeper, project::Project};
 use crate::{
     catalog::CatalogCache,
@@ -50,6 +59,8 @@ pub struct EngineSettings {
     pub scan_interval: Duration,
     /// How often a project is read anew from lists.
     pub resync_interval: Duration,
+    /// How long a project's epoch lasts without a takeover.
+    pub epoch_interval: Duration,
     /// How long after its intent a call of unknown outcome may still take effect: the request timeout and 60 s.
     pub late_window: Duration,
     /// How long a graceful stop may take before the power is cut.
@@ -74,6 +85,7 @@ impl EngineSettings {
             lease_ttl: Duration::from_secs(15),
             scan_interval: Duration::from_millis(200),
             resync_interval: Duration::from_secs(300),
+            epoch_interval: Duration::from_secs(24 * 3600),
             late_window: Duration::from_secs(90),
             stop_grace: Duration::from_secs(90),
             catalog_refresh: Duration::from_secs(60),
@@ -117,18 +129,25 @@ pub(crate) struct Shared<P> {
     pub(crate) settings: EngineSettings,
     pub(crate) installation: String,
     pub(crate) watchers: Arc<Watchers>,
+    pub(crate) vitals: Arc<Vitals>,
 }
 
 /// The reconciler of one process.
 pub struct Engine<P> {
     parts: EngineParts<P>,
     watchers: Arc<Watchers>,
+    vitals: Arc<Vitals>,
 }
 
 impl<P: CloudProvider> Engine<P> {
     /// Puts the parts together.
     pub fn new(parts: EngineParts<P>) -> Self {
-        Self { parts, watchers: Arc::default() }
+        Self { parts, watchers: Arc::default(), vitals: Arc::default() }
+    }
+
+    /// Whether it can work, for readiness.
+    pub fn vitals(&self) -> Arc<Vitals> {
+        self.vitals.clone()
     }
 
     /// The same, telling of every commit those who read patiently in this process.
@@ -164,6 +183,8 @@ impl<P: CloudProvider> Engine<P> {
                 Ok(id) => break id,
                 Err(error) => {
                     warn!(%error, "the engine waits for the database");
+                    self.vitals.note(None, false);
+                    self.vitals.beat();
                     tokio::select! {
                         biased;
                         () = cancel.cancelled() => return None,
@@ -183,6 +204,7 @@ impl<P: CloudProvider> Engine<P> {
             settings: parts.settings,
             installation,
             watchers: self.watchers,
+            vitals: self.vitals,
         }))
     }
 }
@@ -218,6 +240,8 @@ impl<P: CloudProvider> Workers<P> {
         let settings = &self.shared.settings;
         let (ttl, version) = (settings.lease_ttl, settings.engine_version);
         let taken = self.shared.store.lease(&settings.owner, ttl, version, LEASES_PER_SCAN).await;
+        self.shared.vitals.beat();
+        self.shared.vitals.note(None, taken.is_ok());
         match taken {
             Ok(leases) => leases.into_iter().for_each(|lease| self.start(lease)),
             Err(error) => warn!(%error, "leases could not be taken"),

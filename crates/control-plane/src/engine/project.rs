@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures::FutureExt;
-use seca_api::Kind;
+use seca_api::{Kind, Timestamp};
 use tokio::{
     sync::Notify,
     task::JoinSet,
@@ -19,14 +19,16 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     Shared, backoff,
+    epoch::Rule,
+    gate::Mandate,
     pauses::{self, Pauses},
-    reading::Reading,
+    reading::{Read, Reading},
 };
 use crate::{
     kinds,
     ports::{
-        Bundle, CloudError, CloudProvider, Commit, CommitOutcome, Desired, Lease, Note, Outcome, Plan, Planned, Step,
-        StepState, StoreError, StoreResult, Verdict,
+        Bundle, CloudError, CloudProvider, Commit, CommitOutcome, Desired, Epoch, Lease, Note, Outcome, Plan, Planned,
+        Step, StepState, StoreError, StoreResult, Verdict,
     },
     reason::Reason,
     resource::Uid,
@@ -38,6 +40,8 @@ const BATCH: usize = 50;
 /// How often one resource is looked at before the others, and the answers, get their turn: resources wake each
 /// other, and a pair that never agrees must not stop the rest.
 const LOOKS: u8 = 4;
+/// How long giving back a lease may take that was lost.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a row that cannot be read is left alone.
 const UNREADABLE_RETRY: Duration = Duration::from_secs(60);
 
@@ -105,12 +109,23 @@ pub(super) struct Project<P: CloudProvider> {
     /// Steps of unknown outcome that were looked up and not seen.
     pub(super) unseen: BTreeSet<i64>,
     pub(super) pauses: Pauses,
+    /// What may be done in the project, by its marker.
+    pub(super) rule: Rule,
+    /// The same for the gates of calls.
+    pub(super) mandate: Arc<Mandate>,
+    /// The marker is being written.
+    pub(super) marking: JoinSet<(Epoch, Result<(), CloudError>)>,
+    /// Whether this lease has raised the epoch.
+    pub(super) raised: bool,
     /// Renewal of the lease and refreshes of the catalogue; ends with the worker.
     pub(super) background: JoinSet<()>,
 }
 
 impl<P: CloudProvider> Project<P> {
     pub(super) fn new(shared: Arc<Shared<P>>, lease: Lease, wake: Arc<Notify>) -> Self {
+        let is_local = lease.project.is_local();
+        let mandate = Arc::new(Mandate::default());
+        mandate.set(is_local);
         Self {
             shared,
             lease,
@@ -126,6 +141,11 @@ impl<P: CloudProvider> Project<P> {
             parked: BTreeSet::new(),
             unseen: BTreeSet::new(),
             pauses: Pauses::default(),
+            // Nobody else has a project of the provider's that is none.
+            rule: if is_local { Rule::Ours } else { Rule::Unread },
+            mandate,
+            marking: JoinSet::new(),
+            raised: false,
             background: JoinSet::new(),
         }
     }
@@ -144,6 +164,7 @@ impl<P: CloudProvider> Project<P> {
                 () = lost.cancelled() => Event::Lost,
                 Some(Ok(flight)) = self.flights.join_next() => Event::Landed(Box::new(flight)),
                 Some(Ok(read)) = self.reading.observing.join_next() => Event::Read(Box::new(read)),
+                Some(Ok(raised)) = self.marking.join_next() => Event::Raised(raised),
                 () = wake.notified() => Event::Look,
                 _ = scan.tick() => Event::Look,
             };
@@ -152,16 +173,23 @@ impl<P: CloudProvider> Project<P> {
                 Event::Lost => Ok(Standing::Lost),
                 Event::Landed(flight) => self.landed(*flight).await,
                 Event::Read(read) => self.observed(*read).await,
+                Event::Raised(raised) => self.raised(raised).await,
                 Event::Look => Ok(Standing::Held),
             };
             let standing = match standing {
                 Ok(Standing::Held) => self.work().await,
                 other => other,
             };
+            self.shared.vitals.note(Some(&self.lease.project), standing.is_ok());
             match standing {
                 Ok(Standing::Held) => {}
                 Ok(Standing::Lost) => {
-                    warn!(seca.project = %self.lease.project, "the lease is lost; its new holder goes on");
+                    warn!(seca.project = %self.lease.project, "the lease is lost; its next holder goes on");
+                    self.flights.shutdown().await;
+                    self.marking.shutdown().await;
+                    // Mostly somebody has it, and this says nothing. Else the next holder need not wait.
+                    let release = self.shared.store.release(&self.lease);
+                    drop(tokio::time::timeout(RELEASE_PATIENCE, release).await);
                     return;
                 }
                 Err(error) => {
@@ -170,8 +198,11 @@ impl<P: CloudProvider> Project<P> {
                 }
             }
         }
+        // What this worker could not do is the next one's to say.
+        self.shared.vitals.note(Some(&self.lease.project), true);
         // Not one goes out beside those of the next holder.
         self.flights.shutdown().await;
+        self.marking.shutdown().await;
         // Calls under way are dropped: their intents are recorded, and the next holder looks them up.
         if let Err(error) = self.shared.store.release(&self.lease).await {
             warn!(%error, seca.project = %self.lease.project, "the lease could not be given back; it runs out");
@@ -239,6 +270,9 @@ impl<P: CloudProvider> Project<P> {
                 Prepared::Busy => return Ok(Standing::Held),
                 Prepared::Answer(planned) => *planned,
             };
+            if let Some(note) = self.hold() {
+                return self.report(&bundle, planned, note).await;
+            }
             match planned.plan.clone() {
                 Plan::Claim(target) => {
                     let claimed = self.shared.store.claim(&self.lease, target, uid).await?;
@@ -271,15 +305,22 @@ impl<P: CloudProvider> Project<P> {
             return Ok(if alone { Prepared::Go } else { Prepared::Answer(Box::new(plan_local(bundle))) });
         }
         if self.access().await?.is_none() || !self.reading.is_bound(&bundle.resource.key) {
-            let planned =
-                if leaves_without_access(bundle) { plan_local(bundle) } else { unable(self.reading.missing(), None) };
+            let planned = if leaves_without_access(bundle) {
+                plan_local(bundle)
+            } else {
+                unable(self.reading.missing(&bundle.resource), None)
+            };
             return Ok(Prepared::Answer(Box::new(planned)));
         }
-        if self.snapshot.is_none() {
+        if self.snapshot.is_none() || !self.is_ruled() {
             return Ok(match self.reading.blocked() {
                 Some((left, note)) => Prepared::Answer(Box::new(unable(note, Some(left)))),
                 None => Prepared::Busy,
             });
+        }
+        // Nothing of old is followed up while another database rules.
+        if self.hold().is_some() {
+            return Ok(Prepared::Go);
         }
         if self.resolve(bundle).await? { Ok(Prepared::Busy) } else { Ok(Prepared::Go) }
     }
@@ -311,6 +352,15 @@ impl<P: CloudProvider> Project<P> {
             let message = "a decision about this resource failed by a defect of the control plane";
             Planned::new(Plan::Fail).note(Reason::InternalError, message)
         })
+    }
+
+    /// Writes down what is seen of a resource while another database rules the project. What would need work says so.
+    async fn report(&mut self, bundle: &Bundle, planned: Planned, note: Note) -> StoreResult<Standing> {
+        if planned.plan == Plan::Nothing && !bundle.resource.is_deleting() {
+            return self.commit(bundle, planned, Verdict::Converged, None).await;
+        }
+        let seen = Planned { note: Some(note), status: planned.status, ..Planned::new(Plan::Wait { retry: None }) };
+        self.commit(bundle, seen, Verdict::Waiting, Some(pauses::RECHECK)).await
     }
 
     async fn act(&mut self, bundle: &Bundle, planned: Planned, step: Step) -> StoreResult<Standing> {
@@ -466,14 +516,14 @@ impl<P: CloudProvider> Project<P> {
         for key in &flight.step.serial {
             *self.busy.entry(key.clone()).or_default() += 1;
         }
-        let provider = self.shared.provider.clone();
+        let (provider, gate) = (self.shared.provider.clone(), self.gate(flight.id, false));
         self.flights.spawn(async move {
             let step = &flight.step;
             let calling = async {
                 match &call {
-                    Call::Execute => provider.execute(&access, step).await,
-                    Call::Await(action) => provider.wait(&access, step, action).await,
-                    Call::Verify => provider.verify(&access, step).await,
+                    Call::Execute => provider.execute(&access, step, &gate).await,
+                    Call::Await(action) => provider.wait(&access, step, action, &gate).await,
+                    Call::Verify => provider.verify(&access, step, &gate).await,
                 }
             };
             let outcome = AssertUnwindSafe(calling).catch_unwind().await;
@@ -517,7 +567,8 @@ enum Event<P: CloudProvider> {
     Cancelled,
     Lost,
     Landed(Box<(Flight, Outcome<P::Observation>)>),
-    Read(Box<Result<P::Snapshot, CloudError>>),
+    Read(Box<Result<Read<P::Snapshot>, CloudError>>),
+    Raised((Epoch, Result<(), CloudError>)),
     Look,
 }
 
@@ -547,19 +598,31 @@ fn leaves_without_access(bundle: &Bundle) -> bool {
 }
 
 /// Renews a lease at a third of its time, whatever the worker is doing; says when it is lost.
+///
+/// A lease that was renewed later than it lasted is as good as lost: somebody may have had the project meanwhile, in this
+/// database or in another. So it is taken again, which reads the marker before anything is done. Both clocks are asked,
+/// because the monotonic one stands still while a machine sleeps.
 async fn keep<P: CloudProvider>(shared: Arc<Shared<P>>, lease: Lease, lost: CancellationToken) {
     let ttl = shared.settings.lease_ttl;
-    let mut renewed = Instant::now();
+    let now = || (Instant::now(), shared.clock.now());
+    let since = |(instant, wall): (Instant, Timestamp)| {
+        let slept = shared.clock.now().as_millis().saturating_sub(wall.as_millis());
+        instant.elapsed().max(Duration::from_millis(u64::try_from(slept).unwrap_or(0)))
+    };
+    let mut renewed = now();
     loop {
         tokio::time::sleep(ttl / 3).await;
-        let asked = Instant::now();
-        let left = ttl.saturating_sub(renewed.elapsed());
+        let asked = now();
+        let left = ttl.saturating_sub(since(renewed));
+        if left.is_zero() {
+            break;
+        }
         let budget = shared.provider.budget(&lease.project);
         match tokio::time::timeout(left, shared.store.renew(&lease, ttl, budget)).await {
-            Ok(Ok(true)) => renewed = asked,
+            Ok(Ok(true)) if since(renewed) <= ttl => renewed = asked,
             // Without an answer the lease is as good as lost when its time is over.
-            Ok(Ok(false)) | Err(_) => break,
-            Ok(Err(_)) if renewed.elapsed() >= ttl => break,
+            Ok(Ok(_)) | Err(_) => break,
+            Ok(Err(_)) if since(renewed) >= ttl => break,
             Ok(Err(error)) => {
                 warn!(%error, seca.project = %lease.project, "the lease could not be renewed; trying again")
             }

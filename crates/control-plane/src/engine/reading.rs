@@ -9,11 +9,13 @@ use tracing::warn;
 
 use super::{
     backoff,
+    epoch::Rule,
     project::{Project, Standing},
 };
 use crate::{
-    ports::{Access, CloudError, CloudProvider, DENIED_KEPT, DEPARTURES_KEPT, Note, StoreResult},
+    ports::{Access, CloudError, CloudProvider, DENIED_KEPT, DEPARTURES_KEPT, Marker, Note, StoreResult},
     reason::Reason,
+    resource::Resource,
     service::seal_context,
 };
 
@@ -22,6 +24,13 @@ const CREDENTIALS_FRESH: Duration = Duration::from_millis(500);
 /// How long the first work of a project waits for the first catalogue.
 const CATALOG_PATIENCE: Duration = Duration::from_secs(10);
 
+/// What was read of a project.
+pub(super) struct Read<S> {
+    snapshot: S,
+    /// None: there is none, which is proven.
+    marker: Option<Marker>,
+}
+
 /// The state of reading one project.
 pub(super) struct Reading<S> {
     access: Option<Arc<Access>>,
@@ -29,13 +38,15 @@ pub(super) struct Reading<S> {
     sealed: Option<String>,
     /// The workspaces with a token of their own: for the others nothing is done with somebody else's.
     bound: BTreeSet<ResourceKey>,
+    /// Whether the token in use has outlived its workspace: nothing is read with it that is not needed.
+    retired: bool,
     /// Why tokens that are there cannot be opened.
     unopened: Option<String>,
     access_read: Option<Instant>,
     /// Tokens that the provider rejected, sealed: another one of the project is tried before them.
     rejected: BTreeSet<String>,
     /// The lists that are being read.
-    pub(super) observing: JoinSet<Result<S, CloudError>>,
+    pub(super) observing: JoinSet<Result<Read<S>, CloudError>>,
     /// The provider said no to reading the project: not before this, and meanwhile this is the reason.
     blocked: Option<(Instant, Note)>,
     failures: u32,
@@ -51,6 +62,7 @@ impl<S: Send + 'static> Reading<S> {
             access: None,
             sealed: None,
             bound: BTreeSet::new(),
+            retired: false,
             unopened: None,
             access_read: None,
             rejected: BTreeSet::new(),
@@ -74,11 +86,18 @@ impl<S: Send + 'static> Reading<S> {
     }
 
     /// Why nothing can be done for a resource without a token.
-    pub(super) fn missing(&self) -> Note {
-        let message = match &self.unopened {
-            Some(why) => format!("the workspace's token cannot be used: {why}"),
-            None => "the workspace has no token; what exists stays as it is until one of the same project is bound"
-                .to_owned(),
+    pub(super) fn missing(&self, resource: &Resource) -> Note {
+        let message = match (&self.unopened, resource.key.workspace_key()) {
+            (Some(why), _) => format!("the workspace's token cannot be used: {why}"),
+            (None, None) => format!(
+                "it lies in project {}, of which no token is bound any more; it stays as it is until one is bound to any \
+                 workspace of the tenant",
+                resource.project
+            ),
+            (None, Some(_)) => {
+                "the workspace has no token; what exists stays as it is until one of the same project is bound"
+                    .to_owned()
+            }
         };
         Note::new(Reason::CredentialMissing, message)
     }
@@ -102,55 +121,76 @@ impl<P: CloudProvider> Project<P> {
         let Some(access) = self.access().await? else { return Ok(true) };
         self.read_catalog_if_due(&access);
         let is_resync = Instant::now() >= self.reading.resync_at;
-        let wanted = self.snapshot.is_none() || is_resync;
-        if wanted && self.reading.observing.is_empty() && self.reading.blocked().is_none() {
+        let wanted = self.snapshot.is_none() || self.rule == Rule::Unread || is_resync;
+        let is_under_way = !self.reading.observing.is_empty() || !self.marking.is_empty();
+        if wanted && !is_under_way && self.reading.blocked().is_none() {
             self.schedule_resync();
             let (shared, access) = (self.shared.clone(), access.clone());
-            self.reading.observing.spawn(async move { shared.provider.observe(&access).await });
+            self.reading.observing.spawn(async move {
+                let (provider, installation) = (&shared.provider, &shared.installation);
+                let snapshot = provider.observe(&access).await?;
+                let marker = match provider.marker(&snapshot, installation) {
+                    None => provider.read_marker(&access, installation).await?,
+                    listed => listed,
+                };
+                Ok(Read { snapshot, marker })
+            });
         }
         // Clients name SKUs and images by the catalogue, so that the first one comes before the first workspace.
         let has_catalog = self.shared.catalog.load().version > 0 || self.reading.begun.elapsed() > CATALOG_PATIENCE;
-        let is_reading = self.snapshot.is_none() && !self.reading.observing.is_empty();
-        Ok(has_catalog && !is_reading)
+        let is_reading = !self.reading.observing.is_empty() || !self.marking.is_empty();
+        let is_known = self.snapshot.is_some() && self.is_ruled();
+        Ok(has_catalog && (is_known || !is_reading))
     }
 
     /// The lists came, or did not.
-    pub(super) async fn observed(&mut self, read: Result<P::Snapshot, CloudError>) -> StoreResult<Standing> {
+    pub(super) async fn observed(&mut self, read: Result<Read<P::Snapshot>, CloudError>) -> StoreResult<Standing> {
         let shared = self.shared.clone();
-        match read {
-            Ok(snapshot) => {
-                let is_first = self.snapshot.replace(snapshot).is_none();
-                self.reading.blocked = None;
-                self.reading.failures = 0;
-                if !is_first {
-                    shared.store.requeue_project(&self.lease.project).await?;
-                    shared.store.prune(STEPS_KEPT).await?;
-                    shared.store.access().prune_access(DEPARTURES_KEPT, DENIED_KEPT, shared.clock.now()).await?;
-                    if let (true, Some(access)) = (shared.settings.catalog_refresh.is_zero(), self.reading.current()) {
-                        self.read_catalog(&access, true);
-                    }
-                }
-                self.sweep().await
-            }
-            Err(error) => {
-                warn!(%error, seca.project = %self.lease.project, "the project could not be read");
-                let reading = &mut self.reading;
-                let jitter = backoff::transient(reading.failures, shared.rng.as_ref());
-                reading.failures = reading.failures.saturating_add(1);
-                let is_credential =
-                    matches!(error.note.reason, Reason::CredentialRejected | Reason::CredentialReadOnly);
-                let has_another = is_credential && reading.sealed.take().is_some_and(|s| reading.rejected.insert(s));
-                let wait = if has_another { jitter } else { error.after.unwrap_or(jitter) };
-                reading.blocked = Some((Instant::now() + wait, error.note));
-                if is_credential {
-                    // What is known of the project cannot be kept up: everything in it says so.
-                    self.snapshot = None;
-                    self.reading.expire();
-                    shared.store.requeue_project(&self.lease.project).await?;
-                }
-                Ok(Standing::Held)
+        let Read { snapshot, marker } = match read {
+            Ok(read) => read,
+            Err(error) => return self.unreadable(error).await,
+        };
+        // Before anything changes by what the lists show.
+        match self.marked(marker).await? {
+            Ok(Standing::Held) => {}
+            Ok(Standing::Lost) => return Ok(Standing::Lost),
+            Err(error) => return self.unreadable(error).await,
+        }
+        let is_first = self.snapshot.replace(snapshot).is_none();
+        self.reading.blocked = None;
+        self.reading.failures = 0;
+        if !is_first {
+            shared.store.requeue_project(&self.lease.project).await?;
+            shared.store.prune(STEPS_KEPT).await?;
+            shared.store.access().prune_access(DEPARTURES_KEPT, DENIED_KEPT, shared.clock.now()).await?;
+            if let (true, Some(access)) = (shared.settings.catalog_refresh.is_zero(), self.reading.current()) {
+                self.read_catalog(&access, true);
             }
         }
+        self.sweep().await
+    }
+
+    /// The project could not be read, or must not be used with this token.
+    pub(super) async fn unreadable(&mut self, error: CloudError) -> StoreResult<Standing> {
+        let shared = self.shared.clone();
+        warn!(%error, seca.project = %self.lease.project, "the project could not be read");
+        let reading = &mut self.reading;
+        let jitter = backoff::transient(reading.failures, shared.rng.as_ref());
+        reading.failures = reading.failures.saturating_add(1);
+        let is_credential = matches!(
+            error.note.reason,
+            Reason::CredentialRejected | Reason::CredentialReadOnly | Reason::CredentialOfOtherProject
+        );
+        let has_another = is_credential && reading.sealed.take().is_some_and(|s| reading.rejected.insert(s));
+        let wait = if has_another { jitter } else { error.after.unwrap_or(jitter) };
+        reading.blocked = Some((Instant::now() + wait, error.note));
+        if is_credential {
+            // What is known of the project cannot be kept up: everything in it says so.
+            self.snapshot = None;
+            self.reading.expire();
+            shared.store.requeue_project(&self.lease.project).await?;
+        }
+        Ok(Standing::Held)
     }
 
     /// The newest credential of the project that opens and was not rejected.
@@ -161,7 +201,11 @@ impl<P: CloudProvider> Project<P> {
             return Ok(self.reading.current());
         }
         let mut credentials = self.shared.store.project_credentials(&self.lease.project).await?;
-        self.reading.bound = credentials.iter().map(|c| c.workspace.clone()).collect();
+        // One that is retired serves what lives in no workspace, while no workspace has one, and nothing else.
+        let bound = credentials.iter().filter(|c| !c.retired).map(|c| c.workspace.clone());
+        self.reading.bound = bound.collect();
+        self.reading.retired = self.reading.bound.is_empty();
+        credentials.retain(|c| c.retired == self.reading.retired);
         self.reading.unopened = None;
         let rejected = &mut self.reading.rejected;
         rejected.retain(|sealed| credentials.iter().any(|c| c.sealed == *sealed));
@@ -217,6 +261,9 @@ impl<P: CloudProvider> Project<P> {
     }
 
     fn read_catalog(&mut self, access: &Arc<Access>, resync: bool) {
+        if self.reading.retired {
+            return;
+        }
         let (shared, access, wake) = (self.shared.clone(), access.clone(), self.wake.clone());
         while self.background.try_join_next().is_some() {}
         self.background.spawn(async move {

@@ -93,7 +93,9 @@ impl<P: CloudProvider> Project<P> {
     }
 
     async fn refuted(&mut self, flight: &Flight) -> StoreResult<Standing> {
-        if self.finish(flight, StepState::Failed, None, Some("it was planned by what is not so")).await? == Standing::Lost {
+        if self.finish(flight, StepState::Failed, None, Some("it was planned by what is not so")).await?
+            == Standing::Lost
+        {
             return Ok(Standing::Lost);
         }
         self.again(flight).await

@@ -2,7 +2,10 @@
 
 use tracing::{info, warn};
 
-use super::project::{Call, Flight, Project, Purpose, Standing};
+use super::{
+    epoch::Rule,
+    project::{Call, Flight, Project, Purpose, Standing},
+};
 use crate::{
     ports::{CloudProvider, OwnedObject, StoreResult},
     resource::Uid,
@@ -27,8 +30,9 @@ impl<P: CloudProvider> Project<P> {
         if !self.shared.store.save_orphans(&self.lease, &orphans).await? {
             return Ok(Standing::Lost);
         }
-        for object in ours {
-            self.remove_object(&object);
+        // While another database rules, or may, nothing is removed.
+        if self.rule == Rule::Ours {
+            ours.iter().for_each(|object| self.remove_object(object));
         }
         Ok(Standing::Held)
     }

@@ -3,7 +3,7 @@
 //! Planning is pure and lives behind this port, because only the adapter knows its objects; the engine knows
 //! when to plan, what to record before acting, and what to make of an outcome.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use seca_api::Timestamp;
@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::{
     catalog::{Catalog, CatalogEntry},
-    ports::Bundle,
+    ports::{Bundle, Epoch},
     reason::Reason,
     resource::{ProjectId, Uid},
 };
@@ -254,6 +254,31 @@ pub struct RequestBudget {
     pub waiting: i64,
 }
 
+/// Asked between a call's turn in the rate budget and its sending: a call waits for that turn, and meanwhile its lease
+/// may have gone to another holder.
+#[async_trait]
+pub trait Gate: Send + Sync {
+    /// Whether the call may still be sent.
+    ///
+    /// # Errors
+    /// A sentence that says why it must not be. Then nothing was sent, for certain.
+    async fn may_send(&self) -> Result<(), String>;
+}
+
+/// The object by which the project behind a token is known again. It bears the project's id, and the epoch of the
+/// database that rules the project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marker {
+    /// The provider's id.
+    pub id: String,
+    /// The project's id; none when somebody took the label away.
+    pub project: Option<ProjectId>,
+    /// The epoch; none on a marker of an older release.
+    pub epoch: Option<Epoch>,
+    /// All labels that it bears, so that what others put there stays.
+    pub labels: BTreeMap<String, String>,
+}
+
 /// What the engine needs of a provider.
 #[async_trait]
 pub trait CloudProvider: Send + Sync + 'static {
@@ -272,16 +297,38 @@ pub trait CloudProvider: Send + Sync + 'static {
     /// Decides about one resource. Pure.
     fn plan(&self, desired: &Desired<'_>, snapshot: &Self::Snapshot, now: Timestamp) -> Planned;
 
-    /// Makes one call, once.
-    async fn execute(&self, access: &Access, step: &Step) -> Outcome<Self::Observation>;
+    /// Makes one call, once, if its gate lets it.
+    async fn execute(&self, access: &Access, step: &Step, gate: &Arc<dyn Gate>) -> Outcome<Self::Observation>;
 
     /// Waits for an action that a call started. An action that the provider no longer knows is looked through:
     /// the object itself is read.
-    async fn wait(&self, access: &Access, step: &Step, action: &str) -> Outcome<Self::Observation>;
+    async fn wait(
+        &self,
+        access: &Access,
+        step: &Step,
+        action: &str,
+        gate: &Arc<dyn Gate>,
+    ) -> Outcome<Self::Observation>;
 
     /// Reads what a call of unknown outcome was about, by name. `Done` when the effect is seen, `Retry` when it
     /// is not (yet).
-    async fn verify(&self, access: &Access, step: &Step) -> Outcome<Self::Observation>;
+    async fn verify(&self, access: &Access, step: &Step, gate: &Arc<dyn Gate>) -> Outcome<Self::Observation>;
+
+    /// The marker as the lists showed it. None proves nothing: pages shift while others delete.
+    fn marker(&self, snapshot: &Self::Snapshot, installation: &str) -> Option<Marker>;
+
+    /// Looks for the marker, by its labels and by its name. None proves that there is none.
+    async fn read_marker(&self, access: &Access, installation: &str) -> Result<Option<Marker>, CloudError>;
+
+    /// Writes the access's project and an epoch to the marker, which is made when `known` is none or is gone.
+    async fn write_marker(
+        &self,
+        access: &Access,
+        installation: &str,
+        epoch: &Epoch,
+        known: Option<&Marker>,
+        gate: &Arc<dyn Gate>,
+    ) -> Result<(), CloudError>;
 
     /// The objects of an installation in a snapshot, but for its marker.
     fn owned(&self, snapshot: &Self::Snapshot, installation: &str) -> Vec<OwnedObject>;
@@ -299,17 +346,38 @@ pub trait CloudProvider: Send + Sync + 'static {
     fn fallback_catalog(&self) -> Vec<CatalogEntry>;
 }
 
+/// What is found behind a token of which nothing is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The marker of this installation.
+    pub marker: Option<Marker>,
+    /// Whose objects are there, by the labels of this installation. Read only where no marker names the project.
+    pub uids: Vec<Uid>,
+}
+
+impl Found {
+    /// The project, if its marker names it.
+    pub fn project(&self) -> Option<&ProjectId> {
+        self.marker.as_ref()?.project.as_ref()
+    }
+}
+
 /// Finds the project behind a token, when a workspace is bound to it. The one use of the provider by a handler.
+/// The `project` of an access is what is to be found out, and is ignored.
 #[async_trait]
 pub trait ProjectFinder: Send + Sync {
-    /// Proves that the token is good and may write, and finds or makes the marker of this installation in its
-    /// project. `candidate` becomes the project's id when there is no marker yet. The `project` of the access is
-    /// not known yet and is ignored.
-    async fn find_project(
+    /// Proves that the token is good, and looks for what tells the project: the marker of this installation, else its
+    /// objects.
+    async fn find(&self, access: &Access, installation: &str) -> Result<Found, BindError>;
+
+    /// Writes the project's id to the marker, or makes the marker: that proves that the token may write. Gives the
+    /// project that the marker names then: of two that make it at once, the other may have been first.
+    async fn mark(
         &self,
         access: &Access,
         installation: &str,
-        candidate: &ProjectId,
+        project: &ProjectId,
+        found: &Found,
     ) -> Result<ProjectId, BindError>;
 }
 

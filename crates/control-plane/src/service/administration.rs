@@ -4,7 +4,7 @@
 //! Names come in as types ([`TenantName`]), so nothing is stored that no path could name. What is not there is none,
 //! not a refusal: only the transport knows how the thing is called in a sentence.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use seca_api::{Kind, ResourceKey, TenantName, Timestamp, names::is_name};
 use serde::Serialize;
@@ -15,8 +15,8 @@ use super::{Ask, Caller, ReferencePolicy, Refusal, Tenant, Tenants, access};
 use crate::{
     kinds,
     ports::{
-        Activity, ActivityQuery, ActivityRecord, Clock, DeniedToken, Ids, PausedWorkspace, ProjectOverview, Store,
-        TenantChange, TenantRecord,
+        Activity, ActivityQuery, ActivityRecord, Clock, DeniedToken, Ids, PausedWorkspace, ProjectEpoch,
+        ProjectOverview, Store, TenantChange, TenantRecord,
     },
     rbac::system_role,
 };
@@ -256,12 +256,18 @@ impl Administration {
         Ok(self.store.oversight().activities(query).await?)
     }
 
-    /// How the projects fare.
+    /// How the projects fare, each with its epoch if another database rules it.
     ///
     /// # Errors
     /// Failures of the store.
-    pub async fn projects(&self) -> Result<Vec<ProjectOverview>, Refusal> {
-        Ok(self.store.oversight().projects().await?)
+    pub async fn projects(&self) -> Result<Vec<(ProjectOverview, Option<ProjectEpoch>)>, Refusal> {
+        let projects = self.store.oversight().projects().await?;
+        let mut paused: BTreeMap<_, _> = self.store.oversight().paused_projects().await?.into_iter().collect();
+        let with_pause = |project: ProjectOverview| {
+            let epoch = paused.remove(&project.project);
+            (project, epoch)
+        };
+        Ok(projects.into_iter().map(with_pause).collect())
     }
 
     /// The paused workspaces.

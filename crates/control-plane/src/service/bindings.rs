@@ -1,6 +1,6 @@
 //! Bindings: which provider project stands behind a workspace. For the admin API.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, hint::black_box, sync::Arc};
 
 use seca_api::ResourceKey;
 use secrecy::{ExposeSecret, SecretString};
@@ -93,6 +93,13 @@ fn refused_token(error: BindError) -> Refusal {
         BindError::Rejected | BindError::ReadOnly => Refusal::Malformed(error.to_string()),
         BindError::Unavailable(_) => Refusal::Provider(error.to_string()),
     }
+}
+
+/// Whether two tokens are one, in a time that tells nothing of either.
+fn is_equal(one: &SecretString, other: &SecretString) -> bool {
+    let [one, other] = [one, other].map(|token| token.expose_secret().as_bytes());
+    let differs = one.iter().zip(other).fold(0, |differs, (a, b)| differs | black_box(a ^ b));
+    one.len() == other.len() && differs == 0
 }
 
 /// What the token of a workspace is sealed for; the engine opens it for the same.
@@ -188,10 +195,7 @@ impl Bindings {
             return Err(Refusal::Conflict(format!("{workspace} is being deleted; bind another workspace")));
         }
         let installation = self.store.installation().await?;
-        // The id of the project if no workspace of this installation was ever bound to it.
-        let candidate = ProjectId(self.ids.uid().to_string());
-        let access = Access { project: candidate.clone(), endpoint: endpoint.clone(), token: request.token.clone() };
-        let project = self.finder.find_project(&access, &installation, &candidate).await.map_err(refused_token)?;
+        let project = self.project_behind(&request.token, &endpoint, &installation).await?;
         if row.is_deleting() && row.project != project {
             return Err(Refusal::Conflict(format!(
                 "{workspace} is being deleted, and this token opens another project than {}, where its resources are; \
@@ -222,7 +226,56 @@ impl Bindings {
                 "{workspace} has resources in project {other}, and this token opens another project, where they are not; \
                  bind a token of project {other}, or delete the resources first"
             ))),
+            BindOutcome::Abandoned(count) => Err(Refusal::Conflict(format!(
+                "the project of this token was declared gone, and {count} resource(s) of it have not left yet; bind \
+                 {workspace} again when they have"
+            ))),
         }
+    }
+
+    /// The project that a token opens, with a marker that says so from now on. Where the marker names none, the project
+    /// is known by the objects of this installation in it, and by its token; a project without either is a new one.
+    async fn project_behind(
+        &self,
+        token: &SecretString,
+        endpoint: &Url,
+        installation: &str,
+    ) -> Result<ProjectId, Refusal> {
+        let candidate = ProjectId(self.ids.uid().to_string());
+        let access = Access { project: candidate.clone(), endpoint: endpoint.clone(), token: token.clone() };
+        let found = self.finder.find(&access, installation).await.map_err(refused_token)?;
+        let project = match found.project() {
+            Some(project) => project.clone(),
+            None => {
+                let mut known: BTreeSet<ProjectId> = self.store.project_of(&found.uids).await?.into_iter().collect();
+                known.extend(self.projects_of_token(token, endpoint).await?);
+                if known.len() > 1 {
+                    let names: Vec<&str> = known.iter().map(|project| project.0.as_str()).collect();
+                    return Err(Refusal::Conflict(format!(
+                        "the project that this token opens has no marker, and objects of the projects {} are in it; \
+                         delete those of all but one at Hetzner Cloud, or take their label {} away, and bind again",
+                        names.join(" and "),
+                        "seca.installation"
+                    )));
+                }
+                known.pop_first().unwrap_or(candidate)
+            }
+        };
+        self.finder.mark(&access, installation, &project, &found).await.map_err(refused_token)
+    }
+
+    /// The projects that this very token was bound to.
+    async fn projects_of_token(&self, token: &SecretString, endpoint: &Url) -> Result<Vec<ProjectId>, Refusal> {
+        let plain = without_slash(endpoint);
+        let here = without_slash(&self.endpoints.default);
+        let is_same = |credential: &Credential| {
+            // A token that cannot be opened any more tells nothing.
+            let opened = self.vault.open(&credential.sealed, &seal_context(&credential.workspace));
+            credential.endpoint.as_deref().unwrap_or(&here) == plain
+                && opened.is_ok_and(|opened| is_equal(&opened, token))
+        };
+        let credentials = self.store.credentials().await?;
+        Ok(credentials.into_iter().filter(is_same).map(|credential| credential.project).collect())
     }
 
     /// The binding of a workspace; none when the workspace exists and is not bound.
@@ -252,8 +305,8 @@ impl Bindings {
     /// Removes a binding; false when the workspace exists and is not bound.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] when there is no such workspace, [`Refusal::Conflict`] while provider objects may exist and
-    /// `force` is not set.
+    /// [`Refusal::NotFound`] when there is no such workspace, [`Refusal::Conflict`] while provider objects may exist, of a
+    /// workspace that is gone too, and `force` is not set.
     pub async fn unbind(&self, workspace: &ResourceKey, force: bool) -> Result<bool, Refusal> {
         if !is_possible(workspace) {
             return Err(Refusal::NotFound(workspace.clone()));
@@ -268,6 +321,18 @@ impl Bindings {
                 "{workspace} has {count} resource(s) that may exist at the provider and would be out of reach without the \
                  token; delete them first, or insist with force=true"
             ))),
+            UnbindOutcome::Retired { project, count, first } => {
+                let mut names = first.iter().map(ResourceKey::to_string).collect::<Vec<_>>().join(", ");
+                let more = count - i64::try_from(first.len()).unwrap_or(i64::MAX);
+                if more > 0 {
+                    names.push_str(&format!(" and {more} more"));
+                }
+                Err(Refusal::Conflict(format!(
+                    "{workspace} is gone, and its token is kept because {count} resource(s) of the tenant in project \
+                     {project} need it: {names}; delete them first, or insist with force=true, and they stay as they are \
+                     until a token of that project is bound to a workspace of the tenant"
+                )))
+            }
         }
     }
 

@@ -33,6 +33,7 @@ pub use write::{PutRequest, PutView};
 
 use crate::{
     catalog::{Catalog, CatalogCache},
+    engine::Vitals,
     ports::{Clock, Ids, Store, StoreError},
     watch::{Transition, Watchers},
 };
@@ -212,6 +213,7 @@ pub struct ControlPlane {
     pub(crate) ids: Ids,
     pub(crate) wake: Arc<Notify>,
     pub(crate) watchers: Arc<Watchers>,
+    pub(crate) vitals: Option<Arc<Vitals>>,
 }
 
 /// What a control plane is made of.
@@ -241,7 +243,19 @@ impl ControlPlane {
             ids: parts.ids,
             wake: parts.wake,
             watchers: Arc::default(),
+            vitals: None,
         }
+    }
+
+    /// The same, whose readiness asks the engine of this process too.
+    #[must_use]
+    pub fn reporting(self, vitals: Arc<Vitals>) -> Self {
+        Self { vitals: Some(vitals), ..self }
+    }
+
+    /// Why the engine of this process cannot work, if it could not for a while.
+    pub fn stalled(&self) -> Option<String> {
+        self.vitals.as_ref()?.stalled()
     }
 
     /// Whether there is a later catalogue than this version, taken in if another replica stored it. The engine of

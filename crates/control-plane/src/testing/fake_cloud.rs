@@ -20,8 +20,8 @@ use super::environment::SeededRng;
 use crate::{
     catalog::CatalogEntry,
     ports::{
-        Access, BindError, CloudError, CloudProvider, Desired, Note, Outcome, OwnedObject, Plan, Planned,
-        ProjectFinder, RequestBudget, Step,
+        Access, BindError, CloudError, CloudProvider, Desired, Epoch, Found, Gate, Marker, Note, Outcome, OwnedObject,
+        Plan, Planned, ProjectFinder, RequestBudget, Step,
     },
     reason::Reason,
     resource::{ProjectId, Uid},
@@ -64,6 +64,13 @@ struct World {
     sent: usize,
     calls: Vec<String>,
     script: Vec<Fault>,
+    /// Of the one project that it has.
+    marker: Option<Marker>,
+    marker_script: Vec<Fault>,
+    /// The epochs that were written to the marker, in order.
+    epochs: Vec<Epoch>,
+    /// How long a call waits for its turn.
+    turn: Duration,
     budget: Option<RequestBudget>,
 }
 
@@ -91,6 +98,31 @@ impl FakeCloud {
     /// The next mutating calls go wrong like this, in this order.
     pub fn script(&self, faults: &[Fault]) {
         self.lock().script = faults.iter().rev().copied().collect();
+    }
+
+    /// The next writes of the marker go wrong like this, in this order.
+    pub fn script_marker(&self, faults: &[Fault]) {
+        self.lock().marker_script = faults.iter().rev().copied().collect();
+    }
+
+    /// From now on a call waits so long for its turn before it is sent.
+    pub fn hold_turns(&self, turn: Duration) {
+        self.lock().turn = turn;
+    }
+
+    /// The marker.
+    pub fn marker(&self) -> Option<Marker> {
+        self.lock().marker.clone()
+    }
+
+    /// Puts another marker in its place, or takes it away, as somebody at the provider's console would.
+    pub fn put_marker(&self, marker: Option<Marker>) {
+        self.lock().marker = marker;
+    }
+
+    /// The epochs that were written to the marker, in order.
+    pub fn epochs(&self) -> Vec<Epoch> {
+        self.lock().epochs.clone()
     }
 
     /// What it knows of every project's request budget.
@@ -136,6 +168,22 @@ impl FakeCloud {
             13..16 => Fault::Late(Duration::from_millis(5_000 + self.rng.below(15_000))),
             _ => Fault::None,
         }
+    }
+
+    /// Waits for its turn, and asks the gate then.
+    async fn turn(&self, gate: &Arc<dyn Gate>) -> Result<(), Note> {
+        let turn = self.lock().turn;
+        sleep(turn).await;
+        gate.may_send().await.map_err(|why| busy(&format!("not sent: {why}")))
+    }
+
+    fn mark(&self, project: &ProjectId, epoch: Option<&Epoch>) {
+        let mut world = self.lock();
+        world.epochs.extend(epoch.cloned());
+        let known = world.marker.take();
+        let epoch = epoch.cloned().or_else(|| known.and_then(|marker| marker.epoch));
+        let marker = Marker { id: "marker".into(), project: Some(project.clone()), epoch, labels: BTreeMap::new() };
+        world.marker = Some(marker);
     }
 
     fn effect(&self, name: &str, call: &Call) -> Outcome<Seen> {
@@ -219,24 +267,76 @@ fn step(name: &str, call: &Call, action_seq: Option<i64>) -> Plan {
     }))
 }
 
+/// What lists showed.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    things: BTreeMap<String, Thing>,
+    marker: Option<Marker>,
+}
+
 #[async_trait]
 impl CloudProvider for FakeCloud {
-    type Snapshot = BTreeMap<String, Thing>;
+    type Snapshot = Shown;
     type Observation = Seen;
 
-    async fn observe(&self, _access: &Access) -> Result<Self::Snapshot, CloudError> {
+    async fn observe(&self, _access: &Access) -> Result<Shown, CloudError> {
         sleep(self.latency).await;
-        Ok(self.things())
+        let world = self.lock();
+        Ok(Shown { things: world.things.clone(), marker: world.marker.clone() })
     }
 
-    fn absorb(&self, snapshot: &mut Self::Snapshot, seen: Seen) {
+    fn absorb(&self, snapshot: &mut Shown, seen: Seen) {
         match seen.thing {
-            Some(thing) => snapshot.insert(seen.name, thing),
-            None => snapshot.remove(&seen.name),
+            Some(thing) => snapshot.things.insert(seen.name, thing),
+            None => snapshot.things.remove(&seen.name),
         };
     }
 
-    fn plan(&self, desired: &Desired<'_>, snapshot: &Self::Snapshot, _now: Timestamp) -> Planned {
+    fn marker(&self, snapshot: &Shown, _installation: &str) -> Option<Marker> {
+        snapshot.marker.clone()
+    }
+
+    async fn read_marker(&self, _access: &Access, _installation: &str) -> Result<Option<Marker>, CloudError> {
+        sleep(self.latency).await;
+        Ok(self.marker())
+    }
+
+    async fn write_marker(
+        &self,
+        access: &Access,
+        _installation: &str,
+        epoch: &Epoch,
+        _known: Option<&Marker>,
+        gate: &Arc<dyn Gate>,
+    ) -> Result<(), CloudError> {
+        let failed = |note: Note| CloudError { note, after: None };
+        self.turn(gate).await.map_err(failed)?;
+        let fault = {
+            let scripted = self.lock().marker_script.pop();
+            scripted.unwrap_or_else(|| if self.chaos { self.fault() } else { Fault::None })
+        };
+        // Detached, as every call.
+        let (cloud, project, epoch, latency) = (self.clone(), access.project.clone(), epoch.clone(), self.latency);
+        let request = tokio::spawn(async move {
+            sleep(latency).await;
+            match fault {
+                Fault::None => {
+                    cloud.mark(&project, Some(&epoch));
+                    return Ok(());
+                }
+                Fault::Error | Fault::Terminal => {}
+                Fault::LostReply => cloud.mark(&project, Some(&epoch)),
+                Fault::Late(delay) => drop(tokio::spawn(async move {
+                    sleep(delay).await;
+                    cloud.mark(&project, Some(&epoch));
+                })),
+            }
+            Err(busy("the marker was not written, as far as is known"))
+        });
+        request.await.unwrap_or_else(|_| Err(busy("the request died"))).map_err(failed)
+    }
+
+    fn plan(&self, desired: &Desired<'_>, snapshot: &Shown, _now: Timestamp) -> Planned {
         let resource = &desired.bundle.resource;
         if resource.key.kind == seca_api::Kind::Workspace {
             return Planned::new(if resource.is_deleting() && desired.bundle.child_count > 0 {
@@ -250,7 +350,7 @@ impl CloudProvider for FakeCloud {
             .ok()
             .and_then(|spec| spec.get("sizeGB").and_then(Value::as_i64))
             .unwrap_or(0);
-        let thing = snapshot.get(&name);
+        let thing = snapshot.things.get(&name);
         let plan = match (resource.is_deleting(), thing) {
             (true, None) => Plan::Nothing,
             (true, Some(_)) => step(&name, &Call::Delete, None),
@@ -268,7 +368,10 @@ impl CloudProvider for FakeCloud {
         Planned { status: Some(status), action_done: done.then_some(resource.action.seq), ..Planned::new(plan) }
     }
 
-    async fn execute(&self, _access: &Access, step: &Step) -> Outcome<Seen> {
+    async fn execute(&self, _access: &Access, step: &Step, gate: &Arc<dyn Gate>) -> Outcome<Seen> {
+        if let Err(note) = self.turn(gate).await {
+            return Outcome::Retry { after: None, note };
+        }
         let Ok(call) = serde_json::from_value::<Call>(step.payload.clone()) else {
             return Outcome::Terminal(busy("an unreadable step"));
         };
@@ -298,11 +401,11 @@ impl CloudProvider for FakeCloud {
         request.await.unwrap_or_else(|_| Outcome::Unknown("the request died".to_owned()))
     }
 
-    async fn wait(&self, access: &Access, step: &Step, _action: &str) -> Outcome<Seen> {
-        self.verify(access, step).await
+    async fn wait(&self, access: &Access, step: &Step, _action: &str, gate: &Arc<dyn Gate>) -> Outcome<Seen> {
+        self.verify(access, step, gate).await
     }
 
-    async fn verify(&self, _access: &Access, step: &Step) -> Outcome<Seen> {
+    async fn verify(&self, _access: &Access, step: &Step, _gate: &Arc<dyn Gate>) -> Outcome<Seen> {
         sleep(self.latency).await;
         let thing = self.things().get(&step.target).cloned();
         let call = serde_json::from_value::<Call>(step.payload.clone()).ok();
@@ -321,7 +424,7 @@ impl CloudProvider for FakeCloud {
         }
     }
 
-    fn owned(&self, snapshot: &Self::Snapshot, _installation: &str) -> Vec<OwnedObject> {
+    fn owned(&self, snapshot: &Shown, _installation: &str) -> Vec<OwnedObject> {
         let owned = |(name, thing): (&String, &Thing)| OwnedObject {
             object_type: "thing".to_owned(),
             id: name.clone(),
@@ -329,7 +432,7 @@ impl CloudProvider for FakeCloud {
             uid: Some(thing.uid),
             created: None,
         };
-        snapshot.iter().map(owned).collect()
+        snapshot.things.iter().map(owned).collect()
     }
 
     fn removal(&self, object: &OwnedObject) -> Option<Step> {
@@ -355,13 +458,21 @@ impl CloudProvider for FakeCloud {
 
 #[async_trait]
 impl ProjectFinder for FakeCloud {
-    async fn find_project(
+    async fn find(&self, _access: &Access, _installation: &str) -> Result<Found, BindError> {
+        let world = self.lock();
+        Ok(Found { marker: world.marker.clone(), uids: world.things.values().map(|thing| thing.uid).collect() })
+    }
+
+    async fn mark(
         &self,
         _access: &Access,
         _installation: &str,
-        candidate: &ProjectId,
+        project: &ProjectId,
+        found: &Found,
     ) -> Result<ProjectId, BindError> {
-        Ok(candidate.clone())
+        let project = found.project().unwrap_or(project);
+        self.mark(project, None);
+        Ok(project.clone())
     }
 }
 

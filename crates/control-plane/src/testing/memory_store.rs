@@ -7,7 +7,10 @@ mod ports;
 mod state;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -32,6 +35,8 @@ use crate::{
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
     trouble: Option<SeededRng>,
+    /// How many calls are still answered; none: all of them.
+    calls_left: Option<Arc<AtomicUsize>>,
 }
 
 impl Default for MemoryStore {
@@ -43,7 +48,7 @@ impl Default for MemoryStore {
 impl MemoryStore {
     /// An empty store of an installation.
     pub fn new(installation: &str) -> Self {
-        Self { state: Arc::new(Mutex::new(State::new(installation))), trouble: None }
+        Self { state: Arc::new(Mutex::new(State::new(installation))), trouble: None, calls_left: None }
     }
 
     /// The same store with these tenants: `acme`, or `acme:conformance`.
@@ -61,12 +66,26 @@ impl MemoryStore {
     /// The same store through a connection that breaks now and then, before anything is done: one call in forty.
     #[must_use]
     pub fn shaky(&self, seed: u64) -> Self {
-        Self { state: self.state.clone(), trouble: Some(SeededRng::new(seed)) }
+        Self { state: self.state.clone(), trouble: Some(SeededRng::new(seed)), calls_left: None }
+    }
+
+    /// The same store through a connection that breaks after this many calls, and stays broken until it is mended: the
+    /// number is how many are left.
+    #[must_use]
+    pub fn breaking(&self, calls: usize) -> (Self, Arc<AtomicUsize>) {
+        let left = Arc::new(AtomicUsize::new(calls));
+        (Self { state: self.state.clone(), trouble: None, calls_left: Some(left.clone()) }, left)
     }
 
     fn state(&self) -> StoreResult<MutexGuard<'_, State>> {
         if self.trouble.as_ref().is_some_and(|dice| dice.one_in(40)) {
             return Err(StoreError::Unavailable("an injected outage".to_owned()));
+        }
+        let answered = |left: &Arc<AtomicUsize>| {
+            left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+        };
+        if !self.calls_left.as_ref().is_none_or(answered) {
+            return Err(StoreError::Unavailable("the connection is broken".to_owned()));
         }
         Ok(self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }

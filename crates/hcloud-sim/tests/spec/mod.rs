@@ -4,7 +4,6 @@ use hcloud_sim::SimResponse;
 use http::Method;
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
-use std::path::PathBuf;
 
 pub(crate) struct Spec {
     document: Value,
@@ -12,17 +11,11 @@ pub(crate) struct Spec {
 }
 
 impl Spec {
-    /// Reads the document named by `HCLOUD_SPEC`, or the one beside the workspace.
+    /// The facts of the document. Only the file is ours here: the simulator knows no crate of the workspace.
     pub(crate) fn load() -> Self {
-        let path = std::env::var_os("HCLOUD_SPEC").map_or_else(
-            || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/hetzner/cloud.spec.json"),
-            PathBuf::from,
-        );
-        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| {
-            panic!("{}: {error}; set HCLOUD_SPEC to the provider's OpenAPI document (cloud.spec.json)", path.display())
-        });
+        let facts = include_str!("../../../specifications/facts/hetzner-cloud.json");
         let overlay = include_str!("../data/spec_overlay.json");
-        Self { document: serde_json::from_str(&text).unwrap(), overlay: serde_json::from_str(overlay).unwrap() }
+        Self { document: serde_json::from_str(facts).unwrap(), overlay: serde_json::from_str(overlay).unwrap() }
     }
 
     /// Every operation of the document: method and path template.
@@ -43,12 +36,13 @@ impl Spec {
         for header in ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "x-correlation-id"] {
             assert!(response.header(header).is_some(), "{method} {template}: no {header}");
         }
-        let responses = &self.document["paths"][template][method.as_str().to_lowercase()]["responses"];
+        let operation = &self.document["paths"][template][method.as_str().to_lowercase()];
+        assert!(operation.is_object(), "{method} {template} is not documented");
         let status = response.status.as_u16();
         let documented = match status {
-            400..500 => &responses["4xx"],
-            500..600 => &responses["5xx"],
-            _ => &responses[status.to_string()],
+            400..500 => &self.document["responses"]["4xx"],
+            500..600 => &self.document["responses"]["5xx"],
+            _ => &operation["responses"][status.to_string()],
         };
         assert!(documented.is_object(), "{method} {template}: {status} is not documented");
         let schema = &documented["content"]["application/json"]["schema"];
@@ -68,6 +62,10 @@ impl Spec {
 
     /// OpenAPI 3.0 to JSON Schema, with the dated changes, and with no properties but those named.
     fn convert(&self, schema: &Value, name: &str) -> Value {
+        if let Some(reference) = schema["$ref"].as_str() {
+            let named = self.document.pointer(reference.trim_start_matches('#'));
+            return self.convert(named.unwrap_or_else(|| panic!("nothing at {reference}")), name);
+        }
         let Some(object) = schema.as_object() else { return schema.clone() };
         let mut converted: Map<String, Value> = object
             .iter()

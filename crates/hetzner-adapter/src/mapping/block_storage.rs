@@ -178,8 +178,11 @@ fn logical(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>
         let gone = [(facts::BACKING, facts::RELEASING.into()), (facts::VOLUME_ID, Value::Null)];
         return Ok(act(Call::DeleteVolume { volume: volume.id }.step(&volume.name).mark(mark(row, &gone))));
     }
+    if row.fact(facts::BACKING) != Some(facts::NONE) {
+        context.prove_unmade(ObjectType::Volume, facts::VOLUME_ID)?;
+    }
     let user = backing.holders.and(holder(context)).filter(|instance| !instance.is_deleting());
-    let settled = settled().fact(facts::BACKING, facts::NONE);
+    let settled = settled().fact(facts::BACKING, facts::NONE).fact(facts::VOLUME_ID, Value::Null);
     let Some(server) = backing.holders.or(backing.kept) else {
         // The instance that boots from it sees no image, so this one passes on what it is to be made from.
         let origin = Origin::from_image(context)?;

@@ -75,22 +75,23 @@ fn alive(context: &Context<'_>, image: Option<&Image>) -> Checked<Planned> {
     let spec: ImageSpec = context.spec()?;
     let row = context.resource();
     let was_usable = row.fact(facts::IMAGE_ID).is_some();
-    match image {
-        Some(image) => Ok(keep(context, &spec, image)),
-        None if was_usable => {
-            context.prove(row, ObjectType::Image, facts::IMAGE_ID)?;
-            Ok(lost("The snapshot was deleted at Hetzner Cloud"))
-        }
-        None if is_lost(context) => {
-            let message = "The answer to the order of the snapshot was lost; it is looked for, and not ordered again \
-                           before it is certain that there is none.";
-            let again = Planned::new(Plan::Wait { retry: Some(LOST_AGAIN) });
-            Ok(again.note(Reason::OutcomeUnknown, message))
-        }
-        None => match Origin::of(row) {
-            Some(origin) => alias(context, &spec, origin, &Copied::of(row)),
-            None => take(context, &spec),
-        },
+    if let Some(image) = image {
+        return Ok(keep(context, &spec, image));
+    }
+    if !was_usable && is_lost(context) {
+        let message = "The answer to the order of the snapshot was lost; it is looked for, and not ordered again before \
+                       it is certain that there is none.";
+        let again = Planned::new(Plan::Wait { retry: Some(LOST_AGAIN) });
+        return Ok(again.note(Reason::OutcomeUnknown, message));
+    }
+    // Snapshots have no names: nothing else keeps the provider from making a second one.
+    context.prove_unmade(ObjectType::Image, facts::IMAGE_ID)?;
+    if was_usable {
+        return Ok(lost("The snapshot was deleted at Hetzner Cloud"));
+    }
+    match Origin::of(row) {
+        Some(origin) => alias(context, &spec, origin, &Copied::of(row)),
+        None => take(context, &spec),
     }
 }
 
@@ -126,8 +127,6 @@ fn take(context: &Context<'_>, spec: &ImageSpec) -> Checked<Planned> {
         };
         return alias(context, spec, origin, &copied);
     };
-    // Snapshots have no names: nothing else keeps the provider from making a second one.
-    context.prove_unmade(ObjectType::Image, facts::IMAGE_ID)?;
     if power::is_busy(server) {
         return Ok(watch(ObjectId::Server(server.id), &server.name));
     }

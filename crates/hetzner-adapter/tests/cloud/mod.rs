@@ -7,8 +7,8 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use control_plane::{
     ProjectId,
-    ports::Access,
-    testing::environment::{SeededRng, TokioClock},
+    ports::{Access, Gate},
+    testing::environment::{OpenGate, SeededRng, TokioClock},
 };
 use hcloud_client::{ApiRequest, ApiResponse, HcloudApi, HeaderMap, TransportError, TransportErrorKind};
 use hcloud_sim::{CoreConfig, SeedProject, Sim, SimClock, SimConfig, SimRequest, Time};
@@ -20,6 +20,11 @@ use serde_json::{Value, json};
 pub const TOKEN: &str = "token-one";
 pub const READ_ONLY: &str = "token-read-only";
 pub const INSTALLATION: &str = "installation";
+
+/// A gate that lets everything through.
+pub fn open_gate() -> Arc<dyn Gate> {
+    Arc::new(OpenGate)
+}
 
 /// A simulated cloud and a provider over it.
 #[derive(Clone)]
@@ -111,6 +116,15 @@ impl Cloud {
         let answer = self.sim.call(SimRequest::new(method, path).with_json(body)).await.unwrap();
         assert!(answer.status.is_success(), "{path}: {}", answer.json());
         answer.json()
+    }
+
+    /// What a person with the console of the project does.
+    pub async fn hetzner(&self, method: Method, path: &str, body: &Value) -> Value {
+        let token = Some(TOKEN.to_owned());
+        let request = SimRequest { token, ..SimRequest::new(method, &format!("/v1{path}")).with_json(body) };
+        let answer = self.sim.call(request).await.unwrap();
+        assert!(answer.status.is_success(), "{path}: {}", answer.status);
+        if answer.body.is_empty() { Value::Null } else { answer.json() }
     }
 
     /// Spoils requests; see the simulator's README.

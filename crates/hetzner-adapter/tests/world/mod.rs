@@ -20,6 +20,7 @@ use hetzner_adapter::{
     AdapterSettings, Snapshot,
     call::{Call, Until},
     mapping::{self, Context},
+    snapshot::{Change, Object},
 };
 use model::Model;
 use seca_api::{Kind, ResourceKey, ResourceState, Scope, Timestamp, reference::Target};
@@ -381,15 +382,18 @@ impl World {
     pub fn shift(&mut self, hidden: &[usize]) {
         let mut changes = Vec::new();
         let model = &self.model;
-        changes.extend(model.servers.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
-        changes.extend(model.volumes.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
-        changes.extend(model.networks.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
-        changes.extend(model.firewalls_in_use().into_iter().map(hetzner_adapter::snapshot::Object::from));
-        changes.extend(model.primary_ips.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
-        changes.extend(model.images.iter().cloned().map(hetzner_adapter::snapshot::Object::from));
+        changes.extend(model.servers.iter().cloned().map(Object::from));
+        changes.extend(model.volumes.iter().cloned().map(Object::from));
+        changes.extend(model.networks.iter().cloned().map(Object::from));
+        changes.extend(model.firewalls_in_use().into_iter().map(Object::from));
+        changes.extend(model.primary_ips.iter().cloned().map(Object::from));
+        changes.extend(model.images.iter().cloned().map(Object::from));
         self.snapshot = Snapshot::default();
-        let shown = changes.into_iter().enumerate().filter(|(index, _)| !hidden.contains(index));
-        let changes = shown.map(|(_, object)| hetzner_adapter::snapshot::Change::Seen(object)).collect();
+        // The shared firewall has no row that could ask for it.
+        let is_shared = |object: &Object| matches!(object, Object::Firewall(_));
+        let shown = changes.into_iter().enumerate();
+        let shown = shown.filter(|(index, object)| is_shared(object) || !hidden.contains(index));
+        let changes = shown.map(|(_, object)| Change::Seen(object)).collect();
         self.snapshot.absorb(hetzner_adapter::Observation::new(changes));
     }
 }

@@ -115,7 +115,7 @@ pub async fn replicas_that_start_together_migrate_once(url: &str) {
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
 }
 
-async fn execute(url: &str, statement: &'static str) {
+pub async fn execute(url: &str, statement: &'static str) {
     if url.starts_with("sqlite:") {
         SqliteConnection::connect(url).await.unwrap().execute(statement).await.unwrap();
     } else {

@@ -233,6 +233,97 @@ pub async fn steps_and_marks_are_recorded_together(world: &World) {
     assert!(open().await.is_empty());
 }
 
+pub async fn marks_of_a_call_that_certainly_failed_are_undone(world: &World) {
+    let (_, lease) = world.bound("p").await;
+    let volume = world.create(&key(Kind::BlockStorage, "b")).await;
+    let instance = world.create(&key(Kind::Instance, "i")).await;
+    let facts = async || (world.read(&volume.key).await.facts, world.read(&instance.key).await.facts);
+    let mark = |uid, facts: Value, undo: Value| Mark { uid, facts: object(facts), undo: object(undo) };
+    let marks = vec![
+        mark(
+            volume.uid,
+            json!({"started": true, "server": "new", "gone": null}),
+            json!({
+                "started": null, "server": "old", "gone": "there", "never marked": 1
+            }),
+        ),
+        mark(instance.uid, json!({"on": true}), json!({"on": false})),
+        mark(world.uid(), json!({"x": 1}), json!({"x": null})),
+    ];
+    let start = Step { marks, ..step("power_on", &[]) };
+    let set = async |uid, facts: Value| {
+        let commit = Commit { facts: object(facts), ..world.commit_of(uid, Verdict::Converged).await };
+        world.commit(&lease, commit).await;
+    };
+    let begin = async || {
+        set(volume.uid, json!({"started": null, "server": "old", "gone": "there"})).await;
+        set(instance.uid, json!({"on": false})).await;
+        let id = world.store.record_step(&lease, instance.uid, 1, &start).await.unwrap().unwrap();
+        world.settle(&lease).await;
+        id
+    };
+    let finish = async |id, state| {
+        assert!(world.store.finish_step(&lease, id, state, None, None).await.unwrap());
+    };
+    let before = (object(json!({"server": "old", "gone": "there"})), object(json!({"on": false})));
+    let made = (object(json!({"started": true, "server": "new"})), object(json!({"on": true})));
+
+    let id = begin().await;
+    assert_eq!(facts().await, made);
+    finish(id, StepState::Failed).await;
+    assert_eq!(facts().await, before);
+    assert_eq!(world.due(&lease).await, [volume.uid], "who planned the step looks at it anyway");
+    set(volume.uid, json!({"started": true})).await;
+    finish(id, StepState::Failed).await;
+    assert!(world.read(&volume.key).await.marked("started"), "once is enough");
+
+    // It ran, and failed then.
+    let id = begin().await;
+    finish(id, StepState::Running).await;
+    assert_eq!(facts().await, made);
+    finish(id, StepState::Failed).await;
+    assert_eq!(facts().await, before);
+    world.settle(&lease).await;
+
+    // Nobody knows of one whose answer was lost, and one that took effect stays.
+    for state in [StepState::Unknown, StepState::Done] {
+        let id = begin().await;
+        finish(id, state).await;
+        finish(id, StepState::Failed).await;
+        assert_eq!(facts().await, made, "{state:?}");
+        assert_eq!(world.due(&lease).await, []);
+    }
+
+    // What was found since stands.
+    let id = begin().await;
+    set(volume.uid, json!({"server": "found", "gone": "found"})).await;
+    world.settle(&lease).await;
+    finish(id, StepState::Failed).await;
+    let found = object(json!({"server": "found", "gone": "found"}));
+    assert_eq!(facts().await, (found, object(json!({"on": false}))));
+
+    // A former holder undoes nothing.
+    let id = begin().await;
+    world.store.release(&lease).await.unwrap();
+    assert!(!world.store.finish_step(&lease, id, StepState::Failed, None, None).await.unwrap());
+    assert_eq!(facts().await, made);
+}
+
+pub async fn a_resource_is_touched_once_a_step_was_recorded(world: &World) {
+    let (_, lease) = world.bound("p").await;
+    let volume = world.create(&key(Kind::BlockStorage, "b")).await;
+    let touched = async || world.store.bundle(volume.uid).await.unwrap().unwrap().touched;
+    assert!(!touched().await);
+    let id = world.store.record_step(&lease, volume.uid, 1, &step("create_volume", &[])).await.unwrap().unwrap();
+    assert!(touched().await);
+    for state in [StepState::Running, StepState::Unknown, StepState::Done, StepState::Failed] {
+        world.store.finish_step(&lease, id, state, None, None).await.unwrap();
+        assert!(touched().await, "{state:?}");
+    }
+    world.store.prune(Duration::ZERO).await.unwrap();
+    assert!(touched().await, "the last step stays");
+}
+
 pub async fn removal_cleans_up_behind_a_resource(world: &World) {
     let (ws, lease) = world.bound("p").await;
     let gateway = world.create(&key(Kind::InternetGateway, "g")).await;

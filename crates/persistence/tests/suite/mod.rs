@@ -1,17 +1,20 @@
 //! What all rules share: a world with a store, a clock that moves with every look, and short ways to write.
 
+pub mod abandoned;
 pub mod access;
 pub mod bindings;
 pub mod bound;
 pub mod databases;
 pub mod deletes;
 pub mod engine;
+pub mod epochs;
 pub mod hammer;
 pub mod hangups;
 pub mod lists;
 pub mod oversight;
 pub mod queue;
 pub mod races;
+pub mod retired;
 pub mod roles;
 pub mod scale;
 pub mod statements;
@@ -84,6 +87,14 @@ impl World {
         };
         store.ping().await.unwrap();
         Self { store, sql, url, clock: AtomicI64::new(1_000), uids: AtomicU64::new(1), _directory: directory }
+    }
+
+    /// Runs a statement behind the store's back; false when it is no database.
+    pub async fn execute(&self, statement: &'static str) -> bool {
+        if self.sql.is_some() {
+            databases::execute(&self.url, statement).await;
+        }
+        self.sql.is_some()
     }
 
     pub fn now(&self) -> Timestamp {

@@ -40,6 +40,111 @@ pub async fn a_project_is_leased_to_one_owner_at_a_time(world: &World) {
     assert_eq!(take(TTL).await, []);
 }
 
+pub async fn no_replica_takes_a_living_lease_for_its_duration(world: &World) {
+    let (short, long) = (Duration::from_secs(15), Duration::from_secs(60));
+    let (_, lease) = world.bound("p").await;
+    world.store.release(&lease).await.unwrap();
+    let take = async |owner: &str, ttl| world.store.lease(owner, ttl, ENGINE_VERSION, 10).await.unwrap();
+    for (holder, other) in [(long, short), (short, long)] {
+        let leases = take("holder", holder).await;
+        assert_eq!(leases.len(), 2);
+        for _ in 0..100 {
+            let renewals = async {
+                for lease in &leases {
+                    assert!(world.store.renew(lease, holder, None).await.unwrap());
+                }
+            };
+            let (taken, ()) = tokio::join!(take("other", other), renewals);
+            assert_eq!(taken, [], "{holder:?} is no shorter for {other:?}");
+        }
+        for lease in &leases {
+            world.store.release(lease).await.unwrap();
+        }
+    }
+}
+
+pub async fn a_lease_that_ends_later_than_it_can_is_not_believed(world: &World) {
+    let take = async || world.store.lease("me", Duration::from_secs(15), ENGINE_VERSION, 10).await.unwrap();
+    let first = take().await;
+    assert_eq!(first.len(), 1);
+    // The clock was two days ahead, and was put right.
+    if !world.execute("UPDATE projects SET until = until + 172800000").await {
+        return;
+    }
+    let second = take().await;
+    assert!(second.len() == 1 && second[0].token > first[0].token);
+    assert_eq!(take().await, []);
+
+    // The release before takes it for a minute, and for longer than ten. It says nothing of how long its leases last.
+    world.execute("UPDATE projects SET owner = 'old', token = token + 1, until = until + 45000").await;
+    assert_eq!(take().await, [], "the duration that is written there is another lease's");
+    world.execute("UPDATE projects SET until = until + 570000").await;
+    let third = take().await;
+    assert!(third.len() == 1 && third[0].token > second[0].token + 1);
+    world.execute("UPDATE projects SET lease_ttl = NULL, lease_ttl_token = NULL, until = until + 570000").await;
+    assert_eq!(take().await, []);
+    world.execute("UPDATE projects SET until = until + 30000").await;
+    assert_eq!(take().await.len(), 1);
+}
+
+pub async fn no_engine_takes_what_a_newer_one_had(world: &World) {
+    let take = async |engine| world.store.lease("me", TTL, engine, 10).await.unwrap();
+    let give_back = async |leases: Vec<Lease>| {
+        for lease in &leases {
+            world.store.release(lease).await.unwrap();
+        }
+        leases.len()
+    };
+    assert_eq!(give_back(take(0).await).await, 1, "nobody had it before");
+    assert_eq!(give_back(take(2).await).await, 1);
+    assert_eq!(take(1).await, []);
+    let row = world.create(&workspace("w")).await;
+    world.store.bind(world.credential(&row, "p")).await.unwrap();
+    let taken = take(1).await;
+    assert_eq!(taken.iter().map(|lease| lease.project.0.as_str()).collect::<Vec<_>>(), ["p"]);
+    give_back(taken).await;
+    assert_eq!(give_back(take(2).await).await, 2);
+    assert_eq!(take(1).await, []);
+    assert_eq!(give_back(take(3).await).await, 2);
+}
+
+pub async fn a_call_may_be_sent_while_lease_and_intent_stand(world: &World) {
+    let (_, lease) = world.bound("p").await;
+    let volume = world.create(&key(Kind::BlockStorage, "b")).await;
+    let record = async || {
+        let id = world.store.record_step(&lease, volume.uid, 1, &step("create_volume", &[])).await.unwrap();
+        id.unwrap()
+    };
+    let may = async |lease: &Lease, id| world.store.may_send(lease, id).await.unwrap();
+    let open = record().await;
+    assert_eq!(may(&lease, None).await, Some(Duration::ZERO));
+    assert!(may(&lease, Some(open)).await.unwrap() < TTL);
+    // It ages by the database's clock.
+    while may(&lease, Some(open)).await.unwrap() < Duration::from_millis(5) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(may(&lease, Some(open + 1_000)).await, None, "there is no such step");
+    let local = world.lease("local").await;
+    assert_eq!(may(&local, Some(open)).await, None, "it is another project's");
+    for state in [StepState::Running, StepState::Unknown, StepState::Done, StepState::Failed] {
+        let id = record().await;
+        world.store.finish_step(&lease, id, state, None, None).await.unwrap();
+        assert_eq!(may(&lease, Some(id)).await, None, "{state:?}");
+    }
+
+    // The lease runs out, is taken by another, and given back.
+    assert!(world.store.renew(&lease, MOMENT, None).await.unwrap());
+    while may(&lease, None).await.is_some() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(may(&lease, Some(open)).await, None);
+    let next = world.lease("p").await;
+    assert_eq!(may(&lease, None).await, None);
+    assert!(may(&next, Some(open)).await.is_some());
+    world.store.release(&next).await.unwrap();
+    assert_eq!(may(&next, None).await, None);
+}
+
 pub async fn a_former_holder_can_write_nothing(world: &World) {
     let (ws, old) = world.bound("p").await;
     let volume = world.create(&key(Kind::BlockStorage, "b")).await;

@@ -162,6 +162,12 @@ pub async fn operations_ask_the_database_as_often_as_they_must(backend: Backend)
     let founded = Put { grant, ..world.new_put(&workspace("founded")) };
     assert!(is_written(&counted.put("PUT of a new workspace with its creator's assignment", 2, founded).await));
 
+    // A look between the permit and the sending of a call costs one trip.
+    let lease = world.lease("local").await;
+    counted.check("whether a call may be sent", 1, store.may_send(&lease, Some(1))).await.unwrap();
+    let uid = world.read(&instance).await.uid;
+    counted.check("what a plan looks at", 3, store.bundle(uid)).await.unwrap().unwrap();
+
     // Actions and deletions: the lock, and then, by another statement, the judgement and the write.
     let act = Act { key: instance.clone(), action: ActionKind::Start, expected_version: None, now: world.now() };
     counted.check("an action", 2, store.act(act)).await.unwrap();

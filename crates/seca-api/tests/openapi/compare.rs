@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-
-use crate::spec::{Documents, Folded};
+use specifications::{Documents, Folded};
 
 /// The limits that are compared as they stand.
 const LIMITS: [&str; 10] = [
@@ -209,7 +208,7 @@ impl Comparison {
         let (mut format, mut of_items, mut immutable) = (inherited.map(str::to_owned), None, false);
         let known = theirs.members.get("format").and_then(Value::as_str).filter(|format| *format != "int64");
         format = known.map(str::to_owned).or(format);
-        for rule in cel_rules(theirs) {
+        for rule in theirs.rules() {
             match rule.trim_start_matches("self.size() == 0 || ") {
                 "(isCIDR(self) && cidr(self).ip().family() == 4)" => format = Some("cidr-ipv4".to_owned()),
                 "(isCIDR(self) && cidr(self).ip().family() == 6)" => format = Some("cidr-ipv6".to_owned()),
@@ -229,12 +228,6 @@ impl Comparison {
         self.equal(&format!("{place}: immutable"), immutable, ours);
         of_items
     }
-}
-
-fn cel_rules(schema: &Folded) -> Vec<String> {
-    let tags = schema.members.get("x-oapi-codegen-extra-tags").and_then(Value::as_object).into_iter().flatten();
-    let rules = tags.filter(|(name, _)| name.starts_with("x-cel-rule"));
-    rules.map(|(_, rule)| rule.as_str().unwrap_or_default().to_owned()).collect()
 }
 
 /// A limit that limits something: no text is shorter than nothing.

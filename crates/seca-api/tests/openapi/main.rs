@@ -1,13 +1,10 @@
 //! The generated OpenAPI documents agree with the specification's own, but for the differences listed in
 //! `differences.rs`, and those under `openapi/` are current.
-//!
-//! The specification is read from `$SECA_SPEC_DIR`, or from `../shared/spec/openapi` beside the checkout.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod compare;
 mod current;
 mod differences;
-mod spec;
 
 use std::collections::BTreeSet;
 
@@ -15,7 +12,7 @@ use compare::Comparison;
 use differences::JUSTIFIED;
 use seca_api::{Kind, openapi::documents, schema::spec_schema};
 use serde_json::{Value, json};
-use spec::Documents;
+use specifications::Documents;
 
 /// Each generated document with the specification's file of the same provider.
 fn pairs() -> Vec<(String, Value)> {
@@ -27,7 +24,7 @@ fn pairs() -> Vec<(String, Value)> {
 }
 
 fn differences(ours: &[(String, Value)]) -> BTreeSet<String> {
-    let mut documents = Documents::open();
+    let mut documents = Documents::seca();
     for (file, document) in ours {
         documents.insert(&format!("our {file}"), document.clone());
     }

@@ -1,11 +1,13 @@
 //! Bindings: which endpoints and tokens are taken, and what a workspace's project is afterwards.
 
+use std::{collections::BTreeMap, sync::Mutex};
+
 use secrecy::{ExposeSecret, SecretString};
 
 use super::*;
 use crate::{
-    ports::{Access, BindError, Binding, ProjectFinder},
-    resource::ProjectId,
+    ports::{Access, BindError, Binding, Delete, DeleteRules, Edge, Found, Marker, ProjectFinder, Put},
+    resource::{ProjectId, Uid},
     testing::environment::PlainVault,
 };
 
@@ -14,14 +16,89 @@ struct ByToken;
 
 #[async_trait]
 impl ProjectFinder for ByToken {
-    async fn find_project(&self, access: &Access, _: &str, _: &ProjectId) -> Result<ProjectId, BindError> {
+    async fn find(&self, access: &Access, _: &str) -> Result<Found, BindError> {
         match access.token.expose_secret() {
             "rejected" => Err(BindError::Rejected),
             "read-only" => Err(BindError::ReadOnly),
             "unavailable" => Err(BindError::Unavailable("it is down".into())),
-            project => Ok(ProjectId(project.to_owned())),
+            project => Ok(marked(project)),
         }
     }
+
+    async fn mark(&self, _: &Access, _: &str, project: &ProjectId, _: &Found) -> Result<ProjectId, BindError> {
+        Ok(project.clone())
+    }
+}
+
+/// A project with a marker.
+fn marked(project: &str) -> Found {
+    let project = Some(ProjectId(project.to_owned()));
+    Found { marker: Some(Marker { id: "1".into(), project, epoch: None, labels: BTreeMap::new() }), uids: Vec::new() }
+}
+
+/// A project without a marker, and whose objects are in it. What is written to the marker is kept.
+#[derive(Default)]
+struct Unmarked {
+    uids: Vec<Uid>,
+    written: Mutex<Option<ProjectId>>,
+}
+
+#[async_trait]
+impl ProjectFinder for Unmarked {
+    async fn find(&self, _: &Access, _: &str) -> Result<Found, BindError> {
+        Ok(Found { marker: None, uids: self.uids.clone() })
+    }
+
+    async fn mark(&self, _: &Access, _: &str, project: &ProjectId, _: &Found) -> Result<ProjectId, BindError> {
+        *self.written.lock().unwrap() = Some(project.clone());
+        Ok(project.clone())
+    }
+}
+
+#[tokio::test]
+async fn a_project_without_its_marker_is_known_by_our_objects_and_by_its_token() {
+    let world = world().await;
+    let bindings = bindings(&world);
+    let workspace = key(Kind::Workspace, "w");
+    bindings.bind(&workspace, request("p1", None)).await.unwrap();
+    let disk = world.row(&key(Kind::BlockStorage, "disk")).await.uid;
+    world.create(Kind::Workspace, "other", json!({})).await;
+    let other = key(Kind::Workspace, "other");
+    let without = |uids: &[Uid]| {
+        let finder = Arc::new(Unmarked { uids: uids.to_vec(), ..Unmarked::default() });
+        (Bindings { finder: finder.clone(), ..bindings.clone() }, finder)
+    };
+
+    // A new token of it, by an object in it.
+    let (service, finder) = without(&[disk, world.ids.uid()]);
+    service.bind(&workspace, request("new", None)).await.unwrap();
+    assert_eq!(finder.written.lock().unwrap().as_ref().unwrap().0, "p1", "the marker is made again with the same id");
+    // The very same token, when nothing of ours is in it; from another workspace too.
+    for key in [&workspace, &other] {
+        let (service, _) = without(&[]);
+        service.bind(key, request("new", None)).await.unwrap();
+        assert_eq!(world.row(key).await.project.0, "p1");
+    }
+    // An unknown token of an empty project is another project's, as far as anybody can tell.
+    let (service, _) = without(&[]);
+    service.bind(&other, request("unknown", None)).await.unwrap();
+    assert_ne!(world.row(&other).await.project.0, "p1");
+}
+
+#[tokio::test]
+async fn objects_of_two_projects_tell_no_project() {
+    let world = world().await;
+    let bindings = bindings(&world);
+    let workspace = key(Kind::Workspace, "w");
+    bindings.bind(&workspace, request("p1", None)).await.unwrap();
+    world.create(Kind::Workspace, "other", json!({})).await;
+    let other = key(Kind::Workspace, "other");
+    bindings.bind(&other, request("p2", None)).await.unwrap();
+    let uids = vec![world.row(&key(Kind::BlockStorage, "disk")).await.uid, world.row(&other).await.uid];
+    let finder = Arc::new(Unmarked { uids, ..Unmarked::default() });
+    let refused = Bindings { finder: finder.clone(), ..bindings }.bind(&workspace, request("new", None)).await;
+    assert!(matches!(refused, Err(Refusal::Conflict(why)) if why.contains("p1 and p2")));
+    assert_eq!(*finder.written.lock().unwrap(), None, "nothing is written");
 }
 
 fn bindings(world: &World) -> Bindings {
@@ -136,8 +213,12 @@ struct Always(&'static str);
 
 #[async_trait]
 impl ProjectFinder for Always {
-    async fn find_project(&self, _: &Access, _: &str, _: &ProjectId) -> Result<ProjectId, BindError> {
-        Ok(ProjectId(self.0.to_owned()))
+    async fn find(&self, _: &Access, _: &str) -> Result<Found, BindError> {
+        Ok(marked(self.0))
+    }
+
+    async fn mark(&self, _: &Access, _: &str, project: &ProjectId, _: &Found) -> Result<ProjectId, BindError> {
+        Ok(project.clone())
     }
 }
 
@@ -155,4 +236,44 @@ async fn a_workspace_that_is_being_deleted_takes_a_new_token_of_its_project_alon
     let before = sealed().await;
     with_finder("p1").bind(&workspace, request("new", None)).await.unwrap();
     assert_ne!(sealed().await, before);
+}
+
+#[tokio::test]
+async fn the_token_of_a_deleted_workspace_is_kept_for_its_images_unless_somebody_insists() {
+    let world = empty_world();
+    let bindings = bindings(&world);
+    let (workspace, disk) = (key(Kind::Workspace, "w"), key(Kind::BlockStorage, "disk"));
+    world.create(Kind::Workspace, "w", json!({})).await;
+    bindings.bind(&workspace, request("p1", None)).await.unwrap();
+    let store = async |put| drop(world.store.put(put).await.unwrap());
+    let create = |key: &ResourceKey| Put::create(key.clone(), world.ids.uid(), "{}", world.clock.now());
+    store(create(&disk)).await;
+    for n in 1..8 {
+        let edge = Edge { field: "/spec/blockStorageRef".to_owned(), target: disk.clone(), strict: false };
+        let image = ResourceKey::tenant(Kind::Image, "fsn1", "t", &format!("image-{n}"));
+        store(Put { edges: vec![edge], home: Some(disk.clone()), ..create(&image) }).await;
+    }
+    let leases = world.store.lease("test", Duration::from_secs(60), 1, 8).await.unwrap();
+    let lease = leases.iter().find(|lease| lease.project.0 == "p1").unwrap();
+    for key in [&disk, &workspace] {
+        let rules = DeleteRules::default();
+        let delete = Delete { key: key.clone(), expected_version: None, rules, now: world.clock.now() };
+        world.store.delete(delete).await.unwrap();
+        let uid = world.row(key).await.uid;
+        world.store.remove(lease, uid).await.unwrap();
+    }
+
+    assert!(matches!(bindings.find(&workspace).await, Err(Refusal::NotFound(_))), "it binds nothing");
+    match bindings.unbind(&workspace, false).await {
+        Err(Refusal::Conflict(why)) => {
+            for words in ["is gone", "7 resource(s)", "project p1", "images/image-5 and 2 more", "force=true"] {
+                assert!(why.contains(words), "{why}");
+            }
+            assert!(!why.contains("image-6"), "{why}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(bindings.unbind(&workspace, true).await.unwrap());
+    assert_eq!(world.store.credentials().await.unwrap(), []);
+    assert!(matches!(bindings.unbind(&workspace, true).await, Err(Refusal::NotFound(_))));
 }

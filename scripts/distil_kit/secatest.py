@@ -1,11 +1,8 @@
 """The scenario names of secatest.md, which abbreviates many of them."""
 
-import os
 import re
-from pathlib import Path
 
 from . import Problem
-from .settings import ROOT
 
 SHORT = {
     "SG": "SecurityGroup",
@@ -18,35 +15,26 @@ SHORT = {
 ENDINGS = r"(?:LifeCycle|Queries|ConstraintsValidation|Error)"
 
 
-def path():
-    """Beside the folder of the OpenAPI documents."""
-    folder = os.environ.get("SECA_SPEC_DIR") or ROOT.parent / "shared" / "spec" / "openapi"
-    return Path(folder).parent / "secatest.md"
-
-
-def scenarios():
+def facts(path):
     """All names that it states, and it must state as many as it says."""
-    try:
-        text = path().read_text(encoding="utf-8")
-    except OSError:
-        raise Problem(
-            f"{path()} is not there, so the scenario list was not checked: put the SECA specification files beside"
-            " the checkout (../shared/spec), or set SECA_SPEC_DIR to their folder openapi"
-        ) from None
+    text = path.read_text(encoding="utf-8")
+    version = re.search(r"^Sources: conformance repo `(\w+)`", text, re.MULTILINE)
+    if not version:
+        raise Problem(f"{path} does not name the version of the conformance suite")
     steps = section(text, r"## 2\. Scenarios \((\d+)\b")
     names = [f"{provider}.V1.{name}" for provider, block in blocks(steps) for name in of_block(provider, block)]
     usage = section(text, r"## 7\. Usage suites")
     names += [f"Usage.V1.{name}" for name in re.findall(r"^\| ([A-Z]\w+) \|", usage, re.MULTILINE)]
     stated = int(re.search(r"## 2\. Scenarios \((\d+)\b", text).group(1))
     if len(set(names)) != stated:
-        raise Problem(f"{path()} states {stated} scenarios, and {len(set(names))} names were read from it: {sorted(set(names))}")
-    return set(names)
+        raise Problem(f"{path} states {stated} scenarios, and {len(set(names))} names were read from it: {sorted(set(names))}")
+    return {"from": f"the SECA conformance suite at commit {version.group(1)}", "scenarios": sorted(set(names))}
 
 
 def section(text, heading):
     found = re.search(heading + r".*?(?=^## )", text, re.DOTALL | re.MULTILINE)
     if not found:
-        raise Problem(f"{path()} has no section {heading!r} any more")
+        raise Problem(f"secatest.md has no section {heading!r} any more")
     return found.group(0)
 
 
