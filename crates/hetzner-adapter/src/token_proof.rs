@@ -15,7 +15,6 @@ use crate::{
 
 /// Judges the error of a change as [`judge`] does, and proves the token before it is called read-only for a
 /// `forbidden`. If it may write, or that cannot be proven now, the call alone failed.
-#[cfg_attr(not(test), expect(dead_code, reason = "the executor calls it for a change that was refused"))]
 pub(crate) async fn judge_proven(client: &ProjectClient, error: &Error) -> Verdict {
     if error.code() != Some(&ErrorCode::Forbidden) {
         return judge(error);

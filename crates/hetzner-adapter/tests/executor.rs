@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use cloud::{Cloud, TOKEN, open_gate};
 use control_plane::{
     Reason,
-    ports::{CloudProvider, Outcome, Step},
+    ports::{CloudProvider, Epoch, Outcome, Step},
 };
 use hcloud_client::types::{
     AddSubnet, CreateNetwork, CreateServer, CreateServerFirewall, CreateVolume, Id, Labels, Server,
@@ -168,6 +168,27 @@ async fn each_error_has_its_outcome() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn forbidden_is_about_the_token_only_when_the_marker_may_not_be_written_either() {
+    let forbidden = json!({"type": "error", "status": 403, "code": "forbidden", "message": "not now"});
+    for (spoiled, expected, words) in [
+        (json!({"mutating": true, "path": "/networks"}), Reason::ProviderUnavailable, "not now"),
+        (json!({"mutating": true, "count": 2}), Reason::CredentialReadOnly, "may only read"),
+    ] {
+        let world = World::new(0.0);
+        let epoch = Epoch { number: 3, nonce: "n".to_owned() };
+        let access = world.cloud.access(TOKEN);
+        world.provider.write_marker(&access, cloud::INSTALLATION, &epoch, None, &open_gate()).await.unwrap();
+        world.cloud.fault(spoiled.clone(), forbidden.clone()).await;
+        let outcome = world.execute(&create_network(UID).step("net")).await;
+        let Outcome::Retry { after: Some(after), note } = outcome else { panic!("{outcome:?}") };
+        assert_eq!((note.reason, after.as_secs()), (expected, 60), "{spoiled}");
+        assert!(note.message.contains(words), "{}", note.message);
+        let marker = world.provider.read_marker(&access, cloud::INSTALLATION).await.unwrap().unwrap();
+        assert_eq!(marker.epoch, Some(epoch), "the proof changes nothing");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_name_that_is_taken_by_us_is_adopted_and_another_is_named() {
     let world = World::new(0.0);
     let [Change::Seen(Object::Network(made))] = &done(world.finish(&create_network(UID)).await)[..] else { panic!() };
@@ -191,7 +212,7 @@ async fn a_lost_creation_is_found_by_name_or_not() {
             let mut found = world.verify(&step).await;
             if let Outcome::Running { action, .. } = &found {
                 assert_eq!(step.operation, "create_server", "what is being made is waited for");
-                found = world.provider.wait(&world.cloud.access(TOKEN), &step, action).await;
+                found = world.provider.wait(&world.cloud.access(TOKEN), &step, action, &open_gate()).await;
             }
             assert_eq!(reason(&found).0, expected, "{effect} {}", step.operation);
         }
