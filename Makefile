@@ -72,7 +72,8 @@ check-go-sdk: ## The official Go SDK against everything, in two regions; needs G
 
 ci: verify test check-report demo ## What CI runs: each once
 
-check-report: ## The committed report of the official tool against its list of scenarios
+check-report: ## The committed report of the official tool against its list of scenarios, and how reports are read
+	python3 -B -m unittest discover scripts/conformance_kit
 	scripts/check-conformance-report
 
 check-distillate: ## The facts that tests compare with against the original documents, where those are at hand

@@ -100,9 +100,7 @@ class Run:
                 continue  # it is being written
             self._read.add(path.name)
             outcome = read_result(result)
-            # Several results under one name: the worst counts.
-            if self.found.get(outcome["name"], outcome)["result"] == "passed":
-                self.found[outcome["name"]] = outcome
+            keep_worst(self.found, outcome)
             new.append(outcome)
         if ended and self.seconds is None:
             self.seconds = round(time.monotonic() - self.started)
@@ -146,6 +144,13 @@ def follow(runs, pause=threading.Event()):
     finally:
         for run in runs.values():
             run.stop()
+
+
+def keep_worst(found, outcome):
+    """Takes an outcome in; of several under one name the first that failed counts."""
+    known = found.get(outcome["name"])
+    if known is None or known["result"] == "passed":
+        found[outcome["name"]] = outcome
 
 
 def read_result(result):

@@ -1,0 +1,60 @@
+"""What is read from the tool's results: `python3 -m unittest discover scripts/conformance_kit` from the root."""
+
+import sys
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from conformance_kit.tool import keep_worst, read_result  # noqa: E402
+
+
+def scenario(status, steps=(), message=""):
+    """A result file as the tool writes it."""
+    return {
+        "name": "Storage.V1.ImageError",
+        "status": status,
+        "statusDetails": {"message": message},
+        "start": 1_000,
+        "stop": 3_500,
+        "steps": list(steps),
+    }
+
+
+FAILED = scenario(
+    "failed",
+    [
+        {"name": "Create a workspace", "status": "passed", "steps": []},
+        {
+            "name": "Create an image",
+            "status": "failed",
+            "steps": [{"name": "ASSERT: No Error", "status": "failed", "statusDetails": {"message": "Error: refused"}}],
+        },
+    ],
+)
+
+
+class Outcomes(unittest.TestCase):
+    def test_a_failed_scenario_keeps_its_step(self):
+        for results in ([FAILED], [FAILED, scenario("passed")], [scenario("passed"), FAILED]):
+            found = {}
+            for result in results:
+                keep_worst(found, read_result(result))
+            kept = found["Storage.V1.ImageError"]
+            self.assertEqual((kept["result"], kept["step"], kept["message"]), ("failed", "Create an image", "refused"))
+
+    def test_the_first_of_two_failures_counts(self):
+        found = {}
+        for result in (FAILED, scenario("failed", message="Error: later")):
+            keep_worst(found, read_result(result))
+        self.assertEqual(found["Storage.V1.ImageError"]["message"], "refused")
+
+    def test_a_scenario_that_passed_has_no_step(self):
+        found = {}
+        keep_worst(found, read_result(scenario("passed")))
+        kept = found["Storage.V1.ImageError"]
+        self.assertEqual((kept["result"], kept["seconds"], kept["step"]), ("passed", 2.5, ""))
+
+
+if __name__ == "__main__":
+    unittest.main()
