@@ -43,6 +43,20 @@ class Outcomes(unittest.TestCase):
             kept = found["Storage.V1.ImageError"]
             self.assertEqual((kept["result"], kept["step"], kept["message"]), ("failed", "Create an image", "refused"))
 
+    def test_what_was_said_is_found_behind_the_places_in_the_sources(self):
+        places = "\n\tError Trace:\t/a/wrapper.go:205\n\t            \t\t/a/helper.go:27"
+        said = "\n\tError:      \tReceived unexpected error:\n\t            \trequest precondition failed"
+        trace = f"{places}{said}\n\tTest:       \tStorage.V1.ImageError\n\tMessages:   \tShould not return an error\n"
+        details = {"message": places[:40], "trace": trace}
+        step = {"name": "Create an image", "status": "failed", "statusDetails": details}
+        outcome = read_result(scenario("failed", [step]))
+        self.assertEqual(outcome["step"], "Create an image")
+        self.assertEqual(
+            outcome["message"], "Should not return an error: Received unexpected error: request precondition failed"
+        )
+        details["trace"] = ""
+        self.assertEqual(read_result(scenario("failed", [step]))["message"], "the tool says only: failed")
+
     def test_the_first_of_two_failures_counts(self):
         found = {}
         for result in (FAILED, scenario("failed", message="Error: later")):

@@ -168,9 +168,10 @@ def read_result(result):
     # The innermost steps are the assertions; the steps above them say what was done.
     names = [step["name"] for step in path if not re.match(r"(Verify|REQUIRE|ASSERT)\b", step["name"])]
     outcome["step"] = " / ".join(names or [step["name"] for step in path[:1]])
-    texts = [(part.get("statusDetails") or {}).get("message", "") for part in [*path, result]]
-    outcome["message"] = next((words(text) for text in texts if text), "")
-    outcome["message"] = outcome["message"] or f"the tool says only: {result.get('status')}"
+    details = [part.get("statusDetails") or {} for part in [*path, result]]
+    texts = [part.get(key) or "" for part in details for key in ("message", "trace")]
+    said = next(filter(None, map(words, texts)), "")
+    outcome["message"] = said or f"the tool says only: {result.get('status')}"
     return outcome
 
 
@@ -182,8 +183,11 @@ def failing_path(steps):
 
 
 def words(message):
-    """What an assertion said, on one line, without the places in the tool's sources."""
-    found = re.search(r"Error:\s*(.*?)(?:\n\s*(?:Diff|Test|Messages):|\Z)", message, re.DOTALL)
+    """What an assertion said, on one line, without the places in the tool's sources. Nothing if there is nothing else:
+    the tool cuts the message of a step, often within those places, and its trace has the rest."""
+    found = re.search(r"\bError:\s*(.*?)(?:\n\s*(?:Diff|Test|Messages):|\Z)", message, re.DOTALL)
+    if not found and (not message.strip() or "Error Trace:" in message):
+        return ""
     text = found.group(1) if found else message.strip().splitlines()[0]
     about = re.search(r"Messages:\s*(\S[^\n]*)", message)
     text = " ".join(text.split())
