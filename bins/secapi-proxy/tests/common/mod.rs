@@ -51,20 +51,27 @@ pub fn http_builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().timeout(PATIENCE)
 }
 
-/// The path of a binary of this workspace: ours, or one that cargo brings up to date beside it.
+/// The path of a binary of this workspace. Cargo brings it up to date, but for ours in a test, which cargo built before.
 pub fn binary(name: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let ours = Path::new(env!("CARGO_BIN_EXE_secapi-proxy"));
-    if name == "secapi-proxy" {
-        return ours.to_path_buf();
+    let ours = option_env!("CARGO_BIN_EXE_secapi-proxy").map(Path::new);
+    match ours {
+        Some(ours) if name == "secapi-proxy" => ours.to_path_buf(),
+        Some(ours) => BUILT.get_or_init(|| build(ours.parent().unwrap(), &[])).join(name),
+        // An example lies one folder below the binaries.
+        None => BUILT
+            .get_or_init(|| {
+                let example = std::env::current_exe().unwrap();
+                build(example.ancestors().nth(2).unwrap(), &["-p", "secapi-proxy", "--bins"])
+            })
+            .join(name),
     }
-    BUILT.get_or_init(|| build(ours)).join(name)
 }
 
-fn build(ours: &Path) -> PathBuf {
-    let folder = ours.parent().unwrap().to_path_buf();
+fn build(folder: &Path, more: &[&str]) -> PathBuf {
+    let folder = folder.to_path_buf();
     let mut cargo = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "-p", "hcloud-sim", "-p", "token-provisioner"]);
+    cargo.args(["build", "--quiet", "-p", "hcloud-sim", "-p", "token-provisioner"]).args(more);
     cargo.arg("--target-dir").arg(folder.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
     if folder.ends_with("release") {
         cargo.arg("--release");
