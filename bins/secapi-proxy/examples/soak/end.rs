@@ -25,8 +25,11 @@ use crate::{
 
 /// How long it may take until all rests.
 const PATIENCE: Duration = Duration::from_secs(150);
-/// How long the objects of one kind may take to go.
-const REMOVAL: Duration = Duration::from_secs(90);
+/// What does not change for so long does not change any more.
+const STILL: Duration = Duration::from_secs(60);
+/// How long the rows of one kind may take to go, and how long when others are in their way.
+const REMOVAL: Duration = Duration::from_secs(60);
+const BLOCKED: Duration = Duration::from_secs(10);
 /// How often it is looked.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -63,9 +66,12 @@ async fn settle(soak: &mut Soak, mut may_renew: bool) -> anyhow::Result<Vec<Viol
                     since_change = Instant::now();
                     before = now;
                 }
-                if may_renew && since_change.elapsed() > PATIENCE / 5 {
+                if may_renew && since_change.elapsed() > STILL / 2 {
                     may_renew = false;
                     soak.stage.renew().await?;
+                }
+                if since_change.elapsed() > STILL {
+                    return Ok(violations.clone());
                 }
             }
             Err(_) => {}
@@ -123,14 +129,15 @@ pub(crate) async fn delete_all(soak: &mut Soak) -> anyhow::Result<Vec<Violation>
         &[Kind::Network, Kind::InternetGateway, Kind::SecurityGroup],
         &[Kind::SecurityGroupRule],
     ] {
-        found.extend(remove(soak, kinds).await?);
+        let patience = if found.is_empty() { REMOVAL } else { BLOCKED };
+        found.extend(remove(soak, kinds, patience).await?);
     }
     sleep(LATE_WINDOW).await;
     // A project is swept when it is read anew, and it is read while a workspace of it is there.
     soak.stage.renew().await?;
     let left = settle(soak, false).await?;
     found.extend(left.into_iter().filter(|violation| !found_before(&found, violation)).collect::<Vec<_>>());
-    found.extend(remove(soak, &[Kind::Workspace]).await?);
+    found.extend(remove(soak, &[Kind::Workspace], if found.is_empty() { REMOVAL } else { BLOCKED }).await?);
     let left = settle(soak, false).await?;
     found.extend(left.into_iter().filter(|violation| !found_before(&found, violation)).collect::<Vec<_>>());
     found.extend(beside_markers(soak, &found).await?);
@@ -157,8 +164,8 @@ async fn beside_markers(soak: &Soak, found: &[Violation]) -> anyhow::Result<Vec<
 }
 
 /// Deletes every row of some kinds until there is none.
-async fn remove(soak: &mut Soak, kinds: &[Kind]) -> anyhow::Result<Vec<Violation>> {
-    let deadline = Instant::now() + REMOVAL;
+async fn remove(soak: &mut Soak, kinds: &[Kind], patience: Duration) -> anyhow::Result<Vec<Violation>> {
+    let deadline = Instant::now() + patience;
     loop {
         let rows: Vec<Row> = match read(&soak.fleet, soak).await {
             Ok(rows) => rows.into_iter().filter(|row| kinds.contains(&row.key.kind)).collect(),

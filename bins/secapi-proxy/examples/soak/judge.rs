@@ -81,7 +81,7 @@ fn name_of(value: &Value) -> &str {
 }
 
 /// Every name that a specification refers to.
-fn names_in(value: &Value, found: &mut BTreeSet<String>) {
+pub(crate) fn names_in(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => {
             for (member, inner) in members {
@@ -158,25 +158,15 @@ impl Scene<'_> {
     /// Whether a person destroyed what backed a row: its own object, that of an instance that booted from it, or that
     /// of what it was made from.
     fn was_destroyed(&self, row: &Row) -> bool {
-        let mut near: BTreeSet<&str> = BTreeSet::from([row.uid.as_str()]);
+        let Some(own) = self.lives.get(&row.uid) else { return self.destroyed.contains(&row.uid) };
+        let mut near: BTreeMap<&str, &Life> = BTreeMap::from([(row.uid.as_str(), own)]);
         for _ in 0..2 {
-            for (uid, life) in self.lives {
-                let is_named_by = |other: &&str| {
-                    self.lives
-                        .get(*other)
-                        .is_some_and(|other| names(other).contains(&life.name) && is_together(life, other))
-                };
-                let names_one = |other: &&str| {
-                    self.lives
-                        .get(*other)
-                        .is_some_and(|other| names(life).contains(&other.name) && is_together(life, other))
-                };
-                if near.iter().any(|other| is_named_by(other) || names_one(other)) {
-                    near.insert(uid);
-                }
-            }
+            let joined = |life: &Life| near.values().any(|other| is_together(life, other) && is_kin(life, other));
+            let more: Vec<(&str, &Life)> =
+                self.lives.iter().filter(|(_, life)| joined(life)).map(|(uid, life)| (uid.as_str(), life)).collect();
+            near.extend(more);
         }
-        near.iter().any(|uid| self.destroyed.contains(*uid))
+        near.keys().any(|uid| self.destroyed.contains(*uid))
     }
 
     // -- truth --------------------------------------------------------------------------------------------------
@@ -407,25 +397,16 @@ fn holds(has: &Value, sent: &Value) -> bool {
     }
 }
 
-/// The names that any specification of a life referred to.
-fn names(life: &Life) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    life.specs
-        .iter()
-        .filter_map(|spec| serde_json::from_str(spec).ok())
-        .for_each(|spec: Value| names_in(&spec, &mut found));
-    found
+/// Whether one of two lives ever referred to the other.
+fn is_kin(one: &Life, other: &Life) -> bool {
+    one.names.contains(&other.name) || other.names.contains(&one.name)
 }
 
 /// Whether two lives were in one workspace; images are in none.
 fn is_together(one: &Life, other: &Life) -> bool {
-    let workspace = |life: &Life| {
-        let mut words = life.key.split(' ');
-        let kind = words.next().unwrap_or_default().to_owned();
-        (kind != "image").then(|| words.next().unwrap_or_default().to_owned())
-    };
-    match (workspace(one), workspace(other)) {
-        (Some(one), Some(other)) => one == other,
-        _ => true,
-    }
+    one.workspace.is_empty() || other.workspace.is_empty() || one.workspace == other.workspace
 }
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::{common::sim::Sim, rows::Database};
+use crate::{common::sim::Sim, judge::names_in, rows::Database};
 
 /// How often the database is looked at.
 const SAMPLE: Duration = Duration::from_millis(500);
@@ -35,8 +35,10 @@ pub(crate) struct Life {
     /// Kind, workspace, network and name.
     pub(crate) key: String,
     pub(crate) name: String,
-    /// Every specification that was seen, as text.
+    pub(crate) workspace: String,
+    /// Every specification that was seen, as text, and every name that one of them refers to.
     pub(crate) specs: BTreeSet<String>,
+    pub(crate) names: BTreeSet<String>,
     pub(crate) moments: Vec<Moment>,
 }
 
@@ -97,10 +99,14 @@ impl Ledger {
             let life = inner.lives.entry(entry.uid.clone()).or_insert_with(|| Life {
                 key: entry.key,
                 name: entry.name,
+                workspace: entry.workspace,
                 specs: BTreeSet::new(),
+                names: BTreeSet::new(),
                 moments: Vec::new(),
             });
-            life.specs.insert(entry.spec.to_string());
+            if life.specs.insert(entry.spec.to_string()) {
+                names_in(&entry.spec, &mut life.names);
+            }
             let is_new =
                 life.moments.last().is_none_or(|last| last.state != entry.state || last.version != entry.version);
             if is_new {

@@ -51,7 +51,7 @@ struct Arguments {
     /// Whether too many requests for a waiting object are a violation
     #[arg(long, env = "SOAK_COUNTS", value_name = "0|1", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=1))]
     counts: u8,
-    /// Where logs, journal and histories go; a new folder in the system's temporary one when it is not given
+    /// Where logs, journal and histories go; `soak/SEED` in cargo's target folder when it is not given
     #[arg(long, env = "SOAK_FOLDER", value_name = "FOLDER")]
     folder: Option<PathBuf>,
     /// A binary of the release before: runs both beside each other, and only hands over instead of all other trouble

@@ -54,14 +54,19 @@ pub(crate) async fn print(
 /// What the product asked of the provider.
 fn requests(soak: &Soak) {
     let mut by_method: BTreeMap<String, u64> = BTreeMap::new();
-    let (mut all, mut spoiled) = (0_u64, 0_u64);
+    let (from, to) = soak.troubled;
+    let (mut all, mut troubled, mut spoiled) = (0_u64, 0_u64, 0_u64);
     for entry in soak.ledger.journal().iter().filter(|entry| entry["client"] == PROXY) {
         all += 1;
+        troubled += u64::from(entry["time_ms"].as_i64().is_some_and(|at| (from..to).contains(&at)));
         spoiled += u64::from(entry["fault"] != Value::Null);
         *by_method.entry(entry["method"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
     }
     let methods: Vec<String> = by_method.iter().map(|(method, count)| format!("{count} {method}")).collect();
-    println!("requests to the provider: {all} ({}), {spoiled} of them spoiled", methods.join(", "));
+    println!(
+        "requests to the provider: {all} ({}); {troubled} of them during the trouble, of which {spoiled} spoiled",
+        methods.join(", ")
+    );
 }
 
 /// Prints what the dearest waits cost; a line for each that cost too much.

@@ -45,6 +45,8 @@ pub(crate) struct Soak {
     pub(crate) projects: Arc<Vec<CloudProject>>,
     /// How often each kind of fault struck.
     pub(crate) fault_counts: BTreeMap<&'static str, u64>,
+    /// From when to when there was trouble, in milliseconds of the wall clock.
+    pub(crate) troubled: (i64, i64),
 }
 
 /// All of it; whether there is no violation.
@@ -70,7 +72,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     let mut followers = JoinSet::new();
     followers.spawn(soak.ledger.clone().follow_rows(soak.database.clone(), follow.clone()));
     followers.spawn(soak.ledger.clone().follow_journal(soak.stage.sim.clone(), follow.clone()));
+    soak.troubled.0 = now_ms();
     let person = soak.trouble(&arguments, seed, users, &stop).await?;
+    soak.troubled.1 = now_ms();
     println!("soak: quiet, after {:.0} s", seconds(started));
 
     let mut violations = end::quiet(&mut soak, person.as_ref()).await?;
@@ -89,8 +93,16 @@ fn seconds(since: Instant) -> f64 {
 fn folder(arguments: &Arguments, seed: u64) -> anyhow::Result<PathBuf> {
     let folder = match &arguments.folder {
         Some(folder) => folder.clone(),
-        None => std::env::temp_dir().join(format!("secapi-soak-{}-{seed}", std::process::id())),
+        None => {
+            // An example lies two folders below.
+            let example = std::env::current_exe()?;
+            let target = example.ancestors().nth(3).context("this example is in no target folder")?;
+            target.join("soak").join(seed.to_string())
+        }
     };
+    if arguments.folder.is_none() && folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("{} cannot be emptied", folder.display()))?;
+    }
     fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     Ok(fs::canonicalize(folder)?)
 }
@@ -106,6 +118,7 @@ fn connect(stage: Stage, model: Model, seed: u64) -> anyhow::Result<Soak> {
         ledger: Ledger::new(&stage.folder),
         projects: Arc::new(stage.projects.clone()),
         fault_counts: BTreeMap::new(),
+        troubled: (0, 0),
         stage,
     })
 }

@@ -206,9 +206,14 @@ impl User {
         if self.present(Kind::Image).len() > 2 {
             return self.drop_one::<Image>(Kind::Image).await;
         }
-        let Some(source) = self.one(Kind::BlockStorage) else { return };
+        if let Some(source) = self.one(Kind::BlockStorage) {
+            self.copy(&source.name).await;
+        }
+    }
+
+    async fn copy(&mut self, source: &str) {
         let name = self.fresh(&format!("{}-image", self.workspace));
-        let reference = format!("workspaces/{}/block-storages/{}", self.workspace, source.name);
+        let reference = format!("workspaces/{}/block-storages/{source}", self.workspace);
         let spec = json!({"blockStorageRef": {"resource": reference}, "cpuArchitecture": "amd64"});
         self.put_json::<Image>("", &name, json!({"spec": spec})).await;
     }
@@ -412,9 +417,12 @@ impl User {
         }
     }
 
-    /// Waits for nothing, and removes what is there of a workspace, then the workspace itself.
+    /// Removes what is there of a workspace, then the workspace itself. Images stay: they are the tenant's.
     pub(crate) async fn leave(&mut self, stop: &CancellationToken) {
         loop {
+            for key in self.present(Kind::Instance) {
+                self.delete::<Instance>(&key).await;
+            }
             for key in self.present(Kind::BlockStorage) {
                 self.delete::<BlockStorage>(&key).await;
             }
@@ -434,10 +442,20 @@ impl User {
         if self.settle(token).await {
             self.put::<BlockStorage>("", "data-1", blank_storage(10).into()).await;
             self.put_json::<PublicIp>("", "ip-1", json!({"spec": {"version": "IPv4"}})).await;
+            // A server that ran is copied, and its image outlives the workspace.
+            let is_long = self.chance.once_in(3);
+            if is_long {
+                self.machine().await;
+            }
             let time = Duration::from_millis(self.chance.within(500..=4_000));
             tokio::select! {
-                () = sleep(time) => {}
+                () = sleep(if is_long { time * 3 } else { time }) => {}
                 () = stop.cancelled() => {}
+            }
+            let disk = self.present(Kind::BlockStorage).into_iter().find(|key| key.name.starts_with("boot"));
+            if let Some(disk) = disk {
+                self.copy(&disk.name).await;
+                sleep(time).await;
             }
         }
         self.leave(stop).await;

@@ -51,32 +51,36 @@ pub fn http_builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().timeout(PATIENCE)
 }
 
-/// The path of a binary of this workspace. Cargo brings it up to date, but for ours in a test, which cargo built before.
+/// The path of a binary of this workspace: ours, or one that cargo brings up to date beside it.
 pub fn binary(name: &str) -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let ours = option_env!("CARGO_BIN_EXE_secapi-proxy").map(Path::new);
-    match ours {
-        Some(ours) if name == "secapi-proxy" => ours.to_path_buf(),
-        Some(ours) => BUILT.get_or_init(|| build(ours.parent().unwrap(), &[])).join(name),
-        // An example lies one folder below the binaries.
-        None => BUILT
-            .get_or_init(|| {
-                let example = std::env::current_exe().unwrap();
-                build(example.ancestors().nth(2).unwrap(), &["-p", "secapi-proxy", "--bins"])
-            })
-            .join(name),
+    static OURS: OnceLock<PathBuf> = OnceLock::new();
+    static OTHERS: OnceLock<PathBuf> = OnceLock::new();
+    let ours = OURS.get_or_init(|| option_env!("CARGO_BIN_EXE_secapi-proxy").map_or_else(build_ours, PathBuf::from));
+    if name == "secapi-proxy" {
+        return ours.clone();
     }
+    let others = ["-p", "hcloud-sim", "-p", "token-provisioner"];
+    OTHERS.get_or_init(|| build(ours.parent().unwrap(), &others)).join(name)
 }
 
-fn build(folder: &Path, more: &[&str]) -> PathBuf {
-    let folder = folder.to_path_buf();
+/// Ours, for an example: cargo built it for tests alone. With the example, so that nothing is built a second time with
+/// other features. An example lies one folder below the binaries.
+fn build_ours() -> PathBuf {
+    let example = std::env::current_exe().unwrap();
+    let name = example.file_name().unwrap().to_string_lossy().into_owned();
+    let what = ["-p", "secapi-proxy", "--bins", "--example", &name];
+    build(example.ancestors().nth(2).unwrap(), &what).join("secapi-proxy")
+}
+
+fn build(folder: &Path, what: &[&str]) -> PathBuf {
     let mut cargo = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "-p", "hcloud-sim", "-p", "token-provisioner"]).args(more);
+    cargo.args(["build", "--quiet"]).args(what);
     cargo.arg("--target-dir").arg(folder.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
     if folder.ends_with("release") {
         cargo.arg("--release");
     }
     let output = cargo.output().expect("cargo can be run");
-    assert!(output.status.success(), "the simulator cannot be built:\n{}", String::from_utf8_lossy(&output.stderr));
-    folder
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo build {} failed:\n{errors}", what.join(" "));
+    folder.to_path_buf()
 }
