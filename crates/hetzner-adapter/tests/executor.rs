@@ -191,7 +191,7 @@ async fn a_lost_creation_is_found_by_name_or_not() {
             let mut found = world.verify(&step).await;
             if let Outcome::Running { action, .. } = &found {
                 assert_eq!(step.operation, "create_server", "what is being made is waited for");
-                found = world.provider.wait(&world.cloud.access(TOKEN), &step, action).await;
+                found = world.provider.wait(&world.cloud.access(TOKEN), &step, action, &open_gate()).await;
             }
             assert_eq!(reason(&found).0, expected, "{effect} {}", step.operation);
         }
