@@ -54,7 +54,7 @@ pub(crate) fn judge_effect(call: &Call, object: Object, actions: &[Action]) -> M
         (Call::Reboot { .. } | Call::Reset { .. }, _) => {
             Outcome::Done(rebooted(call, actions, Observation::seen(object)))
         }
-        (Call::SetFirewallRules { rules, .. }, Object::Firewall(firewall)) if firewall.rules != *rules => {
+        (Call::SetFirewallRules { rules, .. }, Object::Firewall(firewall)) if !firewall.has_rules(rules) => {
             not_yet(500, "The firewall does not have its rules yet.")
         }
         (Call::ApplyFirewall { firewall, .. }, Object::Server(server)) if !has_firewall(server, *firewall) => {

@@ -25,6 +25,7 @@ use crate::{
     naming,
     outcome::{Verdict, failed, failure, judge},
     snapshot::{Change, Object, ObjectId, Observation},
+    token_proof::judge_proven,
 };
 
 type Made = Outcome<Observation>;
@@ -422,7 +423,7 @@ impl Executor<'_> {
 
     /// The call was refused, or its answer was lost.
     async fn refused(&self, call: &Call, error: &Error) -> Made {
-        match (judge(error), call) {
+        match (judge_proven(&self.client, error).await, call) {
             (Verdict::Unknown(message), _) => Outcome::Unknown(message),
             (Verdict::Look, _) => self.look(call, &[]).await,
             (Verdict::Taken(note), _) => match call.creates() {

@@ -14,6 +14,7 @@ pub mod naming;
 mod outcome;
 mod provider;
 pub mod snapshot;
+mod token_proof;
 
 pub use mapping::{MAPPINGS, Mapping, kinds};
 pub use provider::{AdapterSettings, HetznerProvider};

@@ -47,7 +47,7 @@ impl ProjectFinder for HetznerProvider {
         let asking = self.asking(access);
         let named = found.project().unwrap_or(project);
         let marked = mark(&asking.client, installation, named, None, found.marker.as_ref()).await;
-        marked.map_err(|error| bind_error(&error))?.ok_or_else(|| {
+        marked.map_err(|error| mark_error(&error))?.ok_or_else(|| {
             BindError::Unavailable("the marker of the project, a placement group, was made and cannot be found".into())
         })
     }
@@ -231,6 +231,14 @@ fn project_of(labels: &Labels) -> Option<ProjectId> {
 fn epoch_of(labels: &Labels) -> Option<Epoch> {
     let number = labels.get(naming::EPOCH)?.parse().ok()?;
     Some(Epoch { number, nonce: labels.get(naming::EPOCH_NONCE).cloned().unwrap_or_default() })
+}
+
+/// The marker may always be written: a token that may not do that only reads, in whichever word the provider says it.
+fn mark_error(error: &Error) -> BindError {
+    match error.code() {
+        Some(ErrorCode::Forbidden) => BindError::ReadOnly,
+        _ => bind_error(error),
+    }
 }
 
 fn bind_error(error: &Error) -> BindError {

@@ -11,7 +11,7 @@ use hcloud_client::{Error, ErrorClass, ErrorCode, TransportErrorKind, types::Act
 use crate::snapshot::Observation;
 
 /// A person must act first: asking often does not help.
-const SLOW: Duration = Duration::from_secs(60);
+pub(crate) const SLOW: Duration = Duration::from_secs(60);
 /// Limits are raised by people, at the earliest within minutes.
 const QUOTA: Duration = Duration::from_secs(300);
 /// Capacity comes and goes.

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use cloud::{Cloud, TOKEN, open_gate};
 use control_plane::{
     Reason,
-    ports::{CloudProvider, Outcome, Step},
+    ports::{CloudProvider, Epoch, Outcome, Step},
 };
 use hcloud_client::types::{
     AddSubnet, CreateNetwork, CreateServer, CreateServerFirewall, CreateVolume, Id, Labels, Server,
@@ -164,6 +164,27 @@ async fn each_error_has_its_outcome() {
             assert!(note.message.contains(message), "{}", note.message);
             assert!(code != "resource_limit_exceeded" || note.message.contains("network_limit"), "{}", note.message);
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn forbidden_is_about_the_token_only_when_the_marker_may_not_be_written_either() {
+    let forbidden = json!({"type": "error", "status": 403, "code": "forbidden", "message": "not now"});
+    for (spoiled, expected, words) in [
+        (json!({"mutating": true, "path": "/networks"}), Reason::ProviderUnavailable, "not now"),
+        (json!({"mutating": true, "count": 2}), Reason::CredentialReadOnly, "may only read"),
+    ] {
+        let world = World::new(0.0);
+        let epoch = Epoch { number: 3, nonce: "n".to_owned() };
+        let access = world.cloud.access(TOKEN);
+        world.provider.write_marker(&access, cloud::INSTALLATION, &epoch, None, &open_gate()).await.unwrap();
+        world.cloud.fault(spoiled.clone(), forbidden.clone()).await;
+        let outcome = world.execute(&create_network(UID).step("net")).await;
+        let Outcome::Retry { after: Some(after), note } = outcome else { panic!("{outcome:?}") };
+        assert_eq!((note.reason, after.as_secs()), (expected, 60), "{spoiled}");
+        assert!(note.message.contains(words), "{}", note.message);
+        let marker = world.provider.read_marker(&access, cloud::INSTALLATION).await.unwrap().unwrap();
+        assert_eq!(marker.epoch, Some(epoch), "the proof changes nothing");
     }
 }
 

@@ -162,6 +162,22 @@ async fn a_token_must_be_known_and_may_not_be_read_only_whether_or_not_there_is_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_that_is_forbidden_the_marker_only_reads() {
+    let cloud = Cloud::new(0.0);
+    let forbidden = json!({"type": "error", "status": 403, "code": "forbidden", "message": "no"});
+    for _ in 0..2 {
+        cloud.fault(json!({"mutating": true}), forbidden.clone()).await;
+        assert_eq!(find(&cloud, TOKEN, INSTALLATION, "p").await, Err(BindError::ReadOnly));
+        cloud.clear_faults().await;
+        find(&cloud, TOKEN, INSTALLATION, "p").await.unwrap();
+    }
+    // To a read it says nothing of the token.
+    cloud.fault(json!({"mutating": false}), forbidden).await;
+    let refused = find(&cloud, TOKEN, INSTALLATION, "p").await;
+    assert!(matches!(refused, Err(BindError::Unavailable(_))), "{refused:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_marker_whose_making_was_answered_by_nobody_is_found() {
     let cloud = Cloud::new(0.0);
     cloud.fault(json!({"mutating": true}), json!({"type": "lose_reply_after_commit"})).await;

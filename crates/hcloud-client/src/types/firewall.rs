@@ -1,5 +1,7 @@
 //! Firewalls: rule sets applied to servers, directly or by label selector.
 
+use std::collections::{BTreeSet, HashSet};
+
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -42,6 +44,16 @@ pub struct Firewall {
     pub applied_to: Vec<FirewallResource>,
 }
 
+impl Firewall {
+    /// Whether it lets through what a set of rules lets through. The provider keeps no order, of rules as little as of
+    /// the addresses in one, and may write a port or an empty description in another way than it was sent.
+    #[must_use]
+    pub fn has_rules(&self, wanted: &[FirewallRule]) -> bool {
+        let set = |rules: &[FirewallRule]| rules.iter().map(FirewallRule::canonical).collect::<HashSet<_>>();
+        set(&self.rules) == set(wanted)
+    }
+}
+
 /// A rule: `in` uses `source_ips`, `out` uses `destination_ips`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FirewallRule {
@@ -61,6 +73,26 @@ pub struct FirewallRule {
     /// Port (`80`) or range (`1024-5000`); only for tcp and udp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<String>,
+}
+
+impl FirewallRule {
+    /// The rule in the one spelling that all its spellings share.
+    fn canonical(&self) -> Self {
+        let addresses = |ips: &[IpNet]| ips.iter().map(IpNet::trunc).collect::<BTreeSet<_>>().into_iter().collect();
+        let port = self.port.as_deref().map(|port| match port.split_once('-') {
+            Some((from, to)) if from.trim() == to.trim() => from.trim().to_owned(),
+            Some((from, to)) => format!("{}-{}", from.trim(), to.trim()),
+            None => port.trim().to_owned(),
+        });
+        Self {
+            description: self.description.clone().filter(|text| !text.is_empty()),
+            direction: self.direction.clone(),
+            source_ips: addresses(&self.source_ips),
+            destination_ips: addresses(&self.destination_ips),
+            protocol: self.protocol.clone(),
+            port,
+        }
+    }
 }
 
 /// Something a firewall is applied to.
@@ -150,4 +182,53 @@ pub(crate) struct ApplyTo {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RemoveFrom {
     pub(crate) remove_from: Vec<FirewallResource>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn rule(direction: &str, ips: &[&str], port: &str) -> Value {
+        let field = if direction == "in" { "source_ips" } else { "destination_ips" };
+        json!({"direction": direction, field: ips, "protocol": "tcp", "port": port})
+    }
+
+    fn has(observed: Value, wanted: Value) -> bool {
+        let firewall = json!({"id": 1, "name": "f", "created": "2026-01-30T23:55:00Z", "rules": observed});
+        let firewall: Firewall = serde_json::from_value(firewall).unwrap();
+        firewall.has_rules(&serde_json::from_value::<Vec<FirewallRule>>(wanted).unwrap())
+    }
+
+    #[test]
+    fn rules_are_a_set_of_rules_with_sets_of_addresses() {
+        let (web, ssh) = (rule("in", &["0.0.0.0/0", "::/0"], "443"), rule("in", &["10.0.0.0/8"], "22"));
+        for (observed, wanted) in [
+            (json!([]), json!([])),
+            (json!([web, ssh]), json!([ssh, web])),
+            (json!([web, web]), json!([web])),
+            (json!([rule("in", &["::/0", "0.0.0.0/0"], "443")]), json!([web])),
+            (json!([rule("in", &["10.0.0.0/8"], "22-22")]), json!([ssh])),
+            (json!([rule("in", &["10.1.2.3/8"], "22")]), json!([ssh])),
+        ] {
+            assert!(has(observed.clone(), wanted.clone()), "{observed} {wanted}");
+        }
+        let mut described = ssh.clone();
+        described["description"] = json!("");
+        assert!(has(json!([described]), json!([ssh])));
+
+        described["description"] = json!("people");
+        for (observed, wanted) in [
+            (json!([]), json!([ssh])),
+            (json!([web, ssh]), json!([ssh])),
+            (json!([rule("out", &["10.0.0.0/8"], "22")]), json!([ssh])),
+            (json!([rule("in", &["10.0.0.0/9"], "22")]), json!([ssh])),
+            (json!([rule("in", &["10.0.0.0/8", "::/0"], "22")]), json!([ssh])),
+            (json!([rule("in", &["10.0.0.0/8"], "22-23")]), json!([ssh])),
+            (json!([described]), json!([ssh])),
+        ] {
+            assert!(!has(observed.clone(), wanted.clone()), "{observed} {wanted}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use control_plane::Uid;
+use control_plane::{CatalogEntry, Uid};
 use hcloud_client::types::{Firewall, FirewallResource, Id, Image, Labels, Network, PrimaryIp, Server, Volume};
 use hetzner_adapter::{
     Observation,
@@ -127,7 +127,9 @@ impl Model {
                 assert_eq!(body.start_after_create, Some(false));
                 assert!(self.servers.iter().all(|s| s.name != body.name), "two servers named {}", body.name);
                 let id: i64 = body.image.parse().unwrap_or_default();
-                let is_system = id > 1_000_000;
+                // The provider resolves the names of its own images.
+                let named = |e: &CatalogEntry| e.fact("imageName") == Some(&body.image);
+                let is_system = id > 1_000_000 || hetzner_adapter::catalog::fallback().iter().any(named);
                 assert!(is_system || self.images.iter().any(|i| i.id.get() == id), "no image {}", body.image);
                 for wanted in &body.firewalls {
                     assert!(self.firewalls.iter().any(|f| f.id == wanted.firewall), "no such firewall");
