@@ -207,6 +207,16 @@ macro_rules! word {
          WHEN 'network' THEN (SELECT count(*) FROM resources c WHERE c.tenant = r.tenant AND c.region = r.region \
          AND c.workspace = r.workspace AND c.network = r.name AND c.deleted_at IS NULL) ELSE 0 END"
     };
+    // A credential, `c`, and its workspace, `r`, in the order that `store/bindings.rs` reads; one that is retired has none.
+    ($db:ident credential) => {
+        "COALESCE(r.tenant, c.tenant), COALESCE(r.region, c.region), 'workspace', '', '', COALESCE(r.name, c.workspace), \
+         c.workspace_uid, c.project, c.sealed, c.endpoint, c.project_ref, c.retired_at \
+         FROM credentials c LEFT JOIN resources r ON r.uid = c.workspace_uid"
+    };
+    // `r` is in no workspace, and is none.
+    ($db:ident homeless) => {
+        "r.workspace = '' AND r.kind <> 'workspace'"
+    };
     // What is told of the epochs of `p`, a project, in the order that `store/epochs.rs` reads.
     ($db:ident epoch) => {
         concat!(
@@ -375,14 +385,14 @@ macro_rules! word {
         )
     };
     // The rows that go, with what is written about them.
-    ($db:ident gone) => {
+    ($db:ident (gone $n:literal)) => {
         concat!(
             "SELECT j.value->>0 AS uid, j.value->>1 AS tenant, j.value->>2 AS region, j.value->>3 AS kind, \
              j.value->>4 AS workspace, j.value->>5 AS network, j.value->>6 AS name, j.value->>7 AS state, \
              j.value->>8 AS conditions, CAST(j.value->>9 AS BIGINT) AS resource_version, \
              CAST(j.value->>10 AS BIGINT) AS generation, CAST(j.value->>11 AS BIGINT) AS revision, \
              CAST(j.value->>12 AS BIGINT) AS last_modified_at, CAST(j.value->>13 AS BIGINT) AS deleted_at FROM ",
-            $crate::sql::word!($db (rows 10))
+            $crate::sql::word!($db (rows $n))
         )
     };
     ($db:ident delete_row) => {

@@ -1,5 +1,6 @@
 //! The port, on top of a database.
 
+mod abandon;
 mod activity;
 mod admission;
 mod assignments;

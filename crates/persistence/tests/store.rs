@@ -4,8 +4,8 @@
 mod suite;
 
 use suite::{
-    Backend, World, access, bindings, bound, deletes, engine, epochs, hammer, hangups, lists, oversight, queue, races,
-    roles, together, writes,
+    Backend, World, abandoned, access, bindings, bound, deletes, engine, epochs, hammer, hangups, lists, oversight,
+    queue, races, retired, roles, together, writes,
 };
 
 /// One test of each store for every rule.
@@ -103,6 +103,16 @@ suite! {
         credentials_are_found_newest_first_and_resealed,
         a_token_of_a_former_life_cannot_be_bound,
         what_is_being_deleted_takes_a_new_token_of_its_project_alone;
+    abandoned:
+        a_project_that_is_declared_gone_is_deleted_with_all_that_is_in_it,
+        nothing_is_left_alive_in_a_project_that_is_declared_gone;
+    retired:
+        a_credential_outlives_its_workspace_while_an_image_needs_it,
+        a_credential_that_nothing_needs_leaves_with_its_workspace,
+        several_retired_credentials_go_with_the_last_image,
+        a_workspace_made_again_has_nothing_of_the_former_token,
+        removing_a_retired_credential_is_refused_while_something_needs_it,
+        what_the_release_before_leaves_behind_is_removed;
     hammer:
         no_child_is_born_under_a_parent_that_goes,
         no_reference_is_made_to_a_target_that_goes,

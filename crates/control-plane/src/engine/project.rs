@@ -117,6 +117,8 @@ pub(super) struct Project<P: CloudProvider> {
     pub(super) marking: JoinSet<(Epoch, Result<(), CloudError>)>,
     /// Whether this lease has raised the epoch.
     pub(super) raised: bool,
+    /// Whether an operator declared the project gone for good, and when the store was asked.
+    pub(super) abandoned: Option<(bool, Instant)>,
     /// Renewal of the lease and refreshes of the catalogue; ends with the worker.
     pub(super) background: JoinSet<()>,
 }
@@ -146,6 +148,7 @@ impl<P: CloudProvider> Project<P> {
             mandate,
             marking: JoinSet::new(),
             raised: false,
+            abandoned: None,
             background: JoinSet::new(),
         }
     }
@@ -216,7 +219,11 @@ impl<P: CloudProvider> Project<P> {
             self.shared.store.requeue_project(&self.lease.project).await?;
             self.requeue = false;
         }
-        if !self.lease.project.is_local() && !self.read().await? {
+        let is_abandoned = match self.check_abandoned().await? {
+            Some(is_abandoned) => is_abandoned,
+            None => return Ok(Standing::Lost),
+        };
+        if !self.lease.project.is_local() && !is_abandoned && !self.read().await? {
             return Ok(Standing::Held);
         }
         let mut looked: BTreeMap<Uid, u8> = BTreeMap::new();
@@ -262,7 +269,9 @@ impl<P: CloudProvider> Project<P> {
         // A claim changes what is planned next; a resource claims at most one thing at a time.
         for _ in 0..4 {
             let Some(bundle) = self.shared.store.bundle(uid).await? else { return Ok(Standing::Held) };
-            if let Some(note) = self.paused(&bundle.resource.key).await? {
+            // What is declared gone leaves, whoever paused it before.
+            let pause = if self.is_abandoned() { None } else { self.paused(&bundle.resource.key).await? };
+            if let Some(note) = pause {
                 return self.commit(&bundle, unable(note, None), Verdict::Waiting, Some(pauses::RECHECK)).await;
             }
             let planned = match self.prepare(&bundle).await? {
@@ -304,9 +313,15 @@ impl<P: CloudProvider> Project<P> {
             let alone = kinds::rules(bundle.resource.key.kind).is_some_and(|rules| rules.local);
             return Ok(if alone { Prepared::Go } else { Prepared::Answer(Box::new(plan_local(bundle))) });
         }
+        if self.is_abandoned() {
+            return Ok(Prepared::Answer(Box::new(plan_local(bundle))));
+        }
         if self.access().await?.is_none() || !self.reading.is_bound(&bundle.resource.key) {
-            let planned =
-                if leaves_without_access(bundle) { plan_local(bundle) } else { unable(self.reading.missing(), None) };
+            let planned = if leaves_without_access(bundle) {
+                plan_local(bundle)
+            } else {
+                unable(self.reading.missing(&bundle.resource), None)
+            };
             return Ok(Prepared::Answer(Box::new(planned)));
         }
         if self.snapshot.is_none() || !self.is_ruled() {

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     ports::{Access, CloudError, CloudProvider, DENIED_KEPT, DEPARTURES_KEPT, Marker, Note, StoreResult},
     reason::Reason,
+    resource::Resource,
     service::seal_context,
 };
 
@@ -37,6 +38,8 @@ pub(super) struct Reading<S> {
     sealed: Option<String>,
     /// The workspaces with a token of their own: for the others nothing is done with somebody else's.
     bound: BTreeSet<ResourceKey>,
+    /// Whether the token in use has outlived its workspace: nothing is read with it that is not needed.
+    retired: bool,
     /// Why tokens that are there cannot be opened.
     unopened: Option<String>,
     access_read: Option<Instant>,
@@ -59,6 +62,7 @@ impl<S: Send + 'static> Reading<S> {
             access: None,
             sealed: None,
             bound: BTreeSet::new(),
+            retired: false,
             unopened: None,
             access_read: None,
             rejected: BTreeSet::new(),
@@ -82,11 +86,18 @@ impl<S: Send + 'static> Reading<S> {
     }
 
     /// Why nothing can be done for a resource without a token.
-    pub(super) fn missing(&self) -> Note {
-        let message = match &self.unopened {
-            Some(why) => format!("the workspace's token cannot be used: {why}"),
-            None => "the workspace has no token; what exists stays as it is until one of the same project is bound"
-                .to_owned(),
+    pub(super) fn missing(&self, resource: &Resource) -> Note {
+        let message = match (&self.unopened, resource.key.workspace_key()) {
+            (Some(why), _) => format!("the workspace's token cannot be used: {why}"),
+            (None, None) => format!(
+                "it lies in project {}, of which no token is bound any more; it stays as it is until one is bound to any \
+                 workspace of the tenant",
+                resource.project
+            ),
+            (None, Some(_)) => {
+                "the workspace has no token; what exists stays as it is until one of the same project is bound"
+                    .to_owned()
+            }
         };
         Note::new(Reason::CredentialMissing, message)
     }
@@ -190,7 +201,11 @@ impl<P: CloudProvider> Project<P> {
             return Ok(self.reading.current());
         }
         let mut credentials = self.shared.store.project_credentials(&self.lease.project).await?;
-        self.reading.bound = credentials.iter().map(|c| c.workspace.clone()).collect();
+        // One that is retired serves what lives in no workspace, while no workspace has one, and nothing else.
+        let bound = credentials.iter().filter(|c| !c.retired).map(|c| c.workspace.clone());
+        self.reading.bound = bound.collect();
+        self.reading.retired = self.reading.bound.is_empty();
+        credentials.retain(|c| c.retired == self.reading.retired);
         self.reading.unopened = None;
         let rejected = &mut self.reading.rejected;
         rejected.retain(|sealed| credentials.iter().any(|c| c.sealed == *sealed));
@@ -246,6 +261,9 @@ impl<P: CloudProvider> Project<P> {
     }
 
     fn read_catalog(&mut self, access: &Arc<Access>, resync: bool) {
+        if self.reading.retired {
+            return;
+        }
         let (shared, access, wake) = (self.shared.clone(), access.clone(), self.wake.clone());
         while self.background.try_join_next().is_some() {}
         self.background.spawn(async move {

@@ -1,6 +1,6 @@
 //! Storage for operators: what was done by whom, workspaces that are paused, and how the projects fare.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use seca_api::{ResourceKey, Timestamp};
@@ -116,6 +116,32 @@ pub struct ProjectOverview {
     pub resources: i64,
     /// What is left to ask of the provider; none until a holder knew.
     pub budget: Option<KnownBudget>,
+    /// Whether it was declared gone for good ([`OversightStore::abandon`]): its resources leave.
+    pub abandoned: bool,
+}
+
+/// What was in a project that was declared gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Abandoned {
+    /// Its workspaces, by key, each with the number of its resources, itself included.
+    pub workspaces: Vec<(ResourceKey, i64)>,
+    /// How many of its resources live in no workspace: images.
+    pub others: i64,
+}
+
+impl Abandoned {
+    /// Counts the resources of a project, by their keys.
+    pub fn of<'a>(keys: impl IntoIterator<Item = &'a ResourceKey>) -> Self {
+        let mut workspaces = BTreeMap::<ResourceKey, i64>::new();
+        let mut others = 0;
+        for key in keys {
+            match key.workspace_key() {
+                Some(workspace) => *workspaces.entry(workspace).or_default() += 1,
+                None => others += 1,
+            }
+        }
+        Self { workspaces: workspaces.into_iter().collect(), others }
+    }
 }
 
 /// Storage for operators. Every method is one transaction.
@@ -146,6 +172,13 @@ pub trait OversightStore: Send + Sync {
     /// is wanted. The lease ends, so that the next holder begins as after any other takeover. False when there is no such
     /// paused project.
     async fn resume_project(&self, project: &ProjectId, epoch: &Epoch) -> StoreResult<bool>;
+
+    /// Declares a project gone for good. All that is in it is being deleted from now on, its workspaces too; calls of
+    /// unknown outcome have failed, and everything is queued. Its rows leave without the provider, and without a tombstone:
+    /// what exists there nevertheless is nobody's, and is reported, not swept. The project is paused no more, and its lease
+    /// ends. A token of it can be bound again once all rows have left, which takes the declaration back. None when there is
+    /// no such project of the provider.
+    async fn abandon(&self, project: &ProjectId, now: Timestamp) -> StoreResult<Option<Abandoned>>;
 
     /// All projects, by name.
     async fn projects(&self) -> StoreResult<Vec<ProjectOverview>>;

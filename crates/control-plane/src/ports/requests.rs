@@ -304,6 +304,11 @@ pub struct Credential {
     pub retired: bool,
 }
 
+impl Credential {
+    /// How many of those that a retired credential serves a refusal names.
+    pub const SHOWN: usize = 5;
+}
+
 /// The binding of a workspace, as lists show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -334,6 +339,8 @@ pub enum BindOutcome {
     NotFound,
     /// The workspace's resources live in another project; they would be lost to it.
     OtherProject(ProjectId),
+    /// The project was declared gone ([`super::OversightStore::abandon`]), and this many of its resources have not left yet.
+    Abandoned(i64),
 }
 
 /// What became of removing a binding.
@@ -345,4 +352,13 @@ pub enum UnbindOutcome {
     NotFound,
     /// This many resources may have provider objects; they would be out of reach.
     InUse(i64),
+    /// The workspace is gone, and its credential is kept for what of the tenant lives in its project and in no workspace.
+    Retired {
+        /// The project.
+        project: ProjectId,
+        /// How many resources that is.
+        count: i64,
+        /// The first few of them ([`Credential::SHOWN`]), by key.
+        first: Vec<ResourceKey>,
+    },
 }

@@ -101,20 +101,22 @@ pub trait Store: Send + Sync + 'static {
 
     /// Binds a live workspace to a project: keeps the sealed token, moves the workspace and all its children
     /// (rows and queue) to the project, queues them, and makes the project's row. What has its home in the workspace and
-    /// lives in the project that the workspace leaves goes along ([`Put::home`]).
+    /// lives in the project that the workspace leaves goes along ([`Put::home`]). What of the tenant lives in the project
+    /// and in no workspace is queued: it may have waited for a token.
     async fn bind(&self, credential: Credential) -> StoreResult<BindOutcome>;
 
     /// The credential of a workspace.
     async fn credential(&self, workspace: &ResourceKey) -> StoreResult<Option<Credential>>;
 
     /// Removes the credential; the rows stay in their project. `force` also when resources may have provider
-    /// objects (any child that ever had a step).
+    /// objects (any child that ever had a step, and what of the tenant lives in the project and in no workspace, when this
+    /// is the tenant's last credential there). Of a workspace that is gone, `force` removes what was retired.
     async fn unbind(&self, workspace: &ResourceKey, force: bool) -> StoreResult<UnbindOutcome>;
 
-    /// The credentials of a project, newest first.
+    /// The credentials of a project, newest first; behind them those that are retired, newest first.
     async fn project_credentials(&self, project: &ProjectId) -> StoreResult<Vec<Credential>>;
 
-    /// All credentials, for rotation.
+    /// All credentials, for rotation; those that are retired behind the others.
     async fn credentials(&self) -> StoreResult<Vec<Credential>>;
 
     /// Replaces the sealed form, if it still is the former one.
@@ -207,7 +209,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Removes the row of a deleted resource: labels, references and queue with it, its holds on others are
     /// ended, everything related is queued. Steps stay for their time; a tombstone of the uid stays with them. A role is
-    /// taken from all assignments that name it ([`crate::assigned`]).
+    /// taken from all assignments that name it ([`crate::assigned`]). The credential of a workspace is retired while its
+    /// project has resources of the tenant that live in no workspace (images), and goes with the last of them.
     async fn remove(&self, lease: &Lease, uid: Uid) -> StoreResult<CommitOutcome>;
 
     /// Queues a resource. Earlier wins.
@@ -223,7 +226,8 @@ pub trait Store: Send + Sync + 'static {
     async fn orphans(&self) -> StoreResult<Vec<(ProjectId, OwnedObject)>>;
 
     /// Removes steps and tombstones older than this whose resources are gone, and failed steps of that age of those
-    /// that are not, but for the last one of each.
+    /// that are not, but for the last one of each; and retired credentials that serve nothing, which the release before
+    /// leaves behind.
     async fn prune(&self, older: Duration) -> StoreResult<()>;
 
     // -- catalogue ------------------------------------------------------------------------------------------

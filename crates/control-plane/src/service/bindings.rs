@@ -226,6 +226,10 @@ impl Bindings {
                 "{workspace} has resources in project {other}, and this token opens another project, where they are not; \
                  bind a token of project {other}, or delete the resources first"
             ))),
+            BindOutcome::Abandoned(count) => Err(Refusal::Conflict(format!(
+                "the project of this token was declared gone, and {count} resource(s) of it have not left yet; bind \
+                 {workspace} again when they have"
+            ))),
         }
     }
 
@@ -301,8 +305,8 @@ impl Bindings {
     /// Removes a binding; false when the workspace exists and is not bound.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] when there is no such workspace, [`Refusal::Conflict`] while provider objects may exist and
-    /// `force` is not set.
+    /// [`Refusal::NotFound`] when there is no such workspace, [`Refusal::Conflict`] while provider objects may exist, of a
+    /// workspace that is gone too, and `force` is not set.
     pub async fn unbind(&self, workspace: &ResourceKey, force: bool) -> Result<bool, Refusal> {
         if !is_possible(workspace) {
             return Err(Refusal::NotFound(workspace.clone()));
@@ -317,6 +321,18 @@ impl Bindings {
                 "{workspace} has {count} resource(s) that may exist at the provider and would be out of reach without the \
                  token; delete them first, or insist with force=true"
             ))),
+            UnbindOutcome::Retired { project, count, first } => {
+                let mut names = first.iter().map(ResourceKey::to_string).collect::<Vec<_>>().join(", ");
+                let more = count - i64::try_from(first.len()).unwrap_or(i64::MAX);
+                if more > 0 {
+                    names.push_str(&format!(" and {more} more"));
+                }
+                Err(Refusal::Conflict(format!(
+                    "{workspace} is gone, and its token is kept because {count} resource(s) of the tenant in project \
+                     {project} need it: {names}; delete them first, or insist with force=true, and they stay as they are \
+                     until a token of that project is bound to a workspace of the tenant"
+                )))
+            }
         }
     }
 

@@ -1,10 +1,10 @@
 //! Which project stands behind a workspace.
 
 use control_plane::{
-    ProjectId, kinds,
+    ProjectId, Resource, kinds,
     ports::{BindOutcome, Binding, Credential, UnbindOutcome, WorkspaceBinding},
 };
-use seca_api::ResourceKey;
+use seca_api::{Kind, ResourceKey};
 
 use super::relations::WAKE;
 use crate::{
@@ -30,6 +30,12 @@ const MEMBERS: Sql = sql!(
 const COUNT_TOUCHED: Sql = sql!("SELECT count(DISTINCT s.uid) FROM steps s WHERE s.uid IN " (list 1));
 const MOVE_ROWS: Sql = sql!("UPDATE resources SET project = $2 WHERE uid IN " (list 1) " AND project <> $2");
 const MOVE_WORK: Sql = sql!("UPDATE work SET project = $2 WHERE uid IN " (list 1) " AND project <> $2");
+/// A project that was declared gone, and how much of it is still there. Nobody declares it until the transaction ends.
+const LEAVING: Sql = sql!(
+    "SELECT p.abandoned_at, (SELECT count(*) FROM resources r WHERE r.project = p.uid) FROM projects p WHERE p.uid = $1"
+    fence
+);
+const TAKE_BACK: Sql = sql!("UPDATE projects SET abandoned_at = NULL WHERE uid = $1 AND abandoned_at IS NOT NULL");
 const ADD_PROJECT: Sql =
     sql!("INSERT INTO projects (uid, owner, token, until) VALUES ($1, NULL, 0, NULL) ON CONFLICT DO NOTHING");
 const BIND: Sql = sql!(
@@ -45,24 +51,51 @@ const UNBIND: Sql = sql!(
 );
 const IS_BOUND: Sql = sql!("SELECT workspace_uid FROM credentials WHERE workspace_uid = $1 AND deleted_at IS NULL");
 const BY_KEY: Sql = sql!(
-    "SELECT r.tenant, r.region, r.kind, r.workspace, r.network, r.name, r.uid, c.project, c.sealed, c.endpoint, \
-     c.project_ref, c.retired_at FROM credentials c JOIN resources r ON r.uid = c.workspace_uid \
-     WHERE r.tenant = $1 AND r.region = $2 AND r.kind = $3 AND r.workspace = $4 AND r.network = $5 AND r.name = $6 \
+    "SELECT " credential " WHERE r.tenant = $1 AND r.region = $2 AND r.kind = $3 AND r.workspace = $4 AND r.network = $5 AND r.name = $6 \
      AND c.deleted_at IS NULL"
 );
 const BY_PROJECT: Sql = sql!(
-    "SELECT r.tenant, r.region, r.kind, r.workspace, r.network, r.name, r.uid, c.project, c.sealed, c.endpoint, \
-     c.project_ref, c.retired_at FROM credentials c JOIN resources r ON r.uid = c.workspace_uid \
-     WHERE c.project = $1 AND c.deleted_at IS NULL ORDER BY c.bound_at DESC"
+    "SELECT " credential " WHERE c.project = $1 AND c.deleted_at IS NULL AND (r.uid IS NOT NULL \
+     OR c.retired_at IS NOT NULL) ORDER BY CASE WHEN c.retired_at IS NULL THEN 0 ELSE 1 END, c.bound_at DESC"
 );
 const ALL: Sql = sql!(
-    "SELECT r.tenant, r.region, r.kind, r.workspace, r.network, r.name, r.uid, c.project, c.sealed, c.endpoint, \
-     c.project_ref, c.retired_at FROM credentials c JOIN resources r ON r.uid = c.workspace_uid \
-     WHERE c.deleted_at IS NULL ORDER BY c.bound_at DESC"
+    "SELECT " credential " WHERE c.deleted_at IS NULL AND (r.uid IS NOT NULL OR c.retired_at IS NOT NULL) \
+     ORDER BY CASE WHEN c.retired_at IS NULL THEN 0 ELSE 1 END, c.bound_at DESC"
 );
 const RESEAL: Sql = sql!(
     "UPDATE credentials SET sealed = $3 WHERE workspace_uid = $1 AND sealed = $2 AND deleted_at IS NULL \
      RETURNING workspace_uid"
+);
+/// Keeps the credential of a workspace that leaves, for what of its tenant ($2) lives in the project and in no workspace.
+const RETIRE: Sql = sql!(
+    "UPDATE credentials SET retired_at = " now ", tenant = $2, region = $3, workspace = $4 WHERE workspace_uid = $1 \
+     AND deleted_at IS NULL AND EXISTS (SELECT 1 FROM resources r WHERE r.project = credentials.project \
+     AND r.tenant = $2 AND " homeless ")"
+);
+/// The retired credentials of a tenant (2) in a project (1), unless they serve something there.
+const LET_GO: Sql = sql!(
+    "DELETE FROM credentials WHERE project = $1 AND tenant = $2 AND retired_at IS NOT NULL \
+     AND NOT EXISTS (SELECT 1 FROM resources r WHERE r.project = $1 AND r.tenant = $2 AND " homeless ")"
+);
+pub(super) const PRUNE: Sql = sql!(
+    "DELETE FROM credentials WHERE retired_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM resources r \
+     WHERE r.project = credentials.project AND r.tenant = credentials.tenant AND " homeless ")"
+);
+const RETIRED: Sql = sql!(
+    "SELECT c.project FROM credentials c WHERE c.tenant = $1 AND c.region = $2 AND c.workspace = $3 \
+     AND c.retired_at IS NOT NULL ORDER BY c.workspace_uid" lock
+);
+const DROP_RETIRED: Sql =
+    sql!("DELETE FROM credentials WHERE tenant = $1 AND region = $2 AND workspace = $3 AND retired_at IS NOT NULL");
+/// What of a tenant lives in these projects and in no workspace.
+const HOMELESS: Sql = sql!(
+    "SELECT r.uid, r.tenant, r.region, r.kind, r.workspace, r.network, r.name FROM resources r \
+     WHERE r.project IN " (list 1) " AND r.tenant = $2 AND " homeless " ORDER BY r.region, r.kind, r.name"
+);
+/// Other credentials of a tenant in a project.
+const OTHERS: Sql = sql!(
+    "SELECT c.workspace_uid FROM credentials c LEFT JOIN resources r ON r.uid = c.workspace_uid \
+     WHERE c.project = $1 AND c.deleted_at IS NULL AND COALESCE(r.tenant, c.tenant) = $2 AND c.workspace_uid <> $3 LIMIT 1"
 );
 const WORKSPACES: Sql = sql!(
     "SELECT " columns ", c.workspace_uid, c.deleted_at FROM resources r \
@@ -78,6 +111,7 @@ impl Operation for Bind<'_> {
     async fn run(&self, tx: &mut Tx) -> Result<BindOutcome, Fault> {
         let credential = self.0;
         let key = &credential.workspace;
+        let leaving = tx.first(LEAVING, &args![&credential.project]).await?;
         let Some(found) = tx.first(WORKSPACE, &key_args(key)).await? else { return Ok(BindOutcome::NotFound) };
         let project = ProjectId(found.text(1)?);
         // One that is being deleted may need a new token to get there, and nothing else.
@@ -85,14 +119,22 @@ impl Operation for Bind<'_> {
         if goes_elsewhere || found.text(0)? != credential.workspace_uid.to_string() {
             return Ok(BindOutcome::NotFound);
         }
+        if let Some(declared) = leaving
+            && declared.maybe_int(0)?.is_some()
+            && declared.int(1)? > 0
+        {
+            return Ok(BindOutcome::Abandoned(declared.int(1)?));
+        }
         let members = members(tx, &found, key).await?;
         if project != credential.project && count_touched(tx, &members).await? > 0 {
             return Ok(BindOutcome::OtherProject(project));
         }
         tx.execute(MOVE_ROWS, &[list(&members), (&credential.project).into()]).await?;
-        tx.execute(WAKE, &[list(&members)]).await?;
+        let served = homeless(tx, &[&credential.project], &key.tenant).await?;
+        tx.execute(WAKE, &[list(members.iter().chain(served.iter().map(|(uid, _)| uid)))]).await?;
         tx.execute(MOVE_WORK, &[list(&members), (&credential.project).into()]).await?;
         tx.execute(ADD_PROJECT, &args![&credential.project]).await?;
+        tx.execute(TAKE_BACK, &args![&credential.project]).await?;
         let bound = args![
             credential.workspace_uid,
             &credential.project,
@@ -101,6 +143,9 @@ impl Operation for Bind<'_> {
             &credential.project_ref
         ];
         tx.execute(BIND, &bound).await?;
+        if project != credential.project {
+            tx.execute(LET_GO, &args![&project, &key.tenant]).await?;
+        }
         Ok(BindOutcome::Done)
     }
 }
@@ -114,13 +159,16 @@ impl Operation for Unbind<'_> {
     type Output = UnbindOutcome;
 
     async fn run(&self, tx: &mut Tx) -> Result<UnbindOutcome, Fault> {
-        let Some(found) = tx.first(WORKSPACE, &key_args(self.workspace)).await? else {
-            return Ok(UnbindOutcome::NotFound);
-        };
+        let Some(found) = tx.first(WORKSPACE, &key_args(self.workspace)).await? else { return self.let_go(tx).await };
         if tx.first(IS_BOUND, &args![found.text(0)?]).await?.is_none() {
             return Ok(UnbindOutcome::NotFound);
         }
-        let members = members(tx, &found, self.workspace).await?;
+        let mut members = members(tx, &found, self.workspace).await?;
+        let project = ProjectId(found.text(1)?);
+        if tx.first(OTHERS, &args![&project, &self.workspace.tenant, found.text(0)?]).await?.is_none() {
+            let served = homeless(tx, &[&project], &self.workspace.tenant).await?;
+            members.extend(served.into_iter().map(|(uid, _)| uid));
+        }
         let touched = count_touched(tx, &members).await?;
         if touched > 0 && !self.force {
             return Ok(UnbindOutcome::InUse(touched));
@@ -129,6 +177,49 @@ impl Operation for Unbind<'_> {
         tx.execute(WAKE, &[list(&members)]).await?;
         Ok(UnbindOutcome::Done)
     }
+}
+
+impl Unbind<'_> {
+    /// Removes what was retired when the workspace left.
+    async fn let_go(&self, tx: &mut Tx) -> Result<UnbindOutcome, Fault> {
+        let key = args![&self.workspace.tenant, &self.workspace.region, &self.workspace.name];
+        let retired = tx.fetch(RETIRED, &key).await?;
+        let retired = retired.iter().map(|row| row.text(0).map(ProjectId)).collect::<Result<Vec<_>, _>>()?;
+        let Some(project) = retired.first().cloned() else { return Ok(UnbindOutcome::NotFound) };
+        let served = homeless(tx, &retired.iter().collect::<Vec<_>>(), &self.workspace.tenant).await?;
+        if !served.is_empty() && !self.force {
+            let count = i64::try_from(served.len()).unwrap_or(i64::MAX);
+            let first = served.into_iter().map(|(_, key)| key).take(Credential::SHOWN).collect();
+            return Ok(UnbindOutcome::Retired { project, count, first });
+        }
+        tx.execute(DROP_RETIRED, &key).await?;
+        tx.execute(WAKE, &[list(served.iter().map(|(uid, _)| uid))]).await?;
+        Ok(UnbindOutcome::Done)
+    }
+}
+
+/// What of a tenant lives in these projects and in no workspace; none of it is `local`'s.
+async fn homeless(tx: &mut Tx, projects: &[&ProjectId], tenant: &str) -> Result<Vec<(String, ResourceKey)>, Fault> {
+    let projects = list(projects.iter().filter(|project| !project.is_local()));
+    let found = tx.fetch(HOMELESS, &[projects, tenant.into()]).await?;
+    found.iter().map(|row| Ok((row.text(0)?, row::key(row, 1)?))).collect()
+}
+
+/// A row leaves: retires the credential of a workspace that is needed still, before the others are removed.
+pub(super) async fn retire(tx: &mut Tx, leaving: &Resource) -> Result<(), Fault> {
+    let key = &leaving.key;
+    if key.kind == Kind::Workspace {
+        tx.execute(RETIRE, &args![leaving.uid, &key.tenant, &key.region, &key.name]).await?;
+    }
+    Ok(())
+}
+
+/// A row has left: retired credentials that served it and nothing else go along.
+pub(super) async fn let_go(tx: &mut Tx, left: &Resource) -> Result<(), Fault> {
+    if left.key.kind != Kind::Workspace && left.key.workspace.is_empty() && !left.project.is_local() {
+        tx.execute(LET_GO, &args![&left.project, &left.key.tenant]).await?;
+    }
+    Ok(())
 }
 
 async fn members(tx: &mut Tx, workspace: &Row, key: &ResourceKey) -> Result<Vec<String>, Fault> {

@@ -12,6 +12,7 @@ use seca_api::{Kind, Scope};
 use serde_json::Map;
 
 use super::{
+    bindings,
     queue::holds,
     relations::{WAKE, related, wake_related},
     roles,
@@ -65,11 +66,15 @@ const HELD: Sql = sql!("SELECT " columns " FROM resources r WHERE r.holder = $1 
 const SIBLINGS: Sql =
     sql!("SELECT r.uid FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.workspace = $3 AND r.network = $4");
 const LET_GO: Sql = sql!("UPDATE resources SET holder = NULL WHERE holder = $1");
-const BURY: Sql = sql!("INSERT INTO tombstones (uid, removed_at) VALUES ($1, " now ") ON CONFLICT DO NOTHING");
+/// Whose project was declared gone leaves no tombstone: what exists of it nevertheless is not swept.
+const BURY: Sql = sql!(
+    "INSERT INTO tombstones (uid, removed_at) SELECT p.buried, " now " FROM (SELECT $1 AS buried, abandoned_at \
+     FROM projects WHERE uid = $2) p WHERE p.abandoned_at IS NULL ON CONFLICT DO NOTHING"
+);
 const REMOVE: [Sql; 5] = [
     sql!("DELETE FROM resource_labels WHERE uid = $1"),
     sql!("DELETE FROM resource_references WHERE uid = $1"),
-    sql!("DELETE FROM credentials WHERE workspace_uid = $1"),
+    sql!("DELETE FROM credentials WHERE workspace_uid = $1 AND retired_at IS NULL"),
     sql!("DELETE FROM resources WHERE uid = $1"),
     sql!("DELETE FROM work WHERE uid = $1"),
 ];
@@ -81,6 +86,11 @@ const ORPHANS: Sql = sql!("SELECT project, object FROM orphans ORDER BY project,
 /// Each statement has a time of its own, so the second one is told what the first one found.
 const PRUNE_TOMBSTONES: Sql = sql!("DELETE FROM tombstones WHERE removed_at < " now " - $1 RETURNING uid");
 const PRUNE_STEPS: Sql = sql!("DELETE FROM steps WHERE uid IN " (list 1));
+/// What left without a tombstone.
+const PRUNE_LEFT: Sql = sql!(
+    "DELETE FROM steps WHERE updated_at < " now " - $1 AND NOT EXISTS (SELECT 1 FROM resources r WHERE r.uid = steps.uid) \
+     AND NOT EXISTS (SELECT 1 FROM tombstones t WHERE t.uid = steps.uid)"
+);
 /// The last step of a resource stays: it tells that something may exist at the provider.
 const PRUNE_FAILED: Sql = sql!(
     "DELETE FROM steps WHERE state = 'failed' AND updated_at < " now " - $1 \
@@ -297,11 +307,13 @@ impl Operation for Remove<'_> {
         }
         woken.sort();
         woken.dedup();
-        tx.execute(BURY, &args![self.uid]).await?;
+        tx.execute(BURY, &args![self.uid, &self.lease.project]).await?;
         tx.execute(WAKE, &[list(woken.iter().chain([&self.uid]))]).await?;
+        bindings::retire(tx, &row).await?;
         for statement in REMOVE {
             tx.execute(statement, &args![self.uid]).await?;
         }
+        bindings::let_go(tx, &row).await?;
         Ok(Some(CommitOutcome::Done(Box::new(row))))
     }
 }
@@ -356,7 +368,9 @@ impl Operation for Prune {
         if !gone.is_empty() {
             tx.execute(PRUNE_STEPS, &[list(&gone)]).await?;
         }
+        tx.execute(PRUNE_LEFT, &args![self.0]).await?;
         tx.execute(PRUNE_FAILED, &args![self.0]).await?;
+        tx.execute(bindings::PRUNE, &[]).await?;
         Ok(())
     }
 }

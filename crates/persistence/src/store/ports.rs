@@ -6,15 +6,15 @@ use async_trait::async_trait;
 use control_plane::{
     ProjectId,
     ports::{
-        AccessStore, Activity, ActivityQuery, ActivityRecord, AuthorizationSnapshot, BootstrapOutcome, DeniedToken,
-        DepartedGrant, Departure, Epoch, OversightStore, PausedWorkspace, ProjectEpoch, ProjectOverview, Put,
-        StoreResult, TenantChange, TenantRecord,
+        Abandoned, AccessStore, Activity, ActivityQuery, ActivityRecord, AuthorizationSnapshot, BootstrapOutcome,
+        DeniedToken, DepartedGrant, Departure, Epoch, OversightStore, PausedWorkspace, ProjectEpoch, ProjectOverview,
+        Put, StoreResult, TenantChange, TenantRecord,
     },
     service::{Tenant, Tenants},
 };
 use seca_api::{ResourceKey, Timestamp};
 
-use super::{SqlStore, activity, assignments, authorization, epochs, oversight, tenants};
+use super::{SqlStore, abandon, activity, assignments, authorization, epochs, oversight, tenants};
 use crate::database::Lane;
 
 #[async_trait]
@@ -114,6 +114,10 @@ impl OversightStore for SqlStore {
 
     async fn resume_project(&self, project: &ProjectId, epoch: &Epoch) -> StoreResult<bool> {
         Ok(epochs::resume(&self.db, project, epoch).await?)
+    }
+
+    async fn abandon(&self, project: &ProjectId, now: Timestamp) -> StoreResult<Option<Abandoned>> {
+        Ok(self.db.transact(Lane::Write, &abandon::Abandon { project, now }).await?)
     }
 
     async fn projects(&self) -> StoreResult<Vec<ProjectOverview>> {

@@ -35,7 +35,7 @@ const DELETE: Sql = Sql {
          AND ((" in_network ") OR (" in_workspace
         ")) AND r.kind IN " (list 13) " AND r.deleted_at IS NULL AND r.uid NOT IN " (list 14) " LIMIT 1), \
          blockers AS MATERIALIZED (" blockers "), \
-         gone AS MATERIALIZED (" gone " WHERE NOT EXISTS (SELECT 1 FROM blockers) \
+         gone AS MATERIALIZED (" (gone 10) " WHERE NOT EXISTS (SELECT 1 FROM blockers) \
          AND NOT EXISTS (SELECT 1 FROM overlooked)), \
          deleted AS (UPDATE resources SET " delete_row " WHERE resources.uid = g.uid), \
          woken AS MATERIALIZED (SELECT w.uid FROM work w WHERE w.uid IN (" related_to_gone ") ORDER BY w.uid" lock "), \
@@ -47,9 +47,9 @@ const DELETE: Sql = Sql {
     .postgres,
     sqlite: sql!(
         "WITH blockers AS MATERIALIZED (" blockers "), \
-         gone AS MATERIALIZED (" gone " WHERE NOT EXISTS (SELECT 1 FROM blockers)) \
+         gone AS MATERIALIZED (" (gone 10) " WHERE NOT EXISTS (SELECT 1 FROM blockers)) \
          UPDATE resources SET " delete_row " WHERE resources.uid = g.uid; \
-         WITH gone AS MATERIALIZED (" gone " WHERE EXISTS (SELECT 1 FROM resources d WHERE d.uid = $1 \
+         WITH gone AS MATERIALIZED (" (gone 10) " WHERE EXISTS (SELECT 1 FROM resources d WHERE d.uid = $1 \
          AND d.deleted_at IS NOT NULL)) \
          UPDATE work SET " wake ", attempts = CASE WHEN uid IN (SELECT uid FROM gone) THEN 0 ELSE attempts END \
          WHERE uid IN (" related_to_gone "); \
@@ -143,7 +143,7 @@ fn kinds<'a>(kinds: impl IntoIterator<Item = &'a Kind>) -> Value<'static> {
 }
 
 /// A deleted row as the statement takes it: its identity, then what is written.
-fn deleted(row: &Resource) -> Result<[Option<String>; 14], Fault> {
+pub(super) fn deleted(row: &Resource) -> Result<[Option<String>; 14], Fault> {
     let [tenant, region, kind, workspace, network, name] = key_row(&row.key);
     let number = |number: i64| Some(number.to_string());
     Ok([

@@ -12,7 +12,7 @@ fn project(name: &str) -> ProjectId {
     ProjectId(name.to_owned())
 }
 
-async fn bind(world: &World, key: &ResourceKey, project: &str) -> BindOutcome {
+pub async fn bind(world: &World, key: &ResourceKey, project: &str) -> BindOutcome {
     let row = world.read(key).await;
     world.store.bind(world.credential(&row, project)).await.unwrap()
 }

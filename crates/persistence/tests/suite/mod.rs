@@ -1,5 +1,6 @@
 //! What all rules share: a world with a store, a clock that moves with every look, and short ways to write.
 
+pub mod abandoned;
 pub mod access;
 pub mod bindings;
 pub mod bound;
@@ -13,6 +14,7 @@ pub mod lists;
 pub mod oversight;
 pub mod queue;
 pub mod races;
+pub mod retired;
 pub mod roles;
 pub mod scale;
 pub mod statements;

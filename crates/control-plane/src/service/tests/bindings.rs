@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::*;
 use crate::{
-    ports::{Access, BindError, Binding, Found, Marker, ProjectFinder},
+    ports::{Access, BindError, Binding, Delete, DeleteRules, Edge, Found, Marker, ProjectFinder, Put},
     resource::{ProjectId, Uid},
     testing::environment::PlainVault,
 };
@@ -236,4 +236,44 @@ async fn a_workspace_that_is_being_deleted_takes_a_new_token_of_its_project_alon
     let before = sealed().await;
     with_finder("p1").bind(&workspace, request("new", None)).await.unwrap();
     assert_ne!(sealed().await, before);
+}
+
+#[tokio::test]
+async fn the_token_of_a_deleted_workspace_is_kept_for_its_images_unless_somebody_insists() {
+    let world = empty_world();
+    let bindings = bindings(&world);
+    let (workspace, disk) = (key(Kind::Workspace, "w"), key(Kind::BlockStorage, "disk"));
+    world.create(Kind::Workspace, "w", json!({})).await;
+    bindings.bind(&workspace, request("p1", None)).await.unwrap();
+    let store = async |put| drop(world.store.put(put).await.unwrap());
+    let create = |key: &ResourceKey| Put::create(key.clone(), world.ids.uid(), "{}", world.clock.now());
+    store(create(&disk)).await;
+    for n in 1..8 {
+        let edge = Edge { field: "/spec/blockStorageRef".to_owned(), target: disk.clone(), strict: false };
+        let image = ResourceKey::tenant(Kind::Image, "fsn1", "t", &format!("image-{n}"));
+        store(Put { edges: vec![edge], home: Some(disk.clone()), ..create(&image) }).await;
+    }
+    let leases = world.store.lease("test", Duration::from_secs(60), 1, 8).await.unwrap();
+    let lease = leases.iter().find(|lease| lease.project.0 == "p1").unwrap();
+    for key in [&disk, &workspace] {
+        let rules = DeleteRules::default();
+        let delete = Delete { key: key.clone(), expected_version: None, rules, now: world.clock.now() };
+        world.store.delete(delete).await.unwrap();
+        let uid = world.row(key).await.uid;
+        world.store.remove(lease, uid).await.unwrap();
+    }
+
+    assert!(matches!(bindings.find(&workspace).await, Err(Refusal::NotFound(_))), "it binds nothing");
+    match bindings.unbind(&workspace, false).await {
+        Err(Refusal::Conflict(why)) => {
+            for words in ["is gone", "7 resource(s)", "project p1", "images/image-5 and 2 more", "force=true"] {
+                assert!(why.contains(words), "{why}");
+            }
+            assert!(!why.contains("image-6"), "{why}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(bindings.unbind(&workspace, true).await.unwrap());
+    assert_eq!(world.store.credentials().await.unwrap(), []);
+    assert!(matches!(bindings.unbind(&workspace, true).await, Err(Refusal::NotFound(_))));
 }

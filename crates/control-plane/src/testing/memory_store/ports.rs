@@ -8,9 +8,9 @@ use seca_api::{ResourceKey, Timestamp};
 use super::MemoryStore;
 use crate::{
     ports::{
-        AccessStore, Activity, ActivityQuery, ActivityRecord, AuthorizationSnapshot, BootstrapOutcome, DeniedToken,
-        DepartedGrant, Departure, Epoch, OversightStore, PausedWorkspace, ProjectEpoch, ProjectOverview, Put,
-        StoreResult, TenantChange, TenantRecord,
+        Abandoned, AccessStore, Activity, ActivityQuery, ActivityRecord, AuthorizationSnapshot, BootstrapOutcome,
+        DeniedToken, DepartedGrant, Departure, Epoch, OversightStore, PausedWorkspace, ProjectEpoch, ProjectOverview,
+        Put, StoreResult, TenantChange, TenantRecord,
     },
     resource::ProjectId,
     service::{Tenant, Tenants},
@@ -120,6 +120,10 @@ impl OversightStore for MemoryStore {
 
     async fn resume_project(&self, project: &ProjectId, epoch: &Epoch) -> StoreResult<bool> {
         Ok(self.state()?.resume_project(project, epoch))
+    }
+
+    async fn abandon(&self, project: &ProjectId, now: Timestamp) -> StoreResult<Option<Abandoned>> {
+        Ok(self.state()?.abandon(project, now))
     }
 
     async fn projects(&self) -> StoreResult<Vec<ProjectOverview>> {

@@ -309,6 +309,10 @@ impl State {
         if workspace.is_deleting() && moves || workspace.uid != credential.workspace_uid {
             return BindOutcome::NotFound;
         }
+        let leaving = self.project_uids(&credential.project).len();
+        if self.is_abandoned(&credential.project) && leaving > 0 {
+            return BindOutcome::Abandoned(i64::try_from(leaving).unwrap_or(i64::MAX));
+        }
         let members = self.members(&credential.workspace, &workspace.project);
         if moves && self.count_touched(&members) > 0 {
             return BindOutcome::OtherProject(workspace.project.clone());
@@ -321,11 +325,13 @@ impl State {
                 work.project = credential.project.clone();
             }
         }
-        self.wake(members);
-        self.projects.entry(credential.project.clone()).or_default();
+        let served = self.homeless(&credential.project, &credential.workspace.tenant);
+        self.wake(members.into_iter().chain(served));
+        self.projects.entry(credential.project.clone()).or_default().epoch.abandoned = false;
         self.bindings += 1;
         let bound = Bound { order: self.bindings, credential: Some(credential.clone()) };
         self.credentials.insert(credential.workspace_uid, bound);
+        self.let_go();
         BindOutcome::Done
     }
 
@@ -349,12 +355,17 @@ impl State {
     }
 
     pub(super) fn unbind(&mut self, workspace: &ResourceKey, force: bool) -> UnbindOutcome {
-        let Some(uid) = self.keys.get(workspace).copied() else { return UnbindOutcome::NotFound };
+        let Some(uid) = self.keys.get(workspace).copied() else { return self.drop_retired(workspace, force) };
         if self.credential(uid).is_none() {
             return UnbindOutcome::NotFound;
         }
         let project = self.resource(uid).map_or_else(ProjectId::local, |row| row.project.clone());
-        let members = self.members(workspace, &project);
+        let mut members = self.members(workspace, &project);
+        let is_other =
+            |c: &Credential| c.project == project && c.workspace.tenant == workspace.tenant && c.workspace_uid != uid;
+        if !self.credentials().iter().any(is_other) {
+            members.extend(self.homeless(&project, &workspace.tenant));
+        }
         let touched = self.count_touched(&members);
         if touched > 0 && !force {
             return UnbindOutcome::InUse(i64::try_from(touched).unwrap_or(i64::MAX));
@@ -366,15 +377,68 @@ impl State {
         UnbindOutcome::Done
     }
 
+    /// What of a tenant lives in a project of the provider and in no workspace.
+    fn homeless(&self, project: &ProjectId, tenant: &str) -> Vec<Uid> {
+        let is_homeless = |row: &&Resource| {
+            let key = &row.key;
+            key.tenant == tenant && key.workspace.is_empty() && key.kind != Kind::Workspace && row.project == *project
+        };
+        let rows = self.rows.values().map(|row| &row.resource).filter(|_| !project.is_local());
+        rows.filter(is_homeless).map(|row| row.uid).collect()
+    }
+
+    /// A workspace has left: its credential is retired while it is needed.
+    fn retire(&mut self, workspace: Uid) {
+        if let Some(credential) = self.credentials.get_mut(&workspace).and_then(|bound| bound.credential.as_mut()) {
+            credential.retired = true;
+        } else {
+            self.credentials.remove(&workspace);
+        }
+        self.let_go();
+    }
+
+    /// Removes retired credentials that serve nothing any more.
+    fn let_go(&mut self) {
+        let serves = |c: &Credential| !c.retired || !self.homeless(&c.project, &c.workspace.tenant).is_empty();
+        let idle = |bound: &Bound| bound.credential.as_ref().is_some_and(|credential| !serves(credential));
+        let gone: Vec<Uid> = self.credentials.iter().filter(|(_, bound)| idle(bound)).map(|(uid, _)| *uid).collect();
+        gone.iter().for_each(|uid| drop(self.credentials.remove(uid)));
+    }
+
+    /// Removes what was retired when a workspace left.
+    fn drop_retired(&mut self, workspace: &ResourceKey, force: bool) -> UnbindOutcome {
+        let mut retired = self.credentials();
+        retired.retain(|credential| credential.retired && credential.workspace == *workspace);
+        retired.sort_by_key(|credential| credential.workspace_uid);
+        let Some(project) = retired.first().map(|credential| credential.project.clone()) else {
+            return UnbindOutcome::NotFound;
+        };
+        let projects: BTreeSet<&ProjectId> = retired.iter().map(|credential| &credential.project).collect();
+        let served: Vec<Uid> = projects.iter().flat_map(|id| self.homeless(id, &workspace.tenant)).collect();
+        if !served.is_empty() && !force {
+            let mut first: Vec<ResourceKey> =
+                served.iter().filter_map(|uid| self.resource(*uid)).map(|row| row.key.clone()).collect();
+            first.sort_by_key(|key| (key.region.clone(), key.kind.as_str(), key.name.clone()));
+            first.truncate(Credential::SHOWN);
+            return UnbindOutcome::Retired { project, count: i64::try_from(served.len()).unwrap_or(i64::MAX), first };
+        }
+        for credential in &retired {
+            self.credentials.remove(&credential.workspace_uid);
+        }
+        self.wake(served);
+        UnbindOutcome::Done
+    }
+
     pub(super) fn credential(&self, workspace: Uid) -> Option<&Credential> {
         self.credentials.get(&workspace)?.credential.as_ref()
     }
 
-    /// All credentials, newest first.
+    /// All credentials, newest first, those that are retired behind the others.
     pub(super) fn credentials(&self) -> Vec<Credential> {
-        let mut all: Vec<&Bound> = self.credentials.values().collect();
-        all.sort_by_key(|bound| std::cmp::Reverse(bound.order));
-        all.into_iter().filter_map(|bound| bound.credential.clone()).collect()
+        let mut all: Vec<(&Bound, &Credential)> =
+            self.credentials.values().filter_map(|bound| Some((bound, bound.credential.as_ref()?))).collect();
+        all.sort_by_key(|(bound, credential)| (credential.retired, std::cmp::Reverse(bound.order)));
+        all.into_iter().map(|(_, credential)| credential.clone()).collect()
     }
 
     pub(super) fn reseal(&mut self, credential: &Credential, sealed: &str) -> bool {

@@ -336,8 +336,10 @@ impl State {
         self.unassign(uid);
         let row = self.rows.remove(&uid);
         self.work.remove(&uid);
-        self.credentials.remove(&uid);
-        self.tombstones.insert(uid, self.now());
+        self.retire(uid);
+        if !self.is_abandoned(&lease.project) {
+            self.tombstones.insert(uid, self.now());
+        }
         self.wake(woken);
         match row {
             Some(row) => {
@@ -400,10 +402,13 @@ impl State {
         let Some(before) = self.now().checked_sub(older) else { return };
         let gone: BTreeSet<Uid> = self.tombstones.iter().filter(|(_, at)| **at < before).map(|(uid, _)| *uid).collect();
         let last: BTreeMap<Uid, i64> = self.steps.iter().map(|s| (s.step.resource, s.step.id)).collect();
+        let (rows, tombstones) = (&self.rows, &self.tombstones);
         self.steps.retain(|s| {
-            let is_last = last.get(&s.step.resource) == Some(&s.step.id);
-            let is_over = s.step.state == StepState::Failed && s.at < before && !is_last;
-            !gone.contains(&s.step.resource) && !is_over
+            let uid = s.step.resource;
+            let is_last = last.get(&uid) == Some(&s.step.id);
+            let is_over = s.step.state == StepState::Failed && !is_last;
+            let is_left = !rows.contains_key(&uid) && !tombstones.contains_key(&uid);
+            !gone.contains(&uid) && !(s.at < before && (is_over || is_left))
         });
         self.tombstones.retain(|uid, _| !gone.contains(uid));
     }

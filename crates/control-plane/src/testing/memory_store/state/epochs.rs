@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use seca_api::Timestamp;
+
 use super::State;
 use crate::{
-    ports::{Epoch, Lease, ProjectEpoch},
+    ports::{Abandoned, Epoch, Lease, ProjectEpoch, StepState},
     resource::ProjectId,
+    state,
 };
 
 /// What a project's row says of its epochs.
@@ -15,10 +18,14 @@ pub(super) struct Epochs {
     wanted: Option<Epoch>,
     raised: Option<Duration>,
     paused: Option<String>,
-    abandoned: bool,
+    pub(super) abandoned: bool,
 }
 
 impl Epochs {
+    pub(super) const fn is_abandoned(&self) -> bool {
+        self.abandoned
+    }
+
     fn told(&self, now: Duration) -> ProjectEpoch {
         ProjectEpoch {
             current: self.current.clone(),
@@ -76,5 +83,28 @@ impl State {
         epochs.wanted = None;
         (project.owner, project.until) = (None, None);
         true
+    }
+    pub(in super::super) fn abandon(&mut self, id: &ProjectId, now: Timestamp) -> Option<Abandoned> {
+        let project = self.projects.get_mut(id).filter(|_| !id.is_local())?;
+        (project.epoch.abandoned, project.epoch.paused, project.epoch.wanted) = (true, None, None);
+        (project.owner, project.until) = (None, None);
+        let uids = self.project_uids(id);
+        for uid in &uids {
+            let related = self.related(*uid);
+            self.wake(related);
+            if let Some(row) = self.rows.get_mut(uid) {
+                state::delete(&mut row.resource, now);
+            }
+            self.accept(*uid);
+        }
+        for recorded in self.steps.iter_mut().filter(|s| s.project == *id && !s.step.state.is_over()) {
+            recorded.step.state = StepState::Failed;
+        }
+        Some(Abandoned::of(uids.iter().filter_map(|uid| Some(&self.resource(*uid)?.key))))
+    }
+
+    /// Whether a project was declared gone.
+    pub(super) fn is_abandoned(&self, id: &ProjectId) -> bool {
+        self.projects.get(id).is_some_and(|project| project.epoch.abandoned)
     }
 }
