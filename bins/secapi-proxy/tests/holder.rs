@@ -70,7 +70,7 @@ async fn a_call_that_waits_for_its_turn_in_a_stopped_process_is_never_sent() {
     until("it notices", PATIENCE, async || stopped.process.output().contains("the lease is lost").then_some(())).await;
     assert_eq!(stopped.stop().await, Some(0));
     assert_eq!(orders(&sim).await, before, "what the stopped process was about to send is never seen");
-    sim.inventory().await.get("networks").map_or((), |networks| panic!("{networks} networks are left"));
+    sim.assert_only_the_marker().await;
 }
 
 async fn get(url: &str) -> (u16, Value) {
@@ -136,6 +136,9 @@ async fn a_restored_database_keeps_still_until_an_operator_adopts_the_project() 
     for words in [&project, "create_network", "--yes"] {
         assert!(said.contains(words), "{words}: {said}");
     }
+    let (code, said) = setup.run(&["doctor"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&project) && said.contains("adopt-projects"), "{said}");
     let (code, said) = setup.run(&["adopt-projects", "--json"]);
     assert_eq!(code, Some(3), "{said}");
     let shown: Value = serde_json::from_str(&said).unwrap();

@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    Shared, backoff,
+    Shared,
+    backoff::{self, Waiting},
     epoch::Rule,
     gate::Mandate,
     pauses::{self, Pauses},
@@ -109,6 +110,8 @@ pub(super) struct Project<P: CloudProvider> {
     /// Steps of unknown outcome that were looked up and not seen.
     pub(super) unseen: BTreeSet<i64>,
     pub(super) pauses: Pauses,
+    /// Resources whose calls are tried again, until one takes effect.
+    pub(super) waiting: BTreeMap<Uid, Waiting>,
     /// What may be done in the project, by its marker.
     pub(super) rule: Rule,
     /// The same for the gates of calls.
@@ -143,6 +146,7 @@ impl<P: CloudProvider> Project<P> {
             parked: BTreeSet::new(),
             unseen: BTreeSet::new(),
             pauses: Pauses::default(),
+            waiting: BTreeMap::new(),
             // Nobody else has a project of the provider's that is none.
             rule: if is_local { Rule::Ours } else { Rule::Unread },
             mandate,
@@ -424,6 +428,7 @@ impl<P: CloudProvider> Project<P> {
             CommitOutcome::Fenced => Ok(Standing::Lost),
             CommitOutcome::Done(_) | CommitOutcome::Gone => {
                 self.shared.watchers.gone(bundle.resource.uid);
+                self.waiting.remove(&bundle.resource.uid);
                 info!(seca.resource = %bundle.resource.key, seca.uid = %bundle.resource.uid, "gone");
                 Ok(Standing::Held)
             }
@@ -439,6 +444,9 @@ impl<P: CloudProvider> Project<P> {
         verdict: Verdict,
         next: Option<Duration>,
     ) -> StoreResult<Standing> {
+        if verdict == Verdict::Converged {
+            self.waiting.remove(&bundle.resource.uid);
+        }
         let attempts = match verdict {
             Verdict::Converged => 0,
             Verdict::Waiting | Verdict::Working => bundle.attempts,
@@ -455,7 +463,14 @@ impl<P: CloudProvider> Project<P> {
         note: Note,
         after: Option<Duration>,
     ) -> StoreResult<Standing> {
-        let wait = after.unwrap_or_else(|| backoff::transient(bundle.attempts, self.shared.rng.as_ref()));
+        let generation = bundle.resource.generation;
+        let waiting = self.waiting.entry(flight.uid).or_insert_with(|| Waiting::new(generation));
+        if waiting.generation != generation {
+            *waiting = Waiting::new(generation);
+        }
+        let pause = waiting.pause(self.shared.rng.as_ref());
+        // How long something takes that is only watched, nobody knows.
+        let wait = if flight.step.reads { pause } else { backoff::retry(note.reason, after, pause) };
         let attempts = if flight.step.reads { bundle.attempts } else { bundle.attempts.saturating_add(1) };
         let planned = Planned { note: Some(note), ..Planned::new(Plan::Wait { retry: Some(wait) }) };
         self.write(bundle, planned, Verdict::Working, Some(wait), attempts).await
