@@ -45,3 +45,14 @@ pub(crate) async fn look(url: &SecretString) -> anyhow::Result<String> {
         }
     }
 }
+
+/// The projects that another database rules, each with a sentence; none of a database that is not of this release.
+pub(crate) async fn paused(url: &SecretString) -> anyhow::Result<Vec<String>> {
+    if persistence::schema_state(url.expose_secret()).await? != SchemaState::Current {
+        return Ok(Vec::new());
+    }
+    let store = open(url, Prepare::Never).await?;
+    let paused = store.oversight().paused_projects().await?;
+    store.close().await;
+    Ok(paused.into_iter().map(|(project, epoch)| format!("{project}: {}", epoch.paused.unwrap_or_default())).collect())
+}

@@ -71,6 +71,12 @@ async fn look(settings: Result<Settings, Vec<Problem>>) -> Vec<Finding> {
     };
     if let Ok(url) = config::database(&settings) {
         findings.push(Finding::of("database", database::look(&url).await.map_err(|error| format!("{error:#}"))));
+        // A database that does not answer has been told of.
+        let paused = database::paused(&url).await.unwrap_or_default();
+        findings.extend(paused.into_iter().map(|project| {
+            let said = format!("{project}; nothing is changed in it; run `secapi-proxy adopt-projects`");
+            Finding::of("project", Err(said))
+        }));
     }
     if let Ok(endpoints) = config::endpoints(&settings) {
         findings.push(Finding::of("provider", provider(&endpoints.default).await));

@@ -270,7 +270,7 @@ async fn a_workspace_is_paused_and_resumed_and_projects_are_counted() {
     world.check("GET", "/paused-workspaces", None, 200, json!({"items": []})).await;
     let projects = json!({"items": [
         {"project": "local", "owner": null, "leasedForSeconds": null, "due": 2, "queued": 2, "resources": 2,
-         "inTransition": 2, "budget": null, "paused": null}]});
+         "inTransition": 2, "budget": null, "paused": null, "gone": false}]});
     world.check("GET", "/projects", None, 200, projects).await;
 
     let lease = world.store.lease("replica-a", Duration::from_secs(60), 1, 1).await.unwrap().remove(0);

@@ -124,6 +124,7 @@ fn calls() -> Vec<(&'static str, Call)> {
         });
         update_volume(id(), &UpdateVolume { name: name(), labels: Some(labels()) });
         delete_volume(id());
+        list_volume_actions(id());
         attach_volume(id(), &AttachVolume { server: id(), automount: Some(false) });
         detach_volume(id());
         resize_volume(id(), 50);

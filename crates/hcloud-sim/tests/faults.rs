@@ -1,7 +1,7 @@
 //! Every fault over a real socket, the state file, and the server's way to stop.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-use hcloud_sim::{CoreConfig, SeedProject, Sim, SimClock, SimConfig, SimRequest, Time, serve};
+use hcloud_sim::{CoreConfig, SeedProject, Sim, SimClock, SimConfig, SimRequest, Simulator, Time, serve};
 use http::Method;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -156,6 +156,65 @@ async fn a_lost_reply_closes_the_connection_before_or_after_the_commit() {
         assert_eq!((&entry["reply"], &entry["committed"]), (&json!("lost"), &json!(committed)), "{effect}");
     }
     server.stop().await;
+}
+
+/// The numbers of the requests of two hundred that a rule with this seed spoils.
+fn spoiled(seed: u64) -> Vec<usize> {
+    let mut cloud = Simulator::new(CoreConfig::default());
+    cloud.add_project("p", "token", None, Time(0));
+    let rule = json!({"match": {"share": 0.2, "count": 0}, "effect": {"type": "error", "status": 503}, "seed": seed});
+    assert_eq!(cloud.handle(&SimRequest::new(Method::POST, "/_sim/faults").with_json(&rule), Time(0)).status, 201);
+    let list = SimRequest::new(Method::GET, PATH).with_token("token");
+    (0..200).filter(|_| cloud.handle(&list, Time(0)).status == 503).collect()
+}
+
+#[test]
+fn a_share_of_the_matches_is_spoiled_and_a_seed_repeats_which() {
+    let first = spoiled(7);
+    assert!((20..60).contains(&first.len()), "about a fifth of 200: {}", first.len());
+    assert_eq!(first, spoiled(7));
+    assert_ne!(first, spoiled(8));
+    let mut cloud = Simulator::new(CoreConfig::default());
+    let rule = json!({"match": {"share": 1.5}, "effect": {"type": "error"}});
+    assert_eq!(cloud.handle(&SimRequest::new(Method::POST, "/_sim/faults").with_json(&rule), Time(0)).status, 422);
+}
+
+#[test]
+fn a_fault_can_be_for_one_client_and_the_journal_says_who_called() {
+    let mut cloud = Simulator::new(CoreConfig::default());
+    let control = |method, path: &str, body: &Value| SimRequest::new(method, path).with_json(body);
+    for client in ["ours", "theirs"] {
+        let project = json!({"name": "p", "token": client, "client": client});
+        assert_eq!(cloud.handle(&control(Method::POST, "/_sim/projects", &project), Time(0)).status, 201);
+    }
+    let rule = json!({"match": {"client": "ours", "count": 0}, "effect": {"type": "error", "status": 503}});
+    cloud.handle(&control(Method::POST, "/_sim/faults", &rule), Time(0));
+    for (client, expected) in [("ours", 503), ("theirs", 200)] {
+        let list = SimRequest::new(Method::GET, PATH).with_token(client);
+        assert_eq!(cloud.handle(&list, Time(0)).status, expected, "{client}");
+    }
+    let journal = cloud.handle(&SimRequest::new(Method::GET, "/_sim/journal?client=theirs"), Time(0)).json();
+    assert_eq!((&journal["count"], &journal["entries"][0]["client"]), (&json!(1), &json!("theirs")));
+}
+
+#[test]
+fn a_spoiled_reply_commits_and_cannot_be_read() {
+    for form in ["truncated", "html", "empty"] {
+        let mut cloud = Simulator::new(CoreConfig::default());
+        cloud.add_project("p", "token", None, Time(0));
+        let rule = json!({"match": on_create(), "effect": {"type": "spoil_reply", "body_form": form}});
+        cloud.handle(&SimRequest::new(Method::POST, "/_sim/faults").with_json(&rule), Time(0));
+        let create = SimRequest::new(Method::POST, PATH).with_token("token").with_json(&group("g"));
+        let reply = cloud.handle(&create, Time(0));
+        assert_eq!(reply.status, 201, "{form}");
+        assert!(serde_json::from_slice::<Value>(&reply.body).is_err(), "{form}");
+        let list = cloud.handle(&SimRequest::new(Method::GET, PATH).with_token("token"), Time(0)).json();
+        assert_eq!(list["placement_groups"].as_array().unwrap().len(), 1, "{form}");
+        let journal = cloud.handle(&SimRequest::new(Method::GET, "/_sim/journal?method=POST"), Time(0)).json();
+        let entry = &journal["entries"][0];
+        assert_eq!(entry["committed"], json!(true), "{form}");
+        assert_eq!(entry["made"], list["placement_groups"][0]["id"], "{form}: the journal names what was made");
+    }
 }
 
 #[tokio::test]

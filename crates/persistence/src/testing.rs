@@ -6,6 +6,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     net::TcpListener,
     os::unix::{
         fs::{MetadataExt as _, PermissionsExt as _, chown},
@@ -47,8 +48,18 @@ static DATABASES: AtomicU32 = AtomicU32::new(0);
 struct Cluster {
     port: u16,
     directory: PathBuf,
-    /// Closing it ends the cluster.
-    _lifeline: ChildStdin,
+    /// A line names the signal to end the server with before it is started again; closing it ends the cluster.
+    lifeline: ChildStdin,
+}
+
+/// How a server ends before it is started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Its sessions are cut, and it puts its data in order: what a restart does.
+    Fast,
+    /// At once, and it recovers from its log at the start: what a crash does. A commit that was confirmed while
+    /// `synchronous_commit` was off may be lost, as the clusters of tests have it; see [`postgres_durable`].
+    Crash,
 }
 
 /// Makes an empty database in this process's cluster, and starts the cluster when there is none yet. The URL is
@@ -74,6 +85,50 @@ pub async fn postgres_log() -> Result<String, TestingError> {
     let cluster = CLUSTER.get_or_try_init(Cluster::start).await?;
     let log = fs::read(cluster.directory.join("log")).map_err(|error| TestingError::Start(error.to_string()))?;
     Ok(String::from_utf8_lossy(&log).into_owned())
+}
+
+/// Makes a database of this process's cluster keep what it confirmed over [`Ending::Crash`], from its next sessions on.
+///
+/// # Errors
+/// As for [`postgres_url`].
+pub async fn postgres_durable(url: &str) -> Result<(), TestingError> {
+    let cluster = CLUSTER.get_or_try_init(Cluster::start).await?;
+    let name = url.rsplit('/').next().unwrap_or_default();
+    let start = |error: sqlx::Error| TestingError::Start(error.to_string());
+    let mut connection = connect(cluster.port).await.map_err(start)?;
+    let statement = format!("ALTER DATABASE {name} SET synchronous_commit = on");
+    connection.execute(AssertSqlSafe(statement)).await.map(drop).map_err(start)
+}
+
+/// Ends the server of this process's cluster and starts it again on the same data and port; returns when it answers.
+///
+/// # Errors
+/// As for [`postgres_url`].
+pub async fn postgres_restart(ending: Ending) -> Result<(), TestingError> {
+    let cluster = CLUSTER.get_or_try_init(Cluster::start).await?;
+    let signal = match ending {
+        Ending::Fast => "INT",
+        Ending::Crash => "QUIT",
+    };
+    let before = started_at(cluster.port).await.map_err(TestingError::Start)?;
+    let start = |error: std::io::Error| TestingError::Start(error.to_string());
+    (&cluster.lifeline).write_all(format!("{signal}\n").as_bytes()).map_err(start)?;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        match started_at(cluster.port).await {
+            Ok(now) if now != before => return Ok(()),
+            Err(error) if Instant::now() > deadline => return Err(TestingError::Start(error)),
+            _ if Instant::now() > deadline => return Err(TestingError::Start("it did not end".to_owned())),
+            _ => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+/// When the server began, by its own word: tells one run from the next.
+async fn started_at(port: u16) -> Result<String, String> {
+    let mut connection = connect(port).await.map_err(text)?;
+    let query = "SELECT pg_postmaster_start_time()::text";
+    sqlx::query_scalar(query).fetch_one(&mut connection).await.map_err(text)
 }
 
 async fn connect(port: u16) -> Result<sqlx::PgConnection, sqlx::Error> {
@@ -107,7 +162,7 @@ impl Cluster {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             match connect(port).await {
-                Ok(_) => return Ok(Self { port, directory, _lifeline: lifeline }),
+                Ok(_) => return Ok(Self { port, directory, lifeline }),
                 Err(error) => {
                     let log = fs::read_to_string(directory.join("log")).unwrap_or_default();
                     if Instant::now() > deadline || log.contains("could not create any TCP/IP sockets") {
@@ -164,10 +219,17 @@ fn initialize(bin: &Path, directory: &Path, account: Option<(u32, u32)>) -> Resu
 /// keyboard ends the tests and lets the shell clean up behind them.
 fn keep(bin: &Path, directory: &Path, port: u16, account: Option<(u32, u32)>) -> std::io::Result<Child> {
     const KEEPER: &str = r#"
-        "$1/postgres" -D "$2/data" -k "$2" -h 127.0.0.1 -p "$3" \
-            -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200 >"$2/log" 2>&1 &
-        server=$!
-        while read -r _; do :; done
+        serve() {
+            "$1/postgres" -D "$2/data" -k "$2" -h 127.0.0.1 -p "$3" \
+                -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200 >>"$2/log" 2>&1 &
+            server=$!
+        }
+        serve "$@"
+        while read -r signal; do
+            kill -"$signal" "$server"
+            wait "$server"
+            serve "$@"
+        done
         kill -QUIT "$server" 2>/dev/null
         wait "$server" 2>/dev/null
         cd / && rm -rf "$2"

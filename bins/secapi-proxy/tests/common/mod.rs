@@ -53,23 +53,34 @@ pub fn http_builder() -> reqwest::ClientBuilder {
 
 /// The path of a binary of this workspace: ours, or one that cargo brings up to date beside it.
 pub fn binary(name: &str) -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let ours = Path::new(env!("CARGO_BIN_EXE_secapi-proxy"));
+    static OURS: OnceLock<PathBuf> = OnceLock::new();
+    static OTHERS: OnceLock<PathBuf> = OnceLock::new();
+    let ours = OURS.get_or_init(|| option_env!("CARGO_BIN_EXE_secapi-proxy").map_or_else(build_ours, PathBuf::from));
     if name == "secapi-proxy" {
-        return ours.to_path_buf();
+        return ours.clone();
     }
-    BUILT.get_or_init(|| build(ours)).join(name)
+    let others = ["-p", "hcloud-sim", "-p", "token-provisioner"];
+    OTHERS.get_or_init(|| build(ours.parent().unwrap(), &others)).join(name)
 }
 
-fn build(ours: &Path) -> PathBuf {
-    let folder = ours.parent().unwrap().to_path_buf();
+/// Ours, for an example: cargo built it for tests alone. With the example, so that nothing is built a second time with
+/// other features. An example lies one folder below the binaries.
+fn build_ours() -> PathBuf {
+    let example = std::env::current_exe().unwrap();
+    let name = example.file_name().unwrap().to_string_lossy().into_owned();
+    let what = ["-p", "secapi-proxy", "--bins", "--example", &name];
+    build(example.ancestors().nth(2).unwrap(), &what).join("secapi-proxy")
+}
+
+fn build(folder: &Path, what: &[&str]) -> PathBuf {
     let mut cargo = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "-p", "hcloud-sim", "-p", "token-provisioner"]);
+    cargo.args(["build", "--quiet"]).args(what);
     cargo.arg("--target-dir").arg(folder.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
     if folder.ends_with("release") {
         cargo.arg("--release");
     }
     let output = cargo.output().expect("cargo can be run");
-    assert!(output.status.success(), "the simulator cannot be built:\n{}", String::from_utf8_lossy(&output.stderr));
-    folder
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo build {} failed:\n{errors}", what.join(" "));
+    folder.to_path_buf()
 }

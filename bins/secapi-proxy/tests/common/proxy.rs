@@ -31,6 +31,7 @@ pub struct Setup {
     name: String,
     settings: BTreeMap<String, String>,
     open_files: Option<u32>,
+    binary: Option<PathBuf>,
 }
 
 impl Setup {
@@ -40,8 +41,13 @@ impl Setup {
         let hash: String = digest(&SHA256, BEARER.as_bytes()).as_ref().iter().map(|b| format!("{b:02x}")).collect();
         fs::write(&tokens, format!(r#"{{"tokens": [{{"sha256": "{hash}", "subject": "test"}}]}}"#)).unwrap();
         fs::set_permissions(&tokens, fs::Permissions::from_mode(0o600)).unwrap();
-        let setup =
-            Self { folder: folder.to_owned(), name: "proxy".to_owned(), settings: BTreeMap::new(), open_files: None };
+        let setup = Self {
+            folder: folder.to_owned(),
+            name: "proxy".to_owned(),
+            settings: BTreeMap::new(),
+            open_files: None,
+            binary: None,
+        };
         setup
             .with("SECA_DATABASE_URL", &format!("sqlite:{}", folder.join("secapi.db").display()))
             .with("SECA_ADMIN_TOKEN", ADMIN_TOKEN)
@@ -71,6 +77,17 @@ impl Setup {
         self
     }
 
+    /// Another binary than that of this workspace: of a release before.
+    pub fn with_binary(mut self, path: &Path) -> Self {
+        self.binary = Some(path.to_owned());
+        self
+    }
+
+    /// The value of a setting.
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        self.settings.get(name).map(String::as_str)
+    }
+
     /// A hard limit of open files.
     pub fn with_open_files(mut self, most: u32) -> Self {
         self.open_files = Some(most);
@@ -85,11 +102,12 @@ impl Setup {
 
     /// A command of the binary with these settings and nothing else of the environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        let binary = self.binary.clone().unwrap_or_else(|| binary("secapi-proxy"));
         let mut command = match self.open_files {
-            None => Command::new(binary("secapi-proxy")),
+            None => Command::new(binary),
             Some(most) => {
                 let mut shell = Command::new("/bin/sh");
-                shell.args(["-c", &format!("ulimit -n {most} && exec \"$@\""), "sh"]).arg(binary("secapi-proxy"));
+                shell.args(["-c", &format!("ulimit -n {most} && exec \"$@\""), "sh"]).arg(binary);
                 shell
             }
         };

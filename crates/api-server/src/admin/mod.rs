@@ -139,6 +139,7 @@ impl Admin {
             Place::Explain => self.explain(query).await,
             Place::Activity => self.activity(query).await,
             Place::Projects => self.projects(query).await,
+            Place::GoneProject(id) => self.abandon(call, body, id).await,
             Place::PausedWorkspaces => self.paused(query).await,
             Place::Pause { tenant, workspace } => self.pause(call, body, &tenant, &workspace).await,
             Place::Workspaces => self.workspaces(query).await,

@@ -5,9 +5,11 @@ use axum::{
     http::{Response, StatusCode},
 };
 use control_plane::{
+    ProjectId,
     ports::{ActivityQuery, KnownBudget, PausedWorkspace, ProjectEpoch, ProjectOverview},
     service::ActivityView,
 };
+use seca_api::{ProblemKind, ResourceKey};
 use serde_json::{Value, json};
 
 use super::{
@@ -53,11 +55,40 @@ impl Admin {
                 "resources": project.resources,
                 "budget": project.budget.map(budget),
                 "paused": epoch.and_then(|epoch| epoch.paused),
+                "gone": project.abandoned,
             })
         };
         let projects = self.administration.projects().await.map_err(refused)?;
         let items: Vec<Value> = projects.into_iter().map(view).collect();
         Ok(answer(StatusCode::OK, &json!({ "items": items })))
+    }
+
+    /// A project that is gone for good at the provider: its rows leave.
+    pub(super) async fn abandon(&self, call: Call<'_>, body: Body, id: String) -> Result<Response<Body>, Failure> {
+        let [] = parameters(call.query, [])?;
+        body::discard(call.headers, body, self.config.limits).await?;
+        let project = ProjectId(id);
+        let change =
+            Change { action: "abandon", target: format!("projects/{project}"), tenant: None, detail: String::new() };
+        let work = async {
+            let abandoned = self.administration.abandon(&project).await.map_err(refused)?;
+            abandoned.ok_or_else(|| {
+                let message = format!("there is no Hetzner Cloud project {project}; GET /admin/v1/projects lists them");
+                Failure::new(ProblemKind::NotFound, message)
+            })
+        };
+        let abandoned = self.recorded(&call, change, work, |_| StatusCode::OK).await?;
+        let view = |(workspace, resources): (ResourceKey, i64)| {
+            json!({
+                "tenant": workspace.tenant,
+                "region": workspace.region,
+                "name": workspace.name,
+                "resources": resources,
+            })
+        };
+        let workspaces: Vec<Value> = abandoned.workspaces.into_iter().map(view).collect();
+        let document = json!({ "status": "gone", "workspaces": workspaces, "otherResources": abandoned.others });
+        Ok(answer(StatusCode::OK, &document))
     }
 
     pub(super) async fn paused(&self, query: &str) -> Result<Response<Body>, Failure> {

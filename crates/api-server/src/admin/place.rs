@@ -20,6 +20,8 @@ pub(super) enum Place {
     Explain,
     Activity,
     Projects,
+    /// By the project's id.
+    GoneProject(String),
     PausedWorkspaces,
     Pause {
         tenant: String,
@@ -37,7 +39,7 @@ pub(super) enum Place {
 pub(super) const UNKNOWN: &str = "no resource of the admin API has this path; below /admin/v1 there are tenants, \
     tenants/{tenant}, tenants/{tenant}/admins/{subject}, tenants/{tenant}/workspaces/{workspace}/pause, \
     tenants/{tenant}/workspaces/{workspace}/providers/hetzner, workspaces, paused-workspaces, orphans, projects, \
-    activity, explain, denied-tokens and denied-tokens/{jti}";
+    projects/{project}/gone, activity, explain, denied-tokens and denied-tokens/{jti}";
 
 impl Place {
     pub(super) fn parse(path: &str) -> Result<Self, RouteError> {
@@ -56,6 +58,7 @@ impl Place {
             ["explain"] => Ok(Self::Explain),
             ["activity"] => Ok(Self::Activity),
             ["projects"] => Ok(Self::Projects),
+            ["projects", id, "gone"] if !id.is_empty() => Ok(Self::GoneProject(id.to_owned())),
             ["paused-workspaces"] => Ok(Self::PausedWorkspaces),
             ["workspaces"] => Ok(Self::Workspaces),
             ["orphans"] => Ok(Self::Orphans),
@@ -73,7 +76,7 @@ impl Place {
         match self {
             Self::Binding { .. } => &[Method::GET, Method::PUT, Method::DELETE],
             Self::Tenant(_) => &[Method::GET, Method::PUT, Method::PATCH],
-            Self::TenantAdmin { .. } => &[Method::PUT],
+            Self::TenantAdmin { .. } | Self::GoneProject(_) => &[Method::PUT],
             Self::DeniedToken(_) | Self::Pause { .. } => &[Method::PUT, Method::DELETE],
             _ => &[Method::GET],
         }

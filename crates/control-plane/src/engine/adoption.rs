@@ -77,7 +77,7 @@ pub struct Consequence {
 }
 
 /// What going on does to something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Does {
     /// A call to the provider that changes something.

@@ -9,6 +9,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{
@@ -21,6 +22,8 @@ use crate::{
     resource::ProjectId,
 };
 
+/// How often it is asked whether a token of a project that was declared gone was bound again.
+const ABANDONED_RECHECK: Duration = Duration::from_secs(2);
 /// When a token that opens another project is tried again: somebody may have put the marker right.
 const FOREIGN_RETRY: Duration = Duration::from_secs(60);
 
@@ -94,6 +97,26 @@ impl<P: CloudProvider> Project<P> {
             Rule::Paused(note) => Some(note.clone()),
             Rule::Unread | Rule::Marking | Rule::Ours => None,
         }
+    }
+
+    /// Whether the project was declared gone for good, as it was last asked.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned.is_some_and(|(is_abandoned, _)| is_abandoned)
+    }
+
+    /// Asks whether the project was declared gone for good, which ends the lease, and whether that was taken back. None
+    /// when the lease is lost.
+    pub(super) async fn check_abandoned(&mut self) -> StoreResult<Option<bool>> {
+        if self.lease.project.is_local() {
+            return Ok(Some(false));
+        }
+        let is_known = |(is_abandoned, asked): (bool, Instant)| !is_abandoned || asked.elapsed() < ABANDONED_RECHECK;
+        if self.abandoned.is_some_and(is_known) {
+            return Ok(Some(self.is_abandoned()));
+        }
+        let Some(own) = self.shared.store.epoch(&self.lease).await? else { return Ok(None) };
+        self.abandoned = Some((own.abandoned, Instant::now()));
+        Ok(Some(own.abandoned))
     }
 
     fn enter(&mut self, rule: Rule) {

@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    Shared, backoff,
+    Shared,
+    backoff::{self, Waiting},
     epoch::Rule,
     gate::Mandate,
     pauses::{self, Pauses},
@@ -109,6 +110,8 @@ pub(super) struct Project<P: CloudProvider> {
     /// Steps of unknown outcome that were looked up and not seen.
     pub(super) unseen: BTreeSet<i64>,
     pub(super) pauses: Pauses,
+    /// Resources whose calls are tried again, until one takes effect.
+    pub(super) waiting: BTreeMap<Uid, Waiting>,
     /// What may be done in the project, by its marker.
     pub(super) rule: Rule,
     /// The same for the gates of calls.
@@ -117,6 +120,8 @@ pub(super) struct Project<P: CloudProvider> {
     pub(super) marking: JoinSet<(Epoch, Result<(), CloudError>)>,
     /// Whether this lease has raised the epoch.
     pub(super) raised: bool,
+    /// Whether an operator declared the project gone for good, and when the store was asked.
+    pub(super) abandoned: Option<(bool, Instant)>,
     /// Renewal of the lease and refreshes of the catalogue; ends with the worker.
     pub(super) background: JoinSet<()>,
 }
@@ -141,11 +146,13 @@ impl<P: CloudProvider> Project<P> {
             parked: BTreeSet::new(),
             unseen: BTreeSet::new(),
             pauses: Pauses::default(),
+            waiting: BTreeMap::new(),
             // Nobody else has a project of the provider's that is none.
             rule: if is_local { Rule::Ours } else { Rule::Unread },
             mandate,
             marking: JoinSet::new(),
             raised: false,
+            abandoned: None,
             background: JoinSet::new(),
         }
     }
@@ -216,7 +223,11 @@ impl<P: CloudProvider> Project<P> {
             self.shared.store.requeue_project(&self.lease.project).await?;
             self.requeue = false;
         }
-        if !self.lease.project.is_local() && !self.read().await? {
+        let is_abandoned = match self.check_abandoned().await? {
+            Some(is_abandoned) => is_abandoned,
+            None => return Ok(Standing::Lost),
+        };
+        if !self.lease.project.is_local() && !is_abandoned && !self.read().await? {
             return Ok(Standing::Held);
         }
         let mut looked: BTreeMap<Uid, u8> = BTreeMap::new();
@@ -262,7 +273,9 @@ impl<P: CloudProvider> Project<P> {
         // A claim changes what is planned next; a resource claims at most one thing at a time.
         for _ in 0..4 {
             let Some(bundle) = self.shared.store.bundle(uid).await? else { return Ok(Standing::Held) };
-            if let Some(note) = self.paused(&bundle.resource.key).await? {
+            // What is declared gone leaves, whoever paused it before.
+            let pause = if self.is_abandoned() { None } else { self.paused(&bundle.resource.key).await? };
+            if let Some(note) = pause {
                 return self.commit(&bundle, unable(note, None), Verdict::Waiting, Some(pauses::RECHECK)).await;
             }
             let planned = match self.prepare(&bundle).await? {
@@ -303,6 +316,9 @@ impl<P: CloudProvider> Project<P> {
         if self.lease.project.is_local() {
             let alone = kinds::rules(bundle.resource.key.kind).is_some_and(|rules| rules.local);
             return Ok(if alone { Prepared::Go } else { Prepared::Answer(Box::new(plan_local(bundle))) });
+        }
+        if self.is_abandoned() {
+            return Ok(Prepared::Answer(Box::new(plan_local(bundle))));
         }
         if self.access().await?.is_none() || !self.reading.is_bound(&bundle.resource.key) {
             let planned = if leaves_without_access(bundle) {
@@ -412,6 +428,7 @@ impl<P: CloudProvider> Project<P> {
             CommitOutcome::Fenced => Ok(Standing::Lost),
             CommitOutcome::Done(_) | CommitOutcome::Gone => {
                 self.shared.watchers.gone(bundle.resource.uid);
+                self.waiting.remove(&bundle.resource.uid);
                 info!(seca.resource = %bundle.resource.key, seca.uid = %bundle.resource.uid, "gone");
                 Ok(Standing::Held)
             }
@@ -427,6 +444,9 @@ impl<P: CloudProvider> Project<P> {
         verdict: Verdict,
         next: Option<Duration>,
     ) -> StoreResult<Standing> {
+        if verdict == Verdict::Converged {
+            self.waiting.remove(&bundle.resource.uid);
+        }
         let attempts = match verdict {
             Verdict::Converged => 0,
             Verdict::Waiting | Verdict::Working => bundle.attempts,
@@ -443,7 +463,14 @@ impl<P: CloudProvider> Project<P> {
         note: Note,
         after: Option<Duration>,
     ) -> StoreResult<Standing> {
-        let wait = after.unwrap_or_else(|| backoff::transient(bundle.attempts, self.shared.rng.as_ref()));
+        let generation = bundle.resource.generation;
+        let waiting = self.waiting.entry(flight.uid).or_insert_with(|| Waiting::new(generation));
+        if waiting.generation != generation {
+            *waiting = Waiting::new(generation);
+        }
+        let pause = waiting.pause(self.shared.rng.as_ref());
+        // How long something takes that is only watched, nobody knows.
+        let wait = if flight.step.reads { pause } else { backoff::retry(note.reason, after, pause) };
         let attempts = if flight.step.reads { bundle.attempts } else { bundle.attempts.saturating_add(1) };
         let planned = Planned { note: Some(note), ..Planned::new(Plan::Wait { retry: Some(wait) }) };
         self.write(bundle, planned, Verdict::Working, Some(wait), attempts).await

@@ -56,6 +56,7 @@ impl<P: CloudProvider> Project<P> {
     }
 
     async fn done(&mut self, flight: &Flight) -> StoreResult<Standing> {
+        self.waiting.remove(&flight.uid);
         if self.finish(flight, StepState::Done, None, None).await? == Standing::Lost {
             return Ok(Standing::Lost);
         }

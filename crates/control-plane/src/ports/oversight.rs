@@ -116,6 +116,8 @@ pub struct ProjectOverview {
     pub resources: i64,
     /// What is left to ask of the provider; none until a holder knew.
     pub budget: Option<KnownBudget>,
+    /// Whether it was declared gone for good ([`OversightStore::abandon`]): its resources leave.
+    pub abandoned: bool,
 }
 
 /// What was in a project that was declared gone.

@@ -15,10 +15,11 @@ use super::{Ask, Caller, ReferencePolicy, Refusal, Tenant, Tenants, access};
 use crate::{
     kinds,
     ports::{
-        Activity, ActivityQuery, ActivityRecord, Clock, DeniedToken, Ids, PausedWorkspace, ProjectEpoch,
+        Abandoned, Activity, ActivityQuery, ActivityRecord, Clock, DeniedToken, Ids, PausedWorkspace, ProjectEpoch,
         ProjectOverview, Store, TenantChange, TenantRecord,
     },
     rbac::system_role,
+    resource::ProjectId,
 };
 
 /// The service behind the admin API's reports and switches.
@@ -268,6 +269,16 @@ impl Administration {
             (project, epoch)
         };
         Ok(projects.into_iter().map(with_pause).collect())
+    }
+
+    /// Declares a project gone for good: its rows leave without the provider, its workspaces too.
+    ///
+    /// # Errors
+    /// Failures of the store. None when there is no such project of the provider.
+    pub async fn abandon(&self, project: &ProjectId) -> Result<Option<Abandoned>, Refusal> {
+        let abandoned = self.store.oversight().abandon(project, self.clock.now()).await?;
+        self.wake.notify_one();
+        Ok(abandoned)
     }
 
     /// The paused workspaces.

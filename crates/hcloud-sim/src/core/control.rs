@@ -65,6 +65,7 @@ fn list_projects(sim: &Simulator) -> Reply {
 fn create_project(sim: &mut Simulator, mut input: Input, now: Time) -> Api<Reply> {
     let name = input.required_text("name");
     let (token, read_only) = (input.text("token"), input.text("read_only_token"));
+    let client = input.text("client");
     input.check()?;
     if name.is_empty() {
         return Err(ApiError::invalid("name", "must not be empty"));
@@ -77,6 +78,11 @@ fn create_project(sim: &mut Simulator, mut input: Input, now: Time) -> Api<Reply
     let token = token.unwrap_or_else(|| sim.state.shared.rng.text(64));
     let read_only = read_only.unwrap_or_else(|| sim.state.shared.rng.text(64));
     sim.add_project(&name, &token, Some(&read_only), now);
+    for token in [&token, &read_only] {
+        if let Some(grant) = sim.state.tokens.get_mut(token) {
+            grant.client.clone_from(&client);
+        }
+    }
     Ok(Reply::created(json!({"project": {"name": name, "token": token, "read_only_token": read_only}})))
 }
 

@@ -4,6 +4,7 @@ use super::clock::Time;
 use super::faults::glob;
 use super::http::{SimRequest, SimResponse};
 use super::query::Query;
+use super::state::Grant;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 
@@ -14,6 +15,7 @@ struct Entry {
     seq: u64,
     time: Time,
     project: Option<String>,
+    client: Option<String>,
     method: String,
     path: String,
     query: String,
@@ -23,16 +25,34 @@ struct Entry {
     committed: bool,
     reply: &'static str,
     fault: Option<u64>,
+    /// The id of the object that a request made, and those of the actions that the answer names.
+    made: Option<i64>,
+    actions: Vec<i64>,
 }
 
 impl Entry {
     fn json(&self) -> Value {
         json!({
             "seq": self.seq, "time": self.time.rfc3339(), "time_ms": self.time.0, "project": self.project,
-            "method": self.method, "path": self.path, "query": self.query, "body": self.body,
+            "client": self.client, "method": self.method, "path": self.path, "query": self.query, "body": self.body,
             "status": self.status, "error_code": self.error_code, "committed": self.committed,
-            "reply": self.reply, "fault": self.fault,
+            "reply": self.reply, "fault": self.fault, "made": self.made, "actions": self.actions,
         })
+    }
+}
+
+impl Entry {
+    /// Notes what the answer to a change names: the object that was made, and the actions.
+    fn names(&mut self, answer: &Value) {
+        let Some(answer) = answer.as_object() else { return };
+        let is_action = |key: &str| matches!(key, "action" | "actions" | "next_actions");
+        let id = |value: &Value| value["id"].as_i64();
+        self.made = answer.iter().filter(|(key, _)| !is_action(key)).find_map(|(_, value)| id(value));
+        let actions = answer.iter().filter(|(key, _)| is_action(key)).map(|(_, value)| value);
+        self.actions = actions
+            .flat_map(|value| value.as_array().map_or_else(|| vec![value], |list| list.iter().collect()))
+            .filter_map(id)
+            .collect();
     }
 }
 
@@ -51,7 +71,7 @@ pub(crate) struct Journal(VecDeque<Entry>);
 
 impl Journal {
     /// Notes a request. The authorization header never gets here, and no response body is kept.
-    pub(crate) fn open(&mut self, seq: u64, now: Time, project: Option<&str>, request: &SimRequest) {
+    pub(crate) fn open(&mut self, seq: u64, now: Time, grant: Option<&Grant>, request: &SimRequest) {
         let body = if request.body.is_empty() {
             Value::Null
         } else {
@@ -64,7 +84,8 @@ impl Journal {
         self.0.push_back(Entry {
             seq,
             time: now,
-            project: project.map(str::to_owned),
+            project: grant.map(|grant| grant.project.clone()),
+            client: grant.and_then(|grant| grant.client.clone()),
             method: request.method.to_string(),
             path: request.path.clone(),
             query: request.query.clone(),
@@ -74,6 +95,8 @@ impl Journal {
             committed: false,
             reply: "sent",
             fault: None,
+            made: None,
+            actions: Vec::new(),
         });
     }
 
@@ -88,6 +111,8 @@ impl Journal {
         entry.committed = executed && entry.method != "GET" && response.status.is_success();
         if !response.status.is_success() {
             entry.error_code = response.json()["error"]["code"].as_str().map(str::to_owned);
+        } else if entry.method != "GET" {
+            entry.names(&response.json());
         }
     }
 
@@ -102,9 +127,12 @@ impl Journal {
         entry.fault = fault.or(entry.fault);
     }
 
-    pub(crate) fn committed_late(&mut self, seq: u64, committed: bool) {
+    pub(crate) fn committed_late(&mut self, seq: u64, response: &SimResponse) {
         if let Some(entry) = self.entry(seq) {
-            entry.committed = committed;
+            entry.committed = response.status.is_success();
+            if entry.committed {
+                entry.names(&response.json());
+            }
         }
     }
 
@@ -112,7 +140,7 @@ impl Journal {
         self.0.clear();
     }
 
-    /// `GET /_sim/journal`, with `project`, `after`, `method`, `path` and `mutating` as filters.
+    /// `GET /_sim/journal`, with `project`, `client`, `after`, `method`, `path` and `mutating` as filters.
     pub(crate) fn json(&self, query: &Query) -> Value {
         let after: u64 = query.first("after").and_then(|text| text.parse().ok()).unwrap_or(0);
         let mutating = query.first("mutating") == Some("true");
@@ -121,6 +149,7 @@ impl Journal {
             .iter()
             .filter(|entry| entry.seq > after && (!mutating || entry.method != "GET"))
             .filter(|entry| query.first("project").is_none_or(|name| entry.project.as_deref() == Some(name)))
+            .filter(|entry| query.first("client").is_none_or(|name| entry.client.as_deref() == Some(name)))
             .filter(|entry| query.first("method").is_none_or(|method| entry.method == method))
             .filter(|entry| query.first("path").is_none_or(|pattern| glob(pattern, below_v1(&entry.path))))
             .map(Entry::json)

@@ -141,7 +141,7 @@ impl Simulator {
     pub fn add_project(&mut self, name: &str, token: &str, read_only_token: Option<&str>, now: Time) {
         let limit = self.config.rate_limit;
         self.state.projects.entry(name.to_owned()).or_insert_with(|| Project::new(name, limit, now));
-        let grant = |read_only| Grant { project: name.to_owned(), read_only };
+        let grant = |read_only| Grant { project: name.to_owned(), read_only, client: None };
         self.state.tokens.insert(token.to_owned(), grant(false));
         if let Some(token) = read_only_token {
             self.state.tokens.insert(token.to_owned(), grant(true));
@@ -168,7 +168,7 @@ impl Simulator {
         }
         let seq = self.state.shared.seq();
         let grant = request.token.as_ref().and_then(|token| self.state.tokens.get(token)).cloned();
-        self.journal.open(seq, now, grant.as_ref().map(|grant| grant.project.as_str()), request);
+        self.journal.open(seq, now, grant.as_ref(), request);
         self.admit(request, grant, seq, now)
     }
 
@@ -188,7 +188,7 @@ impl Simulator {
             let error = ApiError::new(429, "rate_limit_exceeded", message).into_response();
             return self.refuse(error, Some(&grant), seq, now);
         }
-        match self.faults.strike(&grant.project, request) {
+        match self.faults.strike(&grant, request) {
             Some((fault, spoil)) => self.spoil(fault, spoil, request, grant, seq, now),
             None => {
                 let response = self.execute(request, &grant, None, now);
@@ -217,7 +217,7 @@ impl Simulator {
                 return self.refuse(error.response(), Some(&grant), seq, now);
             }
             Spoil::Late { delay_ms } => return self.postpone(fault, delay_ms, request, &grant, seq, now),
-            Spoil::HoldAfterCommit | Spoil::LoseAfterCommit | Spoil::Action(_) => {}
+            Spoil::HoldAfterCommit | Spoil::LoseAfterCommit | Spoil::Reply { .. } | Spoil::Action(_) => {}
         }
         let twist = if let Spoil::Action(twist) = &spoil { Some(twist.clone()) } else { None };
         let response = self.execute(request, &grant, twist, now);
@@ -228,9 +228,9 @@ impl Simulator {
                 self.journal.fate(seq, Fate::Lost, Some(fault));
                 Step::Reply(SimResponse::lost())
             }
-            _ => {
+            spoil => {
                 self.journal.fate(seq, Fate::Sent, Some(fault));
-                Step::Reply(response)
+                Step::Reply(if let Spoil::Reply { form } = spoil { form.spoil(response) } else { response })
             }
         }
     }
@@ -346,9 +346,9 @@ impl Simulator {
             token: None,
             body: Bytes::from(late.body.clone()),
         };
-        let grant = Grant { project: late.project.clone(), read_only: late.read_only };
+        let grant = Grant { project: late.project.clone(), read_only: late.read_only, client: None };
         let response = self.execute(&request, &grant, None, late.at);
-        self.journal.committed_late(late.seq, response.status.is_success());
+        self.journal.committed_late(late.seq, &response);
     }
 
     fn advance_projects(&mut self, now: Time) {

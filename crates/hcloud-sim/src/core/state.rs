@@ -36,6 +36,9 @@ pub(crate) struct State {
 pub(crate) struct Grant {
     pub(crate) project: String,
     pub(crate) read_only: bool,
+    /// Whose token it is, where `/_sim` was told: the journal says so, and faults can be for one client alone.
+    #[serde(default)]
+    pub(crate) client: Option<String>,
 }
 
 /// A request that commits by itself at a later time.

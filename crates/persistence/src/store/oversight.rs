@@ -33,8 +33,8 @@ const PROJECTS: Sql = sql!(
      (SELECT count(*) FROM work w WHERE w.project = p.uid AND w.next_run_at <= " now "), \
      (SELECT count(*) FROM work w WHERE w.project = p.uid AND w.next_run_at IS NOT NULL), \
      (SELECT count(*) FROM resources r WHERE r.project = p.uid AND r.state NOT IN ('active', 'error')), \
-     (SELECT count(*) FROM resources r WHERE r.project = p.uid), p.budget, " now " - p.budget_at \
-     FROM projects p ORDER BY p.uid"
+     (SELECT count(*) FROM resources r WHERE r.project = p.uid), p.budget, " now " - p.budget_at, \
+     CASE WHEN p.abandoned_at IS NULL THEN 0 ELSE 1 END FROM projects p ORDER BY p.uid"
 );
 
 /// Pauses a workspace, or ends that (`by` is none).
@@ -83,6 +83,7 @@ pub(super) async fn projects(db: &Database) -> Result<Vec<ProjectOverview>, Faul
             in_transition: row.int(5)?,
             resources: row.int(6)?,
             budget: budget(row)?,
+            abandoned: row.int(9)? != 0,
         })
     };
     db.fetch(Lane::Read, PROJECTS, &[]).await?.iter().map(overview).collect()

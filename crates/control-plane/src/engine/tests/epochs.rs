@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::{
-    engine::epoch,
+    catalog::Catalog,
+    engine::{AdoptionParts, Does, epoch},
     ports::{Epoch, Marker, ProjectEpoch},
 };
 
@@ -268,4 +269,75 @@ async fn nothing_is_done_with_a_token_that_opens_another_project() {
     world.cloud.put_marker(Some(marker));
     world.is(&kept, ResourceState::Active).await;
     world.is(&world.instance("new"), ResourceState::Active).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rows_of_a_project_that_is_gone_leave_without_the_provider() {
+    let world = calm();
+    let _engine = world.start("a");
+    world.ready().await;
+    let (kept, workspace) = (world.made("kept", 1).await, world.workspace());
+    assert!(world.store.oversight().pause(&workspace, "ops").await.unwrap());
+    world.cloud.hold_turns(MINUTE);
+    let (sent, epochs) = (world.cloud.sent(), world.cloud.epochs());
+    let abandoned = world.store.oversight().abandon(&project(), world.clock.now()).await.unwrap().unwrap();
+    assert_eq!(abandoned.workspaces, [(workspace.clone(), 2)]);
+    for key in [&kept, &workspace] {
+        world.gone(key).await;
+    }
+    assert_eq!((world.cloud.sent(), world.cloud.epochs()), (sent, epochs), "nothing is asked of the provider");
+
+    // Bound again, it is worked on again.
+    world.cloud.hold_turns(Duration::ZERO);
+    world.ready().await;
+    world.made("new", 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_going_on_would_do_is_told_without_doing_it() {
+    let world = calm();
+    let engine = world.start("a");
+    world.ready().await;
+    let [kept, grown, dropped] = ["kept", "grown", "dropped"].map(|name| world.instance(name));
+    for key in [&kept, &grown, &dropped] {
+        world.made(&key.name, 1).await;
+    }
+    let old = world.twin(&["kept", "grown", "dropped"]).await;
+    world.made("grown", 2).await;
+    world.delete(&dropped).await;
+    world.gone(&dropped).await;
+    engine.0.abort();
+    let _old = old.start("restored");
+    old.says(&grown, "ProjectPaused").await;
+    old.delete(&kept).await;
+
+    let parts = AdoptionParts {
+        store: old.store.clone(),
+        provider: Arc::new(old.cloud.clone()),
+        vault: Arc::new(PlainVault),
+        clock: old.clock.clone(),
+        rng: old.rng.clone(),
+        catalog: Catalog::default(),
+        default_endpoint: "http://127.0.0.1:1/v1".parse().unwrap(),
+        stop_grace: MINUTE,
+    };
+    let sent = old.cloud.sent();
+    let [adoption] = &parts.look().await.unwrap()[..] else { panic!() };
+    assert_eq!((adoption.epoch, adoption.marker_epoch, adoption.problem.as_deref()), (0, Some(1), None));
+    let mut told: Vec<_> =
+        adoption.consequences.iter().map(|c| (c.subject.clone(), c.does, c.what.split(' ').next().unwrap())).collect();
+    told.sort();
+    let mut expected = vec![
+        (dropped.to_string(), Does::Call, "create"),
+        (grown.to_string(), Does::Call, "resize"),
+        (kept.to_string(), Does::Call, "delete"),
+    ];
+    expected.sort();
+    assert_eq!(told, expected);
+    assert_eq!(old.cloud.sent(), sent, "nothing is done");
+
+    assert!(parts.adopt(&project(), adoption.next.as_ref().unwrap()).await.unwrap());
+    old.gone(&kept).await;
+    assert_eq!(parts.look().await.unwrap(), []);
+    assert!(!parts.adopt(&project(), adoption.next.as_ref().unwrap()).await.unwrap(), "it is not paused any more");
 }

@@ -22,6 +22,10 @@ pub(super) struct Epochs {
 }
 
 impl Epochs {
+    pub(super) const fn is_abandoned(&self) -> bool {
+        self.abandoned
+    }
+
     fn told(&self, now: Duration) -> ProjectEpoch {
         ProjectEpoch {
             current: self.current.clone(),

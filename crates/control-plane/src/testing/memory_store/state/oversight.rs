@@ -86,6 +86,7 @@ impl State {
                 in_transition: count(rows().filter(|row| row.state.is_transitional()).count()),
                 resources: count(rows().count()),
                 budget: project.budget.map(|(budget, at)| KnownBudget { budget, age: now.saturating_sub(at) }),
+                abandoned: project.epoch.is_abandoned(),
             }
         };
         self.projects.iter().map(overview).collect()
