@@ -172,6 +172,13 @@ async fn build() -> anyhow::Result<PathBuf> {
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
+    // What cargo tells this program of itself makes build scripts run again, and dependencies be built again.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_PRIMARY_"].iter().any(|prefix| name.starts_with(prefix)) {
+            command.env_remove(name);
+        }
+    }
     let output = command.stdin(Stdio::null()).output().await.context("cargo cannot be run")?;
     if !output.status.success() {
         bail!("the build failed\n{}", String::from_utf8_lossy(&output.stderr));

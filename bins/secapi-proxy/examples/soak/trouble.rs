@@ -29,7 +29,7 @@ pub(crate) async fn make(
     // When each replica comes back.
     let mut back: Vec<Option<Instant>> = stage.replicas.iter().map(|_| None).collect();
     let mut next = Instant::now() + Duration::from_secs(3);
-    // A short soak is not spent on waiting for one paused process.
+    // A short soak is not spent on waiting for one paused process: a third of it at most.
     let longest = ((minutes * 20_000.0) as u64).clamp(4_000, 40_000);
     while !stop.is_cancelled() {
         sleep(TICK).await;

@@ -79,6 +79,14 @@ fn build(folder: &Path, what: &[&str]) -> PathBuf {
     if folder.ends_with("release") {
         cargo.arg("--release");
     }
+    // What cargo tells a program that it runs is not for the cargo that this one runs: build scripts that look at it
+    // would be run again, and half of the dependencies be built again, every time.
+    let told = ["CARGO_BIN_", "CARGO_CRATE_", "CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_PRIMARY_"];
+    for (name, _) in std::env::vars_os() {
+        if told.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            cargo.env_remove(name);
+        }
+    }
     let output = cargo.output().expect("cargo can be run");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "cargo build {} failed:\n{errors}", what.join(" "));
