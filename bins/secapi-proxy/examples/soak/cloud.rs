@@ -61,6 +61,11 @@ impl Object {
         self.labels.get("seca.purpose").is_some_and(|value| value == "marker")
     }
 
+    /// The id that a marker gives its project.
+    pub(crate) fn project_id(&self) -> &str {
+        self.labels.get("seca.project").map(String::as_str).unwrap_or_default()
+    }
+
     pub(crate) fn path(&self) -> String {
         format!("/{}/{}", self.kind, self.id)
     }

@@ -36,6 +36,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Ends all trouble and waits until nothing is wrong; else what is.
 pub(crate) async fn quiet(soak: &mut Soak, person: Option<&Person>) -> anyhow::Result<Vec<Violation>> {
     soak.fault_counts = faults::counts(&soak.stage.sim).await;
+    soak.failing = faults::failing(&soak.stage.sim).await;
     faults::end(&soak.stage.sim).await;
     soak.stage.raise().await?;
     if let Some(person) = person {
@@ -90,7 +91,6 @@ async fn look(soak: &Soak) -> anyhow::Result<Vec<Violation>> {
     let open = soak.database.open_steps().await?;
     let (wanted, destroyed) = (soak.model.wanted(), soak.model.destroyed());
     let (lives, foreign) = (soak.ledger.lives(), soak.model.foreign());
-    let bound: Vec<String> = soak.projects.iter().map(|project| project.name.clone()).collect();
     Ok(judge(&Scene {
         rows: &rows,
         objects: &objects,
@@ -99,7 +99,7 @@ async fn look(soak: &Soak) -> anyhow::Result<Vec<Violation>> {
         lives: &lives,
         destroyed: &destroyed,
         foreign: &foreign,
-        bound: &bound,
+        bound: &soak.markers,
     }))
 }
 

@@ -1,7 +1,10 @@
 //! Spoils a fifth of the provider's replies to the product: refused, lost before or after their effect, late, held,
 //! or sent so that they cannot be read.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -55,6 +58,9 @@ pub(crate) async fn begin(sim: &Sim, chance: &mut Chance) {
     for method in ["POST", "PUT", "DELETE"] {
         add(sim, chance, &changes, SHARE, json!({"method": method})).await;
     }
+    // A page that is held while somebody deletes from the page before it.
+    let pages = vec![("held before", 1.0, json!({"type": "hold_before_commit"}))];
+    add(sim, chance, &pages, SHARE, json!({"method": "GET", "path": "/volumes"})).await;
     add(sim, chance, &of_any(), SHARE, json!({"method": "GET"})).await;
 }
 
@@ -87,6 +93,13 @@ pub(crate) async fn counts(sim: &Sim) -> BTreeMap<&'static str, u64> {
         }
     }
     counts
+}
+
+/// The faults by which actions fail.
+pub(crate) async fn failing(sim: &Sim) -> BTreeSet<u64> {
+    let faults = sim.get("/faults").await;
+    let fails = |rule: &&Value| rule["effect"]["type"] == "action_error";
+    faults["faults"].as_array().into_iter().flatten().filter(fails).filter_map(|rule| rule["id"].as_u64()).collect()
 }
 
 /// Lets go of what is held, now and then.

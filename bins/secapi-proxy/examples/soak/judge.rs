@@ -37,8 +37,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) destroyed: &'a BTreeSet<String>,
     /// Project, path and name of what persons made and left.
     pub(crate) foreign: &'a [(String, String, String)],
-    /// The projects that are bound, by the provider's name.
-    pub(crate) bound: &'a [String],
+    /// The projects that are bound, by the provider's name, and the id that the marker of each had.
+    pub(crate) bound: &'a [(String, String)],
 }
 
 /// Every violation.
@@ -354,16 +354,17 @@ impl Scene<'_> {
     }
 
     fn markers(&self) -> Vec<Violation> {
-        let count = |project: &&String| {
-            self.objects.iter().filter(|object| object.project == **project && object.is_marker()).count()
+        let ids = |project: &str| -> Vec<&str> {
+            let markers = self.objects.iter().filter(|object| object.project == project && object.is_marker());
+            markers.map(Object::project_id).collect()
         };
-        let of = |project: &String| Violation {
+        let of = |(project, id): &(String, String)| Violation {
             rule: "marker",
-            text: format!("{project} has {} markers instead of one", count(&project)),
+            text: format!("{project} was marked as {id}, and is marked as {:?}", ids(project)),
             uid: None,
             objects: Vec::new(),
         };
-        self.bound.iter().filter(|project| count(project) != 1).map(of).collect()
+        self.bound.iter().filter(|(project, id)| ids(project) != [id.as_str()]).map(of).collect()
     }
 }
 

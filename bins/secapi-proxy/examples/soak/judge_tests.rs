@@ -41,7 +41,8 @@ fn object(kind: &'static str, id: i64, json: Value) -> Object {
 
 fn marker() -> Object {
     let mut marker = object("placement_groups", 1, json!({}));
-    marker.labels = BTreeMap::from([("seca.purpose".to_owned(), "marker".to_owned())]);
+    let labels = [("seca.purpose", "marker"), ("seca.project", "p-1")];
+    marker.labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     marker
 }
 
@@ -84,7 +85,7 @@ impl Case {
             lives: &self.lives,
             destroyed: &self.destroyed,
             foreign: &self.foreign,
-            bound: &["alpha".to_owned()],
+            bound: &[("alpha".to_owned(), "p-1".to_owned())],
         };
         judge(&scene).into_iter().map(|violation| violation.rule).collect()
     }
@@ -193,6 +194,10 @@ fn a_project_has_one_marker_and_all_that_persons_left() {
     assert_eq!(case.rules(), ["marker"], "none");
     case.objects = vec![marker(), marker()];
     assert!(case.rules().contains(&"marker"), "two");
+    case.objects = vec![marker()];
+    assert!(case.rules().is_empty());
+    case.objects[0].labels.insert("seca.project".to_owned(), "p-2".to_owned());
+    assert_eq!(case.rules(), ["marker"], "of another id");
     let mut own = object("volumes", 5, json!({}));
     own.labels.clear();
     let mut case = Case::of(vec![], vec![own]);

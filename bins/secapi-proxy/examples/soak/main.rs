@@ -18,6 +18,7 @@ mod cloud;
 #[path = "../../tests/common/mod.rs"]
 mod common;
 mod counts;
+mod deeds;
 mod end;
 mod faults;
 mod fleet;

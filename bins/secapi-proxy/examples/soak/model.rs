@@ -41,7 +41,7 @@ pub(crate) enum Wanted {
     Unsure,
 }
 
-/// What somebody made at the provider beside the product, or did to it.
+/// What everybody did.
 #[derive(Default)]
 struct Inner {
     wanted: BTreeMap<Key, Wanted>,
@@ -49,6 +49,8 @@ struct Inner {
     destroyed: BTreeSet<String>,
     /// Objects that a person made: path to name, by project.
     foreign: BTreeMap<(String, String), String>,
+    /// How often a restart of an instance was asked for, by its key.
+    restarts: BTreeMap<String, u64>,
     /// What the persons did, and how often.
     deeds: BTreeMap<String, u64>,
     /// What the users asked for, and how it was answered.
@@ -93,6 +95,14 @@ impl Model {
     /// Everything is deleted now: nothing must be there.
     pub(crate) fn forget_wishes(&self) {
         self.inner().wanted.clear();
+    }
+
+    pub(crate) fn restart(&self, key: &Key) {
+        *self.inner().restarts.entry(key.to_string()).or_default() += 1;
+    }
+
+    pub(crate) fn restarts(&self) -> BTreeMap<String, u64> {
+        self.inner().restarts.clone()
     }
 
     pub(crate) fn destroy(&self, uid: &str) {

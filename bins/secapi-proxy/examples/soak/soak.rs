@@ -1,6 +1,12 @@
 //! The course of a soak: trouble, quiet, judgement, deletion, judgement.
 
-use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use tokio::{
@@ -13,6 +19,7 @@ use crate::{
     Arguments,
     chance::Chance,
     cloud::Cloud,
+    deeds::{self, Known},
     end, faults,
     fleet::Fleet,
     hand_over,
@@ -45,6 +52,10 @@ pub(crate) struct Soak {
     pub(crate) projects: Arc<Vec<CloudProject>>,
     /// How often each kind of fault struck.
     pub(crate) fault_counts: BTreeMap<&'static str, u64>,
+    /// Faults by which actions fail.
+    pub(crate) failing: BTreeSet<u64>,
+    /// The projects by their names, and the ids that their markers have from the beginning.
+    pub(crate) markers: Vec<(String, String)>,
     /// From when to when there was trouble, in milliseconds of the wall clock.
     pub(crate) troubled: (i64, i64),
 }
@@ -83,6 +94,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     follow.cancel();
     while followers.join_next().await.is_some() {}
     soak.ledger.write()?;
+    let (lives, restarts) = (soak.ledger.lives(), soak.model.restarts());
+    let known = Known { lives: &lives, failing: &soak.failing, restarts: &restarts };
+    violations.extend(deeds::judge(&soak.ledger.journal(), &known));
     report::print(&soak, &violations, &arguments, seed).await
 }
 
@@ -118,6 +132,8 @@ fn connect(stage: Stage, model: Model, seed: u64) -> anyhow::Result<Soak> {
         ledger: Ledger::new(&stage.folder),
         projects: Arc::new(stage.projects.clone()),
         fault_counts: BTreeMap::new(),
+        failing: BTreeSet::new(),
+        markers: Vec::new(),
         troubled: (0, 0),
         stage,
     })
@@ -132,6 +148,11 @@ impl Soak {
             let token = &self.projects[project].tokens[token];
             anyhow::ensure!(user.settle(token).await, "the workspace {name} cannot be made and bound");
             users.push(user);
+        }
+        for project in self.projects.iter() {
+            let groups = self.cloud.list(project, "placement_groups").await?;
+            let marker = groups.iter().find(|group| group.is_marker()).context("a bound project has no marker")?;
+            self.markers.push((project.name.clone(), marker.project_id().to_owned()));
         }
         Ok(users)
     }

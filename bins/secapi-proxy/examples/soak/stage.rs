@@ -202,7 +202,9 @@ impl Stage {
         let replicas = match &arguments.old_binary {
             None => vec![Replica::new(setup.clone(), "replica-1", true), Replica::new(setup, "replica-2", true)],
             Some(old) => {
-                let of_old = |number| Replica::new(setup.clone().with_binary(old), &format!("old-{number}"), false);
+                // The processes run in another folder.
+                let old = fs::canonicalize(old).with_context(|| format!("{} is no binary", old.display()))?;
+                let of_old = |number| Replica::new(setup.clone().with_binary(&old), &format!("old-{number}"), false);
                 let spares = arguments.hand_overs().div_ceil(2);
                 [Replica::new(setup.clone(), "new", true)].into_iter().chain((1..=spares).map(of_old)).collect()
             }

@@ -221,6 +221,12 @@ impl User {
     // -- instances ----------------------------------------------------------------------------------------------
 
     async fn machine(&mut self) {
+        let starts = self.chance.once_in(2);
+        self.boot(starts).await;
+    }
+
+    /// A boot volume and an instance of it.
+    async fn boot(&mut self, starts: bool) {
         if self.present(Kind::Instance).len() > 3 {
             return self.drop_one::<Instance>(Kind::Instance).await;
         }
@@ -231,11 +237,11 @@ impl User {
             return;
         }
         let name = self.fresh("vm");
-        let draft = self.instance(&disk);
+        let draft = self.instance(&disk, starts);
         self.put_json::<Instance>("", &name, draft).await;
     }
 
-    fn instance(&mut self, disk: &str) -> Value {
+    fn instance(&mut self, disk: &str, starts: bool) -> Value {
         let mut spec = json!({
             "skuRef": {"resource": "skus/cx23"}, "zone": REGION,
             "bootVolume": {"deviceRef": {"resource": format!("block-storages/{disk}")}},
@@ -247,8 +253,7 @@ impl User {
         if self.chance.once_in(3) {
             spec["userData"] = json!(format!("#!/bin/sh\necho {}\n", self.chance.within(1..=3)));
         }
-        let start = if self.chance.once_in(2) { "true" } else { "false" };
-        json!({"extensions": {"hetzner.cloud/start-after-create": start}, "spec": spec})
+        json!({"extensions": {"hetzner.cloud/start-after-create": starts.to_string()}, "spec": spec})
     }
 
     async fn change_instance(&mut self) {
@@ -257,13 +262,17 @@ impl User {
         let Some(Wanted::Present(spec)) = wanted.get(&key) else { return };
         let boot = spec["bootVolume"]["deviceRef"]["resource"].as_str().unwrap_or_default();
         let disk = boot.rsplit('/').next().unwrap_or_default().to_owned();
-        let draft = self.instance(&disk);
+        let starts = self.chance.once_in(2);
+        let draft = self.instance(&disk, starts);
         self.put_json::<Instance>("", &key.name, draft).await;
     }
 
     async fn power(&mut self) {
         let Some(key) = self.one(Kind::Instance) else { return };
         let action = *self.chance.of_list(&["start", "stop", "restart"]).unwrap_or(&"start");
+        if action == "restart" {
+            self.model.restart(&key);
+        }
         let place = self.place(Kind::Instance, "");
         let answer = self
             .fleet
@@ -445,7 +454,7 @@ impl User {
             // A server that ran is copied, and its image outlives the workspace.
             let is_long = self.chance.once_in(3);
             if is_long {
-                self.machine().await;
+                self.boot(true).await;
             }
             let time = Duration::from_millis(self.chance.within(500..=4_000));
             tokio::select! {

@@ -1,0 +1,187 @@
+//! What the product did to others' data, by the provider's journal. Pure: requests and lives go in, violations come out.
+//!
+//! Nothing is destroyed that a user did not delete: a volume that was attached, a disk that ran, a snapshot, an address. A
+//! disk that somebody else started counts from the moment that the product was told of it. And no reboot is sent twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::{
+    judge::Violation,
+    ledger::{Life, ids},
+    stage::PROXY,
+};
+
+/// How much later than it happened a change of a row may be seen, in milliseconds.
+const LAG: i64 = 2_000;
+
+/// What is known beside the journal.
+pub(crate) struct Known<'a> {
+    pub(crate) lives: &'a BTreeMap<String, Life>,
+    /// Faults by which an action fails.
+    pub(crate) failing: &'a BTreeSet<u64>,
+    /// How often a restart was asked for, answered or not, by the key of the instance.
+    pub(crate) restarts: &'a BTreeMap<String, u64>,
+}
+
+/// An object, as far as the journal went.
+#[derive(Default)]
+struct Thing {
+    /// The collection: `servers`.
+    kind: String,
+    owner: Option<String>,
+    /// Since when it is to be seen that somebody started or attached it.
+    running_since: Option<i64>,
+    /// Whether the product knows that it may hold data.
+    used: bool,
+    /// How it became so.
+    why: String,
+    reboots: u64,
+}
+
+/// Every violation, in the order of the journal.
+pub(crate) fn judge(journal: &[Value], known: &Known<'_>) -> Vec<Violation> {
+    let mut things: BTreeMap<i64, Thing> = BTreeMap::new();
+    let mut found = Vec::new();
+    for entry in journal {
+        follow(entry, &mut things, known);
+        found.extend(deletion(entry, &things, known));
+    }
+    found.extend(things.iter().filter_map(|(id, thing)| repeated(*id, thing, known)));
+    found
+}
+
+fn word<'a>(entry: &'a Value, name: &str) -> &'a str {
+    entry[name].as_str().unwrap_or_default()
+}
+
+/// The collection that a path is in.
+fn kind(entry: &Value) -> &str {
+    word(entry, "path").split('/').nth(2).unwrap_or_default()
+}
+
+/// The last part of the path: an action's name.
+fn action(entry: &Value) -> &str {
+    word(entry, "path").rsplit('/').next().unwrap_or_default()
+}
+
+fn follow(entry: &Value, things: &mut BTreeMap<i64, Thing>, known: &Known<'_>) {
+    let (method, path) = (word(entry, "method"), word(entry, "path"));
+    let at = entry["time_ms"].as_i64().unwrap_or_default();
+    let is_ours = entry["client"] == PROXY;
+    if method == "GET" {
+        let is_told = is_ours && entry["status"] == 200 && entry["reply"] == "sent" && entry["fault"].is_null();
+        if is_told {
+            let named = ids(entry);
+            for (id, thing) in things.iter_mut() {
+                let is_listed = kind(entry) == thing.kind && named.first().is_none_or(|named| named == id);
+                let is_shown = is_listed && !path.contains("actions");
+                if is_shown && thing.running_since.is_some_and(|since| since + LAG < at) {
+                    thing.used = true;
+                }
+            }
+        }
+        return;
+    }
+    if entry["committed"] != true {
+        return;
+    }
+    let id = ids(entry).into_iter().next().or_else(|| entry["made"].as_i64());
+    let Some(id) = id else { return };
+    things.entry(id).or_default().kind = kind(entry).to_owned();
+    if let Some(uid) = entry["body"]["labels"]["seca.uid"].as_str()
+        && !path.contains("/actions/")
+    {
+        things.entry(id).or_default().owner = Some(uid.to_owned());
+    }
+    let fails = entry["fault"].as_u64().is_some_and(|fault| known.failing.contains(&fault));
+    if method != "POST" || fails {
+        return;
+    }
+    let thing = things.entry(id).or_default();
+    match action(entry) {
+        "poweron" | "reset" | "reboot" | "attach" => {
+            thing.why = format!("{} at {} by {}", action(entry), word(entry, "time"), word(entry, "client"));
+            thing.reboots += u64::from(is_ours && action(entry) == "reboot");
+            thing.used |= is_ours;
+            thing.running_since = thing.running_since.or(Some(at));
+        }
+        "poweroff" | "shutdown" | "detach" => thing.running_since = None,
+        "create_image" if entry["body"]["labels"]["seca.uid"].is_string() => {
+            let owner = entry["body"]["labels"]["seca.uid"].as_str().map(str::to_owned);
+            if let Some(made) = entry["made"].as_i64() {
+                things.insert(made, Thing { kind: "images".to_owned(), owner, ..Thing::default() });
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A deletion by the product of what nobody deleted.
+fn deletion(entry: &Value, things: &BTreeMap<i64, Thing>, known: &Known<'_>) -> Option<Violation> {
+    if entry["client"] != PROXY || word(entry, "method") != "DELETE" || entry["committed"] != true {
+        return None;
+    }
+    let id = *ids(entry).first()?;
+    let thing = things.get(&id)?;
+    let owner = thing.owner.as_deref()?;
+    let at = entry["time_ms"].as_i64().unwrap_or_default();
+    let life = known.lives.get(owner)?;
+    let kept: Vec<&Life> = match kind(entry) {
+        "volumes" if thing.used => alive(life, at).into_iter().collect(),
+        "images" | "primary_ips" => alive(life, at).into_iter().collect(),
+        "servers" if thing.used && life.key.starts_with("block-storage ") => alive(life, at).into_iter().collect(),
+        "servers" if thing.used => {
+            let is_disk = |other: &&Life| {
+                other.key.starts_with("block-storage ")
+                    && other.workspace == life.workspace
+                    && life.names.contains(&other.name)
+            };
+            known.lives.values().filter(is_disk).filter_map(|disk| alive(disk, at)).collect()
+        }
+        _ => Vec::new(),
+    };
+    let kept = kept.first()?;
+    Some(Violation {
+        rule: "destroyed",
+        text: format!(
+            "DELETE {} at {} took what {} had, which nobody deleted ({})",
+            word(entry, "path"),
+            word(entry, "time"),
+            kept.key,
+            thing.why
+        ),
+        uid: Some(owner.to_owned()),
+        objects: vec![id],
+    })
+}
+
+/// The row, if it was there and not being deleted at a time.
+fn alive(life: &Life, at: i64) -> Option<&Life> {
+    let is_over = |state: &str| matches!(state, "deleting" | "gone");
+    let was_there = life.moments.first().is_some_and(|first| first.at <= at);
+    let ended = life.moments.iter().any(|moment| moment.at <= at + LAG && is_over(&moment.state));
+    (was_there && !ended).then_some(life)
+}
+
+/// More reboots of a server than restarts of its instance.
+fn repeated(id: i64, thing: &Thing, known: &Known<'_>) -> Option<Violation> {
+    let owner = thing.owner.as_deref()?;
+    let life = known.lives.get(owner)?;
+    let asked = known.restarts.get(&life.key).copied().unwrap_or_default();
+    // A server that passed to its block storage bears another uid than when it was rebooted.
+    if thing.reboots <= asked || !life.key.starts_with("instance ") {
+        return None;
+    }
+    Some(Violation {
+        rule: "repeated",
+        text: format!("server {id} of {} was rebooted {} times for {asked} restarts", life.key, thing.reboots),
+        uid: Some(owner.to_owned()),
+        objects: vec![id],
+    })
+}
+
+#[cfg(test)]
+#[path = "deeds_tests.rs"]
+mod tests;

@@ -1,0 +1,92 @@
+//! What the journal proves, and what it does not.
+
+use serde_json::json;
+
+use super::*;
+use crate::{ledger::Moment, stage::PERSON};
+
+const DISK: &str = "00000000-0000-7000-8000-00000000d15c";
+const VM: &str = "00000000-0000-7000-8000-000000000001";
+
+fn life(key: &str, names: &[&str], moments: &[(i64, &str)]) -> Life {
+    Life {
+        key: key.to_owned(),
+        name: key.rsplit(' ').next().unwrap_or_default().to_owned(),
+        workspace: "red".to_owned(),
+        specs: BTreeSet::new(),
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        moments: moments.iter().map(|(at, state)| Moment { at: *at, state: (*state).to_owned(), version: 1 }).collect(),
+    }
+}
+
+fn change(at: i64, client: &str, method: &str, path: &str, body: Value, made: Option<i64>) -> Value {
+    json!({
+        "time_ms": at, "time": "", "client": client, "method": method, "path": format!("/v1{path}"), "body": body,
+        "status": 201, "committed": true, "reply": "sent", "fault": null, "made": made, "actions": [],
+    })
+}
+
+fn look(at: i64, path: &str) -> Value {
+    json!({
+        "time_ms": at, "client": PROXY, "method": "GET", "path": format!("/v1{path}"), "body": null, "status": 200,
+        "committed": false, "reply": "sent", "fault": null,
+    })
+}
+
+fn rules(journal: &[Value], disk: &[(i64, &str)], restarts: u64) -> Vec<&'static str> {
+    let lives = BTreeMap::from([
+        (DISK.to_owned(), life("block-storage red boot-1", &[], disk)),
+        (VM.to_owned(), life("instance red vm-1", &["boot-1"], &[(0, "active"), (50_000, "deleting")])),
+    ]);
+    let restarts = BTreeMap::from([("instance red vm-1".to_owned(), restarts)]);
+    let known = Known { lives: &lives, failing: &BTreeSet::from([9]), restarts: &restarts };
+    judge(journal, &known).into_iter().map(|violation| violation.rule).collect()
+}
+
+fn create(uid: &str) -> Value {
+    change(1, PROXY, "POST", "/servers", json!({"labels": {"seca.uid": uid}}), Some(7))
+}
+
+fn power(at: i64, client: &str, action: &str) -> Value {
+    change(at, client, "POST", &format!("/servers/7/actions/{action}"), Value::Null, None)
+}
+
+fn delete() -> Value {
+    change(60_000, PROXY, "DELETE", "/servers/7", Value::Null, None)
+}
+
+#[test]
+fn a_disk_that_ran_goes_only_with_its_block_storage() {
+    let alive: &[(i64, &str)] = &[(0, "active")];
+    let deleting: &[(i64, &str)] = &[(0, "active"), (40_000, "deleting")];
+    let ran = [create(VM), power(10, PROXY, "poweron"), delete()];
+    assert_eq!(rules(&ran, alive, 0), ["destroyed"]);
+    assert!(rules(&ran, deleting, 0).is_empty());
+    assert!(rules(&[create(VM), delete()], alive, 0).is_empty(), "it never ran");
+    let mut failed = power(10, PROXY, "poweron");
+    failed["fault"] = json!(9);
+    assert!(rules(&[create(VM), failed, delete()], alive, 0).is_empty(), "its start failed");
+}
+
+#[test]
+fn a_start_by_hand_counts_once_the_product_saw_it() {
+    let alive: &[(i64, &str)] = &[(0, "active")];
+    let started = power(10, PERSON, "poweron");
+    assert!(rules(&[create(VM), started.clone(), delete()], alive, 0).is_empty(), "nobody looked");
+    let early = look(500, "/servers");
+    assert!(rules(&[create(VM), started.clone(), early, delete()], alive, 0).is_empty(), "it was still starting");
+    let mut lost = look(10_000, "/servers");
+    lost["reply"] = json!("lost");
+    assert!(rules(&[create(VM), started.clone(), lost, delete()], alive, 0).is_empty(), "the answer was lost");
+    let off = power(5_000, PERSON, "poweroff");
+    let seen = look(10_000, "/servers");
+    assert!(rules(&[create(VM), started.clone(), off, seen.clone(), delete()], alive, 0).is_empty(), "off again");
+    assert_eq!(rules(&[create(VM), started, seen, delete()], alive, 0), ["destroyed"]);
+}
+
+#[test]
+fn a_reboot_is_sent_as_often_as_it_was_asked_for() {
+    let twice = [create(VM), power(10, PROXY, "reboot"), power(20, PROXY, "reboot")];
+    assert!(rules(&twice, &[(0, "active")], 2).is_empty());
+    assert_eq!(rules(&twice, &[(0, "active")], 1), ["repeated"]);
+}
