@@ -25,8 +25,7 @@ use seca_api::{
     names::{SUBJECT_MAX, is_printable},
 };
 use secrecy::{ExposeSecret, SecretString};
-use token_provisioner::setting::{Problem, is_loopback, parse_base_url, parse_duration};
-use tracing_subscriber::EnvFilter;
+use token_provisioner::setting::{Problem, is_loopback, parse_base_url, parse_duration, parse_log_filter};
 use url::Url;
 
 use crate::{
@@ -97,7 +96,7 @@ pub(crate) struct RotateConfig {
 /// All problems.
 pub(crate) fn log(settings: &Settings) -> Result<LogConfig, Vec<Problem>> {
     let mut reader = Reader::new(settings);
-    let filter = reader.value(Setting::LogLevel, |text| EnvFilter::try_new(text).is_ok().then(|| text.to_owned()));
+    let filter = reader.value(Setting::LogLevel, |text| parse_log_filter(text).map(|_| text.to_owned()));
     let json = reader.value(Setting::LogFormat, |text| one_of(text, &[("text", false), ("json", true)]));
     reader.finish(LogConfig { filter: filter.unwrap_or_else(|| "info".to_owned()), json: json.unwrap_or(false) })
 }

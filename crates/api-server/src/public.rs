@@ -43,6 +43,9 @@ use crate::{
 /// How long an authenticated caller counts as known without another look at the credential.
 const RECENT: Duration = Duration::from_secs(1);
 
+/// The paths that are no resource's and are answered to everybody.
+const STANDING: [&str; 4] = [wellknown::PATH, wellknown::ALIAS, "/healthz", "/readyz"];
+
 struct Api {
     service: Arc<dyn Service>,
     authenticator: Arc<dyn Authenticator>,
@@ -132,9 +135,12 @@ impl Api {
             written: &self.config.served,
             read: kinds::catalog::KINDS,
         };
-        let route = route::parse(path, routing);
-        if matches!(route, Err(RouteError::Unknown)) {
-            return Err(Failure::of_route(&RouteError::Unknown, Profile::Specification, method));
+        let route = match route::parse(path, routing) {
+            Err(RouteError::Unknown) => Err(route::unknown(path, |path| STANDING.contains(&path))),
+            route => route,
+        };
+        if let Err(error @ (RouteError::Unknown | RouteError::TrailingSlash(_))) = &route {
+            return Err(Failure::of_route(error, Profile::Specification, method));
         }
         let caller = self.authenticator.authenticate(&parts.headers).await.map_err(|error| Failure::from(&error))?;
         let since = Instant::now();
