@@ -29,7 +29,7 @@ pub use auth::{AdminTokens, AuthError, Authenticator, Followed, Off, StaticToken
 pub use config::{AdminConfig, ApiConfig, Limits};
 pub use files::{PrivateFileError, open_private};
 pub use health::Readiness;
-pub use listener::{Options, serve, serve_tls};
+pub use listener::{Options, SilentLimits, serve, serve_tls};
 pub use public::{public_router, public_router_over};
 pub use service::{BindingService, Service};
 pub use throttle::{Rate, Rates};

@@ -9,13 +9,14 @@ use tokio::{
 
 use super::*;
 
+const DEADLINES: Deadlines = Deadlines { head: Duration::from_secs(10), idle: Duration::from_secs(150) };
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 
 fn serve_one() -> DuplexStream {
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
     tokio::spawn(async move {
         let router = Router::new().route("/", get(async || "fine"));
-        connection(theirs, Peer::default(), router, Options::default(), &CancellationToken::new()).await;
+        connection(theirs, Peer::default(), router, DEADLINES, &CancellationToken::new()).await;
     });
     ours
 }
@@ -69,7 +70,7 @@ async fn who_sends_nothing_or_takes_nothing_is_cut_when_idle() {
     let (mut ours, theirs) = tokio::io::duplex(64);
     let served = tokio::spawn(async move {
         let router = Router::new().route("/", get(async || "x".repeat(100_000)));
-        connection(theirs, Peer::default(), router, Options::default(), &CancellationToken::new()).await;
+        connection(theirs, Peer::default(), router, DEADLINES, &CancellationToken::new()).await;
     });
     ours.write_all(REQUEST).await.unwrap();
     let since = Instant::now();
@@ -135,7 +136,9 @@ async fn pings_do_not_prolong_an_idle_connection_and_requests_do() {
 
 #[test]
 fn the_defaults_are_those_of_the_documentation() {
-    let Options { connections, header_timeout, idle_timeout, drain_timeout } = Options::default();
+    let Options { connections, silent, header_timeout, idle_timeout, drain_timeout } = Options::default();
+    assert_eq!((silent.per_address, silent.trusted_proxies.len()), (Some(256), 0));
+    assert_eq!((header_timeout, idle_timeout), (DEADLINES.head, DEADLINES.idle));
     assert_eq!((connections, HEAD_BYTES), (4096, 65_536));
     assert_eq!([header_timeout, idle_timeout, drain_timeout].map(|time| time.as_secs()), [10, 150, 10]);
 }
