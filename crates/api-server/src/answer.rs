@@ -30,6 +30,11 @@ impl Profile {
         if tenant.is_some_and(|tenant| tenant.conformance) { Self::Conformance } else { Self::Specification }
     }
 
+    /// Whether the status of a refusal depends on it.
+    pub(crate) const fn matters_to(refusal: &Refusal) -> bool {
+        matches!(refusal, Refusal::MissingParent(_) | Refusal::Violations { .. } | Refusal::Conflict(_))
+    }
+
     const fn pick(self, specification: ProblemKind) -> ProblemKind {
         match self {
             Self::Specification => specification,
@@ -170,9 +175,10 @@ impl Failure {
             Refusal::Parameter(violation) => {
                 Self::violations(ProblemKind::InvalidRequest, std::slice::from_ref(violation))
             }
-            Refusal::Forbidden { .. } | Refusal::CannotGrant { .. } | Refusal::SystemRole(_) => {
-                Self::new(ProblemKind::Forbidden, detail)
-            }
+            Refusal::Forbidden { .. }
+            | Refusal::CannotGrant { .. }
+            | Refusal::NameIsAssigned { .. }
+            | Refusal::SystemRole(_) => Self::new(ProblemKind::Forbidden, detail),
             Refusal::Revoked => Self::unauthorized(detail, r#"Bearer error="invalid_token""#),
             Refusal::NotFound(_) => Self::new(ProblemKind::NotFound, detail),
             Refusal::MissingParent(_) if *method == Method::PUT => {

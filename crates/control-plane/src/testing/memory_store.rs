@@ -7,6 +7,7 @@ mod ports;
 mod state;
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -30,7 +31,17 @@ use crate::{
 /// A store that lives as long as its process.
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
+    reads: Arc<Mutex<Reads>>,
     trouble: Option<SeededRng>,
+}
+
+/// What handlers read: what a request costs, and what it tells by the time that it takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reads {
+    /// How often each method was called.
+    pub calls: BTreeMap<&'static str, usize>,
+    /// The most resources that one answer to a list had.
+    pub most_rows: usize,
 }
 
 impl Default for MemoryStore {
@@ -42,7 +53,7 @@ impl Default for MemoryStore {
 impl MemoryStore {
     /// An empty store of an installation.
     pub fn new(installation: &str) -> Self {
-        Self { state: Arc::new(Mutex::new(State::new(installation))), trouble: None }
+        Self { state: Arc::new(Mutex::new(State::new(installation))), reads: Arc::default(), trouble: None }
     }
 
     /// The same store with these tenants: `acme`, or `acme:conformance`.
@@ -60,7 +71,21 @@ impl MemoryStore {
     /// The same store through a connection that breaks now and then, before anything is done: one call in forty.
     #[must_use]
     pub fn shaky(&self, seed: u64) -> Self {
-        Self { state: self.state.clone(), trouble: Some(SeededRng::new(seed)) }
+        Self { state: self.state.clone(), reads: self.reads.clone(), trouble: Some(SeededRng::new(seed)) }
+    }
+
+    /// What was read since the last time that this was asked for.
+    pub fn take_reads(&self) -> Reads {
+        std::mem::take(&mut *self.reads())
+    }
+
+    fn reads(&self) -> MutexGuard<'_, Reads> {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self, method: &'static str) -> StoreResult<MutexGuard<'_, State>> {
+        *self.reads().calls.entry(method).or_default() += 1;
+        self.state()
     }
 
     fn state(&self) -> StoreResult<MutexGuard<'_, State>> {
@@ -82,15 +107,15 @@ impl Store for MemoryStore {
     }
 
     async fn get(&self, key: &ResourceKey) -> StoreResult<Option<Resource>> {
-        Ok(self.state()?.find(key).cloned())
+        Ok(self.read("get")?.find(key).cloned())
     }
 
     async fn look(&self, key: &ResourceKey) -> StoreResult<Look> {
-        Ok(self.state()?.look(key))
+        Ok(self.read("look")?.look(key))
     }
 
     async fn admission(&self, query: &AdmissionQuery) -> StoreResult<Admission> {
-        Ok(self.state()?.admission(query))
+        Ok(self.read("admission")?.admission(query))
     }
 
     async fn get_many(&self, keys: &[ResourceKey]) -> StoreResult<Vec<Resource>> {
@@ -99,7 +124,10 @@ impl Store for MemoryStore {
     }
 
     async fn list(&self, query: &ListQuery) -> StoreResult<Page> {
-        Ok(self.state()?.list(query))
+        let page = self.read("list")?.list(query);
+        let mut reads = self.reads();
+        reads.most_rows = reads.most_rows.max(page.items.len());
+        Ok(page)
     }
 
     async fn count_children(&self, parent: &ResourceKey) -> StoreResult<i64> {
