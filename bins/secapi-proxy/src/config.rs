@@ -12,7 +12,7 @@ use std::{
 };
 
 use api_server::{
-    Rates, Tls,
+    Rates, SilentLimits, Tls, UnknownParameters,
     auth::{AdminTokens, Issuers, KeyLocation, KeySet, StaticTokens},
 };
 use control_plane::{
@@ -78,6 +78,9 @@ pub(crate) struct ServeConfig {
     pub(crate) late_window: Duration,
     pub(crate) patience: Patience,
     pub(crate) rates: Rates,
+    pub(crate) unknown_parameters: UnknownParameters,
+    /// How many connections of one address may be silent.
+    pub(crate) silent: SilentLimits,
     pub(crate) tls: Option<Tls>,
     pub(crate) admin_tls: Option<Tls>,
     /// What an operator should know about these settings.
@@ -195,6 +198,8 @@ pub(crate) fn serve(settings: &Settings) -> Result<ServeConfig, Vec<Problem>> {
         late_window,
         patience: reader.patience(),
         rates: reader.rates(),
+        unknown_parameters: reader.unknown_parameters(),
+        silent: reader.silent(),
         tls: reader.public_tls(),
         admin_tls,
         notes: std::mem::take(&mut reader.notes),

@@ -20,13 +20,15 @@ mod observe;
 mod paging;
 mod public;
 mod published_keys;
+mod query;
+mod room;
 mod throttle;
 mod tls;
 
 pub use activity::Recorder;
 pub use admin::{admin_assignment_name, admin_router, admin_router_over};
 pub use auth::{AdminTokens, AuthError, Authenticator, Followed, Off, StaticTokens};
-pub use config::{AdminConfig, ApiConfig, Limits};
+pub use config::{AdminConfig, ApiConfig, Limits, UnknownParameters};
 pub use files::{PrivateFileError, open_private};
 pub use health::Readiness;
 pub use listener::{Options, SilentLimits, serve, serve_tls};
