@@ -18,13 +18,13 @@ help: ## List the targets
 # -- the main job ----------------------------------------------------------------------------------------------
 
 dev: ## Run everything in one process, with a simulated Hetzner Cloud: no other service needed
-	$(CARGO) run -q -p secapi-proxy -- dev $(ARGS)
+	$(CARGO) run -p secapi-proxy -- dev $(ARGS)
 
 demo: ## Drive a running `make dev` as a user would; starts its own when nothing runs
-	$(CARGO) run -q -p secapi-proxy --example demo -- $(ARGS)
+	$(CARGO) run -p secapi-proxy --example demo -- $(ARGS)
 
 run: ## Run the proxy with the settings of the environment (see README.md)
-	$(CARGO) run -q -p secapi-proxy -- serve $(ARGS)
+	$(CARGO) run -p secapi-proxy -- serve $(ARGS)
 
 build: ## Build everything, optimised
 	$(CARGO) build --workspace --release --locked

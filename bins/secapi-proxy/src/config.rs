@@ -12,7 +12,7 @@ use std::{
 };
 
 use api_server::{
-    Rates, Tls,
+    Rates, SilentLimits, Tls, UnknownParameters,
     auth::{AdminTokens, Issuers, KeyLocation, KeySet, StaticTokens},
 };
 use control_plane::{
@@ -25,8 +25,7 @@ use seca_api::{
     names::{SUBJECT_MAX, is_printable},
 };
 use secrecy::{ExposeSecret, SecretString};
-use token_provisioner::setting::{Problem, is_loopback, parse_base_url, parse_duration};
-use tracing_subscriber::EnvFilter;
+use token_provisioner::setting::{Problem, is_loopback, parse_base_url, parse_duration, parse_log_filter};
 use url::Url;
 
 use crate::{
@@ -79,6 +78,9 @@ pub(crate) struct ServeConfig {
     pub(crate) late_window: Duration,
     pub(crate) patience: Patience,
     pub(crate) rates: Rates,
+    pub(crate) unknown_parameters: UnknownParameters,
+    /// How many connections of one address may be silent.
+    pub(crate) silent: SilentLimits,
     pub(crate) tls: Option<Tls>,
     pub(crate) admin_tls: Option<Tls>,
     /// What an operator should know about these settings.
@@ -97,7 +99,7 @@ pub(crate) struct RotateConfig {
 /// All problems.
 pub(crate) fn log(settings: &Settings) -> Result<LogConfig, Vec<Problem>> {
     let mut reader = Reader::new(settings);
-    let filter = reader.value(Setting::LogLevel, |text| EnvFilter::try_new(text).is_ok().then(|| text.to_owned()));
+    let filter = reader.value(Setting::LogLevel, |text| parse_log_filter(text).map(|_| text.to_owned()));
     let json = reader.value(Setting::LogFormat, |text| one_of(text, &[("text", false), ("json", true)]));
     reader.finish(LogConfig { filter: filter.unwrap_or_else(|| "info".to_owned()), json: json.unwrap_or(false) })
 }
@@ -196,6 +198,8 @@ pub(crate) fn serve(settings: &Settings) -> Result<ServeConfig, Vec<Problem>> {
         late_window,
         patience: reader.patience(),
         rates: reader.rates(),
+        unknown_parameters: reader.unknown_parameters(),
+        silent: reader.silent(),
         tls: reader.public_tls(),
         admin_tls,
         notes: std::mem::take(&mut reader.notes),

@@ -137,6 +137,8 @@ fn a_wrong_setting_is_one_sentence_with_the_variable_the_rule_and_an_example() {
         ("SECA_PATIENT_GET", "-1s"),
         ("SECA_PATIENT_GET", "patiently"),
         ("SECA_LOG_LEVEL", "info=what=ever"),
+        ("SECA_LOG_LEVEL", "warning"),
+        ("SECA_LOG_LEVEL", "info,hyper"),
         ("SECA_LOG_FORMAT", "xml"),
         ("SECA_CONFIG", "/nowhere/secapi-proxy.toml"),
         ("SECA_TENANTS_FILE", "/nowhere/tenants"),

@@ -97,6 +97,7 @@ impl Proxy {
                 jwks: published_keys(config)?,
                 signing_key: config.keys.derive("skip tokens of lists"),
                 served: kinds::served().to_vec(),
+                unknown_parameters: config.unknown_parameters,
                 activity: activity.clone(),
                 ids: shared.ids.clone(),
                 limits: Limits { rates: config.rates, ..Limits::default() },
@@ -125,7 +126,7 @@ impl Proxy {
         ]
         .map(|(listener, tls, router, connections)| {
             let (tls, drain) = (tls.clone(), drain.clone());
-            let options = Options { connections, ..Options::default() };
+            let options = Options { connections, silent: config.silent.clone(), ..Options::default() };
             tokio::spawn(async move {
                 match tls {
                     Some(tls) => api_server::serve_tls(listener, tls, router, options, drain).await,

@@ -49,6 +49,9 @@ pub(crate) enum Setting {
     WriteBurst,
     ReadRate,
     ReadBurst,
+    UnknownParameters,
+    SilentConnections,
+    TrustedProxies,
     TlsCertFile,
     TlsKeyFile,
     AdminTlsCertFile,
@@ -158,6 +161,12 @@ settings! {
         "a whole number of GETs a second that one subject may send before they are delayed (a tenant: ten times as many), up to 1000000; 0 or off: no limit", "1000" }
     ReadBurst { ["SECA_READ_BURST"], "read_burst", false, "5000",
         "a whole number from 1 to 1000000: how many of them may come at once after a pause", "5000" }
+    UnknownParameters { ["SECA_UNKNOWN_PARAMETERS"], "unknown_parameters", false, "refuse",
+        "refuse or ignore: what becomes of a request with a query parameter that its operation does not know", "ignore" }
+    SilentConnections { ["SECA_SILENT_CONNECTIONS"], "silent_connections", false, "256",
+        "a whole number from 1 to 1000000: how many connections of one address may not have sent a byte yet; 0 or off: no limit", "256" }
+    TrustedProxies { ["SECA_TRUSTED_PROXIES"], "trusted_proxies", false, "none",
+        "a comma-separated list of addresses and networks of proxies, for which SECA_SILENT_CONNECTIONS does not hold", "10.0.0.7,192.0.2.0/24" }
     TlsCertFile { ["SECA_TLS_CERT_FILE"], "tls_cert_file", false, "none: no TLS",
         "the path of the public listener's certificate chain in PEM, beside that of its key; both are read again when they change", "/etc/secapi-proxy/tls.crt" }
     TlsKeyFile { ["SECA_TLS_KEY_FILE"], "tls_key_file", false, "none: no TLS",

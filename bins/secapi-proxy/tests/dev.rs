@@ -156,6 +156,44 @@ async fn with_a_relative_folder_and_other_tenants_the_printed_commands_work_from
     assert_eq!(process.wait(PATIENCE).await, Some(0), "{}", process.output());
 }
 
+/// Whoever pastes the block of "Starting an instance" as a whole has a running server at its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readmes_instance_block_pasted_whole_ends_with_a_running_server() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md")).unwrap();
+    let section = readme.split_once("## Starting an instance").unwrap().1;
+    let block = section.split_once("```sh\n").unwrap().1.split_once("```").unwrap().0;
+    let home = tempfile::tempdir().unwrap();
+    let dev = Dev::start(&home, &["--sim-speed", "0.01"]).await;
+    assert!(block.contains("http://127.0.0.1:8080") && block.contains(".dev/token"), "{block}");
+    let block =
+        block.replace("http://127.0.0.1:8080", dev.text("public")).replace(".dev/token", dev.text("token_file"));
+    fs::write(home.path().join(".curlrc"), "noproxy = \"*\"\n").unwrap();
+    let mut pasted = Command::new("bash");
+    pasted.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("CURL_HOME", home.path());
+    let mut pasted = Process::start("pasted", home.path(), pasted.args(["-c", &block]));
+    assert_eq!(pasted.wait(life::STEP).await, Some(0), "{}", pasted.output());
+    let last = pasted.stdout();
+    assert!(last.trim_end().ends_with('}') && last.contains(r#""powerState":"on""#), "{last}");
+    let client = dev.client().await;
+    let instance = client.instances("demo").get("web-1").await.unwrap();
+    assert_eq!(life::power_of(&instance), PowerState::On);
+    let servers = &dev.inventory().await["objects"]["servers"];
+    assert_eq!(servers[0]["status"], "running", "{servers}");
+    dev.interrupt().await;
+}
+
+/// A first build takes minutes, in which a newcomer sees nothing if cargo is told to be quiet.
+#[test]
+fn what_a_newcomer_makes_first_shows_the_progress_of_cargo() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for target in ["dev", "demo", "run"] {
+        let output = Command::new("make").arg("-n").arg(target).current_dir(&root).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        let quiet = said.split_whitespace().any(|word| matches!(word, "-q" | "--quiet"));
+        assert!(output.status.success() && said.contains("run -p secapi-proxy") && !quiet, "{target}: {said}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn its_secrets_are_made_once_and_belong_to_their_owner() {
     let home = tempfile::tempdir().unwrap();

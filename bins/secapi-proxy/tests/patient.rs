@@ -92,6 +92,7 @@ impl World {
             jwks: None,
             signing_key: [7; 32],
             served: kinds::served().to_vec(),
+            unknown_parameters: api_server::UnknownParameters::Refuse,
             activity,
             ids,
             limits: Limits::default(),

@@ -53,6 +53,7 @@ async fn listener(store: Arc<dyn Store>, sim: &Sim, drain: CancellationToken) ->
         jwks: None,
         signing_key: [7; 32],
         served: kinds::served().to_vec(),
+        unknown_parameters: api_server::UnknownParameters::Refuse,
         activity,
         ids,
         limits: Limits::default(),

@@ -9,11 +9,14 @@ use std::{
 
 use clap::Parser;
 use seca_client::AdminClient;
-use token_provisioner::{AdminSettings, Jitter, Provisioner, Settings, setting::Environment, settings};
+use token_provisioner::{
+    AdminSettings, Jitter, Provisioner, Settings,
+    setting::{Environment, Problem, Rule, parse_log_filter},
+    settings,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
-use tracing_subscriber::EnvFilter;
 
 /// Binds workspaces that wait for a Hetzner Cloud token.
 ///
@@ -45,17 +48,16 @@ A tokens file; the first entry that matches counts, * stands for anything, and a
 
 Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 2 a setting is missing or wrong."#;
 
+const LOG_LEVEL: Rule =
+    Rule { name: "SECA_LOG_LEVEL", rule: "error, warn, info, debug or trace, also per module", example: "info" };
+
 fn main() -> ExitCode {
     let Arguments {} = Arguments::parse();
     let environment = Environment::of_process();
-    let filter = match EnvFilter::try_new(environment.get("SECA_LOG_LEVEL").unwrap_or("info")) {
-        Ok(filter) => filter,
-        Err(error) => {
-            eprintln!(
-                "SECA_LOG_LEVEL cannot be used ({error}): it must be error, warn, info, debug or trace, for example info"
-            );
-            return ExitCode::from(2);
-        }
+    let level = environment.get("SECA_LOG_LEVEL").unwrap_or("info");
+    let Some(filter) = parse_log_filter(level) else {
+        eprintln!("{}", Problem::wrong("SECA_LOG_LEVEL", LOG_LEVEL, level));
+        return ExitCode::from(2);
     };
     let (settings, admin, notes) = match settings::from_environment(&environment) {
         Ok(settings) => settings,

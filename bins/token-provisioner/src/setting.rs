@@ -6,6 +6,7 @@
 use std::{borrow::Cow, collections::BTreeMap, fmt, fs, io, path::Path, time::Duration};
 
 use secrecy::SecretString;
+use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
 
 /// What a setting must be. The texts complete a sentence: "it must be `rule`, for example `example`".
@@ -148,6 +149,18 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     (0.0..=LONGEST).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
 }
 
+/// What a log may be filtered by: comma-separated levels, each alone or of a module (`info,hyper=debug`). A lone word that
+/// is no level would be taken for a module, and would silence all others.
+pub fn parse_log_filter(text: &str) -> Option<EnvFilter> {
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+    let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
+    let is_directive = |text: &str| match text.rsplit_once('=') {
+        Some((module, level)) => !module.is_empty() && is_level(level),
+        None => is_level(text),
+    };
+    text.split(',').all(is_directive).then(|| EnvFilter::try_new(text).ok()).flatten()
+}
+
 fn unit_seconds(unit: &str) -> Option<f64> {
     Some(match unit {
         "us" | "µs" => 1e-6,
@@ -232,6 +245,27 @@ mod tests {
         for millis in [0, 1, 999, 1_000, 1_500, 60_000, 90_000, 3_600_000] {
             let duration = Duration::from_millis(millis);
             assert_eq!(parse_duration(&show_duration(duration)), Some(duration), "{}", show_duration(duration));
+        }
+    }
+
+    #[test]
+    fn a_log_is_filtered_by_levels_and_by_no_word_that_is_none() {
+        for good in ["info", "WARN", "off", "info,hyper=debug", "hyper=trace", "warn,a::b=info", "info,a[span]=debug"] {
+            assert!(parse_log_filter(good).is_some(), "{good}");
+        }
+        for bad in [
+            "warning",
+            "verbose",
+            "hyper",
+            "info,hyper",
+            "info,hyper=warning",
+            "info,",
+            "=info",
+            "",
+            "info=what=ever",
+            "info, a=debug",
+        ] {
+            assert!(parse_log_filter(bad).is_none(), "{bad}");
         }
     }
 

@@ -7,10 +7,11 @@
 use std::{
     fs::File,
     io::{self, Read as _},
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
+use rustix::fs::OFlags;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
@@ -163,12 +164,18 @@ fn matches(pattern: &str, name: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// A token from a file that only its owner may read.
+/// A token from a file that only its owner may read. The file must be a regular one: a pipe would be waited for, and all
+/// workspaces with it.
 fn read_token(path: &Path) -> Result<SecretString, TokenFileError> {
     let unreadable = |error| TokenFileError::Unreadable(path.to_owned(), error);
-    let mut file = File::open(path).map_err(unreadable)?;
+    let at_once = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let mut file = File::options().read(true).custom_flags(at_once).open(path).map_err(unreadable)?;
     // Of the open file, not of the path: nobody can swap it in between.
-    let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o777;
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(unreadable(io::Error::other("it is no regular file")));
+    }
+    let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(TokenFileError::Exposed(path.to_owned(), mode));
     }
@@ -260,6 +267,20 @@ mod tests {
         let workspace = Unbound { tenant: "acme".into(), region: "fsn1".into(), workspace: "test".into() };
         let error = Tokens::Pool(pool).find(&workspace).unwrap_err().to_string();
         assert!(error.contains("chmod 600"), "{error}");
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_token_is_refused_and_not_waited_for() {
+        let folder = Folder::new(POOL);
+        let pool = folder.load().unwrap();
+        let path = folder.0.path().join("b");
+        fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&path).status().unwrap().success());
+        let workspace = Unbound { tenant: "acme".into(), region: "fsn1".into(), workspace: "test".into() };
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || tell.send(Tokens::Pool(pool).find(&workspace).unwrap_err().to_string()));
+        let error = told.recv_timeout(std::time::Duration::from_secs(20)).expect("nobody waits for a writer");
+        assert!(error.contains("it is no regular file"), "{error}");
     }
 
     #[test]

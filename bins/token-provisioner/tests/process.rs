@@ -140,6 +140,15 @@ async fn a_missing_setting_ends_it_with_2_and_a_sentence() {
     assert_eq!(text.lines().count(), 1, "{text}");
 }
 
+#[tokio::test]
+async fn a_level_that_is_none_ends_it_with_2_and_does_not_silence_the_log() {
+    let output = provisioner().env("SECA_LOG_LEVEL", "warning").output().await.unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.starts_with("SECA_LOG_LEVEL is \"warning\": it must be error, warn, info"), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+}
+
 fn secret(folder: &FilePath, name: &str, text: &str) {
     // In one step, as those do who rotate secrets: it is never read half.
     let beside = folder.join("new");

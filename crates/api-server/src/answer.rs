@@ -30,6 +30,11 @@ impl Profile {
         if tenant.is_some_and(|tenant| tenant.conformance) { Self::Conformance } else { Self::Specification }
     }
 
+    /// Whether the status of a refusal depends on it.
+    pub(crate) const fn matters_to(refusal: &Refusal) -> bool {
+        matches!(refusal, Refusal::MissingParent(_) | Refusal::Violations { .. } | Refusal::Conflict(_))
+    }
+
     const fn pick(self, specification: ProblemKind) -> ProblemKind {
         match self {
             Self::Specification => specification,
@@ -49,7 +54,22 @@ pub(crate) struct Failure {
     is_logged: bool,
 }
 
-const TRY_AGAIN: &str = "the server cannot serve this request now; a write may or may not have happened: send it again, which changes nothing twice";
+/// What to do about a request that could not be served for now. Sent again, a PUT or a DELETE changes nothing twice; an
+/// action does: a reboot is one more reboot.
+const fn try_again(method: &Method) -> &'static str {
+    match *method {
+        Method::PUT | Method::DELETE => {
+            "the server cannot serve this request now; what it asks for may or may not have been accepted: send it \
+             again, which changes nothing twice"
+        }
+        Method::POST => {
+            "the server cannot serve this request now; the action may or may not have been accepted: read the \
+             resource before you send it again"
+        }
+        _ => "the server cannot serve this request now; send it again",
+    }
+}
+
 const OURS: &str =
     "the request could not be served because of a defect of the server; its log says more under this request id";
 
@@ -109,8 +129,8 @@ impl Failure {
         Self::new(ProblemKind::Internal, OURS).because(cause)
     }
 
-    pub(crate) fn unavailable(cause: impl Display) -> Self {
-        Self::new(ProblemKind::Unavailable, TRY_AGAIN)
+    pub(crate) fn unavailable(method: &Method, cause: impl Display) -> Self {
+        Self::new(ProblemKind::Unavailable, try_again(method))
             .header(header::RETRY_AFTER, HeaderValue::from_static("1"))
             .because(cause)
     }
@@ -155,9 +175,10 @@ impl Failure {
             Refusal::Parameter(violation) => {
                 Self::violations(ProblemKind::InvalidRequest, std::slice::from_ref(violation))
             }
-            Refusal::Forbidden { .. } | Refusal::CannotGrant { .. } | Refusal::SystemRole(_) => {
-                Self::new(ProblemKind::Forbidden, detail)
-            }
+            Refusal::Forbidden { .. }
+            | Refusal::CannotGrant { .. }
+            | Refusal::NameIsAssigned { .. }
+            | Refusal::SystemRole(_) => Self::new(ProblemKind::Forbidden, detail),
             Refusal::Revoked => Self::unauthorized(detail, r#"Bearer error="invalid_token""#),
             Refusal::NotFound(_) => Self::new(ProblemKind::NotFound, detail),
             Refusal::MissingParent(_) if *method == Method::PUT => {
@@ -170,7 +191,7 @@ impl Failure {
             Refusal::Conflict(_) => Self::new(profile.pick(ProblemKind::Conflict), detail),
             Refusal::Stale { .. } => Self::new(ProblemKind::PreconditionFailed, detail),
             Refusal::Provider(_) => Self::other(StatusCode::BAD_GATEWAY, "bad-gateway", detail),
-            Refusal::Store(StoreError::Unavailable(cause)) => Self::unavailable(cause),
+            Refusal::Store(StoreError::Unavailable(cause)) => Self::unavailable(method, cause),
             Refusal::Store(error) => Self::internal(error),
             Refusal::Internal(cause) => Self::internal(cause),
         }
@@ -179,7 +200,9 @@ impl Failure {
     /// The status of a path that names nothing.
     pub(crate) fn of_route(error: &RouteError, profile: Profile, method: &Method) -> Self {
         match error {
-            RouteError::Unknown | RouteError::NotServed(_) => Self::new(ProblemKind::NotFound, error.to_string()),
+            RouteError::Unknown | RouteError::TrailingSlash(_) | RouteError::NotServed(_) => {
+                Self::new(ProblemKind::NotFound, error.to_string())
+            }
             RouteError::Segment { violation, .. } => {
                 let kind = match profile {
                     Profile::Conformance if *method == Method::PUT => ProblemKind::PreconditionFailed,
@@ -241,7 +264,17 @@ mod tests {
         assert!(!trace.is_fault(503), "a line of the log at ERROR for each would be a flood");
 
         let trace = Trace::of(&http::Extensions::new());
-        Failure::unavailable("the database is away").respond("/x", &trace);
+        Failure::unavailable(&Method::GET, "the database is away").respond("/x", &trace);
         assert!(trace.is_fault(503) && trace.is_fault(500) && !trace.is_fault(499));
+    }
+
+    #[test]
+    fn only_what_can_be_sent_twice_is_said_to_change_nothing_twice() {
+        let said = |method: &Method| Failure::unavailable(method, "the database is away").problem.detail;
+        for method in [Method::PUT, Method::DELETE] {
+            assert!(said(&method).contains("send it again, which changes nothing twice"), "{method}");
+        }
+        assert!(!said(&Method::POST).contains("twice") && said(&Method::POST).contains("read the resource before"));
+        assert!(!said(&Method::GET).contains("twice") && said(&Method::GET).contains("send it again"));
     }
 }

@@ -24,18 +24,30 @@ pub(crate) async fn read_json(headers: &HeaderMap, body: Body, limits: Limits) -
         return Ok(Zeroizing::default());
     }
     check_media_type(headers)?;
-    read(headers, body, limits).await
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(0);
+    let fits = announced <= limits.body_bytes;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(if fits { announced } else { 0 }));
+    read(headers, body, limits, |chunk| bytes.extend_from_slice(chunk)).await?;
+    Ok(bytes)
 }
 
-/// Reads and drops the body of a request that needs none.
+/// Reads and drops the body of a request that needs none. No more of it is kept than a chunk.
 pub(crate) async fn discard(headers: &HeaderMap, body: Body, limits: Limits) -> Result<(), Failure> {
     if body.is_end_stream() {
         return Ok(());
     }
-    read(headers, body, limits).await.map(drop)
+    read(headers, body, limits, |_| {}).await
 }
 
-async fn read(headers: &HeaderMap, mut body: Body, limits: Limits) -> Result<Zeroizing<Vec<u8>>, Failure> {
+/// Drops the body of a request that is refused already, within bounds, so that its sender gets to read the answer. Who
+/// asks before sending anything is answered instead.
+pub(crate) async fn refuse(headers: &HeaderMap, mut body: Body) {
+    if !headers.contains_key(header::EXPECT) {
+        let _ = timeout(DRAIN_TIME, drain(&mut body)).await;
+    }
+}
+
+async fn read(headers: &HeaderMap, mut body: Body, limits: Limits, mut take: impl FnMut(&[u8])) -> Result<(), Failure> {
     let max = limits.body_bytes;
     let announced = body.size_hint().lower();
     let too_large = usize::try_from(announced).map_or(true, |bytes| bytes > max);
@@ -44,22 +56,22 @@ async fn read(headers: &HeaderMap, mut body: Body, limits: Limits) -> Result<Zer
         return Err(oversized(max));
     }
     let reading = async {
-        let mut bytes =
-            Zeroizing::new(Vec::with_capacity(if too_large { 0 } else { usize::try_from(announced).unwrap_or(0) }));
+        let mut seen = 0;
         while let Some(frame) = body.frame().await {
             let frame =
                 frame.map_err(|error| Failure::malformed("the body broke off; send it again").because(error))?;
             let Some(chunk) = frame.data_ref() else { continue };
-            if too_large || bytes.len() + chunk.len() > max {
-                return Ok(None);
+            seen += chunk.len();
+            if too_large || seen > max {
+                return Ok(false);
             }
-            bytes.extend_from_slice(chunk);
+            take(chunk);
         }
-        Ok(Some(bytes))
+        Ok(true)
     };
     match timeout(limits.body_timeout, reading).await {
-        Ok(Ok(Some(bytes))) => Ok(bytes),
-        Ok(Ok(None)) => {
+        Ok(Ok(true)) => Ok(()),
+        Ok(Ok(false)) => {
             let _ = timeout(DRAIN_TIME, drain(&mut body)).await;
             Err(oversized(max))
         }

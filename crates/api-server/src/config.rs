@@ -21,20 +21,34 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// How long an answer may take altogether; above it the answer is 503.
     pub request_timeout: Duration,
+    /// The most bytes that bodies take together which are being parsed: the text of each, and 128 bytes for each value in
+    /// it. What finds no room for 5 s is 429.
+    pub parsed_bytes: usize,
     /// How fast subjects and tenants of the public API may go.
     pub rates: Rates,
 }
 
 impl Default for Limits {
-    /// 1 MiB, 30 s and 60 s, and the rates' own.
+    /// 1 MiB, 30 s, 60 s and 64 MiB, and the rates' own.
     fn default() -> Self {
         Self {
             body_bytes: 1024 * 1024,
             body_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(60),
+            parsed_bytes: 64 * 1024 * 1024,
             rates: Rates::default(),
         }
     }
+}
+
+/// What becomes of a request with a query parameter that its operation does not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownParameters {
+    /// It is refused: `?dryRun=All` must not create anything.
+    #[default]
+    Refuse,
+    /// They are passed over, for gateways that append some.
+    Ignore,
 }
 
 /// The settings of the public router.
@@ -51,6 +65,8 @@ pub struct ApiConfig {
     pub served: Vec<Kind>,
     /// The keys that `/.well-known/jwks.json` shows to everybody; none: there is no such path.
     pub jwks: Option<Arc<Followed<KeySet>>>,
+    /// What becomes of query parameters that nobody knows.
+    pub unknown_parameters: UnknownParameters,
     /// Where mutations leave who did them.
     pub activity: Recorder,
     /// Makes request ids.

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use serde::de::IgnoredAny;
 use serde_json::{Value, error::Category};
 
 /// Why a body is not JSON that can be judged.
@@ -24,26 +25,61 @@ pub(crate) enum JsonError {
     Reserved,
     #[error("the body must be a JSON object, but is {0}")]
     NotAnObject(&'static str),
+    #[error(
+        "the body has more than {NODES} values, objects and lists counted; send less of what no resource needs so much of"
+    )]
+    TooMany,
 }
+
+/// How many values a body may have. What is made of a value takes a hundred times the two bytes that it may be written in.
+pub(crate) const NODES: usize = 10_000;
 
 /// `serde_json` takes an object with such a member for a number or for more text to parse.
 const RESERVED: &str = "$serde_json::private::";
 
+/// What each value of a body takes beside its text, in bytes: its place in the tree and in the maps around it.
+const NODE_BYTES: usize = 128;
+
+/// A text that is JSON, of which nothing was made yet.
+pub(crate) struct Measured<'a> {
+    text: &'a str,
+    nodes: usize,
+}
+
 /// Reads an object.
 pub(crate) fn object(bytes: &[u8]) -> Result<Value, JsonError> {
+    measure(bytes)?.object()
+}
+
+/// Looks at a text without making anything of it.
+pub(crate) fn measure(bytes: &[u8]) -> Result<Measured<'_>, JsonError> {
     let text = std::str::from_utf8(bytes).map_err(|_| JsonError::NotUtf8)?;
     if text.trim().is_empty() {
         return Err(JsonError::Empty);
     }
-    let value: Value = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
-    scan(text)?;
-    match value {
-        Value::Object(_) => Ok(value),
-        Value::Null => Err(JsonError::NotAnObject("null")),
-        Value::Bool(_) => Err(JsonError::NotAnObject("a boolean")),
-        Value::Number(_) => Err(JsonError::NotAnObject("a number")),
-        Value::String(_) => Err(JsonError::NotAnObject("a string")),
-        Value::Array(_) => Err(JsonError::NotAnObject("an array")),
+    serde_json::from_str::<IgnoredAny>(text).map_err(|error| unreadable(&error))?;
+    let nodes = nodes(text);
+    if nodes > NODES { Err(JsonError::TooMany) } else { Ok(Measured { text, nodes }) }
+}
+
+impl Measured<'_> {
+    /// What it takes when it is parsed, about, in bytes.
+    pub(crate) const fn takes(&self) -> usize {
+        self.text.len() + self.nodes * NODE_BYTES
+    }
+
+    /// The object that it is.
+    pub(crate) fn object(&self) -> Result<Value, JsonError> {
+        let value: Value = serde_json::from_str(self.text).map_err(|error| unreadable(&error))?;
+        scan(self.text)?;
+        match value {
+            Value::Object(_) => Ok(value),
+            Value::Null => Err(JsonError::NotAnObject("null")),
+            Value::Bool(_) => Err(JsonError::NotAnObject("a boolean")),
+            Value::Number(_) => Err(JsonError::NotAnObject("a number")),
+            Value::String(_) => Err(JsonError::NotAnObject("a string")),
+            Value::Array(_) => Err(JsonError::NotAnObject("an array")),
+        }
     }
 }
 
@@ -60,6 +96,28 @@ pub(crate) fn fault(error: &serde_json::Error) -> String {
         Category::Io | Category::Syntax => "it is no JSON, for there is a syntax error",
     };
     format!("{what}, at line {}, column {}", error.line(), error.column())
+}
+
+/// The values in text that is known to be JSON: one, and one for each comma and each bracket with something behind it.
+fn nodes(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let (mut nodes, mut at) = (1, 0);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => {
+                at = string_end(bytes, at);
+                continue;
+            }
+            b',' => nodes += 1,
+            b'{' | b'[' => {
+                let next = bytes[at + 1..].iter().find(|byte| !byte.is_ascii_whitespace());
+                nodes += usize::from(!matches!(next, Some(b'}' | b']')));
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    nodes
 }
 
 /// One pass over text that is known to be JSON.
@@ -164,7 +222,37 @@ mod tests {
         assert!(matches!(object(body.as_bytes()), Err(JsonError::Unreadable(_))));
     }
 
+    fn count(value: &Value) -> usize {
+        1 + match value {
+            Value::Array(items) => items.iter().map(count).sum(),
+            Value::Object(members) => members.values().map(count).sum(),
+            _ => 0,
+        }
+    }
+
+    #[test]
+    fn a_body_of_very_many_values_is_refused_before_anything_is_made_of_it() {
+        let list = |values: usize| format!(r#"{{"a":[{}]}}"#, vec!["1"; values].join(","));
+        assert!(object(list(NODES - 2).as_bytes()).is_ok());
+        assert_eq!(object(list(NODES - 1).as_bytes()), Err(JsonError::TooMany));
+        let objects = format!(r#"{{"a":[{}]}}"#, vec!["{}"; NODES].join(" ,"));
+        assert_eq!(object(objects.as_bytes()), Err(JsonError::TooMany));
+        // What is no JSON is told so, however much there is of it.
+        assert!(matches!(object(",".repeat(20_000).as_bytes()), Err(JsonError::Unreadable(_))));
+        for text in [r#"{}"#, r#"{ "a" : [ ] , "b" : { "c,{[" : "\",[{" , "d" : [ [ ] , null ] } }"#] {
+            assert_eq!(nodes(text), count(&serde_json::from_str(text).unwrap()), "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn the_values_of_what_serde_prints_are_counted(names in proptest::collection::vec(".{0,3}", 0..6), text in ".*") {
+            let list: Vec<Value> = names.iter().map(|name| serde_json::json!({name.clone(): [name, text, {}, []]})).collect();
+            let value = serde_json::json!({"list": list, "text": text});
+            prop_assert_eq!(nodes(&value.to_string()), count(&value));
+            prop_assert_eq!(nodes(&serde_json::to_string_pretty(&value).unwrap()), count(&value));
+        }
+
         #[test]
         fn what_serde_prints_is_read_unless_it_holds_nul(names in proptest::collection::hash_set(".{0,6}", 0..8), text in ".*") {
             let map: serde_json::Map<String, Value> = names.iter().map(|n| (n.clone(), Value::from(text.clone()))).collect();

@@ -7,8 +7,15 @@
 //! repeat no PUT that met a closed one).
 
 mod activity;
+mod silent;
 
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{Router, body::Body};
 use hyper::{body::Incoming, service::service_fn};
@@ -31,12 +38,17 @@ use tower::Service as _;
 
 use crate::tls::{ClientCertificate, Encrypted, Tls};
 use activity::{Activity, Watched};
+pub use silent::SilentLimits;
+use silent::{Heard, Silent};
 
 /// Bounds on connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// The most connections at a time, TLS handshakes among them; further ones wait to be accepted.
+    /// The most connections at a time, TLS handshakes among them; further ones wait to be accepted. When more than half
+    /// of so many have not sent a byte, the oldest of these are closed.
     pub connections: usize,
+    /// How many of those that have not sent a byte may come from one address.
+    pub silent: SilentLimits,
     /// How long a request's head may take from its first byte, and a TLS handshake altogether.
     pub header_timeout: Duration,
     /// How long a connection may do nothing: no request under way, no byte taken of an answer. With HTTP/2 bytes do
@@ -47,10 +59,11 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// 4,096 connections, 10 s, 150 s, 10 s.
+    /// 4,096 connections, 256 silent ones of one address, 10 s, 150 s, 10 s.
     fn default() -> Self {
         Self {
             connections: 4096,
+            silent: SilentLimits::default(),
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(150),
             drain_timeout: Duration::from_secs(10),
@@ -87,13 +100,21 @@ async fn accept_all(
     cancel: CancellationToken,
 ) -> usize {
     let slots = Arc::new(Semaphore::new(options.connections));
+    let silent = Silent::new(options.connections, options.silent.clone());
+    let deadlines = Deadlines { head: options.header_timeout, idle: options.idle_timeout };
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
-    while let Some((stream, slot)) = accept(&listener, &slots, &cancel).await {
+    while let Some((stream, address, slot)) = accept(&listener, &slots, &cancel).await {
         let (tls, router, cancel, cut) = (tls.clone(), router.clone(), cancel.clone(), cut.clone());
+        let ticket = silent.enter(address);
+        let closed = ticket.closed();
         connections.spawn(async move {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "cannot set TCP_NODELAY");
+            }
             tokio::select! {
-                () = establish(stream, tls, router, options, &cancel) => {}
+                () = establish(Heard::new(stream, ticket), tls, router, deadlines, &cancel) => {}
+                () = closed.cancelled() => tracing::debug!("a connection that sent nothing makes room for others"),
                 () = cut.cancelled() => {}
             }
             drop(slot);
@@ -117,13 +138,13 @@ async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
     cancel: &CancellationToken,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
     const OUT_OF_FILES: Duration = Duration::from_millis(200);
     let next = async {
         let slot = Arc::clone(slots).acquire_owned().await.ok()?;
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => return Some((stream, slot)),
+                Ok((stream, address)) => return Some((stream, SocketAddr::ip(&address), slot)),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     // Out of file descriptors, most likely: others must end first.
@@ -147,6 +168,13 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
+/// How long a connection may take for what it does.
+#[derive(Clone, Copy)]
+struct Deadlines {
+    head: Duration,
+    idle: Duration,
+}
+
 /// What is known of a connection's other end.
 #[derive(Clone, Default)]
 struct Peer {
@@ -155,21 +183,24 @@ struct Peer {
 }
 
 /// Shakes hands where that is to be done, then serves.
-async fn establish(stream: TcpStream, tls: Option<Tls>, router: Router, options: Options, cancel: &CancellationToken) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
-    }
-    let Some(tls) = tls else { return connection(stream, Peer::default(), router, options, cancel).await };
+async fn establish(
+    stream: Heard<TcpStream>,
+    tls: Option<Tls>,
+    router: Router,
+    deadlines: Deadlines,
+    cancel: &CancellationToken,
+) {
+    let Some(tls) = tls else { return connection(stream, Peer::default(), router, deadlines, cancel).await };
     let acceptor = TlsAcceptor::from(tls.current());
     let shaken = tokio::select! {
-        shaken = timeout(options.header_timeout, acceptor.accept(stream)) => shaken,
+        shaken = timeout(deadlines.head, acceptor.accept(stream)) => shaken,
         // Nothing was asked yet.
         () = cancel.cancelled() => return,
     };
     match shaken {
         Ok(Ok(stream)) => {
             let certificate = ClientCertificate::of(stream.get_ref().1, &tls);
-            connection(stream, Peer { encrypted: true, certificate }, router, options, cancel).await;
+            connection(stream, Peer { encrypted: true, certificate }, router, deadlines, cancel).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => tracing::debug!("a TLS handshake took too long"),
@@ -180,7 +211,7 @@ async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: Peer,
     router: Router,
-    options: Options,
+    deadlines: Deadlines,
     cancel: &CancellationToken,
 ) {
     let activity = Activity::new();
@@ -217,7 +248,7 @@ async fn connection(
                 draining = true;
                 served.as_mut().graceful_shutdown();
             }
-            phase = activity.expired(options.header_timeout, options.idle_timeout) => {
+            phase = activity.expired(deadlines.head, deadlines.idle) => {
                 tracing::debug!(phase, "a connection took too long");
                 return;
             }

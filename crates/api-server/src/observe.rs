@@ -130,6 +130,7 @@ pub(crate) async fn observe(State(observer): State<Observer>, mut request: Reque
     let started = Instant::now();
     let trace = Trace::new(observer.ids.uid().to_string());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let is_routine = is_routine(&observer, &request);
     request.extensions_mut().insert(Arc::clone(&trace));
 
     let answered = tokio::select! {
@@ -140,16 +141,40 @@ pub(crate) async fn observe(State(observer): State<Observer>, mut request: Reque
     let mut response = match answered {
         Some(Ok(response)) => response,
         Some(Err(panic)) => Failure::internal(format!("panic: {}", panic_text(panic.as_ref()))).respond(&path, &trace),
-        None => Failure::unavailable("the request deadline passed").respond(&path, &trace),
+        None => Failure::unavailable(&method, "the request deadline passed").respond(&path, &trace),
     };
     if let Ok(value) = HeaderValue::from_str(trace.id()) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
-    log(&observer, &trace, (method.as_str(), &path), response.status().as_u16(), started.elapsed());
+    let asked = Asked { method: method.as_str(), path: &path, is_routine };
+    log(&observer, &trace, &asked, response.status().as_u16(), started.elapsed());
     response
 }
 
-fn log(observer: &Observer, trace: &Trace, (method, path): (&str, &str), status: u16, duration: Duration) {
+/// A request, as its line of the log names it.
+struct Asked<'a> {
+    method: &'a str,
+    path: &'a str,
+    is_routine: bool,
+}
+
+/// Whether it is one that programs send again and again, so that its success is no news: a health check, or the look of
+/// the token provisioner at what is not bound.
+fn is_routine<B>(observer: &Observer, request: &http::Request<B>) -> bool {
+    let uri = request.uri();
+    match uri.path() {
+        "/healthz" | "/readyz" => true,
+        "/admin/v1/workspaces" => {
+            observer.listener == "admin"
+                && *request.method() == http::Method::GET
+                && uri.query() == Some("binding=none")
+        }
+        _ => false,
+    }
+}
+
+fn log(observer: &Observer, trace: &Trace, asked: &Asked<'_>, status: u16, duration: Duration) {
+    let Asked { method, path, is_routine } = *asked;
     let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let held_ms = Some(trace.held())
         .filter(|held| !held.is_zero())
@@ -162,7 +187,7 @@ fn log(observer: &Observer, trace: &Trace, (method, path): (&str, &str), status:
         _ if trace.is_fault(status) => {
             tracing::error!(listener, method, path, status, duration_ms, request_id, subject, reason, "request");
         }
-        _ if path == "/healthz" || path == "/readyz" => {
+        _ if is_routine && status < 400 => {
             tracing::debug!(listener, method, path, status, duration_ms, request_id, "request");
         }
         _ => {
@@ -211,5 +236,61 @@ mod tests {
             () = trace.expired(seconds(10)) => {}
         }
         assert_eq!((started.elapsed(), trace.held()), (seconds(45), seconds(35)));
+    }
+
+    /// Takes down the level of each line.
+    #[derive(Clone, Default)]
+    struct Levels(Arc<Mutex<Vec<tracing::Level>>>);
+
+    impl tracing::Subscriber for Levels {
+        fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+            metadata.target().starts_with("api_server")
+        }
+
+        fn event(&self, event: &tracing::Event<'_>) {
+            self.0.lock().unwrap().push(*event.metadata().level());
+        }
+
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+        fn enter(&self, _: &tracing::span::Id) {}
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
+
+    #[test]
+    fn a_poll_of_the_provisioner_and_a_health_check_that_succeed_are_no_news() {
+        use tracing::Level;
+        struct Nothing;
+        impl control_plane::ports::Clock for Nothing {
+            fn now(&self) -> seca_api::Timestamp {
+                seca_api::Timestamp::from_millis(0)
+            }
+        }
+        impl control_plane::ports::Rng for Nothing {
+            fn fill(&self, _: &mut [u8]) {}
+        }
+        let levels = Levels::default();
+        let _guard = tracing::subscriber::set_default(levels.clone());
+        let ids = Ids::new(Arc::new(Nothing), Arc::new(Nothing));
+        let cases = [
+            ("admin", "GET", "/admin/v1/workspaces?binding=none", 200, Level::DEBUG),
+            ("admin", "GET", "/healthz", 200, Level::DEBUG),
+            ("admin", "GET", "/admin/v1/workspaces?binding=none", 401, Level::INFO),
+            ("admin", "GET", "/admin/v1/workspaces?binding=none", 503, Level::ERROR),
+            ("admin", "GET", "/admin/v1/workspaces?binding=all", 200, Level::INFO),
+            ("admin", "GET", "/admin/v1/workspaces", 200, Level::INFO),
+            ("public", "GET", "/admin/v1/workspaces?binding=none", 404, Level::INFO),
+        ];
+        for (listener, method, uri, status, level) in cases {
+            let observer = Observer { ids: ids.clone(), timeout: Duration::from_secs(1), listener };
+            let request = http::Request::builder().method(method).uri(uri).body(()).unwrap();
+            let asked = Asked { method, path: request.uri().path(), is_routine: is_routine(&observer, &request) };
+            log(&observer, &Trace::new("x".to_owned()), &asked, status, Duration::ZERO);
+            assert_eq!(levels.0.lock().unwrap().pop(), Some(level), "{listener} {method} {uri} {status}");
+        }
     }
 }

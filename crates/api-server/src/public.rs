@@ -1,7 +1,8 @@
 //! The public API: one handler for all kinds.
 //!
-//! The order in which a request is judged: path, credential, method, region, rate, headers, body, and then
-//! the service, which authorizes. What is refused before it depends on no tenant's data.
+//! The order in which a request is judged: path, credential, method, region, query, rate, what its sender may do to
+//! that path, headers, body, and then the service, which authorizes by the roles of the moment at which it reads. What is
+//! refused before the sender's rights are looked at depends on no tenant's data. The body of who may not is never parsed.
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
@@ -18,7 +19,7 @@ use control_plane::{
     service::{Caller, Context, ControlPlane, ListView, PutRequest, PutView, Refusal, View},
     watch::{Held, Hold},
 };
-use seca_api::{ListMetadata, ProblemKind, Provider, ResourceKey, Wellknown, WellknownEndpoint, wellknown};
+use seca_api::{ListMetadata, ProblemKind, Provider, ResourceKey, Violation, Wellknown, WellknownEndpoint, wellknown};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -27,14 +28,15 @@ use crate::{
     answer::{Failure, Profile, empty, json_text},
     auth::{AuthError, Authenticator},
     body,
-    config::ApiConfig,
+    config::{ApiConfig, UnknownParameters},
     docs::Documents,
     headers,
     health::Readiness,
-    json,
+    json::{self, JsonError},
     observe::{Observer, Trace, observe},
     paging::Pager,
-    published_keys,
+    published_keys, query,
+    room::Room,
     route::{self, Route, RouteError, Routing, Target},
     service::Service,
     throttle::Throttle,
@@ -43,6 +45,9 @@ use crate::{
 /// How long an authenticated caller counts as known without another look at the credential.
 const RECENT: Duration = Duration::from_secs(1);
 
+/// The paths that are no resource's and are answered to everybody.
+const STANDING: [&str; 4] = [wellknown::PATH, wellknown::ALIAS, "/healthz", "/readyz"];
+
 struct Api {
     service: Arc<dyn Service>,
     authenticator: Arc<dyn Authenticator>,
@@ -50,6 +55,7 @@ struct Api {
     pager: Pager,
     documents: Documents,
     throttle: Throttle,
+    room: Room,
     drain: CancellationToken,
     config: ApiConfig,
 }
@@ -76,7 +82,8 @@ pub fn public_router_over(
     let documents = Documents::default();
     let pager = Pager::new(&config.signing_key);
     let throttle = Throttle::new(config.limits.rates);
-    let api = Api { service, authenticator, readiness, pager, documents, throttle, drain, config };
+    let room = Room::new(config.limits.parsed_bytes);
+    let api = Api { service, authenticator, readiness, pager, documents, throttle, room, drain, config };
     Router::new().fallback(handle).with_state(Arc::new(api)).layer(from_fn_with_state(observer, observe))
 }
 
@@ -132,9 +139,12 @@ impl Api {
             written: &self.config.served,
             read: kinds::catalog::KINDS,
         };
-        let route = route::parse(path, routing);
-        if matches!(route, Err(RouteError::Unknown)) {
-            return Err(Failure::of_route(&RouteError::Unknown, Profile::Specification, method));
+        let route = match route::parse(path, routing) {
+            Err(RouteError::Unknown) => Err(route::unknown(path, |path| STANDING.contains(&path))),
+            route => route,
+        };
+        if let Err(error @ (RouteError::Unknown | RouteError::TrailingSlash(_))) = &route {
+            return Err(Failure::of_route(error, Profile::Specification, method));
         }
         let caller = self.authenticator.authenticate(&parts.headers).await.map_err(|error| Failure::from(&error))?;
         let since = Instant::now();
@@ -153,12 +163,15 @@ impl Api {
             return Err(Failure::method(allowed, method));
         }
         self.check_region(&route)?;
+        if let Err(refused) = self.check_query(&query::known(&route.target), parts) {
+            body::refuse(&parts.headers, body).await;
+            return Err(refused);
+        }
         let base_url = headers::base_url(self.config.public_base_url.as_ref(), parts)?;
         let context = Context { caller: &caller, base_url: &base_url };
         let call = Call { route, context, since, headers: &parts.headers, method, trace };
         if let Err(refused) = self.turn(&call).await {
-            // Read, so that the client gets the answer and not a reset connection.
-            let _ = body::discard(&parts.headers, body, self.config.limits).await;
+            body::refuse(&parts.headers, body).await;
             return Err(refused);
         }
         self.dispatch(call, parts.uri.query().unwrap_or_default(), body).await
@@ -250,12 +263,24 @@ impl Api {
     }
 
     async fn put(&self, call: &Call<'_>, key: &ResourceKey, body: Body) -> Result<Response<Body>, Failure> {
+        let status = |put: &PutView| if put.created { StatusCode::CREATED } else { StatusCode::OK };
+        let caller = self.caller_now(call).await?;
+        if let Err(refusal) = self.service.permits(&caller, "put", key).await {
+            body::refuse(call.headers, body).await;
+            return self
+                .recorded(call, "put", key, async { Err(refusal) }, status)
+                .await
+                .map(|put| shown(status(&put), put.view));
+        }
         headers::accept(call.headers)?;
         let if_version = headers::version(call.headers)?;
         let bytes = body::read_json(call.headers, body, self.config.limits).await?;
-        let document = json::object(&bytes).map_err(|error| Failure::malformed(error.to_string()))?;
+        let measured = self.sound(call, key, json::measure(&bytes)).await?;
+        // What is made of the text lives in there, until it is answered.
+        let _place = self.room.place(measured.takes(), call.trace).await?;
+        let document = self.sound(call, key, measured.object()).await?;
+        drop(bytes);
         let request = PutRequest { key: key.clone(), body: document, if_version };
-        let status = |put: &PutView| if put.created { StatusCode::CREATED } else { StatusCode::OK };
         let caller = self.caller_now(call).await?;
         let work = self.service.put(call.by(&caller), request);
         let put = self.recorded(call, "put", key, work, status).await?;
@@ -270,6 +295,18 @@ impl Api {
             response.headers_mut().append(header::WARNING, value);
         }
         Ok(response)
+    }
+
+    /// What is read of a body, or what is wrong with it.
+    async fn sound<T>(&self, call: &Call<'_>, key: &ResourceKey, read: Result<T, JsonError>) -> Result<T, Failure> {
+        match read {
+            Ok(read) => Ok(read),
+            Err(error @ JsonError::TooMany) => {
+                let violations = vec![Violation::at("", error.to_string())];
+                self.served(call, Err(Refusal::Violations { kind: key.kind, violations })).await
+            }
+            Err(error) => Err(Failure::malformed(error.to_string())),
+        }
     }
 
     async fn delete(&self, call: &Call<'_>, key: &ResourceKey, body: Body) -> Result<Response<Body>, Failure> {
@@ -330,10 +367,20 @@ impl Api {
     async fn served<T>(&self, call: &Call<'_>, answer: Result<T, Refusal>) -> Result<T, Failure> {
         match answer {
             Ok(served) => Ok(served),
+            Err(refusal) if !Profile::matters_to(&refusal) => {
+                Err(Failure::of(&refusal, Profile::Specification, call.method))
+            }
             Err(refusal) => {
                 let profile = self.profile(&call.route.target.key().tenant).await;
                 Err(Failure::of(&refusal, profile, call.method))
             }
+        }
+    }
+
+    fn check_query(&self, known: &[&str], parts: &Parts) -> Result<(), Failure> {
+        match self.config.unknown_parameters {
+            UnknownParameters::Ignore => Ok(()),
+            UnknownParameters::Refuse => query::check(parts.uri.query().unwrap_or_default(), known),
         }
     }
 
@@ -351,6 +398,7 @@ impl Api {
         if parts.method != Method::GET {
             return Err(Failure::method(&[Method::GET], &parts.method));
         }
+        self.check_query(&[], parts)?;
         let base = headers::base_url(self.config.public_base_url.as_ref(), parts)?;
         let endpoint = |provider: Provider| {
             let region = match provider.is_global() {

@@ -72,6 +72,9 @@ pub enum RouteError {
          /regions/<region>/providers/seca.<provider>/v1"
     )]
     Unknown,
+    /// Without the slashes at its end the path would name something.
+    #[error("no resource has a path that ends with a slash; leave it out: {0}")]
+    TrailingSlash(String),
     /// The specification knows the collection, this release does not serve it.
     #[error("this release does not serve the collection {} of {}; a later one does", .0.collection(), .0.provider().id())]
     NotServed(Kind),
@@ -90,6 +93,24 @@ pub enum RouteError {
 /// # Errors
 /// [`RouteError`].
 pub fn parse(raw_path: &str, routing: Routing<'_>) -> Result<Route, RouteError> {
+    let names = |path: &str| !matches!(named_by(path, routing), Err(RouteError::Unknown));
+    match named_by(raw_path, routing) {
+        Err(RouteError::Unknown) => Err(unknown(raw_path, names)),
+        route => route,
+    }
+}
+
+/// What to say of a path that names nothing: whether the slash at its end is all that is wrong with it.
+pub(crate) fn unknown(raw_path: &str, names: impl FnOnce(&str) -> bool) -> RouteError {
+    const SHOWN: usize = 256;
+    let bare = raw_path.trim_end_matches('/');
+    if bare.len() == raw_path.len() || !names(bare) {
+        return RouteError::Unknown;
+    }
+    RouteError::TrailingSlash(bare.chars().take(SHOWN).collect())
+}
+
+fn named_by(raw_path: &str, routing: Routing<'_>) -> Result<Route, RouteError> {
     let segments: Vec<Segment> =
         raw_path.strip_prefix('/').ok_or(RouteError::Unknown)?.split('/').map(Segment::decode).collect();
     let (provider, region, rest) = prefix(&segments).ok_or(RouteError::Unknown)?;

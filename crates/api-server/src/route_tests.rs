@@ -78,7 +78,10 @@ fn every_path_of_the_specification_is_read_under_every_prefix() {
             let list = item.replace("item", "list").replace("/x @", "/ @");
             assert_eq!(show(&format!("{collection}/x")), item);
             assert_eq!(show(&collection), list);
-            assert_eq!(show(&format!("{collection}/")), "unknown");
+            for (path, slashes) in [(&collection, "/"), (&format!("{collection}/x"), "//")] {
+                let told = show(&format!("{path}{slashes}"));
+                assert_eq!(told, format!("no resource has a path that ends with a slash; leave it out: {path}"));
+            }
             let beyond = show(&format!("{collection}/x/detach"));
             assert_eq!(beyond, "unknown");
         }
@@ -118,7 +121,8 @@ fn what_is_no_path_is_unknown() {
         "/providers/seca.network/v1/tenants/t/workspaces/w/networks/n/nics",
         "/providers/seca.workspace/v1/tenants/t/workspaces/w/instances",
         "/providers/seca.compute/v1/tenants/t/workspaces/w/instances/x/pause",
-        "/providers/seca.compute/v1/tenants/t/workspaces/w/instances/x/start/",
+        "/providers/seca.compute/v1/tenants/t/workspaces/w/instances/x/pause/",
+        "/providers/seca.compute/v1/tenants/t/",
         "/providers/seca.region/v1/tenants/t/regions",
         "/regions//providers/seca.compute/v1/tenants/t/skus",
         "/region/v1/regions",

@@ -29,6 +29,11 @@ pub trait Service: Send + Sync + 'static {
     fn takes_part(&self, caller: &Caller, tenant: &str) -> bool;
     /// The regions, the default one first.
     fn regions(&self) -> Vec<String>;
+    /// A service without roles permits everything.
+    async fn permits(&self, caller: &Caller, verb: &'static str, key: &ResourceKey) -> Result<(), Refusal> {
+        let _ = (caller, verb, key);
+        Ok(())
+    }
     async fn get(&self, context: Context<'_>, key: &ResourceKey) -> Result<View, Refusal>;
     async fn list(&self, context: Context<'_>, request: &ListRequest) -> Result<ListView, Refusal>;
     async fn put(&self, context: Context<'_>, request: PutRequest) -> Result<PutView, Refusal>;
@@ -76,6 +81,10 @@ impl Service for ControlPlane {
 
     fn regions(&self) -> Vec<String> {
         self.catalog().load().regions().to_vec()
+    }
+
+    async fn permits(&self, caller: &Caller, verb: &'static str, key: &ResourceKey) -> Result<(), Refusal> {
+        Self::permits(self, caller, verb, key).await
     }
 
     async fn get(&self, context: Context<'_>, key: &ResourceKey) -> Result<View, Refusal> {

@@ -8,7 +8,6 @@ mod client_certificate;
 mod subject;
 
 use std::{
-    fs,
     io::{self, Read as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -24,7 +23,7 @@ use rustls::{
 use tokio::{sync::watch, task::spawn_blocking, time::interval};
 use zeroize::Zeroizing;
 
-use crate::files::{LastRead, Look, PrivateFileError, Stamp, open_private};
+use crate::files::{LastRead, Look, PrivateFileError, Stamp, open_private, open_regular};
 pub use client_certificate::ClientCertificate;
 
 /// Among the extensions of a request whose connection is encrypted by us.
@@ -161,7 +160,9 @@ impl TlsFiles {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let pem = fs::read(path).map_err(|error| TlsError::Unreadable(path.to_owned(), error))?;
+    let unreadable = |error| TlsError::Unreadable(path.to_owned(), error);
+    let mut pem = Vec::new();
+    open_regular(path).map_err(unreadable)?.read_to_end(&mut pem).map_err(unreadable)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     let certificates = certificates.map_err(|error| TlsError::Content(path.to_owned(), error.to_string()))?;
     if certificates.is_empty() {

@@ -3,7 +3,14 @@
 
 mod common;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use api_server::{ApiConfig, AuthError, Authenticator, Limits, Rate, Rates, StaticTokens, public_router_over};
 use async_trait::async_trait;
@@ -143,4 +150,112 @@ async fn a_body_that_trickles_is_408_at_the_deadline_however_lively_it_is() {
     answer.problem(408, INSTANCE);
     assert_eq!(started.elapsed().as_secs(), limits().body_timeout.as_secs());
     assert!(stub.asked().is_empty());
+}
+
+/// A chunk of a body; it is known how many there are.
+struct Chunk(Arc<Chunks>);
+
+#[derive(Default)]
+struct Chunks {
+    alive: AtomicUsize,
+    most: AtomicUsize,
+    all: AtomicUsize,
+}
+
+static CHUNK: [u8; 64 * 1024] = [b'['; 64 * 1024];
+
+impl Chunk {
+    fn of(chunks: &Arc<Chunks>) -> Bytes {
+        chunks.all.fetch_add(1, Ordering::SeqCst);
+        let alive = chunks.alive.fetch_add(1, Ordering::SeqCst) + 1;
+        chunks.most.fetch_max(alive, Ordering::SeqCst);
+        Bytes::from_owner(Self(Arc::clone(chunks)))
+    }
+}
+
+impl AsRef<[u8]> for Chunk {
+    fn as_ref(&self) -> &[u8] {
+        &CHUNK
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        self.0.alive.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn router_with(stub: &Arc<Stub>, limits: Limits) -> Router {
+    let tokens = Arc::new(StaticTokens::parse(TOKENS).unwrap());
+    public_router_over(stub.clone(), tokens, ApiConfig { limits, ..config() }, CancellationToken::new())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_body_of_who_may_not_is_drained_unparsed_and_no_more_of_it_is_kept_than_a_chunk() {
+    const MIB: usize = 1024 * 1024;
+    let stub = Arc::new(Stub { forbids: true, ..Stub::default() });
+    let router = router_with(&stub, Limits { body_bytes: MIB, ..limits() });
+    for (announced, drained) in [(MIB, MIB), (100 * MIB, 8 * MIB)] {
+        let chunks = Arc::<Chunks>::default();
+        let body = stream::iter((0..announced / CHUNK.len()).map({
+            let chunks = Arc::clone(&chunks);
+            move |_| Ok::<_, Infallible>(Chunk::of(&chunks))
+        }));
+        // No JSON, and no type of it: what it says is nothing for who may not say it.
+        let mut put = request("PUT", INSTANCE, None).map(|_| Body::from_stream(body));
+        put.headers_mut().insert("if-unmodified-since", "yesterday".parse().unwrap());
+        let detail = ask(&router, put).await.problem(403, INSTANCE);
+        assert!(detail.contains("dev may not put"), "{detail}");
+        let seen = [&chunks.all, &chunks.most, &chunks.alive].map(|count| count.load(Ordering::SeqCst));
+        assert_eq!(seen, [drained / CHUNK.len(), 1, 0]);
+    }
+    // One that trickles is not waited for, and who asks before sending is answered.
+    let started = Instant::now();
+    let never =
+        || request("PUT", INSTANCE, None).map(|_| Body::from_stream(stream::pending::<Result<Bytes, Infallible>>()));
+    ask(&router, never()).await.problem(403, INSTANCE);
+    assert_eq!(started.elapsed().as_secs(), 2);
+    ask(&router, with(never(), "expect", "100-continue")).await.problem(403, INSTANCE);
+    assert_eq!(started.elapsed().as_secs(), 2);
+    assert!(stub.asked().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn documents_that_are_parsed_share_their_room_and_the_next_waits_five_seconds_unparsed() {
+    assert_eq!(Limits::default().parsed_bytes, 64 * 1024 * 1024);
+    const LARGE: usize = 64 * 1024;
+    const TWICE: &str = r#"{"a":1,"a":1}"#;
+    let stub = Arc::new(Stub { hang: true, ..Stub::default() });
+    let router = router_with(&stub, Limits { body_bytes: LARGE, parsed_bytes: 16 * LARGE, ..limits() });
+    let document = |text: &str| {
+        let mut document = text.to_owned();
+        document.extend(std::iter::repeat_n(' ', LARGE - text.len()));
+        document
+    };
+    let started = Instant::now();
+    let put = async |text: &str| ask(&router, request("PUT", INSTANCE, Some(&document(text)))).await;
+    // A document of one value takes its text and something for the value: 15 of 64 KiB are all with the service, which keeps
+    // them for the 20 s of a request.
+    let held = join_all((0..15).map(|_| put("{}")));
+    let late = async {
+        for _ in 0..10_000 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(stub.asked().len(), 15);
+        // What is wrong with it is found by parsing it, and while there is no room nobody does.
+        let refused = put(TWICE).await;
+        let detail = refused.problem(429, INSTANCE);
+        assert!(detail.contains("nothing was changed: send it again in 5 s"), "{detail}");
+        assert_eq!((refused.header("retry-after"), started.elapsed().as_secs()), ("5", 5));
+        assert_eq!(stub.asked().len(), 15);
+        // What is seen without parsing is told at once, and a small document finds its place.
+        put("{").await.problem(400, INSTANCE);
+        ask(&router, request("PUT", INSTANCE, Some(TWICE))).await.problem(400, INSTANCE);
+        assert_eq!(started.elapsed().as_secs(), 5);
+        sleep(Duration::from_secs(12)).await;
+        put(TWICE).await.problem(400, INSTANCE);
+        assert_eq!(started.elapsed().as_secs(), 20, "as soon as there is room");
+    };
+    let (answers, ()) = tokio::join!(held, late);
+    assert_eq!(statuses(&answers), [503; 15]);
 }

@@ -4,7 +4,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use api_server::{Options, serve};
+use api_server::{Options, SilentLimits, serve};
 use axum::{Router, body::Body, extract::State, http::Request, routing::get};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
@@ -50,7 +50,8 @@ async fn start(options: Options) -> Server {
 }
 
 fn options() -> Options {
-    Options { connections: 8, header_timeout: LONG, idle_timeout: LONG, drain_timeout: LONG }
+    let silent = SilentLimits { per_address: None, ..SilentLimits::default() };
+    Options { connections: 8, silent, header_timeout: LONG, idle_timeout: LONG, drain_timeout: LONG }
 }
 
 impl Server {
@@ -199,5 +200,72 @@ async fn a_head_that_is_refused_before_there_is_a_request_is_answered_without_a_
     stream.write_all(format!("GET / HTTP/1.1\r\nhost: x\r\n{}\r\n", fields(100)).as_bytes()).await.unwrap();
     assert!(answer(&mut stream).await.ends_with("fine"));
     drop(stream);
+    assert_eq!(server.end().await, 0);
+}
+
+/// Whether the server has not closed it: it answers what is sent.
+async fn is_open(stream: &mut TcpStream) -> bool {
+    let sent = stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let mut first = [0; 1];
+    sent.is_ok() && matches!(timeout(HANG, stream.read(&mut first)).await.expect("closed or answered"), Ok(1))
+}
+
+#[tokio::test]
+async fn when_more_than_half_of_the_connections_are_silent_the_oldest_go_first() {
+    let server = start(options()).await;
+    let mut heard = server.connect().await;
+    exchange(&mut heard, "/").await;
+    let mut silent = Vec::new();
+    for _ in 0..4 {
+        silent.push(server.connect().await);
+    }
+    // All slots but three are taken by somebody who says nothing; whoever comes next gets in all the same.
+    for oldest in 0..2 {
+        silent.push(server.connect().await);
+        assert_eq!(to_the_end(&mut silent[oldest]).await, "", "the oldest");
+    }
+    for stream in &mut silent[2..] {
+        assert!(is_open(stream).await);
+    }
+    assert!(exchange(&mut heard, "/").await.ends_with("fine"), "who said something stays");
+    drop((silent, heard));
+    assert_eq!(server.end().await, 0);
+}
+
+#[tokio::test]
+async fn silent_connections_of_one_address_have_a_limit_that_proxies_do_not_have() {
+    let limited = |trusted: &[&str]| {
+        let trusted_proxies = trusted.iter().map(|net| net.parse().unwrap()).collect();
+        Options { connections: 64, silent: SilentLimits { per_address: Some(3), trusted_proxies }, ..options() }
+    };
+    let server = start(limited(&["10.0.0.0/8"])).await;
+    let mut silent = Vec::new();
+    for _ in 0..3 {
+        silent.push(server.connect().await);
+    }
+    silent.push(server.connect().await);
+    assert_eq!(to_the_end(&mut silent[0]).await, "", "the oldest of the address");
+    for stream in &mut silent[1..] {
+        assert!(is_open(stream).await);
+    }
+    // Heard ones do not count.
+    for _ in 0..3 {
+        silent.push(server.connect().await);
+    }
+    for stream in &mut silent[4..] {
+        assert!(is_open(stream).await);
+    }
+    drop(silent);
+    assert_eq!(server.end().await, 0);
+
+    let server = start(limited(&["127.0.0.0/8"])).await;
+    let mut silent = Vec::new();
+    for _ in 0..10 {
+        silent.push(server.connect().await);
+    }
+    for stream in &mut silent {
+        assert!(is_open(stream).await, "of a proxy");
+    }
+    drop(silent);
     assert_eq!(server.end().await, 0);
 }

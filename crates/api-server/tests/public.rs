@@ -5,14 +5,15 @@ mod common;
 
 use std::sync::Arc;
 
-use api_server::{ApiConfig, Off, StaticTokens, public_router_over};
+use api_server::{ApiConfig, Limits, Off, StaticTokens, UnknownParameters, public_router_over};
 use axum::{body::Body, http::Request};
-use common::{Asked, Stub, TOKENS, ask, config, request, router, router_draining, with};
+use common::{Asked, Stub, TOKENS, ask, config, limits, request, router, router_draining, with};
 use control_plane::{ActionKind, ports::StoreError, service::Refusal};
 use futures::stream;
 use seca_api::{Kind, Problem, ProblemKind, ResourceKey, Violation};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
 const INSTANCE: &str = "/providers/seca.compute/v1/tenants/acme/workspaces/w/instances/x";
 const COLLECTION: &str = "/providers/seca.compute/v1/tenants/acme/workspaces/w/instances";
@@ -189,6 +190,72 @@ async fn bad_input_is_refused_before_the_service_is_asked() {
         let detail = answer.problem(status, path);
         assert!(detail.contains(part), "{line}: {detail}");
         assert_eq!(status == 405, !answer.header("allow").is_empty(), "{line}");
+    }
+    assert_eq!(stub.asked(), []);
+}
+
+#[tokio::test]
+async fn a_query_parameter_that_nobody_knows_is_refused_and_names_those_that_are_known() {
+    let stub = Arc::new(Stub::default());
+    let refusing = router(Arc::clone(&stub));
+    let skus = "/compute/v1/tenants/acme/skus/x";
+    for (method, path, body) in
+        OPERATIONS.into_iter().chain([("GET", skus, None), ("GET", "/.well-known/secapi", None)])
+    {
+        let query = format!("{path}?dryRun=All&pretty&dryRun=None");
+        let answer = ask(&refusing, request(method, &query, body)).await;
+        let detail = answer.problem(400, path);
+        let known =
+            if path == COLLECTION { "known: labels, labelSelector, limit, skipToken" } else { "there are none here" };
+        assert!(detail.contains("`dryRun`") && detail.contains(known), "{method}: {detail}");
+        let sources = answer.json()["sources"].as_array().unwrap().clone();
+        assert_eq!(sources.len(), 2, "{}", answer.text);
+        assert_eq!((&sources[0]["parameter"], &sources[1]["parameter"]), (&json!("dryRun"), &json!("pretty")));
+    }
+    assert_eq!(stub.asked(), []);
+    // Who is nobody is told nothing, and pages and health checks take what gateways append.
+    let stranger = with(request("GET", &format!("{INSTANCE}?x=1"), None), "authorization", "Bearer other");
+    assert_eq!(ask(&refusing, stranger).await.status, 401);
+    for path in ["/healthz", "/readyz", "/openapi", "/openapi/seca.compute.v1.json", "/docs/"] {
+        let answer = refusing.clone().oneshot(request("GET", &format!("{path}?gateway=1"), None)).await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+    }
+    let config = ApiConfig { unknown_parameters: UnknownParameters::Ignore, ..config() };
+    let tokens = Arc::new(StaticTokens::parse(TOKENS).unwrap());
+    let ignoring = public_router_over(stub.clone(), tokens, config, CancellationToken::new());
+    for (method, path, body) in OPERATIONS {
+        let status = ask(&ignoring, request(method, &format!("{path}?gateway=1"), body)).await.status;
+        assert!(status.is_success(), "{method} {path}: {status}");
+    }
+    assert_eq!(stub.asked().len(), OPERATIONS.len());
+}
+
+#[tokio::test]
+async fn a_slash_at_the_end_of_a_path_is_told() {
+    let router = router(Arc::default());
+    for path in [COLLECTION, INSTANCE, START, "/v1/regions", "/.well-known/secapi", "/healthz"] {
+        let slashed = format!("{path}/");
+        let detail = ask(&router, request("GET", &slashed, None)).await.problem(404, &slashed);
+        assert_eq!(detail, format!("no resource has a path that ends with a slash; leave it out: {path}"));
+    }
+    let detail = ask(&router, request("GET", "/nothing/", None)).await.problem(404, "/nothing/");
+    assert!(detail.starts_with("no resource has this path"), "{detail}");
+}
+
+#[tokio::test]
+async fn a_body_of_very_many_values_breaks_a_rule_under_either_profile() {
+    let stub = Arc::new(Stub::default());
+    let many = format!(r#"{{"a":[{}0]}}"#, "0,".repeat(10_000));
+    let config = ApiConfig { limits: Limits { body_bytes: 1024 * 1024, ..limits() }, ..config() };
+    let tokens = Arc::new(StaticTokens::parse(TOKENS).unwrap());
+    let router = public_router_over(stub.clone(), tokens, config, CancellationToken::new());
+    for (path, status) in [(INSTANCE.to_owned(), 422), (INSTANCE.replace("acme", "suite"), 412)] {
+        let answer = ask(&router, request("PUT", &path, Some(&many))).await;
+        let detail = answer.problem(status, &path);
+        assert!(
+            answer.text.contains("more than 10000 values") && answer.text.contains("\"parameter\":\"body\""),
+            "{detail}"
+        );
     }
     assert_eq!(stub.asked(), []);
 }

@@ -74,7 +74,7 @@ pub enum SchemaState {
     },
 }
 
-/// Why a database cannot be used. No message holds a user, a password or a host.
+/// Why a database cannot be used. A message names host, port and database (or the file), never a user or a password.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// The URL names no database that is known.
@@ -94,12 +94,14 @@ pub enum DatabaseError {
         example: &'static str,
     },
     /// It does not answer.
-    #[error("the {scheme} database cannot be opened: {reason}")]
+    #[error("{database} cannot be opened: {reason}; {remedy}")]
     Unreachable {
-        /// The scheme.
-        scheme: &'static str,
-        /// What the driver says.
+        /// Which one.
+        database: String,
+        /// What is wrong.
         reason: String,
+        /// What to do about it.
+        remedy: &'static str,
     },
     /// The folder of a SQLite file is missing.
     #[error(
@@ -110,12 +112,10 @@ pub enum DatabaseError {
         folder: String,
     },
     /// It is of an older release.
-    #[error(
-        "the {scheme} database is at schema version {found} and this release needs {needed}; run `secapi-proxy migrate`"
-    )]
+    #[error("{database} is at schema version {found} and this release needs {needed}; run `secapi-proxy migrate up`")]
     Older {
-        /// The scheme.
-        scheme: &'static str,
+        /// Which one.
+        database: String,
         /// Its version.
         found: i64,
         /// This release's.
@@ -123,28 +123,37 @@ pub enum DatabaseError {
     },
     /// It is of a newer release.
     #[error(
-        "the {scheme} database is at schema version {found}, newer than this release's {needed}; start the release that migrated it"
+        "{database} is at schema version {found}, newer than this release's {needed}; start the release that migrated it"
     )]
     Newer {
-        /// The scheme.
-        scheme: &'static str,
+        /// Which one.
+        database: String,
         /// Its version.
         found: i64,
         /// This release's.
         needed: i64,
     },
     /// A migration failed.
-    #[error("the {scheme} database cannot be migrated: {reason}")]
+    #[error("{database} cannot be migrated: {reason}; {remedy}")]
     Migration {
-        /// The scheme.
-        scheme: &'static str,
-        /// What the driver says.
+        /// Which one.
+        database: String,
+        /// What is wrong.
         reason: String,
+        /// What to do about it.
+        remedy: &'static str,
     },
 }
 
-/// A parsed URL.
-enum Target {
+/// A parsed URL, and how messages name what it names.
+struct Target {
+    database: String,
+    connect: Connect,
+}
+
+/// How a database is connected to.
+#[derive(Clone)]
+enum Connect {
     Postgres(PgConnectOptions),
     Sqlite(SqliteConnectOptions),
 }
@@ -161,17 +170,16 @@ enum Opened {
 /// # Errors
 /// The URL, the connection, or the schema's version.
 pub async fn connect(url: &str, options: &Options) -> Result<SqlStore, DatabaseError> {
-    let target = Target::parse(url)?;
-    let scheme = target.scheme();
+    let Target { database, connect, .. } = Target::parse(url)?;
     match settled_state(url).await? {
         SchemaState::Current => {}
         SchemaState::Empty => migrate_up(url).await?,
-        SchemaState::Older { found, needed } => return Err(DatabaseError::Older { scheme, found, needed }),
-        SchemaState::Newer { found, needed } => return Err(DatabaseError::Newer { scheme, found, needed }),
+        SchemaState::Older { found, needed } => return Err(DatabaseError::Older { database, found, needed }),
+        SchemaState::Newer { found, needed } => return Err(DatabaseError::Newer { database, found, needed }),
     }
-    let db = match target {
-        Target::Postgres(connect) => Database::postgres(connect, options),
-        Target::Sqlite(connect) => Database::sqlite(connect, options),
+    let db = match connect {
+        Connect::Postgres(connect) => Database::postgres(connect, options),
+        Connect::Sqlite(connect) => Database::sqlite(connect, options),
     };
     Ok(SqlStore::new(db))
 }
@@ -183,12 +191,12 @@ pub async fn connect(url: &str, options: &Options) -> Result<SqlStore, DatabaseE
 #[cfg(feature = "testing")]
 pub async fn connect_within(url: &str, options: &Options, pages: u32) -> Result<SqlStore, DatabaseError> {
     connect(url, options).await?.close().await;
-    match Target::parse(url)? {
-        Target::Sqlite(connect) => {
+    match Target::parse(url)?.connect {
+        Connect::Sqlite(connect) => {
             let connect = connect.pragma("max_page_count", pages.to_string());
             Ok(SqlStore::new(Database::sqlite(connect, options)))
         }
-        Target::Postgres(_) => connect(url, options).await,
+        Connect::Postgres(_) => connect(url, options).await,
     }
 }
 
@@ -198,7 +206,6 @@ pub async fn connect_within(url: &str, options: &Options, pages: u32) -> Result<
 /// As for [`connect`]; a database of a newer release is left alone.
 pub async fn migrate_up(url: &str) -> Result<(), DatabaseError> {
     let target = Target::parse(url)?;
-    let scheme = target.scheme();
     let mut last = None;
     // Replicas may begin on an empty SQLite file at the same time. Who loses against another finds one migration more
     // done, and goes on behind it.
@@ -209,12 +216,16 @@ pub async fn migrate_up(url: &str) -> Result<(), DatabaseError> {
         match done {
             Ok(()) => return Ok(()),
             Err(MigrateError::VersionMissing(found)) => {
-                return Err(DatabaseError::Newer { scheme, found, needed: latest(target.dialect()) });
+                return Err(DatabaseError::Newer {
+                    needed: latest(target.dialect()),
+                    database: target.database,
+                    found,
+                });
             }
-            Err(error) => last = Some(error.to_string()),
+            Err(error) => last = Some(error),
         }
     }
-    Err(DatabaseError::Migration { scheme, reason: last.unwrap_or_default() })
+    Err(target.unmigrated(last))
 }
 
 /// Takes back the last migrations, with all that they brought.
@@ -223,18 +234,17 @@ pub async fn migrate_up(url: &str) -> Result<(), DatabaseError> {
 /// As for [`migrate_up`].
 pub async fn migrate_down(url: &str, steps: usize) -> Result<(), DatabaseError> {
     let target = Target::parse(url)?;
-    let scheme = target.scheme();
     let mut applied = target.applied().await?;
     let needed = latest(target.dialect());
     if let Some(found) = applied.last().copied().filter(|found| *found > needed) {
-        return Err(DatabaseError::Newer { scheme, found, needed });
+        return Err(DatabaseError::Newer { database: target.database, found, needed });
     }
     applied.truncate(applied.len().saturating_sub(steps));
     let remaining = applied.last().copied().unwrap_or(0);
     let opened = target.open().await?;
     let undone = opened.down_to(remaining).await;
     opened.close().await;
-    undone.map_err(|error| DatabaseError::Migration { scheme, reason: error.to_string() })
+    undone.map_err(|error| target.unmigrated(Some(error)))
 }
 
 /// The state once it rests: another replica may be about to migrate an empty database.
@@ -256,7 +266,7 @@ async fn settled_state(url: &str) -> Result<SchemaState, DatabaseError> {
 /// The URL or the connection.
 pub async fn schema_state(url: &str) -> Result<SchemaState, DatabaseError> {
     let target = Target::parse(url)?;
-    if let Target::Sqlite(options) = &target
+    if let Connect::Sqlite(options) = &target.connect
         && !options.get_filename().exists()
     {
         return Ok(SchemaState::Empty);
@@ -287,11 +297,13 @@ impl Target {
     fn parse(url: &str) -> Result<Self, DatabaseError> {
         let scheme = url.split(':').next().unwrap_or_default();
         match scheme {
-            "postgres" | "postgresql" => PgConnectOptions::from_str(url).map(Self::Postgres).map_err(|_| {
-                DatabaseError::Url { scheme: "postgres", example: "postgres://user:password@host:5432/secapi" }
-            }),
+            "postgres" | "postgresql" => {
+                PgConnectOptions::from_str(url).map(|options| Self::postgres(url, options)).map_err(|_| {
+                    DatabaseError::Url { scheme: "postgres", example: "postgres://user:password@host:5432/secapi" }
+                })
+            }
             "sqlite" if url.len() > "sqlite:".len() => {
-                SqliteConnectOptions::from_str(url).map(Self::Sqlite).map_err(|_| sqlite_url())
+                SqliteConnectOptions::from_str(url).map(Self::sqlite).map_err(|_| sqlite_url())
             }
             "sqlite" => Err(sqlite_url()),
             // What has no colon may be anything, a password too.
@@ -300,37 +312,102 @@ impl Target {
         }
     }
 
-    const fn scheme(&self) -> &'static str {
-        match self {
-            Self::Postgres(_) => "postgres",
-            Self::Sqlite(_) => "sqlite",
-        }
+    fn postgres(url: &str, options: PgConnectOptions) -> Self {
+        let authority = url.split_once("//").map_or("", |(_, rest)| rest);
+        let rest = authority.split_once(['/', '?', '#']).map_or("", |(_, rest)| rest);
+        let named = match (options.get_database(), options.get_socket()) {
+            // A password with a slash, say, that was not encoded: what looks like a host and a name is a part of it.
+            _ if rest.contains('@') => String::new(),
+            (name, Some(socket)) => format!("{} at the socket {}", named(name), socket.display()),
+            (name, None) => format!("{} on host {}, port {}", named(name), options.get_host(), options.get_port()),
+        };
+        Self { database: format!("the postgres database{named}"), connect: Connect::Postgres(options) }
+    }
+
+    fn sqlite(options: SqliteConnectOptions) -> Self {
+        let file = options.get_filename();
+        let named = if is_in_memory(file) { " in memory".to_owned() } else { format!(" {}", file.display()) };
+        Self { database: format!("the sqlite database{named}"), connect: Connect::Sqlite(options) }
     }
 
     const fn dialect(&self) -> Dialect {
-        match self {
-            Self::Postgres(_) => Dialect::Postgres,
-            Self::Sqlite(_) => Dialect::Sqlite,
+        match &self.connect {
+            Connect::Postgres(_) => Dialect::Postgres,
+            Connect::Sqlite(_) => Dialect::Sqlite,
+        }
+    }
+
+    fn unreachable(&self, error: &sqlx::Error) -> DatabaseError {
+        let (reason, remedy) = self.fault(error);
+        DatabaseError::Unreachable { database: self.database.clone(), reason, remedy }
+    }
+
+    fn unmigrated(&self, error: Option<MigrateError>) -> DatabaseError {
+        let (reason, remedy) = match &error {
+            Some(MigrateError::Execute(error)) => self.fault(error),
+            Some(error) => (self.without_user(&error.to_string()), MIGRATION),
+            None => (String::new(), MIGRATION),
+        };
+        DatabaseError::Migration { database: self.database.clone(), reason, remedy }
+    }
+
+    /// What is wrong, in words without a user, and what to do about it.
+    fn fault(&self, error: &sqlx::Error) -> (String, &'static str) {
+        let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default();
+        // What PostgreSQL says of these names the user.
+        let (reason, remedy) = match (&self.connect, code.as_ref()) {
+            (Connect::Postgres(_), "28P01" | "28000") => (
+                "it does not let this user in with this password",
+                "correct them in SECA_DATABASE_URL (special characters are percent-encoded there), or let them in \
+                 with CREATE ROLE and pg_hba.conf",
+            ),
+            (Connect::Postgres(_), "3D000") => {
+                ("there is no database of this name", "create it with createdb, or name another in SECA_DATABASE_URL")
+            }
+            (Connect::Postgres(_), "42501") => {
+                ("this user may not do that there", "let the user own the database: ALTER DATABASE … OWNER TO …")
+            }
+            (Connect::Postgres(_), "53300") => {
+                ("it has too many connections", "raise its max_connections, or let fewer processes use it")
+            }
+            (Connect::Postgres(_), "57P03") => ("it is starting or stopping", "try again when it is up"),
+            (Connect::Postgres(_), _) => {
+                let remedy = "check that PostgreSQL runs there and that SECA_DATABASE_URL names it";
+                return (self.without_user(&error.to_string()), remedy);
+            }
+            (Connect::Sqlite(_), _) => {
+                let remedy = "check that SECA_DATABASE_URL names the right file, and that this process may write the \
+                              file and its folder";
+                return (error.to_string(), remedy);
+            }
+        };
+        (reason.to_owned(), remedy)
+    }
+
+    /// PostgreSQL puts names in quotes; no message of it holds a password.
+    fn without_user(&self, text: &str) -> String {
+        match &self.connect {
+            Connect::Postgres(options) => text.replace(&format!("\"{}\"", options.get_username()), "\"…\""),
+            Connect::Sqlite(_) => text.to_owned(),
         }
     }
 
     async fn open(&self) -> Result<Opened, DatabaseError> {
-        let unreachable = |reason: String| DatabaseError::Unreachable { scheme: self.scheme(), reason };
-        match self {
-            Self::Postgres(options) => {
+        match &self.connect {
+            Connect::Postgres(options) => {
                 // A pool would go on trying, and hide why.
-                let probe = options.connect().await.map_err(|error| unreachable(error.to_string()))?;
+                let probe = options.connect().await.map_err(|error| self.unreachable(&error))?;
                 drop(probe.close().await);
                 let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(OPEN_TIMEOUT);
                 let opened = pool.connect_with(options.clone()).await;
-                opened.map(Opened::Postgres).map_err(|error| unreachable(error.to_string()))
+                opened.map(Opened::Postgres).map_err(|error| self.unreachable(&error))
             }
-            Self::Sqlite(options) => {
-                make_private(options.get_filename()).await?;
+            Connect::Sqlite(options) => {
+                make_private(&self.database, options.get_filename()).await?;
                 let options = sqlite_writer(options.clone()).busy_timeout(OPEN_TIMEOUT);
                 let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(OPEN_TIMEOUT);
                 let opened = pool.connect_with(options).await;
-                opened.map(Opened::Sqlite).map_err(|error| unreachable(error.to_string()))
+                opened.map(Opened::Sqlite).map_err(|error| self.unreachable(&error))
             }
         }
     }
@@ -340,16 +417,26 @@ impl Target {
         let opened = self.open().await?;
         let applied = opened.applied().await;
         opened.close().await;
-        let scheme = self.scheme();
-        applied.map_err(|error| DatabaseError::Unreachable { scheme, reason: error.to_string() })
+        applied.map_err(|error| self.unreachable(&error))
     }
+}
+
+/// What helps against most that a migration fails by.
+const MIGRATION: &str = "the server's log says more; nothing of the migration that failed was kept";
+
+fn named(database: Option<&str>) -> String {
+    database.map(|name| format!(" {name}")).unwrap_or_default()
+}
+
+/// The driver's name for a database in memory, which is no file.
+fn is_in_memory(file: &Path) -> bool {
+    file.to_string_lossy().starts_with("file:sqlx-in-memory-")
 }
 
 /// Makes an empty database file that only its owner may use, unless there is one; SQLite gives the files that it puts
 /// beside it the same mode. A folder that is missing is more likely misspelt, or not mounted.
-async fn make_private(file: &Path) -> Result<(), DatabaseError> {
-    // The driver's name for a database in memory, which is no file.
-    if file.to_string_lossy().starts_with("file:sqlx-in-memory-") {
+async fn make_private(database: &str, file: &Path) -> Result<(), DatabaseError> {
+    if is_in_memory(file) {
         return Ok(());
     }
     let folder = file.parent().filter(|path| *path != Path::new("")).unwrap_or(Path::new("."));
@@ -364,8 +451,9 @@ async fn make_private(file: &Path) -> Result<(), DatabaseError> {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(DatabaseError::Unreachable {
-            scheme: "sqlite",
-            reason: format!("the file {} cannot be made: {error}", file.display()),
+            database: database.to_owned(),
+            reason: format!("the file cannot be made: {error}"),
+            remedy: "let this process write the folder, or name a file elsewhere in SECA_DATABASE_URL",
         }),
     }
 }

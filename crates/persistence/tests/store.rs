@@ -239,6 +239,11 @@ mod databases {
         databases::errors_name_the_scheme_and_never_the_password().await;
     }
 
+    #[tokio::test]
+    async fn what_a_server_refuses_is_told_with_its_place_and_a_remedy() {
+        databases::what_a_server_refuses_is_told_with_its_place_and_a_remedy().await;
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn two_stores_on_one_sqlite_file_wait_for_each_other() {
         databases::two_stores_on_one_sqlite_file_wait_for_each_other().await;

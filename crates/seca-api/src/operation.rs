@@ -14,6 +14,10 @@ pub const LIMIT_MAX: i64 = 10_000;
 /// How many resources are on a page where `limit` is not set.
 pub const LIMIT_DEFAULT: i64 = 1_000;
 
+/// The most bytes of the resources on a page, 8 MiB. A page ends before the resource that would pass it, whatever its
+/// `limit`; the first one is always there.
+pub const PAGE_BYTES: usize = 8 * 1024 * 1024;
+
 /// What can be done with the resources of a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
@@ -61,7 +65,8 @@ const LIST: [Parameter; 5] = [
         field: Field::optional(
             "limit",
             Type::Integer { min: 1, max: LIMIT_MAX },
-            "The most resources on the page. What lies outside of the bounds is read as the nearer one.",
+            "The most resources on the page. What lies outside of the bounds is read as the nearer one. A page may hold \
+             fewer: it ends at 8 MiB, and `metadata.skipToken` tells that more follow.",
         )
         .default("1000"),
     },

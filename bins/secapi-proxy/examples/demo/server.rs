@@ -168,7 +168,7 @@ async fn build() -> anyhow::Result<PathBuf> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--bin", "secapi-proxy", "--manifest-path", manifest]);
+    command.args(["build", "--bin", "secapi-proxy", "--manifest-path", manifest]);
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
@@ -179,9 +179,10 @@ async fn build() -> anyhow::Result<PathBuf> {
             command.env_remove(name);
         }
     }
-    let output = command.stdin(Stdio::null()).output().await.context("cargo cannot be run")?;
-    if !output.status.success() {
-        bail!("the build failed\n{}", String::from_utf8_lossy(&output.stderr));
+    // Its progress, and what it finds wrong, are for the person who waits.
+    let built = command.stdin(Stdio::null()).status().await.context("cargo cannot be run")?;
+    if !built.success() {
+        bail!("the build failed; cargo says why above");
     }
     let example = std::env::current_exe()?;
     let folder = example.ancestors().nth(2).context("this example is in no target folder")?;

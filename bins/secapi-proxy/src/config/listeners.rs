@@ -1,12 +1,14 @@
-//! What the settings say of the listeners: how fast their callers may go, and whether they speak TLS.
+//! What the settings say of the listeners: how fast their callers may go, what is refused, how many connections may be
+//! silent, and whether they speak TLS.
 
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
-use api_server::{Rate, Rates, Tls, TlsFiles};
+use api_server::{Rate, Rates, SilentLimits, Tls, TlsFiles, UnknownParameters};
+use ipnet::IpNet;
 use secrecy::ExposeSecret as _;
 use token_provisioner::setting::Problem;
 
-use super::Reader;
+use super::{Reader, one_of};
 use crate::settings::Setting;
 
 /// The most that a rate or a burst may be: more is no limit.
@@ -24,7 +26,30 @@ fn burst(text: &str) -> Option<u32> {
     text.trim().parse().ok().filter(|count| (1..=MOST).contains(count))
 }
 
+/// Addresses and networks, comma-separated.
+fn proxies(text: &str) -> Option<Arc<[IpNet]>> {
+    let net = |text: &str| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    text.split(',').map(|item| net(item.trim())).collect()
+}
+
 impl Reader<'_> {
+    /// What becomes of query parameters that nobody knows.
+    pub(super) fn unknown_parameters(&mut self) -> UnknownParameters {
+        let choices = [("refuse", UnknownParameters::Refuse), ("ignore", UnknownParameters::Ignore)];
+        self.value(Setting::UnknownParameters, |text| one_of(text, &choices)).unwrap_or_default()
+    }
+
+    /// How many connections of one address may not have sent a byte.
+    pub(super) fn silent(&mut self) -> SilentLimits {
+        let default = SilentLimits::default();
+        let count = self.value(Setting::SilentConnections, rate);
+        let count = count.map(|count| count.and_then(|count| usize::try_from(count).ok()));
+        SilentLimits {
+            per_address: count.unwrap_or(default.per_address),
+            trusted_proxies: self.value(Setting::TrustedProxies, proxies).unwrap_or_default(),
+        }
+    }
+
     /// How fast a subject may go.
     pub(super) fn rates(&mut self) -> Rates {
         let default = Rates::default();
@@ -97,6 +122,35 @@ mod tests {
         super::tests::{check_refused, environment},
         *,
     };
+
+    #[test]
+    fn silent_connections_have_a_limit_but_for_proxies() {
+        let silent = |more: &[(&str, &str)]| {
+            let config = environment(more).unwrap_or_else(|problems| panic!("{problems:?}"));
+            let nets: Vec<_> = config.silent.trusted_proxies.iter().map(ToString::to_string).collect();
+            (config.silent.per_address, nets.join(" "))
+        };
+        assert_eq!(silent(&[]), (Some(256), String::new()));
+        assert_eq!(silent(&[("SECA_SILENT_CONNECTIONS", "5")]).0, Some(5));
+        for none in ["0", "off"] {
+            assert_eq!(silent(&[("SECA_SILENT_CONNECTIONS", none)]).0, None);
+        }
+        let proxies = silent(&[("SECA_TRUSTED_PROXIES", "10.0.0.7, 192.0.2.0/24,2001:db8::/32,::1")]).1;
+        assert_eq!(proxies, "10.0.0.7/32 192.0.2.0/24 2001:db8::/32 ::1/128");
+        check_refused(&[("SECA_SILENT_CONNECTIONS", "many")], "SECA_SILENT_CONNECTIONS");
+        for bad in ["everybody", "10.0.0.0/33", "10.0.0.1,"] {
+            check_refused(&[("SECA_TRUSTED_PROXIES", bad)], "SECA_TRUSTED_PROXIES");
+        }
+    }
+
+    #[test]
+    fn unknown_parameters_are_refused_or_ignored() {
+        let of = |more: &[(&str, &str)]| environment(more).unwrap_or_else(|p| panic!("{p:?}")).unknown_parameters;
+        assert_eq!(of(&[]), UnknownParameters::Refuse);
+        assert_eq!(of(&[("SECA_UNKNOWN_PARAMETERS", "refuse")]), UnknownParameters::Refuse);
+        assert_eq!(of(&[("SECA_UNKNOWN_PARAMETERS", "ignore")]), UnknownParameters::Ignore);
+        check_refused(&[("SECA_UNKNOWN_PARAMETERS", "warn")], "SECA_UNKNOWN_PARAMETERS");
+    }
 
     #[test]
     fn rates_are_whole_numbers_and_zero_or_off_is_no_limit() {

@@ -41,7 +41,7 @@ use crate::{
     config::AdminConfig,
     health::Readiness,
     observe::{Observer, Trace, observe},
-    route::RouteError,
+    route::{self, RouteError},
     service::BindingService,
 };
 
@@ -122,7 +122,11 @@ impl Admin {
             Err(RouteError::Unknown) if path == "/metrics" => {
                 return Err(Failure::new(ProblemKind::NotFound, "this release has no metrics; a later one does"));
             }
-            Err(RouteError::Unknown) => return Err(Failure::new(ProblemKind::NotFound, place::UNKNOWN)),
+            Err(RouteError::Unknown) => {
+                let error = route::unknown(path, |path| !matches!(Place::parse(path), Err(RouteError::Unknown)));
+                let told = if error == RouteError::Unknown { place::UNKNOWN.to_owned() } else { error.to_string() };
+                return Err(Failure::new(ProblemKind::NotFound, told));
+            }
             Err(error) => return Err(Failure::of_route(&error, Profile::Specification, method)),
             Ok(place) => place,
         };

@@ -93,14 +93,17 @@ impl<T: Authenticator> Authenticator for Followed<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, io::Read as _};
 
     use tokio::time::advance;
 
     use super::*;
+    use crate::files::open_regular;
 
     fn number(path: &Path) -> Result<u32, String> {
-        let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+        let mut text = String::new();
+        let file = open_regular(path).and_then(|mut file| file.read_to_string(&mut text));
+        file.map_err(|error| error.to_string())?;
         text.parse().map_err(|_| format!("{text:?} is no number"))
     }
 
@@ -124,6 +127,19 @@ mod tests {
             advance(INTERVAL).await;
             assert_eq!(*followed.current(), 2, "a broken file keeps the former content: {broken:?}");
         }
+        // A pipe in its place is not waited for.
+        assert!(std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&path).status().unwrap().success());
+        advance(INTERVAL).await;
+        let (tell, told) = std::sync::mpsc::channel();
+        let followed = Arc::new(followed);
+        let asked = Arc::clone(&followed);
+        let runtime = tokio::runtime::Handle::current();
+        std::thread::spawn(move || {
+            // Its clock is the test's.
+            let _inside = runtime.enter();
+            tell.send(*asked.current())
+        });
+        assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(2), "asked while a pipe is there");
         // Put in its place in one step, as editors and mounted volumes do.
         fs::write(folder.path().join("new"), "3").unwrap();
         fs::rename(folder.path().join("new"), &path).unwrap();

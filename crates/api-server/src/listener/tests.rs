@@ -10,16 +10,17 @@ use tokio::{
 
 use super::*;
 
+const DEADLINES: Deadlines = Deadlines { head: Duration::from_secs(10), idle: Duration::from_secs(150) };
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 
 fn serve_one() -> DuplexStream {
-    serve_router(Router::new().route("/", get(async || "fine")), Options::default())
+    serve_router(Router::new().route("/", get(async || "fine")), DEADLINES)
 }
 
-fn serve_router(router: Router, options: Options) -> DuplexStream {
+fn serve_router(router: Router, deadlines: Deadlines) -> DuplexStream {
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
     tokio::spawn(async move {
-        connection(theirs, Peer::default(), router, options, &CancellationToken::new()).await;
+        connection(theirs, Peer::default(), router, deadlines, &CancellationToken::new()).await;
     });
     ours
 }
@@ -66,7 +67,7 @@ async fn a_request_under_way_outlives_the_deadline_of_idle_connections() {
         "fine"
     };
     let router = Router::new().route("/", get(held)).with_state((entered.clone(), open.clone()));
-    let mut busy = serve_router(router, Options::default());
+    let mut busy = serve_router(router, DEADLINES);
     busy.write_all(REQUEST).await.unwrap();
     entered.notified().await;
     let silent = &mut serve_one();
@@ -80,12 +81,12 @@ async fn a_request_under_way_outlives_the_deadline_of_idle_connections() {
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_connection_outlives_the_deadline_of_a_head_over_http_1_and_2() {
-    let options = Options { header_timeout: Duration::from_secs(1), ..Options::default() };
-    let fine = || serve_router(Router::new().route("/", get(async || "fine")), options);
+    let deadlines = Deadlines { head: Duration::from_secs(1), ..DEADLINES };
+    let fine = || serve_router(Router::new().route("/", get(async || "fine")), deadlines);
     let mut kept = fine();
     for _ in 0..2 {
         exchange(&mut kept).await;
-        assert!(timeout(options.idle_timeout / 2, kept.read(&mut [0; 1])).await.is_err(), "closed while idle");
+        assert!(timeout(deadlines.idle / 2, kept.read(&mut [0; 1])).await.is_err(), "closed while idle");
     }
     let (mut sender, connection) =
         http2::handshake::<_, _, Body>(TokioExecutor::new(), TokioIo::new(fine())).await.unwrap();
@@ -93,7 +94,7 @@ async fn an_idle_connection_outlives_the_deadline_of_a_head_over_http_1_and_2() 
     for _ in 0..2 {
         let request = http::Request::get("http://x/").body(Body::empty()).unwrap();
         assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
-        assert!(timeout(options.idle_timeout / 2, &mut connection).await.is_err(), "closed while idle");
+        assert!(timeout(deadlines.idle / 2, &mut connection).await.is_err(), "closed while idle");
     }
 }
 
@@ -117,7 +118,7 @@ async fn who_sends_nothing_or_takes_nothing_is_cut_when_idle() {
     let (mut ours, theirs) = tokio::io::duplex(64);
     let served = tokio::spawn(async move {
         let router = Router::new().route("/", get(async || "x".repeat(100_000)));
-        connection(theirs, Peer::default(), router, Options::default(), &CancellationToken::new()).await;
+        connection(theirs, Peer::default(), router, DEADLINES, &CancellationToken::new()).await;
     });
     ours.write_all(REQUEST).await.unwrap();
     let since = Instant::now();
@@ -183,7 +184,9 @@ async fn pings_do_not_prolong_an_idle_connection_and_requests_do() {
 
 #[test]
 fn the_defaults_are_those_of_the_documentation() {
-    let Options { connections, header_timeout, idle_timeout, drain_timeout } = Options::default();
+    let Options { connections, silent, header_timeout, idle_timeout, drain_timeout } = Options::default();
+    assert_eq!((silent.per_address, silent.trusted_proxies.len()), (Some(256), 0));
+    assert_eq!((header_timeout, idle_timeout), (DEADLINES.head, DEADLINES.idle));
     assert_eq!((connections, HEAD_BYTES), (4096, 65_536));
     assert_eq!([header_timeout, idle_timeout, drain_timeout].map(|time| time.as_secs()), [10, 150, 10]);
 }

@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-use api_server::{AdminConfig, AdminTokens, ApiConfig, Limits, Recorder, Service, StaticTokens, public_router_over};
+use api_server::{
+    AdminConfig, AdminTokens, ApiConfig, Limits, Recorder, Service, StaticTokens, UnknownParameters, public_router_over,
+};
 use async_trait::async_trait;
 use axum::{
     Router,
@@ -82,6 +84,8 @@ pub struct Stub {
     pub created: bool,
     pub warnings: Vec<String>,
     pub down: Mutex<bool>,
+    /// Whether the roles forbid everything.
+    pub forbids: bool,
     /// A call that never ends, or panics.
     pub hang: bool,
     pub panic: bool,
@@ -122,6 +126,11 @@ impl Service for Stub {
 
     fn takes_part(&self, _: &Caller, tenant: &str) -> bool {
         matches!(tenant, "acme" | "suite")
+    }
+
+    async fn permits(&self, caller: &Caller, verb: &'static str, key: &ResourceKey) -> Result<(), Refusal> {
+        let refusal = Refusal::Forbidden { subject: caller.subject.clone(), verb, resource: key.to_string() };
+        if self.forbids { Err(refusal) } else { Ok(()) }
     }
 
     fn regions(&self) -> Vec<String> {
@@ -186,6 +195,7 @@ pub fn config() -> ApiConfig {
         jwks: None,
         signing_key: [1; 32],
         served: kinds::served().to_vec(),
+        unknown_parameters: UnknownParameters::Refuse,
         activity: recorder(Arc::new(MemoryStore::default())),
         ids: ids(),
         limits: limits(),

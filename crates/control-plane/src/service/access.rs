@@ -87,12 +87,26 @@ impl Decisions {
         serde_json::from_str(&found.spec).ok()
     }
 
-    /// The assignments of this tenant that name a role.
-    fn assigning(&self, role: &str) -> Vec<RoleAssignmentSpec> {
+    /// The assignments of this tenant that name a role, by their names.
+    fn assigning(&self, role: &str) -> Vec<(&str, RoleAssignmentSpec)> {
         let own = self.snapshot.assignments.iter().filter(|row| row.tenant == self.snapshot.tenant.name);
-        let specs = own.filter_map(|row| serde_json::from_str::<RoleAssignmentSpec>(&row.spec).ok());
-        specs.filter(|spec| spec.roles.iter().any(|name| name == role)).collect()
+        let specs = own.filter_map(|row| Some((row.name.as_str(), serde_json::from_str(&row.spec).ok()?)));
+        specs.filter(|(_, spec): &(_, RoleAssignmentSpec)| spec.roles.iter().any(|name| name == role)).collect()
     }
+
+    /// Whether the caller's token was revoked.
+    fn has_revoked(&self, caller: &Caller) -> bool {
+        caller.token_id.as_ref().is_some_and(|id| self.snapshot.denied.contains(id))
+    }
+}
+
+/// That the caller may, before anything is read that bears the name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Permit {
+    /// The authorization version by which it was judged; none for what is for everybody.
+    pub(super) version: Option<i64>,
+    /// Whether the store was asked for that version now; else it is one that an earlier request has shown.
+    pub(super) is_fresh: bool,
 }
 
 /// The roles and assignments of a snapshot, and those that count no more but did at a time.
@@ -197,6 +211,36 @@ impl ControlPlane {
         decisions.is_some_and(|there| self.may_know(caller, &there))
     }
 
+    /// Whether the caller may do this to such a name at all. It is known of whom earlier requests have shown to be allowed;
+    /// all others are judged by the roles of now, before anything of that name is read or parsed for them. So what a
+    /// refusal costs tells nothing of what is there.
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`], [`Refusal::Revoked`], and failures of the store.
+    pub async fn permits(&self, caller: &Caller, verb: &'static str, key: &ResourceKey) -> Result<(), Refusal> {
+        self.permit(caller, &Ask { verb, key }).await.map(drop)
+    }
+
+    pub(super) async fn permit(&self, caller: &Caller, ask: &Ask<'_>) -> Result<Permit, Refusal> {
+        if let Some(version) = self.known_to_allow(caller, ask) {
+            return Ok(Permit { version: Some(version), is_fresh: false });
+        }
+        let decisions = self.authorize(caller, ask.verb, ask.key).await?;
+        Ok(Permit { version: decisions.map(|decisions| decisions.version()), is_fresh: true })
+    }
+
+    /// The version by which the caller may, of those that earlier requests have shown.
+    fn known_to_allow(&self, caller: &Caller, ask: &Ask<'_>) -> Option<i64> {
+        if matches!(ask.verb, "get" | "list") && is_for_everybody(ask.key) {
+            return None;
+        }
+        let tenants = self.access.tenants.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let decisions = tenants.get(&ask.key.tenant)?.decisions.load_full()?;
+        drop(tenants);
+        let may = !self.enforces() || decisions.allows(caller, ask);
+        (may && !decisions.snapshot.tenant.suspended && !decisions.has_revoked(caller)).then(|| decisions.version())
+    }
+
     /// Whether the caller may, for what is not read by a statement that tells the version.
     pub(super) async fn authorize(
         &self,
@@ -224,11 +268,16 @@ impl ControlPlane {
             self.check_revoked(caller).await?;
             return Err(forbidden(caller, ask));
         };
-        if caller.token_id.as_ref().is_some_and(|id| decisions.snapshot.denied.contains(id)) {
+        if decisions.has_revoked(caller) {
             return Err(Refusal::Revoked);
         }
         let may = !self.enforces() || decisions.allows(caller, ask);
-        if may && !decisions.snapshot.tenant.suspended { Ok(decisions) } else { Err(forbidden(caller, ask)) }
+        if may && !decisions.snapshot.tenant.suspended {
+            return Ok(decisions);
+        }
+        // Known by the version, and asked for nevertheless: in a tenant that does not exist it is, and time would tell.
+        self.check_revoked(caller).await?;
+        Err(forbidden(caller, ask))
     }
 
     /// Regions, and what is in no tenant that there is, have no version that would tell of revoked tokens.
@@ -236,6 +285,26 @@ impl ControlPlane {
         let Some(id) = &caller.token_id else { return Ok(()) };
         let revoked = self.store.access().denied_tokens().await?;
         if revoked.iter().any(|token| token.id == *id) { Err(Refusal::Revoked) } else { Ok(()) }
+    }
+
+    /// Whether the caller, who may not read a key, may have been able to until a while ago, by any roles and assignments
+    /// that count no more. Only then it is looked up what is, or was, under that key. For all others what is there, what
+    /// left and what never was take the same path.
+    pub(super) async fn may_have_read(&self, caller: &Caller, key: &ResourceKey) -> Result<bool, Refusal> {
+        let former = self.store.access().departed_grants(&key.tenant, DEPARTURES_KEPT).await?;
+        let Some(decisions) = self.access.now(&key.tenant).await? else { return Ok(false) };
+        let names = |grant: &DepartedGrant| match serde_json::from_str::<RoleAssignmentSpec>(&grant.spec) {
+            Ok(spec) => spec.subs.iter().any(|sub| *sub == caller.subject || sub == "*"),
+            Err(_) => false,
+        };
+        let is_named = decisions.policy.names(&caller.subject)
+            || former.iter().any(|grant| grant.kind == Kind::RoleAssignment && names(grant));
+        if decisions.snapshot.tenant.suspended || !is_named {
+            return Ok(false);
+        }
+        // Of several roles that bore one name the last one counts, here as for a single departure.
+        let policy = policy(&decisions.snapshot, &former);
+        Ok(policy.decide(caller, &Ask { verb: "get", key }).is_allowed())
     }
 
     /// Whether a row that is gone was one that the caller could read until it left: then they are told that it is
@@ -288,16 +357,31 @@ impl ControlPlane {
         Ok(workspace.is_some_and(|workspace| workspace.created_at >= left_at))
     }
 
-    /// Whether the caller has all that a role or a role assignment would hand out.
+    /// Whether the caller has all that a role or a role assignment would hand out. Who makes a role under a name that
+    /// assignments bear already grants it by that to all whom they name, as if they wrote these assignments.
     pub(super) async fn may_grant(
         &self,
         caller: &Caller,
         key: &ResourceKey,
         spec: &Value,
         decisions: &Decisions,
+        is_new: bool,
     ) -> Result<(), Refusal> {
         if !self.enforces() {
             return Ok(());
+        }
+        let bearers = if key.kind == Kind::Role && is_new { decisions.assigning(&key.name) } else { Vec::new() };
+        let taken = |missing: String| Refusal::NameIsAssigned {
+            subject: caller.subject.clone(),
+            role: key.name.clone(),
+            assignments: bearers.len(),
+            missing,
+        };
+        for (name, _) in &bearers {
+            let assignment = ResourceKey::tenant(Kind::RoleAssignment, "", &key.tenant, name);
+            if !decisions.allows(caller, &Ask { verb: "put", key: &assignment }) {
+                return Err(taken("the right to write these role assignments".to_owned()));
+            }
         }
         let broken = |error: serde_json::Error| Refusal::Internal(format!("{key}: {error}"));
         let wanted = match key.kind {
@@ -307,7 +391,8 @@ impl ControlPlane {
             }
             Kind::Role => {
                 let spec: RoleSpec = serde_json::from_value(spec.clone()).map_err(broken)?;
-                Wanted::of_role(&key.tenant, &spec, &decisions.assigning(&key.name))
+                let assigning = decisions.assigning(&key.name);
+                Wanted::of_role(&key.tenant, &spec, assigning.iter().map(|(_, assigning)| assigning))
             }
             _ => return Ok(()),
         };
@@ -325,6 +410,9 @@ impl ControlPlane {
                 // Where a role counts is told by its assignments, to those who may read them.
                 let told = key.kind != Kind::Role || decisions.allows(caller, &Ask { verb: "list", key: &assignments });
                 let missing = if told { missing.to_string() } else { missing.without_place() };
+                if !bearers.is_empty() {
+                    return Err(taken(missing));
+                }
                 return Err(Refusal::CannotGrant { subject: caller.subject.clone(), kind: key.kind, missing });
             }
         }

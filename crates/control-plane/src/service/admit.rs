@@ -129,7 +129,7 @@ impl ControlPlane {
         if !violations.is_empty() {
             return Err(Refusal::Violations { kind: key.kind, violations });
         }
-        self.may_grant(caller, key, &draft.spec, &decisions).await?;
+        self.may_grant(caller, key, &draft.spec, &decisions, old.is_none()).await?;
         let put = self.accepted(rules, draft, &subject, rows.before.as_ref(), edges(&resolved, &references, policy));
         let grants = matches!(key.kind, Kind::Role | Kind::RoleAssignment);
         let founds = key.kind == Kind::Workspace && put.before.is_none() && self.enforces();

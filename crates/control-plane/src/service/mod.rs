@@ -137,6 +137,23 @@ pub enum Refusal {
         /// The first right that is missing.
         missing: String,
     },
+    /// The caller would make a role under a name that role assignments bear already, without the right to grant it to
+    /// those whom they name.
+    #[error(
+        "{subject} may not make a role named {role}, because {assignments} role assignment(s) of the tenant bear that \
+         name already and who makes it grants it to them: {missing} is missing; choose another name, or ask an \
+         administrator of the tenant"
+    )]
+    NameIsAssigned {
+        /// Who.
+        subject: String,
+        /// The name.
+        role: String,
+        /// How many assignments bear it.
+        assignments: usize,
+        /// The first right that is missing.
+        missing: String,
+    },
     /// Nobody may: it is the same in every tenant.
     #[error("{0} {rule}; choose another name", rule = crate::kinds::catalog::describe(seca_api::Kind::Role))]
     SystemRole(ResourceKey),

@@ -3,11 +3,15 @@
 use seca_api::{
     ResourceKey, Selector,
     names::is_name,
-    operation::{LIMIT_DEFAULT, LIMIT_MAX},
+    operation::{LIMIT_DEFAULT, LIMIT_MAX, PAGE_BYTES},
     violation::Violation,
 };
 
-use super::{Ask, Caller, Context, ControlPlane, Refusal, View, access::is_for_everybody, render};
+use super::{
+    Ask, Caller, Context, ControlPlane, Refusal, View,
+    access::{Permit, is_for_everybody},
+    render,
+};
 use crate::{
     kinds,
     ports::{Deleted, ListQuery, Look, Page, Shown},
@@ -45,11 +49,15 @@ impl ControlPlane {
     /// # Errors
     /// [`Refusal::NotFound`], [`Refusal::Forbidden`], and failures of the store.
     pub async fn get(&self, context: Context<'_>, key: &ResourceKey) -> Result<View, Refusal> {
-        let look = match kinds::rules(key.kind) {
-            Some(_) if is_possible(key) && !is_for_everybody(key) => Some(self.store.look(key).await?),
-            _ => None,
+        let caller = context.caller;
+        let has_row = kinds::rules(key.kind).is_some() && is_possible(key) && !is_for_everybody(key);
+        let permit = match self.permit(caller, &Ask { verb: "get", key }).await {
+            Ok(permit) => Some(permit),
+            Err(Refusal::Forbidden { .. }) if has_row && self.may_have_read(caller, key).await? => None,
+            Err(refusal) => return Err(refusal),
         };
-        self.may_get(context.caller, key, look.as_ref()).await?;
+        let look = if has_row { Some(self.store.look(key).await?) } else { None };
+        self.may_get(caller, key, permit, look.as_ref()).await?;
         if let Some(found) = look.and_then(|look| look.found) {
             return Ok(view(&found.resource, found.children, "GET"));
         }
@@ -60,11 +68,15 @@ impl ControlPlane {
     }
 
     /// Whether the caller may see what a look found.
-    async fn may_get(&self, caller: &Caller, key: &ResourceKey, look: Option<&Look>) -> Result<(), Refusal> {
-        let judged = match look {
-            Some(look) => self.authorize_at(caller, &Ask { verb: "get", key }, look.authorization).await.map(drop),
-            _ => self.authorize(caller, "get", key).await.map(drop),
-        };
+    async fn may_get(
+        &self,
+        caller: &Caller,
+        key: &ResourceKey,
+        permit: Option<Permit>,
+        look: Option<&Look>,
+    ) -> Result<(), Refusal> {
+        let ask = Ask { verb: "get", key };
+        let judged = self.judged_again(caller, &ask, permit, look.map(|look| look.authorization)).await;
         let (Err(Refusal::Forbidden { .. }), Some(look)) = (&judged, look) else { return judged };
         match &look.found {
             None if self.could_read(caller, key).await? => Err(Refusal::NotFound(key.clone())),
@@ -73,35 +85,49 @@ impl ControlPlane {
         }
     }
 
+    /// Whether the caller may at the moment of a read, whose statement told the version, or told none. Nothing is judged
+    /// twice by the same roles.
+    async fn judged_again(
+        &self,
+        caller: &Caller,
+        ask: &Ask<'_>,
+        permit: Option<Permit>,
+        read_at: Option<Option<i64>>,
+    ) -> Result<(), Refusal> {
+        match (permit, read_at) {
+            (Some(Permit { version: Some(version), .. }), Some(read_at)) if read_at == Some(version) => Ok(()),
+            (_, Some(read_at)) => self.authorize_at(caller, ask, read_at).await.map(drop),
+            (Some(Permit { is_fresh: true, .. }), None) => Ok(()),
+            (_, None) => self.authorize(caller, ask.verb, ask.key).await.map(drop),
+        }
+    }
+
     /// A page. No write, no provider call.
     ///
     /// # Errors
     /// [`Refusal::Parameter`] for a selector that is none, and as for [`Self::get`].
     pub async fn list(&self, context: Context<'_>, request: &ListRequest) -> Result<ListView, Refusal> {
-        let collection = &request.collection;
-        let asked = match asked(request) {
-            Ok(asked) => asked,
-            // What is wrong with the question is nothing for those who may not ask.
-            Err(refusal) => {
-                return Err(self.authorize(context.caller, "list", collection).await.err().unwrap_or(refusal));
-            }
-        };
-        let page = match &asked.query {
+        let ask = Ask { verb: "list", key: &request.collection };
+        let permit = self.permit(context.caller, &ask).await?;
+        let mut asked = asked(request)?;
+        let mut rows = match &asked.query {
             Some(query) => self.store.list(query).await?,
             None => Page::default(),
         };
-        match page.authorization {
-            Some(version) => {
-                let ask = Ask { verb: "list", key: collection };
-                self.authorize_at(context.caller, &ask, Some(version)).await.map(drop)?;
-            }
-            None => self.authorize(context.caller, "list", collection).await.map(drop)?,
-        }
+        let read_at = rows.authorization.map(Some);
+        self.judged_again(context.caller, &ask, Some(permit), read_at).await?;
         let entries = match asked.possible {
             true => self.entries(context, request, asked.selector.as_ref(), asked.limit),
             false => Vec::new(),
         };
-        Ok(merged(&page.items, entries, asked.limit, page.more))
+        let mut page = PageBuilder::new(asked.limit, entries);
+        while page.takes(&rows) && rows.more {
+            let (Some(query), Some(last)) = (&mut asked.query, rows.items.last()) else { break };
+            query.after.clone_from(&last.resource.key.name);
+            query.limit = page.room();
+            rows = self.store.list(query).await?;
+        }
+        Ok(page.end(rows.more))
     }
 
     /// What nobody wrote of a collection, as a list shows it, each with its name: a page, and one more if there is more.
@@ -155,7 +181,7 @@ fn asked(request: &ListRequest) -> Result<Asked, Refusal> {
         deleted: request.deleted,
         selector: selector.clone(),
         after: request.after.clone(),
-        limit,
+        limit: if limit <= ROWS_AT_ONCE { limit } else { ROWS_AT_FIRST },
     });
     Ok(Asked { selector, limit, possible, query })
 }
@@ -163,48 +189,82 @@ fn asked(request: &ListRequest) -> Result<Asked, Refusal> {
 /// An item of the catalogue, and its name.
 type Named = (String, String);
 
-/// A page of two sources of one collection, both in its order and both with their first `limit` items. Of two items
-/// of one name the row is shown: somebody wrote it before the provider offered the other.
-fn merged(rows: &[Shown], entries: Vec<Named>, limit: usize, more: bool) -> ListView {
-    let mut page = Text { text: String::with_capacity(256 + rows.len() * 1_280), last: None, left: limit, more };
-    let mut entries = entries.into_iter().peekable();
-    for Shown { resource, children } in rows {
-        let name = &resource.key.name;
-        while let Some((other, text)) = entries.next_if(|(other, _)| other < name) {
-            page.add(&other, |page| page.push_str(&text));
-        }
-        entries.next_if(|(other, _)| other == name);
-        page.add(name, |page| render::write_row(page, resource, "GET", *children));
-    }
-    for (name, text) in entries {
-        page.add(&name, |page| page.push_str(&text));
-    }
-    ListView { items: page.text, next: page.last.filter(|_| page.more) }
-}
+/// How many rows are asked for at once. A resource has up to some 1 MiB, so that so many are a bounded lot of memory; most
+/// are a thousandth of that, and a usual page is one statement.
+const ROWS_AT_ONCE: usize = 64;
 
-/// A page in the making.
-struct Text {
+/// How many rows a large page begins with: those that follow are asked for by the size of these.
+const ROWS_AT_FIRST: usize = 16;
+
+/// A page in the making of two sources of one collection, both in its order: rows, which come by and by, and entries of the
+/// catalogue. Of two items of one name the row is shown: somebody wrote it before the provider offered the other.
+struct PageBuilder {
     text: String,
+    entries: std::iter::Peekable<std::vec::IntoIter<Named>>,
     /// The name of the last item.
     last: Option<String>,
     /// How many items fit yet.
     left: usize,
-    /// Whether there are more.
-    more: bool,
+    /// The bytes of the largest item.
+    largest: usize,
+    /// Whether an item was left out for want of room.
+    is_full: bool,
 }
 
-impl Text {
+impl PageBuilder {
+    fn new(limit: usize, entries: Vec<Named>) -> Self {
+        let text = String::with_capacity(256 + limit.min(ROWS_AT_ONCE) * 1_280);
+        Self { text, entries: entries.into_iter().peekable(), last: None, left: limit, largest: 1, is_full: false }
+    }
+
+    /// Adds rows, and the entries before them. Whether more may follow.
+    fn takes(&mut self, rows: &Page) -> bool {
+        for Shown { resource, children } in &rows.items {
+            let name = &resource.key.name;
+            while let Some((other, text)) = self.entries.next_if(|(other, _)| other < name) {
+                self.add(&other, |page| page.push_str(&text));
+            }
+            self.entries.next_if(|(other, _)| other == name);
+            self.add(name, |page| render::write_row(page, resource, "GET", *children));
+        }
+        !self.is_full && self.left > 0
+    }
+
+    /// How many rows to ask for, of which all that are no larger than those before may fit, and some one more.
+    fn room(&self) -> usize {
+        let fitting = PAGE_BYTES.saturating_sub(self.text.len()) / self.largest + 1;
+        fitting.min(self.left).clamp(1, ROWS_AT_ONCE)
+    }
+
     fn add(&mut self, name: &str, write: impl FnOnce(&mut String)) {
-        if self.left == 0 {
-            self.more = true;
+        if self.is_full || self.left == 0 {
+            self.is_full = true;
             return;
         }
+        let before = self.text.len();
         if self.last.is_some() {
             self.text.push(',');
         }
         write(&mut self.text);
+        if self.text.len() > PAGE_BYTES && self.last.is_some() {
+            self.text.truncate(before);
+            self.is_full = true;
+            return;
+        }
+        self.largest = self.largest.max(self.text.len() - before);
         self.left -= 1;
         self.last = Some(name.to_owned());
+    }
+
+    /// The page, with all entries that are left and fit. `more`: whether there are rows that were not asked for.
+    fn end(mut self, more: bool) -> ListView {
+        if !more {
+            while let Some((name, text)) = self.entries.next() {
+                self.add(&name, |page| page.push_str(&text));
+            }
+        }
+        let is_last = !more && !self.is_full;
+        ListView { items: self.text, next: self.last.filter(|_| !is_last) }
     }
 }
 

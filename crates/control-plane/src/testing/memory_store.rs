@@ -7,6 +7,7 @@ mod ports;
 mod state;
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -36,9 +37,19 @@ pub struct MemoryStore {
     state: Arc<Mutex<State>>,
     /// Held by who changes rows that a turn may be about.
     turns: Arc<tokio::sync::Mutex<()>>,
+    reads: Arc<Mutex<Reads>>,
     trouble: Option<SeededRng>,
     /// How many calls are still answered; none: all of them.
     calls_left: Option<Arc<AtomicUsize>>,
+}
+
+/// What handlers read: what a request costs, and what it tells by the time that it takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reads {
+    /// How often each method was called.
+    pub calls: BTreeMap<&'static str, usize>,
+    /// The most resources that one answer to a list had.
+    pub most_rows: usize,
 }
 
 impl Default for MemoryStore {
@@ -51,7 +62,7 @@ impl MemoryStore {
     /// An empty store of an installation.
     pub fn new(installation: &str) -> Self {
         let state = Arc::new(Mutex::new(State::new(installation)));
-        Self { state, turns: Arc::default(), trouble: None, calls_left: None }
+        Self { state, turns: Arc::default(), reads: Arc::default(), trouble: None, calls_left: None }
     }
 
     /// The same store with these tenants: `acme`, or `acme:conformance`.
@@ -69,12 +80,7 @@ impl MemoryStore {
     /// The same store through a connection that breaks now and then, before anything is done: one call in forty.
     #[must_use]
     pub fn shaky(&self, seed: u64) -> Self {
-        Self {
-            state: self.state.clone(),
-            turns: self.turns.clone(),
-            trouble: Some(SeededRng::new(seed)),
-            calls_left: None,
-        }
+        Self { trouble: Some(SeededRng::new(seed)), ..self.shared() }
     }
 
     /// The same store through a connection that breaks after this many calls, and stays broken until it is mended: the
@@ -82,8 +88,26 @@ impl MemoryStore {
     #[must_use]
     pub fn breaking(&self, calls: usize) -> (Self, Arc<AtomicUsize>) {
         let left = Arc::new(AtomicUsize::new(calls));
-        let (state, turns) = (self.state.clone(), self.turns.clone());
-        (Self { state, turns, trouble: None, calls_left: Some(left.clone()) }, left)
+        (Self { calls_left: Some(left.clone()), ..self.shared() }, left)
+    }
+
+    fn shared(&self) -> Self {
+        let (state, turns, reads) = (self.state.clone(), self.turns.clone(), self.reads.clone());
+        Self { state, turns, reads, trouble: None, calls_left: None }
+    }
+
+    /// What was read since the last time that this was asked for.
+    pub fn take_reads(&self) -> Reads {
+        std::mem::take(&mut *self.reads())
+    }
+
+    fn reads(&self) -> MutexGuard<'_, Reads> {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self, method: &'static str) -> StoreResult<MutexGuard<'_, State>> {
+        *self.reads().calls.entry(method).or_default() += 1;
+        self.state()
     }
 
     fn state(&self) -> StoreResult<MutexGuard<'_, State>> {
@@ -129,15 +153,15 @@ impl Store for MemoryStore {
     }
 
     async fn get(&self, key: &ResourceKey) -> StoreResult<Option<Resource>> {
-        Ok(self.state()?.find(key).cloned())
+        Ok(self.read("get")?.find(key).cloned())
     }
 
     async fn look(&self, key: &ResourceKey) -> StoreResult<Look> {
-        Ok(self.state()?.look(key))
+        Ok(self.read("look")?.look(key))
     }
 
     async fn admission(&self, query: &AdmissionQuery) -> StoreResult<Admission> {
-        Ok(self.state()?.admission(query))
+        Ok(self.read("admission")?.admission(query))
     }
 
     async fn get_many(&self, keys: &[ResourceKey]) -> StoreResult<Vec<Resource>> {
@@ -146,7 +170,10 @@ impl Store for MemoryStore {
     }
 
     async fn list(&self, query: &ListQuery) -> StoreResult<Page> {
-        Ok(self.state()?.list(query))
+        let page = self.read("list")?.list(query);
+        let mut reads = self.reads();
+        reads.most_rows = reads.most_rows.max(page.items.len());
+        Ok(page)
     }
 
     async fn count_children(&self, parent: &ResourceKey) -> StoreResult<i64> {

@@ -130,15 +130,41 @@ pub async fn errors_name_the_scheme_and_never_the_password() {
         ("", "postgres:// or sqlite:"),
         ("sqlite:", "sqlite:/var/lib"),
         ("postgres://user:geheim@localhost:notaport/db", "postgres://user:password@"),
-        ("postgres://user:geheim@127.0.0.1:1/db", "postgres database cannot be opened"),
-        ("sqlite:/proc/nowhere/proxy.db", "sqlite database cannot be opened"),
+        (
+            "postgres://ada:geheim@127.0.0.1:1/shop",
+            "the postgres database shop on host 127.0.0.1, port 1 cannot be opened: ",
+        ),
+        (
+            "postgres://ada:geheim@127.0.0.1:1/shop",
+            "; check that PostgreSQL runs there and that SECA_DATABASE_URL names it",
+        ),
+        // The slash should have been encoded: what follows it is a part of the password.
+        ("postgres://127.0.0.1:1/geheim@db.example.org/shop", "the postgres database cannot be opened"),
+        ("sqlite:/proc/nowhere/proxy.db", "the folder /proc/nowhere does not exist; create it"),
+        ("sqlite:/proc/proxy.db", "the sqlite database /proc/proxy.db cannot be opened: the file cannot be made"),
     ];
     for (url, expected) in cases {
         let error = connect(url, &Options::default()).await.expect_err(url);
         let text = format!("{error} {error:?}");
         assert!(text.contains(expected), "{url}: {text}");
-        assert!(!text.contains("geheim"), "{url}: {text}");
+        assert!(!text.contains("geheim") && !text.contains("ada"), "{url}: {text}");
     }
+}
+
+/// The words of PostgreSQL name the user.
+pub async fn what_a_server_refuses_is_told_with_its_place_and_a_remedy() {
+    let url = persistence::testing::postgres_url().await.unwrap();
+    let (server, database) = url.rsplit_once('/').unwrap();
+    let nowhere = format!("{server}/nowhere");
+    let text = connect(&nowhere, &Options::default()).await.unwrap_err().to_string();
+    assert!(text.contains("postgres database nowhere ") && text.contains("create it with createdb"), "{text}");
+    let place = server.rsplit_once('@').unwrap().1.replace(':', ", port ");
+    assert!(text.contains(&format!("on host {place} cannot be opened")), "{text}");
+
+    let stranger = format!("postgres://stranger@{}/{database}", server.rsplit_once('@').unwrap().1);
+    let text = connect(&stranger, &Options::default()).await.unwrap_err().to_string();
+    assert!(text.contains("does not let this user in") && text.contains("SECA_DATABASE_URL"), "{text}");
+    assert!(!text.contains("stranger"), "{text}");
 }
 
 pub async fn two_stores_on_one_sqlite_file_wait_for_each_other() {

@@ -8,7 +8,6 @@ mod pem;
 
 use std::{
     fmt,
-    fs::File,
     io::{self, Read as _},
     path::{Path, PathBuf},
 };
@@ -17,6 +16,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::DecodingKey;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json, value::RawValue};
+
+use crate::files::open_regular;
 
 /// The most bytes of a set: of a file, and of what an issuer answers.
 pub const SET_BYTES: usize = 1024 * 1024;
@@ -127,7 +128,11 @@ impl KeySet {
     fn read(path: &Path) -> Result<Self, KeyFileError> {
         let unreadable = |error| KeyFileError::Unreadable(path.to_owned(), error);
         let mut bytes = Vec::new();
-        File::open(path).map_err(unreadable)?.take(SET_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        open_regular(path)
+            .map_err(unreadable)?
+            .take(SET_BYTES as u64 + 1)
+            .read_to_end(&mut bytes)
+            .map_err(unreadable)?;
         let content = |rule: String| KeyFileError::Content(path.to_owned(), rule);
         if bytes.len() > SET_BYTES {
             return Err(content(format!("is longer than {SET_BYTES} bytes; a key set is shorter")));

@@ -55,6 +55,109 @@ async fn without_a_role_nothing_is_allowed_and_nothing_is_told() {
     read(&bob, &ResourceKey { tenant: "seca".into(), ..key(Kind::InstanceSku, "cx23") }).await.unwrap();
 }
 
+/// What a refusal costs would tell by its time what is there: every sort of it reads the same, whatever is there, and never
+/// a row.
+#[tokio::test]
+async fn a_refusal_costs_the_same_whatever_is_there() {
+    let mut world = ruled().await;
+    world.create(Kind::Network, "gone", network("10.9.0.0/16")).await;
+    world.delete(&key(Kind::Network, "gone")).await.unwrap();
+    leave(&world, &key(Kind::Network, "gone")).await;
+    // Of those who know of the tenant, one has a role in a workspace of it, and all have tokens with an id.
+    world.assign("cems", "cem", json!([{"workspaces": ["other"]}]), &["seca.workspace-viewer"]).await.unwrap();
+    world.caller.token_id = Some("token".to_owned());
+    read(&world, &key(Kind::Network, "net")).await.unwrap();
+    for subject in ["bob", "cem"] {
+        let mut stranger = world.as_seen_by(subject);
+        stranger.caller.token_id = Some("token".to_owned());
+        let gets = async |name: &str, tenant: &str| {
+            world.memory.take_reads();
+            let key = ResourceKey { tenant: tenant.into(), ..key(Kind::Network, name) };
+            forbidden(read(&stranger, &key).await);
+            world.memory.take_reads()
+        };
+        let there = gets("net", "t").await;
+        assert_eq!(there.calls.get("look"), None, "nothing of that name is read");
+        for (name, tenant) in [("never", "t"), ("gone", "t"), ("never", "nobody")] {
+            assert_eq!(gets(name, tenant).await, there, "{subject}: {tenant}/{name}");
+        }
+        let lists = async |kind: Kind, workspace: &str, tenant: &str| {
+            world.memory.take_reads();
+            let collection = ResourceKey { tenant: tenant.into(), workspace: workspace.into(), ..key(kind, "") };
+            let request = ListRequest {
+                collection,
+                labels: None,
+                limit: None,
+                after: String::new(),
+                deleted: Default::default(),
+            };
+            let refused = stranger.plane.list(stranger.context(), &request).await;
+            assert!(matches!(refused, Err(Refusal::Forbidden { .. })), "{refused:?}");
+            world.memory.take_reads()
+        };
+        let there = lists(Kind::Network, "w", "t").await;
+        assert_eq!(there.calls.get("list"), None, "no page is read");
+        for (kind, workspace, tenant) in
+            [(Kind::Network, "never", "t"), (Kind::PublicIp, "w", "t"), (Kind::Network, "w", "nobody")]
+        {
+            assert_eq!(lists(kind, workspace, tenant).await, there, "{subject}: {kind} {workspace} {tenant}");
+        }
+        let puts = async |name: &str| {
+            world.memory.take_reads();
+            forbidden(stranger.plane.permits(&stranger.caller, "put", &key(Kind::Network, name)).await);
+            world.memory.take_reads()
+        };
+        assert_eq!(puts("net").await, puts("never").await);
+    }
+    // Who may is asked for nothing more than what they read.
+    world.memory.take_reads();
+    read(&world, &key(Kind::Network, "net")).await.unwrap();
+    world.plane.permits(&world.caller, "put", &key(Kind::Network, "net")).await.unwrap();
+    assert_eq!(world.memory.take_reads().calls, std::collections::BTreeMap::from([("look", 1)]));
+}
+
+/// Who could read a row until it left is told that it left, though nothing that names them is there any more.
+#[tokio::test(start_paused = true)]
+async fn what_was_ones_to_read_is_told_to_be_gone_though_the_right_is_gone_too() {
+    let world = ruled().await;
+    let (bob, net) = (world.as_seen_by("bob"), key(Kind::Network, "old"));
+    let permits = |resource: &str| json!({"spec": {"permissions": [{"provider": "seca.network", "resources": [resource], "verb": ["get"]}]}});
+    world.put(&role("rr"), permits("networks/*")).await.unwrap();
+    world.assign("bobs", "bob", json!([{}]), &["rr"]).await.unwrap();
+    world.create(Kind::Network, "old", network("10.8.0.0/16")).await;
+    // The workspace is older than the end of what was in it.
+    tokio::time::advance(Duration::from_secs(1)).await;
+    world.delete(&net).await.unwrap();
+    leave(&world, &net).await;
+    for gone in [assignment("bobs"), role("rr")] {
+        world.delete(&gone).await.unwrap();
+        leave(&world, &gone).await;
+    }
+    assert!(matches!(read(&bob, &net).await, Err(Refusal::NotFound(_))));
+    forbidden(read(&bob, &key(Kind::Network, "never")).await);
+    forbidden(read(&world.as_seen_by("cem"), &net).await);
+}
+
+#[tokio::test]
+async fn a_right_that_is_known_of_is_judged_by_the_roles_of_the_read() {
+    let world = ruled().await;
+    let (bob, net) = (world.as_seen_by("bob"), key(Kind::Network, "net"));
+    world.assign("bobs", "bob", json!([{}]), &["seca.admin"]).await.unwrap();
+    read(&bob, &net).await.unwrap();
+    // This process has not seen that the right is gone, and what it remembers is no right.
+    let delete = Delete {
+        key: assignment("bobs"),
+        expected_version: None,
+        rules: DeleteRules::default(),
+        now: world.clock.now(),
+    };
+    drop(world.store.delete(delete).await.unwrap());
+    bob.plane.permits(&bob.caller, "put", &net).await.unwrap();
+    forbidden(bob.put(&net, network("10.0.0.0/16")).await);
+    forbidden(bob.plane.permits(&bob.caller, "put", &net).await);
+    forbidden(read(&bob, &net).await);
+}
+
 #[tokio::test]
 async fn only_who_has_a_role_in_a_tenant_takes_part_in_it() {
     let world = ruled().await;
@@ -172,7 +275,8 @@ async fn a_role_and_its_assignment_at_once_are_judged_together() {
     let bob = world.as_seen_by("bob");
     bob.assign("mine", "bob", json!([{}]), &["later"]).await.unwrap();
     let all = json!({"spec": {"permissions": [{"provider": "seca.network", "resources": ["*"], "verb": ["get"]}]}});
-    cannot_grant(bob.put(&role("later"), all).await);
+    let refused = bob.put(&role("later"), all).await.unwrap_err().to_string();
+    assert!(refused.contains("1 role assignment(s)") && refused.contains("get on * of seca.network"), "{refused}");
 
     // The store refuses what was judged by roles that have changed since.
     let (before, version) = (world.row(&role("clerk")).await, world.row(&role("clerk")).await.resource_version);
@@ -185,6 +289,43 @@ async fn a_role_and_its_assignment_at_once_are_judged_together() {
     };
     assert_eq!(world.store.put(put).await.unwrap(), crate::ports::PutOutcome::Stale);
     assert_eq!(world.row(&role("clerk")).await.resource_version, version);
+}
+
+/// Names that assignments bear before there is such a role: who makes it gives it to all whom they name.
+#[tokio::test]
+async fn a_role_under_a_name_that_is_assigned_already_is_a_grant_by_who_makes_it() {
+    let world = ruled().await;
+    world.store.access().change_tenant("t", &late()).await.unwrap();
+    let own = json!([
+        {"provider": "seca.authorization", "resources": ["roles"], "verb": ["get", "put"]},
+        {"provider": "seca.network", "resources": ["networks"], "verb": ["get"]},
+    ]);
+    world.put(&role("maker"), json!({"spec": {"permissions": own}})).await.unwrap();
+    world.assign("makers", "bob", json!([{}]), &["maker"]).await.unwrap();
+    for (name, subject) in [("squat-1", "cem"), ("squat-2", "dan"), ("squat-3", "cem")] {
+        world.assign(name, subject, json!([{"workspaces": ["w"]}]), &["taken"]).await.unwrap();
+    }
+    world.delete(&assignment("squat-3")).await.unwrap();
+    let (bob, cem, net) = (world.as_seen_by("bob"), world.as_seen_by("cem"), key(Kind::Network, "net"));
+    let reads =
+        json!({"spec": {"permissions": [{"provider": "seca.network", "resources": ["networks"], "verb": ["get"]}]}});
+    // He has all that the role permits, and may make roles, but may give them to nobody.
+    let refused = bob.put(&role("taken"), reads.clone()).await;
+    assert!(matches!(refused, Err(Refusal::NameIsAssigned { assignments: 2, .. })), "{refused:?}");
+    let told = refused.unwrap_err().to_string();
+    assert!(
+        told.contains("a role named taken, because 2 role assignment(s)") && told.contains("choose another"),
+        "{told}"
+    );
+    assert!(!told.contains("cem") && !told.contains("squat"), "{told}");
+    forbidden(read(&cem, &net).await);
+    assert_eq!(world.store.get(&role("taken")).await.unwrap(), None);
+    bob.put(&role("free"), reads.clone()).await.unwrap();
+    // Who may give it does.
+    world.put(&role("taken"), reads.clone()).await.unwrap();
+    read(&cem, &net).await.unwrap();
+    // One that is there is changed by who may change it, as before.
+    bob.put(&role("taken"), reads).await.unwrap();
 }
 
 fn late() -> TenantChange {

@@ -31,6 +31,8 @@ use crate::{
 struct World {
     plane: ControlPlane,
     store: Arc<dyn Store>,
+    /// The same, to be asked what was read.
+    memory: Arc<MemoryStore>,
     caller: Caller,
     ids: Ids,
     clock: Arc<dyn Clock>,
@@ -88,7 +90,8 @@ fn key(kind: Kind, name: &str) -> ResourceKey {
 fn empty_world() -> World {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::default());
     let ids = Ids::new(clock.clone(), Arc::new(SeededRng::new(1)));
-    let store: Arc<dyn Store> = Arc::new(MemoryStore::new("test").with_tenants(&["t", "other"]));
+    let memory = Arc::new(MemoryStore::new("test").with_tenants(&["t", "other"]));
+    let store: Arc<dyn Store> = memory.clone();
     let plane = ControlPlane::new(Parts {
         store: store.clone(),
         catalog: CatalogCache::new(catalog()),
@@ -97,7 +100,7 @@ fn empty_world() -> World {
         ids: ids.clone(),
         wake: Arc::new(Notify::new()),
     });
-    World { plane, store, caller: Caller::new("ann"), ids, clock }
+    World { plane, store, memory, caller: Caller::new("ann"), ids, clock }
 }
 
 async fn world() -> World {
@@ -166,6 +169,7 @@ impl World {
         Self {
             plane: self.plane.clone(),
             store: Arc::clone(&self.store),
+            memory: Arc::clone(&self.memory),
             caller: Caller::new(subject),
             ids: self.ids.clone(),
             clock: Arc::clone(&self.clock),

@@ -214,3 +214,85 @@ async fn nothing_is_revealed_to_those_who_may_not_see_it() {
         assert!(matches!(refused, Err(Refusal::Forbidden { .. })), "{refused:?}");
     }
 }
+
+/// A row whose document has so many bytes, more or less.
+async fn large(world: &World, name: &str, bytes: usize) {
+    let put = crate::ports::Put::create(key(Kind::PublicIp, name), world.ids.uid(), "{}", world.clock.now());
+    let annotations = Some(json!({"note": "x".repeat(bytes)}).to_string());
+    drop(world.store.put(crate::ports::Put { annotations, ..put }).await.unwrap());
+}
+
+/// All names, page by page of the largest size; the bytes and items of each page.
+async fn pages(world: &World, limit: i64) -> (Vec<String>, Vec<(usize, usize)>) {
+    let mut request = ListRequest { limit: Some(limit), ..request(key(Kind::PublicIp, "")) };
+    let (mut all, mut sizes) = (Vec::new(), Vec::new());
+    loop {
+        let page = world.plane.list(world.context(), &request).await.unwrap();
+        let items: Vec<Value> = serde_json::from_str(&format!("[{}]", page.items)).unwrap();
+        assert!(!items.is_empty(), "an empty page after {all:?}");
+        sizes.push((page.items.len(), items.len()));
+        all.extend(items.iter().map(|item| item["metadata"]["name"].as_str().unwrap().to_owned()));
+        match page.next {
+            Some(next) => request.after = next,
+            None => return (all, sizes),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_ends_at_eight_mebibytes_and_the_walk_is_complete() {
+    const MIB: usize = 1024 * 1024;
+    let world = world().await;
+    let names: Vec<String> = (0..20).map(|number| format!("ip-{number:03}")).collect();
+    for name in &names {
+        large(&world, name, 900_000).await;
+    }
+    world.memory.take_reads();
+    let (all, sizes) = pages(&world, 10_000).await;
+    assert_eq!(all, names);
+    assert!(world.memory.take_reads().most_rows <= 16, "not all of them are in memory to show some");
+    assert!(sizes.iter().all(|(bytes, _)| *bytes <= 8 * MIB), "{sizes:?}");
+    // As many as fit: nine of 900,000 bytes.
+    assert!(sizes[..sizes.len() - 1].iter().all(|(_, items)| *items == 9), "{sizes:?}");
+    // A smaller limit holds as before.
+    let (all, sizes) = pages(&world, 5).await;
+    assert_eq!((all, sizes.len()), (names, 4));
+}
+
+#[tokio::test]
+async fn a_resource_that_is_larger_than_a_page_is_a_page_of_its_own() {
+    let world = world().await;
+    for (name, bytes) in [("a", 10), ("b", 9_000_000), ("c", 9_000_000), ("d", 10), ("e", 10)] {
+        large(&world, name, bytes).await;
+    }
+    let (all, sizes) = pages(&world, 1_000).await;
+    assert_eq!(all, ["a", "b", "c", "d", "e"]);
+    assert_eq!(sizes.iter().map(|(_, items)| *items).collect::<Vec<_>>(), [1, 1, 1, 2]);
+}
+
+#[tokio::test]
+async fn many_small_resources_are_one_page_of_several_questions() {
+    let world = world().await;
+    let names: Vec<String> = (0..300).map(|number| format!("ip-{number:03}")).collect();
+    for name in &names {
+        large(&world, name, 10).await;
+    }
+    world.memory.take_reads();
+    let (all, sizes) = pages(&world, 1_000).await;
+    assert_eq!((all, sizes.len()), (names.clone(), 1));
+    let reads = world.memory.take_reads();
+    assert_eq!((reads.calls.get("list"), reads.most_rows), (Some(&6), 64), "rows are asked for by and by");
+    // Where a page ends with a question, the next one begins there.
+    for limit in [64, 100, 128, 299, 300] {
+        let (all, sizes) = pages(&world, limit).await;
+        assert_eq!((all, sizes.len()), (names.clone(), 300_usize.div_ceil(usize::try_from(limit).unwrap())), "{limit}");
+    }
+    world.memory.take_reads();
+    names_of_fifty(&world).await;
+    assert_eq!(world.memory.take_reads().calls.get("list"), Some(&1), "a usual page is one question");
+}
+
+async fn names_of_fifty(world: &World) {
+    let (page, next) = names(world, &ListRequest { limit: Some(50), ..request(key(Kind::PublicIp, "")) }).await;
+    assert_eq!((page.len(), next.as_deref()), (50, Some("ip-049")));
+}

@@ -43,11 +43,11 @@ impl AccessStore for MemoryStore {
     }
 
     async fn authorization_version(&self, tenant: &str) -> StoreResult<Option<i64>> {
-        Ok(self.state()?.tenant(tenant).map(|tenant| tenant.version))
+        Ok(self.read("authorization_version")?.tenant(tenant).map(|tenant| tenant.version))
     }
 
     async fn authorization(&self, tenant: &str) -> StoreResult<Option<AuthorizationSnapshot>> {
-        Ok(self.state()?.authorization(tenant))
+        Ok(self.read("authorization")?.authorization(tenant))
     }
 
     async fn deny_token(&self, token: &DeniedToken) -> StoreResult<()> {
@@ -60,15 +60,15 @@ impl AccessStore for MemoryStore {
     }
 
     async fn denied_tokens(&self) -> StoreResult<Vec<DeniedToken>> {
-        Ok(self.state()?.denied_tokens())
+        Ok(self.read("denied_tokens")?.denied_tokens())
     }
 
     async fn departed(&self, key: &ResourceKey, within: Duration) -> StoreResult<Option<Departure>> {
-        Ok(self.state()?.departed(key, within))
+        Ok(self.read("departed")?.departed(key, within))
     }
 
     async fn departed_grants(&self, tenant: &str, within: Duration) -> StoreResult<Vec<DepartedGrant>> {
-        Ok(self.state()?.departed_grants(tenant, within))
+        Ok(self.read("departed_grants")?.departed_grants(tenant, within))
     }
 
     async fn bootstrap(&self, subject: &str, assignment: Put) -> StoreResult<BootstrapOutcome> {
