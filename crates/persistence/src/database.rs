@@ -21,7 +21,6 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-
 use tokio::{sync::Mutex, time::Instant};
 
 pub(crate) use self::tx::Tx;
