@@ -21,6 +21,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
+use tokio::{sync::Mutex, time::Instant};
 
 pub(crate) use self::tx::Tx;
 use crate::{
@@ -47,6 +48,8 @@ pub(crate) struct Database {
     statements: Statements,
     /// Whether a write failed for want of room, or the like, and none was proven to work since.
     failing: Arc<AtomicBool>,
+    /// When writes were last proven to work: whoever asks for readiness must not keep writers from their work.
+    proven: Arc<Mutex<Option<Instant>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -108,6 +111,9 @@ const PROOF: Sql = Sql {
              DELETE FROM orphans WHERE project = '' AND position = -1",
 };
 
+/// How long a proof that writes work is good.
+const PROVEN: Duration = Duration::from_secs(1);
+
 impl Database {
     pub(crate) fn postgres(connect: PgConnectOptions, options: &Options) -> Self {
         let connect = connect.application_name("secapi-proxy").statement_cache_capacity(256);
@@ -145,7 +151,7 @@ impl Database {
     }
 
     fn new(pools: Pools) -> Self {
-        Self { pools, statements: Statements::default(), failing: Arc::default() }
+        Self { pools, statements: Statements::default(), failing: Arc::default(), proven: Arc::default() }
     }
 
     pub(crate) const fn dialect(&self) -> Dialect {
@@ -267,9 +273,13 @@ impl Database {
     }
 
     /// Whether it can be written to. While a write has failed for want of room this is proven by a commit; else room is
-    /// asked for, and the disk left alone.
+    /// asked for, and the disk left alone. A proof is good for a second.
     pub(crate) async fn prove_writer(&self) -> Result<(), Fault> {
+        let mut proven = self.proven.lock().await;
         let is_failing = self.failing.load(Ordering::Relaxed);
+        if !is_failing && proven.is_some_and(|at| at.elapsed() < PROVEN) {
+            return Ok(());
+        }
         let attempt = || async move {
             let mut tx = self.begin(Lane::Write).await?;
             let proof = tx.first(PROOF, &[]).await;
@@ -291,6 +301,7 @@ impl Database {
         };
         self.noticed(again(attempt).await)?;
         self.failing.store(false, Ordering::Relaxed);
+        *proven = Some(Instant::now());
         Ok(())
     }
 

@@ -71,6 +71,10 @@ impl ControlPlane {
         // All who count the siblings lock the parent, so that two do not count the same.
         let counts =
             (rules.relatives)(&Subject { key: &key, spec: &draft.spec, old: None }).contains(&Relatives::Siblings);
+        if counts {
+            // Who may not write has no turn.
+            drop(self.authorize(context.caller, "put", &key).await?);
+        }
         let locked: Vec<ResourceKey> = key.parent().filter(|_| counts).into_iter().chain([key.clone()]).collect();
         for attempt in 0..if grants { GRANT_ADMISSIONS } else { ADMISSIONS + TURNS } {
             let has_turn = !grants && (counts || attempt >= ADMISSIONS);
