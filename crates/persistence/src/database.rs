@@ -5,22 +5,24 @@
 
 #[cfg(feature = "testing")]
 mod explain;
+mod tx;
 
 use std::{
     future::Future,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use sqlx::{
-    PgPool, Postgres, SqlSafeStr, Sqlite, SqlitePool, Transaction,
+    PgPool, SqlSafeStr, SqlitePool,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+pub(crate) use self::tx::Tx;
 use crate::{
     Options,
     fault::Fault,
@@ -43,6 +45,8 @@ pub(crate) enum Lane {
 pub(crate) struct Database {
     pools: Pools,
     statements: Statements,
+    /// Whether a write failed for want of room, or the like, and none was proven to work since.
+    failing: Arc<AtomicBool>,
 }
 
 #[derive(Clone, Debug)]
@@ -59,17 +63,6 @@ impl Statements {
     fn count(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
-}
-
-/// A transaction.
-pub(crate) struct Tx {
-    connection: Connection,
-    statements: Statements,
-}
-
-enum Connection {
-    Postgres(Transaction<'static, Postgres>),
-    Sqlite(Transaction<'static, Sqlite>),
 }
 
 /// What runs inside a transaction, and again in a new one when that lost against another.
@@ -106,8 +99,14 @@ macro_rules! bound {
     }};
 }
 
-#[cfg(feature = "testing")]
 use bound;
+
+/// Whether a session may only read (PostgreSQL); takes room for more than a few pages and gives it back (SQLite).
+const PROOF: Sql = Sql {
+    postgres: "SELECT CASE current_setting('transaction_read_only') WHEN 'on' THEN 1::bigint ELSE 0::bigint END",
+    sqlite: "INSERT INTO orphans (project, position, object) VALUES ('', -1, hex(zeroblob(16384))); \
+             DELETE FROM orphans WHERE project = '' AND position = -1",
+};
 
 impl Database {
     pub(crate) fn postgres(connect: PgConnectOptions, options: &Options) -> Self {
@@ -146,7 +145,7 @@ impl Database {
     }
 
     fn new(pools: Pools) -> Self {
-        Self { pools, statements: Statements::default() }
+        Self { pools, statements: Statements::default(), failing: Arc::default() }
     }
 
     pub(crate) const fn dialect(&self) -> Dialect {
@@ -177,16 +176,22 @@ impl Database {
         let text = &text.into_sql_str();
         again(|| async move {
             self.statements.count();
-            Ok(match &self.pools {
+            match &self.pools {
                 Pools::Postgres { .. } => {
+                    let mut connection = self.pg_pool(lane)?.acquire().await?;
                     let query = bound!(text.clone(), args).persistent(persistent);
-                    query.fetch_all(self.pg_pool(lane)?).await?.into_iter().map(Row::Postgres).collect()
+                    let found = query.fetch_all(&mut *connection).await;
+                    let found = unless_broken(found, || connection.close_on_drop())?;
+                    Ok(found.into_iter().map(Row::Postgres).collect())
                 }
                 Pools::Sqlite { read, .. } => {
+                    let mut connection = read.acquire().await?;
                     let query = bound!(text.clone(), args).persistent(persistent);
-                    query.fetch_all(read).await?.into_iter().map(Row::Sqlite).collect()
+                    let found = query.fetch_all(&mut *connection).await;
+                    let found = unless_broken(found, || connection.close_on_drop())?;
+                    Ok(found.into_iter().map(Row::Sqlite).collect())
                 }
-            })
+            }
         })
         .await
     }
@@ -194,18 +199,24 @@ impl Database {
     /// Writes by one statement.
     pub(crate) async fn execute(&self, lane: Lane, sql: Sql, args: &[Value<'_>]) -> Result<Vec<Row>, Fault> {
         let text = sql.text(self.dialect());
-        again(|| async move {
+        let write = || async move {
             self.statements.count();
-            Ok(match &self.pools {
+            match &self.pools {
                 Pools::Postgres { .. } => {
-                    bound!(text, args).fetch_all(self.pg_pool(lane)?).await?.into_iter().map(Row::Postgres).collect()
+                    let mut connection = self.pg_pool(lane)?.acquire().await?;
+                    let found = bound!(text, args).fetch_all(&mut *connection).await;
+                    let found = unless_broken(found, || connection.close_on_drop())?;
+                    Ok(found.into_iter().map(Row::Postgres).collect())
                 }
                 Pools::Sqlite { write, .. } => {
-                    bound!(text, args).fetch_all(write).await?.into_iter().map(Row::Sqlite).collect()
+                    let mut connection = write.acquire().await?;
+                    let found = bound!(text, args).fetch_all(&mut *connection).await;
+                    let found = unless_broken(found, || connection.close_on_drop())?;
+                    Ok(found.into_iter().map(Row::Sqlite).collect())
                 }
-            })
-        })
-        .await
+            }
+        };
+        self.noticed(again(write).await)
     }
 
     /// Writes by one text that is a transaction of its own: a statement in PostgreSQL, a few of them in SQLite.
@@ -218,20 +229,77 @@ impl Database {
 
     /// Runs an operation in a transaction.
     pub(crate) async fn transact<O: Operation>(&self, lane: Lane, operation: &O) -> Result<O::Output, Fault> {
-        again(|| async move {
-            let connection = match &self.pools {
-                Pools::Postgres { .. } => Connection::Postgres(begun(self.pg_pool(lane)?.clone()).await?),
-                Pools::Sqlite { write, .. } => Connection::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
-            };
-            let mut tx = Tx { connection, statements: self.statements.clone() };
-            let output = operation.run(&mut tx).await?;
-            match tx.connection {
-                Connection::Postgres(tx) => tx.commit().await?,
-                Connection::Sqlite(tx) => tx.commit().await?,
+        let attempt = || async move {
+            let mut tx = self.begin(lane).await?;
+            match operation.run(&mut tx).await {
+                Ok(output) => tx.commit().await.map(|()| output),
+                Err(fault) => {
+                    tx.rollback().await;
+                    Err(fault)
+                }
             }
-            Ok(output)
-        })
-        .await
+        };
+        self.noticed(again(attempt).await)
+    }
+
+    /// Begins a transaction. One that is neither committed nor rolled back, because nobody waits for it, is rolled back.
+    pub(crate) async fn begin(&self, lane: Lane) -> Result<Tx, Fault> {
+        let statements = self.statements.clone();
+        match &self.pools {
+            Pools::Postgres { .. } => Tx::postgres(self.pg_pool(lane)?.acquire().await?, statements).await,
+            Pools::Sqlite { write, .. } => Tx::sqlite(write.acquire().await?, statements).await,
+        }
+    }
+
+    /// Begins a transaction with a statement.
+    pub(crate) async fn begin_with(&self, lane: Lane, first: Sql, args: &[Value<'_>]) -> Result<Tx, Fault> {
+        let attempt = || async move {
+            let mut tx = self.begin(lane).await?;
+            match tx.fetch(first, args).await {
+                Ok(_) => Ok(tx),
+                Err(fault) => {
+                    tx.rollback().await;
+                    Err(fault)
+                }
+            }
+        };
+        self.noticed(again(attempt).await)
+    }
+
+    /// Whether it can be written to. While a write has failed for want of room this is proven by a commit; else room is
+    /// asked for, and the disk left alone.
+    pub(crate) async fn prove_writer(&self) -> Result<(), Fault> {
+        let is_failing = self.failing.load(Ordering::Relaxed);
+        let attempt = || async move {
+            let mut tx = self.begin(Lane::Write).await?;
+            let proof = tx.first(PROOF, &[]).await;
+            match proof.and_then(|row| row.map_or(Ok(0), |row| row.int(0))) {
+                Ok(0) if is_failing => tx.commit().await,
+                Ok(0) => {
+                    tx.rollback().await;
+                    Ok(())
+                }
+                Ok(_) => {
+                    tx.close();
+                    Err(Fault::ReadOnly)
+                }
+                Err(fault) => {
+                    tx.rollback().await;
+                    Err(fault)
+                }
+            }
+        };
+        self.noticed(again(attempt).await)?;
+        self.failing.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Remembers a write that failed for want of room.
+    pub(crate) fn noticed<T>(&self, written: Result<T, Fault>) -> Result<T, Fault> {
+        if written.as_ref().is_err_and(Fault::is_broken) {
+            self.failing.store(true, Ordering::Relaxed);
+        }
+        written
     }
 
     fn pg_pool(&self, lane: Lane) -> Result<&PgPool, Fault> {
@@ -259,45 +327,18 @@ impl Database {
     }
 }
 
-/// Begins a transaction in a task of its own. Who asks may hang up, and sqlx forgets a BEGIN that is not waited for: the
-/// connection would go back to its pool in an open transaction, and what others write there be rolled back. A transaction
-/// that has begun and that nobody takes is rolled back by its drop.
-async fn begun(pool: PgPool) -> Result<Transaction<'static, sqlx::Postgres>, sqlx::Error> {
-    tokio::spawn(async move { pool.begin().await }).await.map_err(|_| sqlx::Error::WorkerCrashed)?
+/// Closes a connection whose session is of no use any more.
+fn unless_broken<T>(done: Result<T, sqlx::Error>, close: impl FnOnce()) -> Result<T, Fault> {
+    done.map_err(Fault::from).inspect_err(|fault| {
+        if fault.is_broken() {
+            close();
+        }
+    })
 }
 
 /// How a connection that may write is set up: a commit is on the disk when it is answered.
 pub(crate) fn sqlite_writer(connect: SqliteConnectOptions) -> SqliteConnectOptions {
     connect.create_if_missing(true).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full)
-}
-
-impl Tx {
-    /// Runs a statement and reads its rows.
-    pub(crate) async fn fetch(&mut self, sql: Sql, args: &[Value<'_>]) -> Result<Vec<Row>, Fault> {
-        self.statements.count();
-        Ok(match &mut self.connection {
-            Connection::Postgres(tx) => {
-                bound!(sql.postgres, args).fetch_all(&mut **tx).await?.into_iter().map(Row::Postgres).collect()
-            }
-            Connection::Sqlite(tx) => {
-                bound!(sql.sqlite, args).fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect()
-            }
-        })
-    }
-
-    /// Runs a statement and reads at most one row.
-    pub(crate) async fn first(&mut self, sql: Sql, args: &[Value<'_>]) -> Result<Option<Row>, Fault> {
-        Ok(self.fetch(sql, args).await?.into_iter().next())
-    }
-
-    /// Runs a statement; the number of rows that it wrote.
-    pub(crate) async fn execute(&mut self, sql: Sql, args: &[Value<'_>]) -> Result<u64, Fault> {
-        self.statements.count();
-        Ok(match &mut self.connection {
-            Connection::Postgres(tx) => bound!(sql.postgres, args).execute(&mut **tx).await?.rows_affected(),
-            Connection::Sqlite(tx) => bound!(sql.sqlite, args).execute(&mut **tx).await?.rows_affected(),
-        })
-    }
 }
 
 /// Tries until it works, until it fails for good, or until patience ends after some two seconds.

@@ -11,5 +11,7 @@ mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+#[cfg(feature = "testing")]
+pub use migrate::connect_within;
 pub use migrate::{DatabaseError, Options, SchemaState, connect, migrate_down, migrate_up, schema_state};
 pub use store::SqlStore;

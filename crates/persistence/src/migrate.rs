@@ -176,6 +176,22 @@ pub async fn connect(url: &str, options: &Options) -> Result<SqlStore, DatabaseE
     Ok(SqlStore::new(db))
 }
 
+/// [`connect`]s to a SQLite file that grows to at most this many pages, as on a full disk.
+///
+/// # Errors
+/// As for [`connect`].
+#[cfg(feature = "testing")]
+pub async fn connect_within(url: &str, options: &Options, pages: u32) -> Result<SqlStore, DatabaseError> {
+    connect(url, options).await?.close().await;
+    match Target::parse(url)? {
+        Target::Sqlite(connect) => {
+            let connect = connect.pragma("max_page_count", pages.to_string());
+            Ok(SqlStore::new(Database::sqlite(connect, options)))
+        }
+        Target::Postgres(_) => connect(url, options).await,
+    }
+}
+
 /// Applies all migrations that are missing. A SQLite file is made when absent, for its owner alone; its folder is not.
 ///
 /// # Errors

@@ -17,6 +17,7 @@ mod relations;
 mod roles;
 mod tenants;
 mod together;
+mod turn;
 mod write;
 
 use std::{sync::Arc, time::Duration};
@@ -27,12 +28,13 @@ use control_plane::{
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
         Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, OversightStore, OwnedObject, Page,
-        ProjectEpoch, Put, PutOutcome, RequestBudget, Step, StepState, Store, StoreError, StoreResult, UnbindOutcome,
-        WorkspaceBinding,
+        ProjectEpoch, Put, PutOutcome, RequestBudget, Step, StepState, Store, StoreError, StoreResult, Turn,
+        UnbindOutcome, WorkspaceBinding,
     },
 };
 use seca_api::ResourceKey;
 use together::Together;
+use tokio::sync::Semaphore;
 
 use crate::{
     database::{Database, Lane},
@@ -46,11 +48,18 @@ pub struct SqlStore {
     lookups: Together<ResourceKey>,
     admissions: Together<AdmissionQuery>,
     changes: Together<put::Change>,
+    turns: Arc<Semaphore>,
 }
 
 impl SqlStore {
     pub(crate) fn new(db: Database) -> Self {
-        Self { lookups: Together::new(&db), admissions: Together::new(&db), changes: Together::new(&db), db }
+        Self {
+            lookups: Together::new(&db),
+            admissions: Together::new(&db),
+            changes: Together::new(&db),
+            turns: Arc::new(Semaphore::new(turn::TURNS)),
+            db,
+        }
     }
 
     /// Waits until no connection is in use, and closes them all.
@@ -124,7 +133,7 @@ impl Store for SqlStore {
                 "its schema is of version {found} and this release needs {needed}; run `secapi-proxy migrate`"
             )));
         }
-        Ok(())
+        Ok(self.db.prove_writer().await?)
     }
 
     async fn installation(&self) -> StoreResult<String> {
@@ -133,6 +142,10 @@ impl Store for SqlStore {
 
     async fn put(&self, put: Put) -> StoreResult<PutOutcome> {
         Ok(put::put(&self.db, &self.changes, put).await?)
+    }
+
+    async fn turn(&self, keys: &[ResourceKey]) -> StoreResult<Box<dyn Turn>> {
+        Ok(Box::new(turn::SqlTurn::begin(&self.db, &self.turns, keys).await?))
     }
 
     async fn delete(&self, delete: Delete) -> StoreResult<DeleteOutcome> {

@@ -4,8 +4,8 @@
 mod suite;
 
 use suite::{
-    Backend, World, abandoned, access, bindings, bound, deletes, engine, epochs, hammer, hangups, lists, oversight,
-    queue, races, retired, roles, together, writes,
+    Backend, World, abandoned, access, bindings, bound, crowds, deletes, engine, epochs, hammer, hangups, lists,
+    oversight, queue, races, retired, roles, together, writes,
 };
 
 /// One test of each store for every rule.
@@ -113,6 +113,10 @@ suite! {
         a_workspace_made_again_has_nothing_of_the_former_token,
         removing_a_retired_credential_is_refused_while_something_needs_it,
         what_the_release_before_leaves_behind_is_removed;
+    crowds:
+        no_put_without_a_precondition_is_refused_for_the_others,
+        a_group_keeps_its_limit_though_many_join_at_once,
+        who_has_a_turn_is_not_overtaken;
     hammer:
         no_child_is_born_under_a_parent_that_goes,
         no_reference_is_made_to_a_target_that_goes,
@@ -248,6 +252,20 @@ mod databases {
     #[tokio::test]
     async fn what_is_committed_outlives_the_store() {
         databases::what_is_committed_outlives_the_store().await;
+    }
+}
+
+mod trouble {
+    use super::suite::trouble;
+
+    #[tokio::test]
+    async fn sqlite_goes_on_when_there_is_room_again() {
+        trouble::sqlite_goes_on_when_there_is_room_again().await;
+    }
+
+    #[tokio::test]
+    async fn postgres_sessions_that_may_only_read_are_closed() {
+        trouble::postgres_sessions_that_may_only_read_are_closed().await;
     }
 }
 

@@ -13,7 +13,7 @@ use control_plane::{
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
         Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, OversightStore, OwnedObject, Page,
-        ProjectEpoch, Put, PutOutcome, RequestBudget, Step, StepState, Store, StoreResult, UnbindOutcome,
+        ProjectEpoch, Put, PutOutcome, RequestBudget, Step, StepState, Store, StoreResult, Turn, UnbindOutcome,
         WorkspaceBinding,
     },
 };
@@ -68,6 +68,7 @@ hand_on! {
     reads ping() -> ();
     reads installation() -> String;
     writes put(put: Put) -> PutOutcome;
+    writes turn(keys: &[ResourceKey]) -> Box<dyn Turn>;
     writes delete(delete: Delete) -> DeleteOutcome;
     writes act(act: Act) -> ActOutcome;
     writes bind(credential: Credential) -> BindOutcome;

@@ -45,6 +45,18 @@ pub const LEASE_SLACK: Duration = Duration::from_secs(1);
 /// Results of the store.
 pub type StoreResult<T> = Result<T, StoreError>;
 
+/// A turn at some rows ([`Store::turn`]): nobody else changes them until it ends. It ends without a change when it is
+/// dropped.
+#[async_trait]
+pub trait Turn: Send {
+    /// What a PUT is judged by, at this moment.
+    async fn admission(&mut self, query: &AdmissionQuery) -> StoreResult<Admission>;
+
+    /// Writes it. [`PutOutcome::Stale`] when something else got in its way: the row was made meanwhile, or what it depends on
+    /// went.
+    async fn put(self: Box<Self>, put: Put) -> StoreResult<PutOutcome>;
+}
+
 /// The store. Every method is one transaction.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -77,7 +89,7 @@ pub trait Store: Send + Sync + 'static {
     /// The number of live children of a workspace or a network.
     async fn count_children(&self, parent: &ResourceKey) -> StoreResult<i64>;
 
-    /// Whether the database answers and is of this release's schema.
+    /// Whether the database answers, is of this release's schema, and takes writes.
     async fn ping(&self) -> StoreResult<()>;
 
     /// The id of this installation, made by the first migration.
@@ -89,6 +101,11 @@ pub trait Store: Send + Sync + 'static {
     /// `local`. A row that stays without a project of the provider moves to its home's with the first PUT that finds it.
     /// A store may write what arrives together in one transaction, as long as one that fails harms no other.
     async fn put(&self, put: Put) -> StoreResult<PutOutcome>;
+
+    /// Locks those of these rows that exist, for a PUT that is judged and written while nobody else changes them: one that
+    /// lost against others again and again, or that counts its siblings, which all who do lock their parent for. Few turns
+    /// are given at once; the others wait.
+    async fn turn(&self, keys: &[ResourceKey]) -> StoreResult<Box<dyn Turn>>;
 
     /// Accepts a deletion; cascades are set in the same transaction. A second one is accepted and changes
     /// nothing. Everything touched is queued.

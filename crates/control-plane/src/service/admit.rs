@@ -12,7 +12,7 @@ use super::{Ask, Caller, Context, ControlPlane, Decisions, ReferencePolicy, Refu
 use crate::{
     catalog::Catalog,
     kinds::{self, Found, Judgement, KindRules, Relatives, Resolved, START_EXTENSION, Spelled, Subject},
-    ports::{Admission, AdmissionQuery, Before, Collection, Deleted, Edge, ListQuery, Put, StoreResult},
+    ports::{Admission, AdmissionQuery, Before, Collection, Deleted, Edge, ListQuery, Put, StoreResult, Turn},
     resource::{Resource, Uid},
 };
 
@@ -59,7 +59,7 @@ impl Rows {
 }
 
 impl ControlPlane {
-    /// Judges a document against the state of the moment.
+    /// Judges a document against the state of the moment, which stays as it is when the write has its turn.
     pub(super) async fn admit(
         &self,
         context: Context<'_>,
@@ -67,12 +67,13 @@ impl ControlPlane {
         key: &ResourceKey,
         draft: &Draft,
         if_version: Option<i64>,
+        turn: &mut Option<Box<dyn Turn>>,
     ) -> Result<Put, Refusal> {
         let catalog = self.catalog.load();
         let references = self.placed(key, kinds::spelled(rules.references, key, &draft.spec)).await?;
         let parents = parents(key);
         let relatives = (rules.relatives)(&Subject { key, spec: &draft.spec, old: None });
-        let rows = self.read(key, &parents, &references, relatives).await?;
+        let rows = self.read(key, &parents, &references, relatives, turn).await?;
         let caller = context.caller;
         let decisions = self.authorize_at(caller, &Ask { verb: "put", key }, rows.authorization).await?;
         let policy = decisions.settings().references;
@@ -257,6 +258,7 @@ impl ControlPlane {
         parents: &[ResourceKey],
         references: &[Spelled],
         relatives: Vec<Relatives>,
+        turn: &mut Option<Box<dyn Turn>>,
     ) -> StoreResult<Rows> {
         let mut named = parents.to_vec();
         named.extend(references.iter().filter_map(|reference| match &reference.target {
@@ -271,7 +273,10 @@ impl ControlPlane {
         named.dedup();
         let relatives = relatives.into_iter().map(|relatives| collection(key, relatives)).collect();
         let query = AdmissionQuery { key: key.clone(), named, relatives };
-        Ok(Rows::new(self.store.admission(&query).await?))
+        Ok(Rows::new(match turn {
+            Some(turn) => turn.admission(&query).await?,
+            None => self.store.admission(&query).await?,
+        }))
     }
 }
 

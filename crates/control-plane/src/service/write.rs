@@ -14,7 +14,7 @@ use super::{
     render,
 };
 use crate::{
-    kinds::{self, KindRules},
+    kinds::{self, KindRules, Relatives, Subject},
     ports::{Act, ActOutcome, Delete, DeleteOutcome, PutOutcome},
     resource::{ActionKind, Resource},
     state::ActionRefusal,
@@ -22,6 +22,8 @@ use crate::{
 
 /// How often a write is judged at most, for something that it depends on may change meanwhile.
 const ADMISSIONS: u32 = 4;
+/// How often a write that lost so often has a turn of its own: then nobody else changes its row, but what it names may go.
+const TURNS: u32 = 8;
 /// How often one of a role or an assignment is, which depends on all roles and assignments: those of other replicas, and
 /// what leaves, send it back. With the pauses in between that takes two seconds at most.
 const GRANT_ADMISSIONS: u32 = 16;
@@ -66,19 +68,33 @@ impl ControlPlane {
         // In this process they go one after the other: at once they would only send each other back.
         let grants = matches!(key.kind, Kind::Role | Kind::RoleAssignment);
         let _turn = if grants { Some(self.access.granting().await) } else { None };
-        for attempt in 0..if grants { GRANT_ADMISSIONS } else { ADMISSIONS } {
+        // All who count the siblings lock the parent, so that two do not count the same.
+        let counts =
+            (rules.relatives)(&Subject { key: &key, spec: &draft.spec, old: None }).contains(&Relatives::Siblings);
+        if counts {
+            // Who may not write has no turn.
+            drop(self.authorize(context.caller, "put", &key).await?);
+        }
+        let locked: Vec<ResourceKey> = key.parent().filter(|_| counts).into_iter().chain([key.clone()]).collect();
+        for attempt in 0..if grants { GRANT_ADMISSIONS } else { ADMISSIONS + TURNS } {
+            let has_turn = !grants && (counts || attempt >= ADMISSIONS);
+            let mut turn = if has_turn { Some(self.store.turn(&locked).await?) } else { None };
             if grants && attempt > 0 {
                 sleep((PAUSE.0 * 2u32.saturating_pow(attempt - 1)).min(PAUSE.1)).await;
             }
             let judged_by = self.catalog.load().version;
-            let put = match self.admit(context, rules, &key, &draft, if_version).await {
+            let put = match self.admit(context, rules, &key, &draft, if_version, &mut turn).await {
                 // What it names may stand in a catalogue that another replica has just read.
                 Err(Refusal::Violations { .. }) if self.follow_catalog(judged_by).await? => {
-                    self.admit(context, rules, &key, &draft, if_version).await?
+                    self.admit(context, rules, &key, &draft, if_version, &mut turn).await?
                 }
                 admitted => admitted?,
             };
-            match self.store.put(put).await? {
+            let written = match turn {
+                Some(turn) => turn.put(put).await?,
+                None => self.store.put(put).await?,
+            };
+            match written {
                 PutOutcome::Created(row) => {
                     self.written(&row);
                     // Nothing can be in what has just been made.

@@ -24,8 +24,8 @@ use crate::{
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
         Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, OversightStore, OwnedObject, Page,
-        ProjectEpoch, Put, PutOutcome, RequestBudget, Step, StepState, Store, StoreError, StoreResult, UnbindOutcome,
-        WorkspaceBinding,
+        ProjectEpoch, Put, PutOutcome, RequestBudget, Step, StepState, Store, StoreError, StoreResult, Turn,
+        UnbindOutcome, WorkspaceBinding,
     },
     resource::{ProjectId, Resource, Uid},
     service::Tenant,
@@ -34,6 +34,8 @@ use crate::{
 /// A store that lives as long as its process.
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
+    /// Held by who changes rows that a turn may be about.
+    turns: Arc<tokio::sync::Mutex<()>>,
     trouble: Option<SeededRng>,
     /// How many calls are still answered; none: all of them.
     calls_left: Option<Arc<AtomicUsize>>,
@@ -48,7 +50,12 @@ impl Default for MemoryStore {
 impl MemoryStore {
     /// An empty store of an installation.
     pub fn new(installation: &str) -> Self {
-        Self { state: Arc::new(Mutex::new(State::new(installation))), trouble: None, calls_left: None }
+        Self {
+            state: Arc::new(Mutex::new(State::new(installation))),
+            turns: Arc::default(),
+            trouble: None,
+            calls_left: None,
+        }
     }
 
     /// The same store with these tenants: `acme`, or `acme:conformance`.
@@ -66,7 +73,7 @@ impl MemoryStore {
     /// The same store through a connection that breaks now and then, before anything is done: one call in forty.
     #[must_use]
     pub fn shaky(&self, seed: u64) -> Self {
-        Self { state: self.state.clone(), trouble: Some(SeededRng::new(seed)), calls_left: None }
+        Self { trouble: Some(SeededRng::new(seed)), ..self.same() }
     }
 
     /// The same store through a connection that breaks after this many calls, and stays broken until it is mended: the
@@ -74,7 +81,11 @@ impl MemoryStore {
     #[must_use]
     pub fn breaking(&self, calls: usize) -> (Self, Arc<AtomicUsize>) {
         let left = Arc::new(AtomicUsize::new(calls));
-        (Self { state: self.state.clone(), trouble: None, calls_left: Some(left.clone()) }, left)
+        (Self { calls_left: Some(left.clone()), ..self.same() }, left)
+    }
+
+    fn same(&self) -> Self {
+        Self { state: self.state.clone(), turns: self.turns.clone(), trouble: None, calls_left: None }
     }
 
     fn state(&self) -> StoreResult<MutexGuard<'_, State>> {
@@ -88,6 +99,24 @@ impl MemoryStore {
             return Err(StoreError::Unavailable("the connection is broken".to_owned()));
         }
         Ok(self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A turn at all rows.
+struct MemoryTurn {
+    state: Arc<Mutex<State>>,
+    _turn: tokio::sync::OwnedMutexGuard<()>,
+}
+
+#[async_trait]
+impl Turn for MemoryTurn {
+    async fn admission(&mut self, query: &AdmissionQuery) -> StoreResult<Admission> {
+        Ok(self.state.lock().unwrap_or_else(PoisonError::into_inner).admission(query))
+    }
+
+    async fn put(self: Box<Self>, put: Put) -> StoreResult<PutOutcome> {
+        let written = self.state.lock().unwrap_or_else(PoisonError::into_inner).put(put);
+        Ok(if matches!(written, PutOutcome::Missing(_)) { PutOutcome::Stale } else { written })
     }
 }
 
@@ -135,14 +164,21 @@ impl Store for MemoryStore {
     }
 
     async fn put(&self, put: Put) -> StoreResult<PutOutcome> {
+        let _turn = self.turns.lock().await;
         Ok(self.state()?.put(put))
     }
 
+    async fn turn(&self, _: &[ResourceKey]) -> StoreResult<Box<dyn Turn>> {
+        Ok(Box::new(MemoryTurn { state: self.state.clone(), _turn: self.turns.clone().lock_owned().await }))
+    }
+
     async fn delete(&self, delete: Delete) -> StoreResult<DeleteOutcome> {
+        let _turn = self.turns.lock().await;
         Ok(self.state()?.delete(&delete))
     }
 
     async fn act(&self, act: Act) -> StoreResult<ActOutcome> {
+        let _turn = self.turns.lock().await;
         Ok(self.state()?.act(&act))
     }
 
@@ -264,6 +300,7 @@ impl Store for MemoryStore {
     }
 
     async fn commit(&self, lease: &Lease, commit: Commit) -> StoreResult<CommitOutcome> {
+        let _turn = self.turns.lock().await;
         Ok(self.state()?.commit(lease, &commit))
     }
 

@@ -13,7 +13,7 @@ use seca_api::ResourceKey;
 
 use super::together::Question;
 use crate::{
-    database::{Database, Lane},
+    database::{Database, Lane, Tx},
     fault::Fault,
     row,
     sql::{Row, Sql, Value, key_row, rows, sql},
@@ -64,6 +64,12 @@ impl Question for AdmissionQuery {
 async fn admissions(db: &Database, queries: &[&AdmissionQuery]) -> Result<Vec<Admission>, Fault> {
     let found = Found::read(&db.fetch(Lane::Read, ADMISSION, &judged_by(queries)).await?)?;
     Ok(queries.iter().map(|query| found.admission(query)).collect())
+}
+
+/// The same inside a transaction.
+pub(super) async fn within(tx: &mut Tx, query: &AdmissionQuery) -> Result<Admission, Fault> {
+    let found = Found::read(&tx.fetch(ADMISSION, &judged_by(&[query])).await?)?;
+    Ok(found.admission(query))
 }
 
 /// All that one statement found, for all that it was asked for.

@@ -167,6 +167,34 @@ pub(super) async fn put(db: &Database, changes: &Together<Change>, put: Put) -> 
     Ok(PutOutcome::Updated { before, after })
 }
 
+/// Writes a PUT in a transaction that locked its row. Stale when it did not take effect.
+pub(super) async fn within(tx: &mut Tx, put: Put) -> Result<PutOutcome, Fault> {
+    let Some(before) = &put.before else {
+        let mut made = state::create(put.clone(), ProjectId::local());
+        let args = creation(&put, &made)?;
+        let written = match &put.grant {
+            Some(grant) => Founding { args: &args, grant }.run(tx).await?,
+            None => tx.fetch(CREATE, &args).await?,
+        };
+        let Some(row) = written.first() else { return Ok(PutOutcome::Stale) };
+        made.project = ProjectId(row.text(0)?);
+        return Ok(PutOutcome::Created(made));
+    };
+    if before.row.key != put.key {
+        return Ok(PutOutcome::Stale);
+    }
+    let change = Change::new(before, &put);
+    let written = if put.judged_at.is_none() && touches_its_row_alone(&put, before) {
+        tx.fetch(CHANGE, &change.args()?).await?
+    } else {
+        tx.fetch(CHANGE_ALL, &change_all(&put, before, &change)?).await?
+    };
+    let Some(row) = written.first() else { return Ok(PutOutcome::Stale) };
+    let after = Resource { project: ProjectId(row.text(0)?), ..change.after };
+    let before = put.before.map_or_else(|| after.clone(), |before| before.row);
+    Ok(PutOutcome::Updated { before, after })
+}
+
 /// A creation that comes with an assignment.
 struct Founding<'a> {
     args: &'a [Value<'a>],

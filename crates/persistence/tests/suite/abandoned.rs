@@ -76,7 +76,11 @@ pub async fn a_project_that_is_declared_gone_is_deleted_with_all_that_is_in_it(w
     }
     let uids: Vec<_> = all.iter().map(|row| row.uid).collect();
     assert_eq!(world.store.removed(&uids).await.unwrap(), [], "what may exist nevertheless is not swept");
-    assert_eq!(world.store.project_of(&uids).await.unwrap(), [p.clone()], "its steps are kept for their time");
+    assert_eq!(
+        world.store.project_of(&uids).await.unwrap(),
+        std::slice::from_ref(&p),
+        "its steps are kept for their time"
+    );
     tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     world.store.prune(std::time::Duration::from_millis(1)).await.unwrap();
     assert_eq!(world.store.project_of(&uids).await.unwrap(), []);

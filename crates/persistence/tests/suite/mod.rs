@@ -4,6 +4,7 @@ pub mod abandoned;
 pub mod access;
 pub mod bindings;
 pub mod bound;
+pub mod crowds;
 pub mod databases;
 pub mod deletes;
 pub mod engine;
@@ -19,6 +20,7 @@ pub mod roles;
 pub mod scale;
 pub mod statements;
 pub mod together;
+pub mod trouble;
 pub mod waits;
 pub mod writes;
 

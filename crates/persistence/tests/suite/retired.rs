@@ -69,7 +69,7 @@ pub async fn a_credential_outlives_its_workspace_while_an_image_needs_it(world: 
     let bound = world.store.credential(&ws.key).await.unwrap().unwrap();
     leave(world, &ws).await;
     let expected = Credential { retired: true, ..bound };
-    assert_eq!(world.store.project_credentials(&project("p")).await.unwrap(), [expected.clone()]);
+    assert_eq!(world.store.project_credentials(&project("p")).await.unwrap(), std::slice::from_ref(&expected));
     assert_eq!(world.store.credential(&ws.key).await.unwrap(), None);
     assert_eq!(world.store.workspaces(None).await.unwrap(), []);
     // It is rotated like any other.
