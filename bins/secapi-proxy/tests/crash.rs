@@ -256,10 +256,12 @@ async fn work(sim: Arc<Sim>, life: Life, queue: Arc<Mutex<VecDeque<Case>>>) -> V
             let (sim, case) = (sim.clone(), case.clone());
             async move { run(&sim, life, &case).await }
         });
-        // What is read in the background may be read once more or less; what changes something may not.
+        // What is read in the background may be read once more or less; what changes something may not. But a busy
+        // machine may lose its lease of a second, and takes the project over once more: then the marker is written again.
+        let of_a_takeover = case.request.shape.starts_with("/placement_groups/") && case.request.nth > 1;
         let verdict = match one.await {
             Ok(true) => "ok",
-            Ok(false) if case.request.method == "GET" => "ok (not made this time)",
+            Ok(false) if case.request.method == "GET" || of_a_takeover => "ok (not made this time)",
             Ok(false) => "FAILED: the request was not made this time",
             Err(_) => "FAILED: see above",
         };

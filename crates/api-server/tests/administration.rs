@@ -13,8 +13,8 @@ use api_server::{
 use axum::Router;
 use common::{Answer, Stub, admin_config, administration, ask, config, ids, recorder, request, with};
 use control_plane::{
-    Uid,
-    ports::{Put, RequestBudget, Store},
+    ProjectId, Uid,
+    ports::{BindOutcome, Credential, Put, RequestBudget, Store},
     service::{Bindings, Bootstrapped, EndpointPolicy, Refusal, Tenant},
     testing::{MemoryStore, environment::PlainVault, fake_cloud::FakeCloud},
 };
@@ -281,6 +281,37 @@ async fn a_workspace_is_paused_and_resumed_and_projects_are_counted() {
     assert!(budget.as_object_mut().unwrap().remove("ageSeconds").unwrap().as_u64().unwrap() < 60, "{shown}");
     assert_eq!(budget, json!({"limit": 3600, "remaining": 361, "refillPerHour": 3601, "waiting": 4}));
     assert_eq!(shown["items"][0]["owner"], "replica-a");
+}
+
+#[tokio::test]
+async fn a_project_that_is_gone_is_declared_so_and_lists_what_was_in_it() {
+    let world = world().await;
+    let key = ResourceKey::tenant(Kind::Workspace, "fsn1", "acme", "w");
+    let row = world.store.get(&key).await.unwrap().unwrap();
+    let credential = Credential {
+        workspace: key,
+        workspace_uid: row.uid,
+        project: ProjectId("p".into()),
+        sealed: "w/token".into(),
+        endpoint: None,
+        project_ref: None,
+        retired: false,
+    };
+    assert_eq!(world.store.bind(credential).await.unwrap(), BindOutcome::Done);
+    for id in ["none", "local"] {
+        world
+            .check_refused("PUT", &format!("/projects/{id}/gone"), None, 404, "there is no Hetzner Cloud project")
+            .await;
+    }
+    let workspaces = json!([{"tenant": "acme", "region": "fsn1", "name": "w", "resources": 1}]);
+    let gone = json!({"status": "gone", "workspaces": workspaces, "otherResources": 0});
+    for _ in 0..2 {
+        world.check("PUT", "/projects/p/gone", None, 200, gone.clone()).await;
+    }
+    let shown = world.admin("GET", "/projects", None).await.json();
+    let shown = shown["items"].as_array().unwrap().iter().find(|item| item["project"] == "p").unwrap().clone();
+    assert_eq!((&shown["gone"], &shown["resources"]), (&json!(true), &json!(1)));
+    world.check_refused("DELETE", "/projects/p/gone", None, 405, "PUT").await;
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use api_server::{ApiConfig, Limits, Off, StaticTokens, UnknownParameters, public_router_over};
 use axum::{body::Body, http::Request};
 use common::{Asked, Stub, TOKENS, ask, config, limits, request, router, router_draining, with};
-use control_plane::{ActionKind, ports::StoreError, service::Refusal};
+use control_plane::{ActionKind, ProjectId, ports::StoreError, service::Refusal};
 use futures::stream;
 use seca_api::{Kind, Problem, ProblemKind, ResourceKey, Violation};
 use serde_json::json;
@@ -416,6 +416,15 @@ async fn health_needs_no_credential_and_readiness_follows_store_and_drain() {
     *stub.down.lock().unwrap() = true;
     assert_eq!(state("/readyz").await, (503, "db_unavailable".into()));
     *stub.down.lock().unwrap() = false;
+    let ready = async || {
+        let answer = ask(&router, Request::get("/readyz").body(Body::empty()).unwrap()).await;
+        (answer.status.as_u16(), answer.json())
+    };
+    stub.paused.lock().unwrap().push(ProjectId("p".into()));
+    assert_eq!(ready().await, (200, json!({"status": "ready", "pausedProjects": ["p"]})), "the API serves on");
+    *stub.stalled.lock().unwrap() = Some("why".into());
+    let stalled = json!({"status": "engine_stalled", "reason": "why", "pausedProjects": ["p"]});
+    assert_eq!(ready().await, (503, stalled));
     drain.cancel();
     assert_eq!(state("/readyz").await, (503, "draining".into()));
     assert_eq!(state("/healthz").await, (200, "ok".into()));

@@ -17,7 +17,7 @@ use std::{
 };
 
 use sqlx::{
-    PgPool, SqlSafeStr, SqlitePool,
+    Executor as _, PgPool, SqlSafeStr, SqlitePool,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -113,6 +113,9 @@ const PROOF: Sql = Sql {
 
 /// How long a proof that writes work is good.
 const PROVEN: Duration = Duration::from_secs(1);
+/// A process that is stopped in the middle of a transaction would keep its locks, and with them its projects from the
+/// other replicas, for as long as it is stopped. No transaction of ours is idle for more than moments.
+const IDLE_IN_TRANSACTION: &str = "SET idle_in_transaction_session_timeout = '5s'";
 
 impl Database {
     pub(crate) fn postgres(connect: PgConnectOptions, options: &Options) -> Self {
@@ -125,6 +128,9 @@ impl Database {
                 .max_lifetime(Duration::from_secs(30 * 60))
                 // A ping before each use would double the round trips; a broken connection is one more try.
                 .test_before_acquire(false)
+                .after_connect(|connection, _| {
+                    Box::pin(async move { connection.execute(IDLE_IN_TRANSACTION).await.map(drop) })
+                })
                 .connect_lazy_with(connect.clone())
         };
         Self::new(Pools::Postgres {

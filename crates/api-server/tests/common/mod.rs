@@ -20,7 +20,7 @@ use axum::{
     http::{HeaderMap, Method, Request, StatusCode},
 };
 use control_plane::{
-    ActionKind, kinds,
+    ActionKind, ProjectId, kinds,
     ports::{Clock, Ids, Rng, Store, StoreError},
     service::{Administration, Caller, Context, ListRequest, ListView, PutRequest, PutView, Refusal, Tenant, View},
     testing::MemoryStore,
@@ -86,6 +86,10 @@ pub struct Stub {
     pub down: Mutex<bool>,
     /// Whether the roles forbid everything.
     pub forbids: bool,
+    /// Why the engine cannot work.
+    pub stalled: Mutex<Option<String>>,
+    /// The projects that another database rules.
+    pub paused: Mutex<Vec<ProjectId>>,
     /// A call that never ends, or panics.
     pub hang: bool,
     pub panic: bool,
@@ -172,6 +176,14 @@ impl Service for Stub {
 
     async fn ping(&self) -> Result<(), StoreError> {
         if *self.down.lock().unwrap() { Err(StoreError::Unavailable("gone".into())) } else { Ok(()) }
+    }
+
+    async fn paused_projects(&self) -> Result<Vec<ProjectId>, StoreError> {
+        Ok(self.paused.lock().unwrap().clone())
+    }
+
+    fn stalled(&self) -> Option<String> {
+        self.stalled.lock().unwrap().clone()
     }
 }
 

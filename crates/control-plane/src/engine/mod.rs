@@ -14,6 +14,7 @@ mod backoff;
 mod catalog;
 mod epoch;
 mod gate;
+mod lease;
 mod pauses;
 mod project;
 mod reading;
@@ -22,6 +23,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 mod vitals;
+mod without;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

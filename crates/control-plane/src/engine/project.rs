@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures::FutureExt;
-use seca_api::{Kind, Timestamp};
+use seca_api::Kind;
 use tokio::{
     sync::Notify,
     task::JoinSet,
@@ -22,8 +22,10 @@ use super::{
     backoff::{self, Waiting},
     epoch::Rule,
     gate::Mandate,
+    lease::keep,
     pauses::{self, Pauses},
     reading::{Read, Reading},
+    without::{leaves_without_access, plan_local, unable, unreadable},
 };
 use crate::{
     kinds,
@@ -606,74 +608,4 @@ enum Prepared {
     Busy,
     /// There is nothing to plan with; this is what to say.
     Answer(Box<Planned>),
-}
-
-fn unreadable() -> Note {
-    Note::new(Reason::ProviderUnavailable, "the project could not be read; it is tried again")
-}
-
-/// A plan for when nothing can be done: what is active stays so, what is not says why.
-fn unable(note: Note, retry: Option<Duration>) -> Planned {
-    Planned { note: Some(note), ..Planned::new(Plan::Wait { retry }) }
-}
-
-/// Whether a deleted resource may leave although its project cannot be reached: nothing was ever made for it.
-fn leaves_without_access(bundle: &Bundle) -> bool {
-    let resource = &bundle.resource;
-    let untouched = resource.facts.is_empty() && bundle.open_steps.is_empty() && !resource.was_active();
-    resource.is_deleting() && (untouched || resource.key.kind == Kind::Workspace)
-}
-
-/// Renews a lease at a third of its time, whatever the worker is doing; says when it is lost.
-///
-/// A lease that was renewed later than it lasted is as good as lost: somebody may have had the project meanwhile, in this
-/// database or in another. So it is taken again, which reads the marker before anything is done. Both clocks are asked,
-/// because the monotonic one stands still while a machine sleeps.
-async fn keep<P: CloudProvider>(shared: Arc<Shared<P>>, lease: Lease, lost: CancellationToken) {
-    let ttl = shared.settings.lease_ttl;
-    let now = || (Instant::now(), shared.clock.now());
-    let since = |(instant, wall): (Instant, Timestamp)| {
-        let slept = shared.clock.now().as_millis().saturating_sub(wall.as_millis());
-        instant.elapsed().max(Duration::from_millis(u64::try_from(slept).unwrap_or(0)))
-    };
-    let mut renewed = now();
-    loop {
-        tokio::time::sleep(ttl / 3).await;
-        let asked = now();
-        let left = ttl.saturating_sub(since(renewed));
-        if left.is_zero() {
-            break;
-        }
-        let budget = shared.provider.budget(&lease.project);
-        match tokio::time::timeout(left, shared.store.renew(&lease, ttl, budget)).await {
-            Ok(Ok(true)) if since(renewed) <= ttl => renewed = asked,
-            // Without an answer the lease is as good as lost when its time is over.
-            Ok(Ok(_)) | Err(_) => break,
-            Ok(Err(_)) if since(renewed) >= ttl => break,
-            Ok(Err(error)) => {
-                warn!(%error, seca.project = %lease.project, "the lease could not be renewed; trying again")
-            }
-        }
-    }
-    lost.cancel();
-}
-
-/// What becomes of a resource that no project backs: it waits, or it leaves.
-fn plan_local(bundle: &Bundle) -> Planned {
-    let resource = &bundle.resource;
-    if resource.is_deleting() {
-        if bundle.child_count == 0 {
-            return Planned::new(Plan::Nothing);
-        }
-        let message = format!("{} resource(s) inside it are still being deleted", bundle.child_count);
-        return Planned::new(Plan::Wait { retry: None }).note(Reason::WaitingForChildren, message);
-    }
-    let wait = Planned::new(Plan::Wait { retry: None });
-    if resource.key.kind == Kind::Workspace {
-        return wait.note(Reason::WaitingForCredential, "no Hetzner Cloud token is bound to the workspace yet");
-    }
-    wait.note(
-        Reason::WaitingForWorkspace,
-        format!("workspace {} has no Hetzner Cloud token yet", resource.key.workspace),
-    )
 }

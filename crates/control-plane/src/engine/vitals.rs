@@ -69,3 +69,35 @@ impl Vitals {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_is_stalled_when_it_could_not_work_for_a_minute_and_until_it_can() {
+        let vitals = Vitals::default();
+        let project = ProjectId("p".into());
+        let pass = async |seconds: u64| {
+            for _ in 0..seconds {
+                tokio::time::advance(Duration::from_secs(1)).await;
+                vitals.beat();
+            }
+        };
+        vitals.note(None, false);
+        pass(59).await;
+        assert_eq!(vitals.stalled(), None);
+        vitals.note(None, false);
+        vitals.note(Some(&project), false);
+        pass(1).await;
+        assert!(vitals.stalled().unwrap().contains("take leases"));
+        vitals.note(None, true);
+        assert_eq!(vitals.stalled(), None);
+        pass(60).await;
+        assert!(vitals.stalled().unwrap().contains("work on project p"));
+        vitals.note(Some(&project), true);
+        assert_eq!(vitals.stalled(), None);
+        tokio::time::advance(STALLED_AFTER).await;
+        assert!(vitals.stalled().unwrap().contains("not come round"));
+    }
+}

@@ -11,7 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use seca_api::Timestamp;
+use seca_api::{PowerState, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
@@ -363,7 +363,8 @@ impl CloudProvider for FakeCloud {
             },
         };
         let mut status = Map::new();
-        status.insert("on".to_owned(), json!(thing.is_some_and(|t| t.on)));
+        let power = if thing.is_some_and(|t| t.on) { PowerState::On } else { PowerState::Off };
+        status.insert("powerState".to_owned(), json!(power));
         let done = plan == Plan::Nothing && resource.action.pending().is_some();
         Planned { status: Some(status), action_done: done.then_some(resource.action.seq), ..Planned::new(plan) }
     }
