@@ -30,7 +30,7 @@ impl Chance {
 
     /// True once in so many times.
     pub(crate) const fn once_in(&mut self, times: u64) -> bool {
-        self.next() % times == 0
+        self.next().is_multiple_of(times)
     }
 
     /// One of a list; none of an empty one.

@@ -117,10 +117,11 @@ async fn read(fleet: &Fleet, soak: &Soak) -> anyhow::Result<Vec<Row>> {
     }
 }
 
-/// Deletes everything, kind by kind, then the workspaces; what is left, or is in the way.
-pub(crate) async fn delete_all(soak: &mut Soak) -> anyhow::Result<Vec<Violation>> {
+/// Deletes everything, kind by kind, then the workspaces; what was found, and what is left or is in the way.
+pub(crate) async fn delete_all(soak: &mut Soak, found: Vec<Violation>) -> anyhow::Result<Vec<Violation>> {
     soak.model.forget_wishes();
-    let mut found = Vec::new();
+    let mut found = found;
+    let mut patience = REMOVAL;
     for kinds in [
         &[Kind::Instance][..],
         &[Kind::Image],
@@ -129,15 +130,18 @@ pub(crate) async fn delete_all(soak: &mut Soak) -> anyhow::Result<Vec<Violation>
         &[Kind::Network, Kind::InternetGateway, Kind::SecurityGroup],
         &[Kind::SecurityGroupRule],
     ] {
-        let patience = if found.is_empty() { REMOVAL } else { BLOCKED };
-        found.extend(remove(soak, kinds, patience).await?);
+        let left = remove(soak, kinds, patience).await?;
+        if !left.is_empty() {
+            patience = BLOCKED;
+        }
+        found.extend(left);
     }
     sleep(LATE_WINDOW).await;
     // A project is swept when it is read anew, and it is read while a workspace of it is there.
     soak.stage.renew().await?;
     let left = settle(soak, false).await?;
     found.extend(left.into_iter().filter(|violation| !found_before(&found, violation)).collect::<Vec<_>>());
-    found.extend(remove(soak, &[Kind::Workspace], if found.is_empty() { REMOVAL } else { BLOCKED }).await?);
+    found.extend(remove(soak, &[Kind::Workspace], patience).await?);
     let left = settle(soak, false).await?;
     found.extend(left.into_iter().filter(|violation| !found_before(&found, violation)).collect::<Vec<_>>());
     found.extend(beside_markers(soak, &found).await?);
@@ -145,7 +149,12 @@ pub(crate) async fn delete_all(soak: &mut Soak) -> anyhow::Result<Vec<Violation>
 }
 
 fn found_before(found: &[Violation], violation: &Violation) -> bool {
-    found.iter().any(|before| before.uid == violation.uid && violation.uid.is_some() && before.rule == violation.rule)
+    let is_same = |before: &Violation| {
+        let is_about_it =
+            if violation.uid.is_some() { before.uid == violation.uid } else { before.text == violation.text };
+        is_about_it && before.rule == violation.rule
+    };
+    found.iter().any(is_same)
 }
 
 /// Objects of ours that are left when there is no row any more: the markers alone may be.

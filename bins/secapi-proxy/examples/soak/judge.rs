@@ -85,9 +85,8 @@ pub(crate) fn names_in(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => {
             for (member, inner) in members {
-                if member == "resource" {
-                    found.insert(name_of(inner).to_owned());
-                } else if (member.ends_with("Ref") || member.ends_with("Refs")) && inner.is_string() {
+                let is_text = (member.ends_with("Ref") || member.ends_with("Refs")) && inner.is_string();
+                if member == "resource" || is_text {
                     found.insert(name_of(inner).to_owned());
                 }
                 names_in(inner, found);

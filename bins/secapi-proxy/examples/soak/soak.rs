@@ -88,9 +88,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     soak.troubled.1 = now_ms();
     println!("soak: quiet, after {:.0} s", seconds(started));
 
-    let mut violations = end::quiet(&mut soak, person.as_ref()).await?;
+    let violations = end::quiet(&mut soak, person.as_ref()).await?;
     println!("soak: deleting everything, after {:.0} s", seconds(started));
-    violations.extend(end::delete_all(&mut soak).await?);
+    let mut violations = end::delete_all(&mut soak, violations).await?;
     follow.cancel();
     while followers.join_next().await.is_some() {}
     soak.ledger.write()?;

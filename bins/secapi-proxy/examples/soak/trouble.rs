@@ -65,11 +65,8 @@ pub(crate) async fn make(
                 postgres_restart(if crash { Ending::Crash } else { Ending::Fast }).await?;
                 model.trouble(if crash { "PostgreSQL crashed" } else { "PostgreSQL restarted" });
             }
-            8..=9 => {
-                if database.cut().await.is_ok() {
-                    model.trouble("connections cut");
-                }
-            }
+            // The database may be away.
+            8..=9 if database.cut().await.is_ok() => model.trouble("connections cut"),
             // Both replicas at once are not troubled.
             _ => {}
         }
