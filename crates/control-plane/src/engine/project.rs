@@ -545,7 +545,9 @@ impl<P: CloudProvider> Project<P> {
         for key in &flight.step.serial {
             *self.busy.entry(key.clone()).or_default() += 1;
         }
-        let (provider, gate) = (self.shared.provider.clone(), self.gate(flight.id, false));
+        // A step is sent once. What is waited for or looked up may have to remove what it left, whenever that is.
+        let step = flight.id.filter(|_| matches!(call, Call::Execute));
+        let (provider, gate) = (self.shared.provider.clone(), self.gate(step, false));
         self.flights.spawn(async move {
             let step = &flight.step;
             let calling = async {
