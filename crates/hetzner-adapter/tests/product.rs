@@ -317,6 +317,35 @@ async fn every_action_may_fail_once() {
 }
 
 /// The process dies while a request is held, before or after its commit, and another one goes on.
+#[tokio::test(start_paused = true)]
+async fn what_a_failed_creation_left_is_removed_and_made_again_also_by_the_next_process() {
+    for is_killed in [false, true] {
+        let product = Product::start(Cloud::new(1.0));
+        product.ready().await;
+        let failing = json!({"type": "action_error", "code": "action_failed", "message": "no luck"});
+        product.cloud.fault(json!({"method": "POST", "path": "/servers"}), failing).await;
+        product.volume("v", SYSTEM).await;
+        product.instance("i", "v").await;
+        eventually("a server is being made", LONG, async || product.cloud.fired().await > 0).await;
+        if is_killed {
+            product.kill_engine();
+            // Its action fails while nobody looks.
+            tokio::time::sleep(Duration::from_secs(120)).await;
+            product.start_engine("second");
+        }
+        product.is(Kind::Instance, "i", ACTIVE).await;
+        let changes = product.cloud.changes().await;
+        let position = |wanted: &str| changes.iter().position(|change| change.starts_with(wanted));
+        let made = changes.iter().filter(|change| *change == "POST /v1/servers").count();
+        assert_eq!(made, 2, "{changes:?}");
+        assert!(position("DELETE /v1/servers/").unwrap() > position("POST /v1/servers").unwrap(), "{changes:?}");
+        let inventory = product.cloud.inventory().await;
+        assert_eq!(inventory["counts"]["servers"], 1);
+        let server = &inventory["objects"]["servers"][0];
+        assert!(!changes.contains(&format!("DELETE /v1/servers/{}", server["id"])), "{changes:?}");
+    }
+}
+
 async fn killed_at_every_request(effect: &str) {
     for nth in 1.. {
         let cloud = Cloud::new(0.05);
