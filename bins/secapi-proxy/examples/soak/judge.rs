@@ -26,6 +26,9 @@ pub(crate) struct Violation {
     pub(crate) objects: Vec<i64>,
 }
 
+/// An image for one of these reasons need be no snapshot. The last one hides what it is.
+const LOGICAL: [&str; 4] = ["EmptySource", "UnwrittenSource", "DependencyMissing", "CredentialMissing"];
+
 /// All that is looked at.
 pub(crate) struct Scene<'a> {
     pub(crate) rows: &'a [Row],
@@ -224,9 +227,7 @@ impl Scene<'_> {
             Some(image) if image.json["status"] != "available" => vec![format!("{image} is {}", image.json["status"])],
             Some(_) => Vec::new(),
             // What was never written to is no snapshot, and what names nothing is not one yet.
-            None if ["EmptySource", "UnwrittenSource", "DependencyMissing"].contains(&row.reason.as_str()) => {
-                Vec::new()
-            }
+            None if LOGICAL.contains(&row.reason.as_str()) => Vec::new(),
             None => vec!["there is no snapshot".to_owned()],
         }
     }

@@ -55,6 +55,31 @@ pub(crate) struct Entry {
     pub(crate) state: String,
     pub(crate) version: i64,
     pub(crate) spec: Value,
+    kind: String,
+    network: String,
+    status: Value,
+    conditions: Value,
+}
+
+impl Entry {
+    /// The same as a row, for what the API's lists leave out.
+    fn row(&self) -> Option<Row> {
+        let newest = |member: &str| self.conditions[0][member].as_str().unwrap_or_default().to_owned();
+        Some(Row {
+            key: Key {
+                kind: Kind::parse(&self.kind)?,
+                workspace: self.workspace.clone(),
+                network: self.network.clone(),
+                name: self.name.clone(),
+            },
+            uid: self.uid.clone(),
+            state: serde_json::from_value(Value::from(self.state.as_str())).ok(),
+            reason: newest("reason"),
+            message: newest("message"),
+            spec: self.spec.clone(),
+            status: self.status.clone(),
+        })
+    }
 }
 
 /// A step that is not closed.
@@ -84,7 +109,7 @@ impl Database {
 
     /// Every resource but roles and their assignments.
     pub(crate) async fn entries(&self) -> anyhow::Result<Vec<Entry>> {
-        let query = "SELECT uid, kind, workspace, network, name, state, resource_version, spec FROM resources \
+        let query = "SELECT uid, kind, workspace, network, name, state, resource_version, spec, status, conditions FROM resources \
                      WHERE kind NOT IN ('role', 'role-assignment') ORDER BY uid";
         let entry = |row: sqlx::postgres::PgRow| {
             let text = |column: &str| row.get::<String, _>(column);
@@ -97,6 +122,10 @@ impl Database {
                 state: text("state"),
                 version: row.get("resource_version"),
                 spec: serde_json::from_str(&text("spec")).unwrap_or(Value::Null),
+                kind: text("kind"),
+                network: text("network"),
+                status: serde_json::from_str(&text("status")).unwrap_or(Value::Null),
+                conditions: serde_json::from_str(&text("conditions")).unwrap_or(Value::Null),
             }
         };
         Ok(self.rows(query).await?.into_iter().map(entry).collect())
@@ -130,7 +159,7 @@ impl Database {
     }
 }
 
-/// Every resource that the API lists.
+/// Every resource: those that the API lists, and those that are being deleted, which its lists leave out.
 pub(crate) async fn read(client: &SecaClient, database: &Database) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     list(&mut rows, client.workspaces(), "", "").await?;
@@ -151,13 +180,14 @@ pub(crate) async fn read(client: &SecaClient, database: &Database) -> anyhow::Re
             list(&mut rows, client.route_tables(w, &network), w, &network).await?;
         }
     }
-    let uids: BTreeMap<String, String> =
-        database.entries().await?.into_iter().map(|entry| (entry.key, entry.uid)).collect();
+    let mut entries: BTreeMap<String, Entry> =
+        database.entries().await?.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
     for row in &mut rows {
-        row.uid = uids.get(&row.key.to_string()).cloned().unwrap_or_default();
+        row.uid = entries.remove(&row.key.to_string()).map(|entry| entry.uid).unwrap_or_default();
     }
     // System images have no row.
     rows.retain(|row| row.key.kind != Kind::Image || !row.uid.is_empty());
+    rows.extend(entries.values().filter_map(Entry::row));
     Ok(rows)
 }
 
