@@ -183,12 +183,15 @@ impl Model {
         self.change(now);
     }
 
-    /// Start needs off; stop and restart need on; nothing works on what is being deleted.
+    /// Start needs off; stop and restart need on: as is asked for while that is not done, else as is shown. Nothing works
+    /// on what is being deleted.
     fn allows(&self, asked: ActionKind) -> Result<(), ActionRefusal> {
         if self.deleted.is_some() {
             return Err(ActionRefusal::Deleting);
         }
-        match (asked, self.is_on()) {
+        let is_done = self.actions_done == self.actions.len();
+        let is_on = if is_done { self.status.contains(r#""on""#) } else { self.is_on() };
+        match (asked, is_on) {
             (ActionKind::Start, false) | (ActionKind::Stop | ActionKind::Restart, true) => Ok(()),
             (_, is_on) => Err(ActionRefusal::Power { asked, is_on }),
         }
@@ -307,7 +310,8 @@ impl Pair {
                     wake: 0,
                     verdict: *verdict,
                     note: note.map(|n| Note::new(Reason::ALL[usize::from(n)], format!("try {n}"))),
-                    status: status.map(|n| Map::from_iter([("n".to_owned(), json!(n))])),
+                    status: status
+                        .map(|n| Map::from_iter([("powerState".to_owned(), json!(["off", "on"][usize::from(n)]))])),
                     facts: Map::new(),
                     action_done: done.map(|age| (seq - age).max(0)),
                     next: None,

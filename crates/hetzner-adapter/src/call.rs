@@ -1,7 +1,5 @@
 //! The provider calls that steps describe, as data.
 
-use std::time::Duration;
-
 use control_plane::ports::{Mark, OwnedObject, Step};
 use hcloud_client::types::{
     AddSubnet, CreateFirewall, CreateNetwork, CreatePrimaryIp, CreateServer, CreateVolume, Firewall, FirewallRule, Id,
@@ -124,8 +122,9 @@ pub enum Call {
     Read {
         object: ObjectId,
         until: Until,
-        /// When to look again if it is not there yet.
-        retry_ms: u64,
+        /// What is said while it is not so, where a person must do something.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
     },
     /// Looks for the object of a resource by label, and by name where there is one.
     Find {
@@ -153,6 +152,12 @@ pub enum Until {
     Off,
     /// It is known whether it exists.
     Known,
+    /// Nothing has it: a volume is attached to no server, a primary IP is assigned to none.
+    Free,
+    /// No subnet of a network overlaps this block.
+    NoSubnet(Ipv4Net),
+    /// No route of a network has this destination.
+    NoRoute(Ipv4Net),
 }
 
 impl Call {
@@ -318,6 +323,7 @@ impl Call {
             action_seq: None,
             sets: self.sets(),
             reads: self.reads(),
+            frees: self.is_removal(),
             secret: None,
         }
     }
@@ -384,21 +390,9 @@ impl StepExt for Step {
     }
 }
 
-/// When a watched object is looked at again: soon at first, every two seconds in the end.
-pub(crate) fn watch_interval(attempts: u32) -> u64 {
-    const FIRST_MS: u64 = 100;
-    const LAST_MS: u64 = 2_000;
-    FIRST_MS.saturating_mul(1 << attempts.min(10)).min(LAST_MS)
-}
-
 /// Milliseconds since the epoch, as steps carry them.
 pub(crate) fn millis(at: Timestamp) -> i64 {
     at.as_millis()
-}
-
-/// A watch interval as a duration.
-pub(crate) fn from_millis(millis: u64) -> Duration {
-    Duration::from_millis(millis)
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
 //! Whether what is read after a call shows that the call took effect.
 
+use std::time::Duration;
+
 use control_plane::{
     Reason,
     ports::{Note, Outcome},
 };
-use hcloud_client::types::{Action, Firewall, Id, ImageStatus, Network, Server, ServerStatus, VolumeStatus};
+use hcloud_client::types::{Action, Firewall, Id, ImageStatus, Network, Route, Server, ServerStatus, VolumeStatus};
 use ipnet::Ipv4Net;
 
 use crate::{
-    call::{Call, Until, from_millis},
+    call::{Call, Until},
     snapshot::{Change, Object, ObjectId, Observation},
 };
 
@@ -17,7 +19,7 @@ type Made = Outcome<Observation>;
 /// Whether an object shows the effect of a call.
 pub(crate) fn judge_effect(call: &Call, object: Object, actions: &[Action]) -> Made {
     let not_yet = |after_ms: u64, message: &str| Outcome::Retry {
-        after: Some(from_millis(after_ms)),
+        after: Some(Duration::from_millis(after_ms)),
         note: Note::new(Reason::ProviderBusy, message),
     };
     let acted = !actions.is_empty();
@@ -26,11 +28,11 @@ pub(crate) fn judge_effect(call: &Call, object: Object, actions: &[Action]) -> M
         (_, Object::Image(image)) if image.deleted.is_some() => {
             Outcome::Done(Observation::gone(ObjectId::Image(image.id)))
         }
-        (Call::Read { until, retry_ms, .. }, _) => {
+        (Call::Read { until, why, .. }, _) => {
             if is_there(*until, &object) {
                 Outcome::Done(Observation::seen(object))
             } else {
-                not_yet(*retry_ms, waiting_for(*until))
+                waiting_for(*until, why.as_deref())
             }
         }
         (call, _) if call.is_removal() => not_yet(1_000, "The provider is still removing it."),
@@ -111,19 +113,45 @@ fn is_there(until: Until, object: &Object) -> bool {
     match (until, object) {
         (Until::Settled, Object::Server(server)) => is_settled(server),
         (Until::Off, Object::Server(server)) => server.status == ServerStatus::Off,
-        (Until::Known, _) => true,
-        (_, Object::Volume(volume)) => volume.status != VolumeStatus::Creating,
-        (_, Object::Image(image)) => image.status != ImageStatus::Creating,
+        (Until::Free, Object::Volume(volume)) => volume.server.is_none(),
+        (Until::Free, Object::PrimaryIp(ip)) => ip.assignee_id.is_none(),
+        (Until::NoSubnet(range), Object::Network(network)) => overlapping(network, range).is_none(),
+        (Until::NoRoute(destination), Object::Network(network)) => route_to(network, destination).is_none(),
+        (Until::Settled, Object::Volume(volume)) => volume.status != VolumeStatus::Creating,
+        (Until::Settled, Object::Image(image)) => image.status != ImageStatus::Creating,
         _ => true,
     }
 }
 
-fn waiting_for(until: Until) -> &'static str {
-    match until {
-        Until::Settled => "Another action on the object is under way at Hetzner Cloud.",
-        Until::Known => "It is being looked for at Hetzner Cloud.",
-        Until::Off => "The guest was asked to shut down; its power is cut when the grace period is over.",
-    }
+/// What is said of an object that is not as it is waited for. What a person must change is looked at every 30 s; how long
+/// the rest takes, the engine learns.
+fn waiting_for(until: Until, why: Option<&str>) -> Made {
+    const PERSON: Duration = Duration::from_secs(30);
+    let (after, reason, told) = match until {
+        Until::Free => (Some(PERSON), Reason::WaitingForDependency, "It is in use at Hetzner Cloud."),
+        Until::NoSubnet(_) | Until::NoRoute(_) => {
+            (Some(PERSON), Reason::AddressConflict, "It is taken in the network.")
+        }
+        Until::Settled | Until::Known => {
+            (None, Reason::ProviderBusy, "Another action on the object is under way at Hetzner Cloud.")
+        }
+        Until::Off => (
+            None,
+            Reason::ProviderBusy,
+            "The guest was asked to shut down; its power is cut when the grace period is over.",
+        ),
+    };
+    Outcome::Retry { after, note: Note::new(reason, why.unwrap_or(told)) }
+}
+
+/// A subnet of a network that overlaps a block.
+pub(crate) fn overlapping(network: &Network, range: Ipv4Net) -> Option<Ipv4Net> {
+    network.subnets.iter().filter_map(|subnet| subnet.ip_range).find(|other| overlap(*other, range))
+}
+
+/// The route of a network to a destination.
+pub(crate) fn route_to(network: &Network, destination: Ipv4Net) -> Option<&Route> {
+    network.routes.iter().find(|route| route.destination == destination)
 }
 
 /// Remembers which action a reboot was.

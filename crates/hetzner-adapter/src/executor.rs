@@ -20,7 +20,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::{
     absence::ObjectType,
     call::Call,
-    effect::{judge_effect, overlap, rebooted},
+    effect::{judge_effect, overlapping, rebooted, route_to},
     memory::Memory,
     naming,
     outcome::{Verdict, failed, failure, judge},
@@ -509,10 +509,10 @@ impl Executor<'_> {
             return Outcome::Retry { after: None, note };
         };
         let is_taken = match call {
-            Call::AddSubnet { subnet, .. } => subnet.ip_range.is_some_and(|range| {
-                network.subnets.iter().filter_map(|other| other.ip_range).any(|other| overlap(other, range))
-            }),
-            Call::AddRoute { route, .. } => network.routes.iter().any(|other| other.destination == route.destination),
+            Call::AddSubnet { subnet, .. } => {
+                subnet.ip_range.is_some_and(|range| overlapping(&network, range).is_some())
+            }
+            Call::AddRoute { route, .. } => route_to(&network, route.destination).is_some(),
             _ => false,
         };
         if is_taken {

@@ -358,10 +358,9 @@ async fn a_lost_snapshot_is_found_by_its_label_or_not() {
         if let Outcome::Done(found) = &found {
             let [Change::Seen(Object::Image(image))] = found.changes() else { panic!("{found:?}") };
             assert_eq!((image.labels[naming::UID].as_str(), image.status.as_str()), (UID, "creating"));
-            let read =
-                Call::Read { object: ObjectId::Image(image.id), until: Until::Settled, retry_ms: 2_000 }.step("copy");
+            let read = Call::Read { object: ObjectId::Image(image.id), until: Until::Settled, why: None }.step("copy");
             let Outcome::Retry { after, .. } = world.execute(&read).await else { panic!("it is being made") };
-            assert_eq!(after, Some(Duration::from_secs(2)));
+            assert_eq!(after, None, "the engine learns how long it takes");
             tokio::time::sleep(Duration::from_secs(180)).await;
             let [Change::Seen(Object::Image(image))] = &done(world.execute(&read).await)[..] else { panic!() };
             assert_eq!(image.status.as_str(), "available");
@@ -426,12 +425,12 @@ async fn what_is_gone_is_told_whatever_was_to_be_done_to_it() {
         Call::DeleteServer { server },
         Call::Poweron { server },
         Call::Shutdown { server, seq: 1, issued_at: 0 },
-        Call::Read { object: ObjectId::Server(server), until: Until::Settled, retry_ms: 100 },
+        Call::Read { object: ObjectId::Server(server), until: Until::Settled, why: None },
         Call::DeleteVolume { volume: Id::new(4_711) },
         Call::DeleteNetwork { network: Id::new(4_711) },
         Call::DeleteFirewall { firewall: Id::new(4_711) },
         Call::DeleteImage { image: Id::new(4_711) },
-        Call::Read { object: ObjectId::Image(Id::new(4_711)), until: Until::Settled, retry_ms: 100 },
+        Call::Read { object: ObjectId::Image(Id::new(4_711)), until: Until::Settled, why: None },
         Call::DeleteSubnet { network: Id::new(4_711), ip_range: "10.0.0.0/24".parse().unwrap() },
     ] {
         let changes = match call {
@@ -481,11 +480,11 @@ async fn the_power_of_a_server_is_read_after_its_action() {
     };
     assert_eq!(power(Call::Poweron { server }).await, "running");
     assert_eq!(power(Call::Poweroff { server }).await, "off");
-    let read = Call::Read { object: ObjectId::Server(server), until: Until::Off, retry_ms: 700 };
+    let read = Call::Read { object: ObjectId::Server(server), until: Until::Off, why: None };
     assert_eq!(power(read.clone()).await, "off");
     power(Call::Poweron { server }).await;
     let Outcome::Retry { after, .. } = world.finish(&read).await else { panic!("it is on") };
-    assert_eq!(after, Some(Duration::from_millis(700)));
+    assert_eq!(after, None, "the engine knows when to look again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -562,7 +561,7 @@ async fn who_only_watches_lets_changes_go_first() {
     let server = world.server().await;
     // One request more is left than what only deletions may use; then one comes back every second.
     world.cloud.control(Method::PUT, "/_sim/rate", &json!({"project": "p", "limit": 3600, "remaining": 361})).await;
-    let read = Call::Read { object: ObjectId::Server(server), until: Until::Settled, retry_ms: 100 }.step("srv");
+    let read = Call::Read { object: ObjectId::Server(server), until: Until::Settled, why: None }.step("srv");
     done(world.execute(&read).await);
     let on = Call::Poweron { server }.step("srv");
     let outcomes = tokio::join!(world.execute(&read), world.execute(&on));

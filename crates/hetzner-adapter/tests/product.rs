@@ -318,6 +318,32 @@ async fn every_action_may_fail_once() {
 
 /// The process dies while a request is held, before or after its commit, and another one goes on.
 #[tokio::test(start_paused = true)]
+async fn what_waits_for_a_limit_is_woken_by_what_is_removed() {
+    let product = Product::start(Cloud::new(0.02));
+    product.ready().await;
+    let blank = json!({"skuRef": "skus/hcloud-volume", "sizeGB": 10});
+    product.put(Kind::BlockStorage, "old", blank.clone()).await;
+    product.is(Kind::BlockStorage, "old", ACTIVE).await;
+    let limit = json!({"type": "error", "status": 403, "code": "resource_limit_exceeded", "message": "limit reached"});
+    product.cloud.fault(json!({"method": "POST", "path": "/volumes", "count": 0}), limit).await;
+    product.put(Kind::BlockStorage, "new", blank).await;
+    let waits = async || {
+        let row = product.row(Kind::BlockStorage, "new").await.unwrap();
+        row.conditions[0].reason.as_deref() == Some("QuotaExceeded")
+    };
+    eventually("the limit is told", LONG, waits).await;
+    product.cloud.clear_faults().await;
+    let begun = Instant::now();
+    product.delete(Kind::BlockStorage, "old").await;
+    product.is(Kind::BlockStorage, "new", ACTIVE).await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "{:?}: without a wake-up it looks again after 30 s",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_failed_creation_left_is_removed_and_made_again_also_by_the_next_process() {
     for is_killed in [false, true] {
         let product = Product::start(Cloud::new(1.0));

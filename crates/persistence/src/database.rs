@@ -17,7 +17,7 @@ use std::{
 };
 
 use sqlx::{
-    Executor as _, PgPool, SqlSafeStr, SqlitePool,
+    PgPool, SqlSafeStr, SqlitePool,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -115,11 +115,12 @@ const PROOF: Sql = Sql {
 const PROVEN: Duration = Duration::from_secs(1);
 /// A process that is stopped in the middle of a transaction would keep its locks, and with them its projects from the
 /// other replicas, for as long as it is stopped. No transaction of ours is idle for more than moments.
-const IDLE_IN_TRANSACTION: &str = "SET idle_in_transaction_session_timeout = '5s'";
+const IDLE_IN_TRANSACTION: (&str, &str) = ("idle_in_transaction_session_timeout", "5s");
 
 impl Database {
     pub(crate) fn postgres(connect: PgConnectOptions, options: &Options) -> Self {
-        let connect = connect.application_name("secapi-proxy").statement_cache_capacity(256);
+        let connect =
+            connect.application_name("secapi-proxy").statement_cache_capacity(256).options([IDLE_IN_TRANSACTION]);
         let pool = |size: u32| {
             PgPoolOptions::new()
                 .max_connections(size.max(1))
@@ -128,9 +129,6 @@ impl Database {
                 .max_lifetime(Duration::from_secs(30 * 60))
                 // A ping before each use would double the round trips; a broken connection is one more try.
                 .test_before_acquire(false)
-                .after_connect(|connection, _| {
-                    Box::pin(async move { connection.execute(IDLE_IN_TRANSACTION).await.map(drop) })
-                })
                 .connect_lazy_with(connect.clone())
         };
         Self::new(Pools::Postgres {

@@ -19,14 +19,16 @@ pub(super) const SLOW: Duration = Duration::from_secs(30);
 pub(super) struct Waiting {
     /// What it waits with: what is asked for anew waits anew.
     pub(super) generation: i64,
+    /// For what.
+    pub(super) reason: Reason,
     since: Instant,
     looks: u32,
 }
 
 impl Waiting {
     /// Begins now.
-    pub(super) fn new(generation: i64) -> Self {
-        Self { generation, since: Instant::now(), looks: 0 }
+    pub(super) fn new(generation: i64, reason: Reason) -> Self {
+        Self { generation, reason, since: Instant::now(), looks: 0 }
     }
 
     /// The pause before the next look: at most 20 looks in the first minute, and 6 a minute after. Many that began
@@ -81,7 +83,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_waits_is_looked_at_20_times_in_the_first_minute_and_6_times_a_minute_after() {
         for chance in [Fixed(0), Fixed(255)] {
-            let mut waiting = Waiting::new(1);
+            let mut waiting = Waiting::new(1, Reason::ProviderBusy);
             let begun = Instant::now();
             let mut looks = [0; 5];
             while let Some(minute) = looks.get_mut(usize::try_from(begun.elapsed().as_secs() / 60).unwrap()) {

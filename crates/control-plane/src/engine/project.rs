@@ -466,13 +466,17 @@ impl<P: CloudProvider> Project<P> {
         after: Option<Duration>,
     ) -> StoreResult<Standing> {
         let generation = bundle.resource.generation;
-        let waiting = self.waiting.entry(flight.uid).or_insert_with(|| Waiting::new(generation));
+        let waiting = self.waiting.entry(flight.uid).or_insert_with(|| Waiting::new(generation, note.reason));
         if waiting.generation != generation {
-            *waiting = Waiting::new(generation);
+            *waiting = Waiting::new(generation, note.reason);
         }
+        waiting.reason = note.reason;
         let pause = waiting.pause(self.shared.rng.as_ref());
-        // How long something takes that is only watched, nobody knows.
-        let wait = if flight.step.reads { pause } else { backoff::retry(note.reason, after, pause) };
+        // How long something takes that is only watched, nobody knows, but that a person takes longer.
+        let wait = match flight.step.reads {
+            true => after.map_or(pause, |after| after.max(pause)),
+            false => backoff::retry(note.reason, after, pause),
+        };
         let attempts = if flight.step.reads { bundle.attempts } else { bundle.attempts.saturating_add(1) };
         let planned = Planned { note: Some(note), ..Planned::new(Plan::Wait { retry: Some(wait) }) };
         self.write(bundle, planned, Verdict::Working, Some(wait), attempts).await

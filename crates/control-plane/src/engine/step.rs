@@ -68,7 +68,25 @@ impl<P: CloudProvider> Project<P> {
                 return Ok(Standing::Lost);
             }
         }
+        if flight.step.frees {
+            self.wake_limited().await?;
+        }
         self.again(flight).await
+    }
+
+    /// What waits for a limit, a name or room looks again at once: something was removed.
+    async fn wake_limited(&mut self) -> StoreResult<()> {
+        let limited = |reason| {
+            matches!(
+                reason,
+                Reason::QuotaExceeded | Reason::CapacityUnavailable | Reason::NameTaken | Reason::AddressConflict
+            )
+        };
+        let waiting = self.waiting.iter().filter(|(_, waiting)| limited(waiting.reason));
+        for uid in waiting.map(|(uid, _)| *uid).collect::<Vec<_>>() {
+            self.shared.store.requeue(&self.lease, uid, Duration::ZERO).await?;
+        }
+        Ok(())
     }
 
     async fn unknown(&mut self, flight: &Flight, message: &str) -> StoreResult<Standing> {

@@ -130,6 +130,9 @@ pub struct Step {
     /// Whether the call only reads: then it is not recorded, and nobody minds a lost answer.
     #[serde(default)]
     pub reads: bool,
+    /// Whether the call removes an object, so that what waits for a limit has room again.
+    #[serde(default)]
+    pub frees: bool,
     /// What the call needs and no record may hold: an instance's user data. It dies with the process, which is
     /// no loss, because a recorded step is looked up and never sent again.
     #[serde(skip)]
@@ -147,6 +150,7 @@ impl PartialEq for Step {
             && self.action_seq == other.action_seq
             && self.sets == other.sets
             && self.reads == other.reads
+            && self.frees == other.frees
     }
 }
 
@@ -162,6 +166,7 @@ impl Step {
             action_seq: None,
             sets: None,
             reads: false,
+            frees: false,
             secret: None,
         }
     }

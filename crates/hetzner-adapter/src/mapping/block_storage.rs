@@ -86,7 +86,13 @@ fn delete(context: &Context<'_>, backing: &Backing<'_>) -> Planned {
         return wait(Reason::WaitingForDependency, "The instance that boots from it is still being deleted.");
     }
     if let Some(volume) = backing.volume {
-        return act(Call::DeleteVolume { volume: volume.id }.step(&volume.name));
+        let Some(server) = volume.server else {
+            return act(Call::DeleteVolume { volume: volume.id }.step(&volume.name));
+        };
+        let text = format!(
+            "The volume is attached to the server {server} at Hetzner Cloud; detach it there, and it is deleted."
+        );
+        return context.await_person(ObjectId::Volume(volume.id), Until::Free, Reason::WaitingForDependency, text);
     }
     // Only the last server can have left its firewall behind.
     let kept_a_server = context.resource().fact(facts::SERVER_ID).is_some();

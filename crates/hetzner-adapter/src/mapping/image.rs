@@ -33,8 +33,6 @@ use crate::{
 
 /// The field that names the source.
 const SOURCE: &str = "/spec/blockStorageRef";
-/// How often a snapshot, or a server that is busy, is looked at: snapshots take minutes.
-const LOOK_MS: u64 = 2_000;
 /// How often it is looked whether a lost snapshot came, or cannot come any more. It asks nobody.
 const LOST_AGAIN: Duration = Duration::from_secs(1);
 
@@ -61,7 +59,7 @@ impl Mapping for ImageMapping {
 }
 
 fn watch(object: ObjectId, name: &str) -> Planned {
-    act(Call::Read { object, until: Until::Settled, retry_ms: LOOK_MS }.step(name))
+    act(Call::Read { object, until: Until::Settled, why: None }.step(name))
 }
 
 fn remove(image: &Image) -> Planned {

@@ -33,7 +33,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     absence::ObjectType,
-    call::{Call, Until, watch_interval},
+    call::{Call, Until},
     naming,
     provider::AdapterSettings,
     snapshot::{ObjectId, Snapshot},
@@ -263,8 +263,13 @@ impl<'a> Context<'a> {
         act(self.watch(ObjectId::Server(server.id), until).step(&server.name))
     }
 
-    fn watch(&self, object: ObjectId, until: Until) -> Call {
-        Call::Read { object, until, retry_ms: watch_interval(self.bundle().attempts) }
+    fn watch(self, object: ObjectId, until: Until) -> Call {
+        Call::Read { object, until, why: None }
+    }
+
+    /// Waits for what a person must do at the provider, and looks whether it is done.
+    fn await_person(&self, object: ObjectId, until: Until, reason: Reason, message: String) -> Planned {
+        act(Call::Read { object, until, why: Some(message.clone()) }.step(self.object_name())).note(reason, message)
     }
 
     /// Whether there is anything to do about a live resource that a stable object would be needed for.

@@ -7,12 +7,11 @@ use ipnet::Ipv6Net;
 use seca_api::{IpVersion, Kind, PublicIpSpec};
 use serde_json::{Value, json};
 
-use super::{
-    Checked, Context, Mapping, Owned, PlannedExt, act, facts, fail, map, mark, noted, referrers, settled, wait,
-};
+use super::{Checked, Context, Mapping, Owned, PlannedExt, act, facts, fail, map, mark, noted, referrers, settled};
 use crate::{
     absence::ObjectType,
-    call::{Call, StepExt},
+    call::{Call, StepExt, Until},
+    snapshot::ObjectId,
 };
 
 /// See the module.
@@ -40,10 +39,9 @@ impl Mapping for PublicIpMapping {
 /// Hetzner refuses to delete what is assigned, and nothing here assigns it.
 fn remove(context: &Context<'_>, ip: &PrimaryIp) -> Planned {
     if let Some(server) = ip.assignee_id {
-        return wait(
-            Reason::WaitingForDependency,
-            format!("The address {} is assigned to the server {server} at Hetzner Cloud; unassign it there.", ip.ip),
-        );
+        let text =
+            format!("The address {} is assigned to the server {server} at Hetzner Cloud; unassign it there.", ip.ip);
+        return context.await_person(ObjectId::PrimaryIp(ip.id), Until::Free, Reason::WaitingForDependency, text);
     }
     let forget = mark(context.resource(), &[(facts::ADDRESS, Value::Null), (facts::LOST_ADDRESS, Value::Null)]);
     act(Call::DeletePrimaryIp { primary_ip: ip.id }.step(&ip.name).mark(forget))

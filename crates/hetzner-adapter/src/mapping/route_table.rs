@@ -16,8 +16,9 @@ use super::{
     settled, tried, wait,
 };
 use crate::{
-    call::{Call, StepExt},
-    effect::overlap,
+    call::{Call, StepExt, Until},
+    effect::{overlap, route_to},
+    snapshot::ObjectId,
 };
 
 /// What a route may name.
@@ -141,15 +142,13 @@ fn remove(context: &Context<'_>, network: &hcloud::Network, wanted: &BTreeSet<Ro
 }
 
 fn add(context: &Context<'_>, network: &hcloud::Network, wanted: &BTreeSet<Route>, made: &Route) -> Planned {
-    let same = |other: &&Route| other.destination == made.destination;
-    if let Some(other) = network.routes.iter().find(same) {
-        return wait(
-            Reason::AddressConflict,
-            format!(
-                "The network sends {} to {} already, not to {}; remove that route, or use the same target.",
-                other.destination, other.gateway, made.gateway
-            ),
+    if let Some(other) = route_to(network, made.destination) {
+        let text = format!(
+            "The network sends {} to {} already, not to {}; remove that route, or use the same target.",
+            other.destination, other.gateway, made.gateway
         );
+        let until = Until::NoRoute(made.destination);
+        return context.await_person(ObjectId::Network(network.id), until, Reason::AddressConflict, text);
     }
     let mut own = own(context, network);
     own.retain(|made| wanted.contains(made));

@@ -11,8 +11,9 @@ use super::{
     Checked, Context, Mapping, PlannedExt, act, facts, fail, map, missing_targets, noted, settled, tried, wait,
 };
 use crate::{
-    call::{Call, StepExt},
-    effect::{has_subnet, overlap},
+    call::{Call, StepExt, Until},
+    effect::{has_subnet, overlapping},
+    snapshot::ObjectId,
 };
 
 /// See the module.
@@ -83,13 +84,13 @@ fn alive(context: &Context<'_>, network: Option<&hcloud::Network>) -> Checked<Pl
 }
 
 fn add(context: &Context<'_>, network: &hcloud::Network, range: Ipv4Net) -> Planned {
-    let taken = network.subnets.iter().filter_map(|subnet| subnet.ip_range);
-    if let Some(other) = taken.into_iter().find(|other| overlap(*other, range)) {
-        return wait(
-            Reason::AddressConflict,
-            format!("{range} overlaps the subnet {other} of the same network; delete that, or choose another block."),
-        )
-        .fact(facts::IP_RANGE, Value::Null);
+    if let Some(other) = overlapping(network, range) {
+        let text =
+            format!("{range} overlaps the subnet {other} of the same network; delete that, or choose another block.");
+        let until = Until::NoSubnet(range);
+        return context
+            .await_person(ObjectId::Network(network.id), until, Reason::AddressConflict, text)
+            .fact(facts::IP_RANGE, Value::Null);
     }
     let Some(zone) = context.region_fact("networkZone") else {
         return fail(Reason::Unsupported, format!("The region `{}` has no network zone.", context.region()));

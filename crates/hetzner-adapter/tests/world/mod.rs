@@ -300,8 +300,10 @@ impl World {
                 true
             }
             Plan::Act(step) => {
+                let before = self.rows[&uid].clone();
                 self.commit(uid, &planned, Verdict::Working);
                 let call = Call::of(&step).unwrap();
+                let call_until = if let Call::Read { until, .. } = &call { Some(*until) } else { None };
                 assert_eq!(call.step(&step.target).payload, step.payload, "a call survives its record");
                 for mark in &step.marks {
                     if let Some(row) = self.rows.get_mut(&mark.uid) {
@@ -318,6 +320,12 @@ impl World {
                 }
                 self.calls.push((self.rows[&uid].key.name.clone(), call));
                 self.snapshot.absorb(observation);
+                let waits = matches!(call_until, Some(Until::Free | Until::NoSubnet(_) | Until::NoRoute(_)));
+                if waits && self.plan(uid).plan == planned.plan {
+                    // It waits for a person.
+                    self.calls.pop();
+                    return self.rows[&uid] != before;
+                }
                 if let Some(seq) = step.action_seq {
                     let done = Planned { action_done: Some(seq), ..Planned::new(Plan::Nothing) };
                     self.commit(uid, &done, Verdict::Working);

@@ -21,6 +21,7 @@ pub fn step(operation: &str, marks: &[(Uid, Value)]) -> Step {
         marks: marks.iter().map(mark).collect(),
         sets: None,
         reads: false,
+        frees: false,
         action_seq: Some(1),
         secret: Some("never stored".into()),
     }
