@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use api_server::{ApiConfig, Limits, Off, Options};
 use common::{
@@ -13,10 +13,11 @@ use common::{
     sim::Sim,
 };
 use control_plane::{
-    Catalog, CatalogCache, ProjectId, kinds,
+    Catalog, CatalogCache, ProjectId, Watchers, kinds,
     ports::{Access, Clock, CloudProvider as _, Ids, Rng, Store},
     service::{ControlPlane, Enforcement, Parts, Tenant, Tenants},
     testing::environment::{SeededRng, TokioClock},
+    watch::Patience,
 };
 use hcloud_client::{HcloudClient, HttpSettings};
 use hetzner_adapter::{AdapterSettings, HetznerProvider};
@@ -47,6 +48,9 @@ async fn listener(store: Arc<dyn Store>, sim: &Sim, drain: CancellationToken) ->
         ids: ids.clone(),
         wake: Arc::default(),
     });
+    // No engine works here: who has just written would wait for it.
+    let patience = Patience { hold: Duration::ZERO, ..Patience::default() };
+    let control_plane = control_plane.watched_by(Arc::new(Watchers::new(patience)));
     let config = ApiConfig {
         default_region: REGION.to_owned(),
         public_base_url: None,
