@@ -1,3 +1,4 @@
+ALTER TABLE resources ALTER COLUMN kind RESET (n_distinct);
 ALTER TABLE credentials DROP COLUMN workspace;
 ALTER TABLE credentials DROP COLUMN region;
 ALTER TABLE credentials DROP COLUMN tenant;
