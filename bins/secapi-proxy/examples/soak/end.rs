@@ -51,7 +51,7 @@ pub(crate) async fn quiet(soak: &mut Soak, person: Option<&Person>) -> anyhow::R
     settle(soak, true).await
 }
 
-/// Looks until nothing is wrong, or time is up. What belongs to no row is swept when a project is read anew, so that is
+/// Looks until nothing is wrong, or time is up. What belongs to no row is swept when a project is read again, so that is
 /// asked for once more.
 async fn settle(soak: &mut Soak, mut may_renew: bool) -> anyhow::Result<Vec<Violation>> {
     let deadline = Instant::now() + PATIENCE;
@@ -137,7 +137,7 @@ pub(crate) async fn delete_all(soak: &mut Soak, found: Vec<Violation>) -> anyhow
         found.extend(left);
     }
     sleep(LATE_WINDOW).await;
-    // A project is swept when it is read anew, and it is read while a workspace of it is there.
+    // A project is swept when it is read again, and it is read while a workspace of it is there.
     soak.stage.renew().await?;
     let left = settle(soak, false).await?;
     found.extend(left.into_iter().filter(|violation| !found_before(&found, violation)).collect::<Vec<_>>());

@@ -246,7 +246,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Ends every replica and starts it again, so that each project is read anew and swept.
+    /// Ends every replica and starts it again, so that each project is read again and swept.
     pub(crate) async fn renew(&mut self) -> anyhow::Result<()> {
         for replica in &mut self.replicas {
             match replica.life {

@@ -77,7 +77,7 @@ pub async fn postgres_sessions_that_may_only_read_are_closed() {
         let allowed = "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE";
         operator.execute(allowed).await.unwrap();
         operator.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
-        // All sessions begin anew.
+        // All sessions begin again.
         let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                    WHERE datname = current_database() AND pid <> pg_backend_pid()";
         if value == "on" {
