@@ -311,7 +311,7 @@ impl Executor<'_> {
             Err(error) if error.class() == ErrorClass::NotFound => Outcome::Done(Observation::gone(id)),
             Err(error) if is_watch => match judge(&error) {
                 Verdict::Retry(after, note) => Outcome::Retry { after, note },
-                _ => retry(Reason::ProviderUnavailable, format!("Hetzner Cloud could not be asked: {error}.")),
+                _ => unanswered(&error),
             },
             Err(error) => Outcome::Unknown(error.to_string()),
         }
@@ -385,7 +385,7 @@ impl Executor<'_> {
                 let seen = found.into_iter().map(Change::Seen).chain([Change::Absent { kind, uid }]);
                 Outcome::Done(Observation::new(seen.collect()))
             }
-            Err(error) => retry(Reason::ProviderUnavailable, format!("Hetzner Cloud could not be asked: {error}.")),
+            Err(error) => unanswered(&error),
         }
     }
 
@@ -565,7 +565,12 @@ fn with_user_data(body: &CreateServer, secret: Option<&SecretString>) -> CreateS
     CreateServer { user_data: secret.map(|text| UserData::new(text.expose_secret())), ..body.clone() }
 }
 
-pub(crate) fn retry(reason: Reason, message: impl Into<String>) -> Made {
+/// A question that got no answer is asked again: it proves nothing.
+pub(crate) fn unanswered(error: &Error) -> Made {
+    retry(Reason::ProviderUnavailable, format!("Hetzner Cloud could not be asked: {error}."))
+}
+
+fn retry(reason: Reason, message: impl Into<String>) -> Made {
     Outcome::Retry { after: None, note: Note::new(reason, message) }
 }
 

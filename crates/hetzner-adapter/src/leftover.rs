@@ -1,14 +1,14 @@
 //! What a call left at the provider: whether an object came of a creation that failed, and whether something was ever
 //! used. Both stand in the object's list of actions, also when the answer to the call was lost.
 
-use control_plane::{Reason, ports::Outcome};
+use control_plane::ports::Outcome;
 use hcloud_client::{
     Error, ErrorClass, ProjectClient,
     types::{Action, ActionStatus},
 };
 
 use crate::{
-    executor::{Executor, retry},
+    executor::{Executor, unanswered},
     outcome::failure,
     snapshot::{Change, Object, ObjectId, Observation},
 };
@@ -44,7 +44,7 @@ impl Executor<'_> {
                 Outcome::Done(Observation::new(vec![Change::Used { object, ever }]))
             }
             Err(error) if error.class() == ErrorClass::NotFound => self.ask(object).await,
-            Err(error) => retry(Reason::ProviderUnavailable, format!("Hetzner Cloud could not be asked: {error}.")),
+            Err(error) => unanswered(&error),
         }
     }
 
@@ -53,7 +53,7 @@ impl Executor<'_> {
         match self.get(&self.client, object).await {
             Ok(found) => Outcome::Done(Observation::seen(found)),
             Err(error) if error.class() == ErrorClass::NotFound => Outcome::Done(Observation::gone(object)),
-            Err(error) => retry(Reason::ProviderUnavailable, format!("Hetzner Cloud could not be asked: {error}.")),
+            Err(error) => unanswered(&error),
         }
     }
 

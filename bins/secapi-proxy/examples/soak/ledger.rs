@@ -1,5 +1,5 @@
 //! What was seen while it happened: how every row went from state to state, and every request of the provider's journal.
-//! A violation is told with both, so that somebody who was not there can follow it.
+//! A violation names both. A reader who was not there can follow it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

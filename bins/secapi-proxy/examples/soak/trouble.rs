@@ -17,7 +17,7 @@ use crate::{
 /// How often it is looked at what is due.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Makes trouble until it is told to stop.
+/// Makes trouble until it is stopped.
 pub(crate) async fn make(
     stage: &mut Stage,
     mut chance: Chance,

@@ -52,7 +52,7 @@ impl User {
         matches!(bound, Answer::Given { .. })
     }
 
-    /// Works until it is told to stop.
+    /// Works until it is stopped.
     pub(crate) async fn work(mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             self.step().await;

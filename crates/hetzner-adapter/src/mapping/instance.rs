@@ -232,15 +232,12 @@ fn hash_of(text: Option<&String>) -> Value {
 fn keep(context: &Context<'_>, server: &Server) -> Checked<Planned> {
     let spec: InstanceSpec = context.spec()?;
     let with_status = |planned: Planned| {
-        power::with_last_reboot(planned, context, server)
+        let planned = power::with_last_reboot(planned, context, server)
             .fact(facts::SERVER_ID, server.id.to_string())
-            .status(power::status(context, server))
-    };
-    let with_status = |planned: Planned| power::without_shutdown(with_status(planned), server);
-    let with_status = |planned: Planned| match power::has_run(server) {
+            .status(power::status(context, server));
+        let planned = power::without_shutdown(planned, server);
         // Whoever switched it on: its disk may hold data.
-        true => with_status(planned).fact(facts::EVER_STARTED, true),
-        false => with_status(planned),
+        if power::has_run(server) { planned.fact(facts::EVER_STARTED, true) } else { planned }
     };
     if power::is_busy(server) && context.is_converging() {
         return Ok(with_status(context.watch_server(server, Until::Settled)));
