@@ -245,7 +245,7 @@ proptest! {
                 let plan = world.plan(*uid).plan;
                 // What is lost is asked for by each process, and what waits for a person is looked at.
                 let changes = |plan: &Plan| matches!(plan, Plan::Act(step) if !step.reads);
-                prop_assert!(!changes(&plan) && !matches!(plan, Plan::Claim(_)), "{}: {plan:?}", row.key);
+                prop_assert!(!changes(&plan) && !matches!(plan, Plan::Tie(_)), "{}: {plan:?}", row.key);
             }
         }
         // One snapshot for each image that is one, and none that nobody remembers.

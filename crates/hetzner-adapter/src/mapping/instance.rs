@@ -5,7 +5,7 @@
 use control_plane::{
     CatalogEntry, Reason, Resource,
     catalog::zone_name,
-    ports::{Plan, Planned},
+    ports::{Plan, Planned, Tie},
 };
 use hcloud_client::types::{CreateServer, CreateServerFirewall, CreateServerPublicNet, Server, ServerStatus};
 use seca_api::{InstanceSpec, Kind, ResourceState, reference::Target};
@@ -203,7 +203,7 @@ fn held_volume<'a>(context: &Context<'a>) -> Checked<&'a Resource> {
         ));
     }
     match volume.holder {
-        None => return stop(Planned::new(Plan::Claim(volume.uid))),
+        None => return stop(Planned::new(Plan::Tie(vec![Tie::Claim(volume.uid)]))),
         Some(holder) if holder != context.resource().uid => {
             return stop(wait(
                 Reason::BootVolumeInUse,
