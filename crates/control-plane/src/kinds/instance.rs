@@ -4,7 +4,11 @@ use seca_api::{Kind, violation::Violation};
 use serde_json::{Map, Value, json};
 
 use super::{Found, Judgement, KindRules, ReferenceField, Relatives, clip};
-use crate::catalog::CatalogEntry;
+use crate::{
+    catalog::CatalogEntry,
+    disk::Disk,
+    facts::{BlockStorageFacts, Facts, InstanceFacts},
+};
 
 /// What differs about instances.
 pub const RULES: KindRules = KindRules {
@@ -96,9 +100,12 @@ fn held_server(judgement: &Judgement<'_>) -> Option<Violation> {
     let Some(Found::Row { row: volume, holder, .. }) = judgement.found(BOOT_VOLUME) else { return None };
     let own = judgement.subject.old.map(|(row, _)| row.uid);
     let is_held = match holder {
-        None => volume.fact("backing") == Some("server"),
+        None => Disk::of(volume).is_held(),
         Some(holder) if Some(holder.uid) == own => false,
-        Some(holder) => holder.is_deleting() && (holder.marked("everStarted") || volume.marked("everStarted")),
+        Some(holder) => {
+            let ran = InstanceFacts::of(holder).ever_started || BlockStorageFacts::of(volume).ever_started;
+            holder.is_deleting() && ran
+        }
     };
     is_held.then(|| {
         let rule = format!(
