@@ -6,6 +6,7 @@ pub mod call;
 pub mod catalog;
 mod effect;
 mod executor;
+pub mod firewall_rules;
 mod leftover;
 pub mod mapping;
 mod marker;
