@@ -128,6 +128,9 @@ impl Facts for PublicIpFacts {}
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct NicFacts {
+    /// Whether all that it names is known, so that what it publishes is what it asks for.
+    #[serde(deserialize_with = "mark", skip_serializing_if = "std::ops::Not::not")]
+    pub settled: bool,
     /// Where it is attached; none while its addresses are not settled.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub attachment: Option<NicAttachment>,
@@ -265,6 +268,9 @@ pub struct InstanceFacts {
     /// A hash of the SSH keys that the server was made with.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub keys_hash: Option<String>,
+    /// The provider's id of the public address that its server has only because it needs an interface.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub placeholder: Option<String>,
     /// The interfaces that its server has in private networks.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
     pub interfaces: Vec<Interface>,
