@@ -20,7 +20,8 @@ use hetzner_adapter::{
     AdapterSettings, Snapshot,
     call::{Call, Until},
     mapping::{self, Context},
-    snapshot::{Change, Object},
+    objects::Object,
+    snapshot::Change,
 };
 use model::Model;
 use seca_api::{Kind, ResourceKey, ResourceState, Scope, Timestamp, reference::Target};
