@@ -19,6 +19,7 @@ pub mod role_assignment;
 pub mod route_table;
 pub mod security_group;
 pub mod security_group_rule;
+pub mod ssh_key;
 pub mod subnet;
 pub mod workspace;
 
