@@ -54,6 +54,7 @@ async fn delete_rules(client: Client) {
             document["spec"]["roles"] = json!(["rules"]);
         }
         client.put(&path(row.kind), &document).await.expect(201);
+        client.make_beside(&place, row).await;
     }
     for row in table::served() {
         client.active(&path(row.kind), 3).await;
@@ -68,6 +69,7 @@ async fn delete_rules(client: Client) {
     }
     for kind in [Kind::Role, Kind::RoleAssignment].into_iter().chain(ALLOWED).filter(|kind| served(*kind)) {
         client.remove(&path(kind)).await;
+        client.remove_beside(&place, table::row(kind)).await;
     }
     // The subnet goes with its network, the image outlives its disk, and nothing of it lives in the workspace.
     client.delete(&path(Kind::Network)).await.accepted();

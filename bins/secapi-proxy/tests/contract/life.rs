@@ -32,6 +32,7 @@ async fn live(client: Client) {
     let rows: Vec<_> = table::served().collect();
     for row in &rows {
         create(&client, row, &place, name(row)).await;
+        client.make_beside(&place, row).await;
     }
     for row in &rows {
         let path = client.item(row.kind, &place, name(row));
@@ -48,6 +49,7 @@ async fn live(client: Client) {
         assert_eq!(resource["metadata"]["resourceVersion"], 3, "{path}");
     }
     for row in rows.iter().rev() {
+        client.remove_beside(&place, row).await;
         delete(&client, row, &place, name(row)).await;
     }
 }

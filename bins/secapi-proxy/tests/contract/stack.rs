@@ -242,11 +242,28 @@ impl Client {
         place
     }
 
-    /// Makes the resources of these rows, named [`BASE`].
+    /// Makes the resources of these rows, named [`BASE`], and those beside them.
     pub async fn make(&self, place: &Place, rows: impl IntoIterator<Item = &'static Row>) {
         for row in rows {
             let path = self.item(row.kind, place, BASE);
             self.put(&path, &row.document(place)).await.expect(201);
+            self.make_beside(place, row).await;
+        }
+    }
+
+    /// Makes what is beside a row's resource.
+    pub async fn make_beside(&self, place: &Place, row: &Row) {
+        for (name, document) in row.others(place) {
+            let path = self.item(row.kind, place, name);
+            self.put(&path, &document).await.expect(201);
+            self.active(&path, 3).await;
+        }
+    }
+
+    /// Removes it.
+    pub async fn remove_beside(&self, place: &Place, row: &Row) {
+        for (name, _) in row.others(place) {
+            self.remove(&self.item(row.kind, place, name)).await;
         }
     }
 }

@@ -36,7 +36,12 @@ pub struct Row {
     /// Members of which the specification or the provider asks more than their limits, and what: a value within
     /// the limits may be refused for it. `*` stands for an index.
     pub judged: &'static [(&'static str, &'static str)],
+    /// Further resources of the kind, by name, that documents of later kinds name.
+    pub beside: &'static [(&'static str, fn(&Place) -> Value)],
 }
+
+/// The name of what is beside [`BASE`].
+pub const SECOND: &str = "second";
 
 /// All kinds that clients write, in the order in which they can be created.
 pub static TABLE: [Row; 14] = [
@@ -47,6 +52,7 @@ pub static TABLE: [Row; 14] = [
         spec: |_| json!({"purpose": {"of": ["anything", 1, true]}}),
         change: ("/spec/purpose", |_| json!("another")),
         judged: &[],
+        beside: &[],
     },
     Row {
         kind: Kind::Network,
@@ -61,6 +67,7 @@ pub static TABLE: [Row; 14] = [
         },
         change: ("/spec/additionalCidrs/0/ipv4", |_| json!("10.2.0.0/16")),
         judged: &[("/spec/cidr/ipv4", "§2.5: a private block; at Hetzner a /24 or larger")],
+        beside: &[],
     },
     Row {
         kind: Kind::InternetGateway,
@@ -69,6 +76,7 @@ pub static TABLE: [Row; 14] = [
         spec: |_| json!({"egressOnly": false}),
         change: ("/spec/egressOnly", |_| json!(true)),
         judged: &[],
+        beside: &[],
     },
     Row {
         kind: Kind::RouteTable,
@@ -80,6 +88,7 @@ pub static TABLE: [Row; 14] = [
         },
         change: ("/spec/routes/0/destinationCidrBlock", |_| json!("192.168.0.0/24")),
         judged: &[],
+        beside: &[],
     },
     Row {
         kind: Kind::Subnet,
@@ -98,6 +107,7 @@ pub static TABLE: [Row; 14] = [
             ("/spec/cidr/ipv4", "§2.5: within the network; at Hetzner a /30 or larger"),
             ("/spec/zone", "§3.13: a zone of the region"),
         ],
+        beside: &[],
     },
     Row {
         kind: Kind::SecurityGroupRule,
@@ -106,6 +116,7 @@ pub static TABLE: [Row; 14] = [
         spec: |_| rule(),
         change: ("/spec/direction", |_| json!("egress")),
         judged: &[("/spec/ports/from", "a range begins before it ends")],
+        beside: &[],
     },
     Row {
         kind: Kind::SecurityGroup,
@@ -114,6 +125,7 @@ pub static TABLE: [Row; 14] = [
         spec: |_| json!({"rules": [rule()], "ruleRefs": [{"resource": "security-group-rules/base"}]}),
         change: ("/spec/rules/0/direction", |_| json!("egress")),
         judged: &[("/spec/rules/*/ports/from", "a range begins before it ends")],
+        beside: &[],
     },
     Row {
         kind: Kind::PublicIp,
@@ -122,6 +134,7 @@ pub static TABLE: [Row; 14] = [
         spec: |_| json!({"version": "IPv4", "address": "203.0.113.7"}),
         change: ("/spec/address", |_| json!("203.0.113.8")),
         judged: &[("/spec/address", "an address of the version")],
+        beside: &[],
     },
     Row {
         kind: Kind::Nic,
@@ -137,7 +150,15 @@ pub static TABLE: [Row; 14] = [
             })
         },
         change: ("/spec/addresses/0", |_| json!("10.0.1.10")),
-        judged: &[("/spec/addresses/*", "§2.5: within the subnet")],
+        judged: &[
+            ("/spec/addresses/*", "§2.5: within the subnet"),
+            ("/spec/addresses", "each once; at Hetzner at most 6 in a network"),
+            ("/spec/publicIpRefs", "each once"),
+        ],
+        beside: &[(SECOND, |place| {
+            let subnet = json!({"resource": format!("networks/{}/subnets/base", place.network)});
+            json!({"addresses": ["10.0.1.19"], "subnetRef": subnet})
+        })],
     },
     Row {
         kind: Kind::BlockStorage,
@@ -152,6 +173,7 @@ pub static TABLE: [Row; 14] = [
         },
         change: ("/spec/sizeGB", |_| json!(30)),
         judged: &[],
+        beside: &[(SECOND, |_| json!({"skuRef": {"resource": "skus/hcloud-volume"}, "sizeGB": 10}))],
     },
     Row {
         kind: Kind::Image,
@@ -168,6 +190,7 @@ pub static TABLE: [Row; 14] = [
         },
         change: ("/spec/cpuArchitecture", |_| json!("arm64")),
         judged: &[],
+        beside: &[],
     },
     Row {
         kind: Kind::Instance,
@@ -177,18 +200,24 @@ pub static TABLE: [Row; 14] = [
             json!({
                 "skuRef": {"resource": "skus/cx23"},
                 "primaryNicRef": {"resource": "nics/base"},
-                "additionalNicRefs": [{"resource": "nics/base"}],
+                "additionalNicRefs": [{"resource": "nics/second"}],
                 "zone": REGION,
                 "securityGroupRef": {"resource": "security-groups/base"},
                 "userData": "#cloud-config",
                 "antiAffinityGroup": "apart",
                 "sshKeys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ4aWzyVWvYQ0RyqvYz4Yq2n0cWm0rV2m1b1n3m4c5d6 tested"],
                 "bootVolume": {"deviceRef": {"resource": "block-storages/base"}, "type": "virtio"},
-                "dataVolumes": [{"deviceRef": {"resource": "block-storages/base"}, "type": "virtio"}]
+                "dataVolumes": [{"deviceRef": {"resource": "block-storages/second"}, "type": "virtio"}]
             })
         },
         change: ("/spec/bootVolume/type", |_| json!("")),
-        judged: &[("/spec/zone", "§3.13: a zone of the region"), ("/spec/userData", "at Hetzner at most 32,768 bytes")],
+        judged: &[
+            ("/spec/zone", "§3.13: a zone of the region"),
+            ("/spec/userData", "at Hetzner at most 32,768 bytes, packed or not"),
+            ("/spec/additionalNicRefs", "each once"),
+            ("/spec/dataVolumes", "each once; at Hetzner at most 16"),
+        ],
+        beside: &[],
     },
     Row {
         kind: Kind::Role,
@@ -204,6 +233,7 @@ pub static TABLE: [Row; 14] = [
             ("/spec/permissions/*/resources/*", "§3.10: a pattern of resources"),
             ("/spec/permissions/*/verb/*", "§3.10: a known verb"),
         ],
+        beside: &[],
     },
     Row {
         kind: Kind::RoleAssignment,
@@ -220,6 +250,7 @@ pub static TABLE: [Row; 14] = [
             ("/spec/scopes/*/tenants/*", "§3.13: a known tenant"),
             ("/spec/scopes/*/regions/*", "§3.13: a known region"),
         ],
+        beside: &[],
     },
 ];
 
@@ -255,6 +286,11 @@ impl Row {
             "extensions": {"tested": "yes"},
             "spec": (self.spec)(place)
         })
+    }
+
+    /// What a client sends for what is beside it, by name.
+    pub fn others(&self, place: &Place) -> Vec<(&'static str, Value)> {
+        self.beside.iter().map(|(name, spec)| (*name, json!({"spec": spec(place)}))).collect()
     }
 
     /// The same after the change.

@@ -3,21 +3,22 @@
 use seca_api::{Kind, violation::Violation};
 use serde_json::{Map, Value, json};
 
-use super::{Found, Judgement, KindRules, ReferenceField, Relatives, clip};
-use crate::{
-    catalog::CatalogEntry,
-    disk::Disk,
-    facts::{BlockStorageFacts, Facts, InstanceFacts},
-};
+use super::{Judgement, KindRules, ReferenceField, Relatives, clip, expand, ssh_key};
+
+mod disks;
+mod nics;
+mod user_data;
+
+pub use user_data::user_data_for_provider;
 
 /// What differs about instances.
 pub const RULES: KindRules = KindRules {
     references: &[
-        ReferenceField::new("/spec/skuRef", &[Kind::InstanceSku]).immutable(),
+        ReferenceField::new(SKU, &[Kind::InstanceSku]).immutable(),
         ReferenceField::new(BOOT_VOLUME, &[Kind::BlockStorage]).exclusive(),
-        ReferenceField::new("/spec/dataVolumes/*/deviceRef", &[Kind::BlockStorage]),
-        ReferenceField::new("/spec/primaryNicRef", &[Kind::Nic]),
-        ReferenceField::new("/spec/additionalNicRefs/*", &[Kind::Nic]),
+        ReferenceField::new(DATA_VOLUMES, &[Kind::BlockStorage]),
+        ReferenceField::new(PRIMARY_NIC, &[Kind::Nic]),
+        ReferenceField::new(ADDITIONAL_NICS, &[Kind::Nic]),
         ReferenceField::new("/spec/securityGroupRef", &[Kind::SecurityGroup]),
     ],
     powered: true,
@@ -32,31 +33,41 @@ pub const RULES: KindRules = KindRules {
 };
 
 const BOOT_VOLUME: &str = "/spec/bootVolume/deviceRef";
+const DATA_VOLUMES: &str = "/spec/dataVolumes/*/deviceRef";
+const PRIMARY_NIC: &str = "/spec/primaryNicRef";
+const ADDITIONAL_NICS: &str = "/spec/additionalNicRefs/*";
+const SSH_KEYS: &str = "/spec/sshKeys/*";
+const SKU: &str = "/spec/skuRef";
 
 /// The most servers that a spread placement group of Hetzner Cloud holds.
 const LARGEST_GROUP: usize = 10;
 
-/// The most bytes of user data that Hetzner Cloud takes.
-const MOST_USER_DATA: usize = 32 * 1024;
-
 fn judge(judgement: &Judgement<'_>) -> Vec<Violation> {
     let mut found = Vec::from_iter(judgement.unknown_zone("/zone"));
-    if let Some(data) = judgement.text("/userData").filter(|data| data.len() > MOST_USER_DATA) {
-        let rule = format!(
-            "userData must be at most {MOST_USER_DATA} bytes long, because Hetzner Cloud takes no more, but has {}; \
-             shorten it, or let it fetch the rest",
-            data.len()
-        );
-        found.push(Violation::at("/spec/userData", rule));
-    }
+    found.extend(user_data::violation(judgement));
+    found.extend(unusable_keys(judgement));
     found.extend(full_group(judgement));
-    // A volume that grew, or that another instance left, is no reason to refuse a change that is not about it.
-    if judgement.retargeted(BOOT_VOLUME) {
-        found.extend(disk_in_use(judgement));
-        found.extend(held_server(judgement));
-        found.extend(disk_too_small(judgement));
-    }
+    found.extend(nics::violations(judgement));
+    found.extend(disks::violations(judgement));
     found
+}
+
+/// The SSH keys that are neither a key nor the name of one.
+fn unusable_keys(judgement: &Judgement<'_>) -> Vec<Violation> {
+    let texts = |spec: &Value| -> Vec<String> {
+        expand(SSH_KEYS, spec).into_iter().filter_map(|(_, item)| item.as_str().map(str::to_owned)).collect()
+    };
+    // What an earlier release took is no reason to refuse a change that is not about it.
+    let known = judgement.subject.old.map(|(_, old)| texts(old)).unwrap_or_default();
+    let items = expand(SSH_KEYS, judgement.subject.spec).into_iter();
+    let unusable = items.filter_map(|(pointer, item)| {
+        let text = item.as_str().filter(|text| !text.is_empty() && !known.iter().any(|old| old == text))?;
+        let error = ssh_key::parse(text).err()?;
+        let mut violation = Violation::at(pointer, "");
+        violation.rule = format!("{} {error}", violation.parameter);
+        Some(violation)
+    });
+    unusable.collect()
 }
 
 /// The anti-affinity group of a specification.
@@ -80,60 +91,4 @@ fn full_group(judgement: &Judgement<'_>) -> Option<Violation> {
         );
         Violation::at("/spec/antiAffinityGroup", rule)
     })
-}
-
-/// The disk of an existing server is the former volume's blocks: with another one, its data would have no owner.
-fn disk_in_use(judgement: &Judgement<'_>) -> Option<Violation> {
-    let (instance, _) = judgement.subject.old?;
-    let former = judgement.left(BOOT_VOLUME).filter(|volume| volume.holder == Some(instance.uid))?;
-    let volume = judgement.found(BOOT_VOLUME)?.row()?;
-    let rule = format!(
-        "deviceRef names block storage {}, but the instance boots from {}; changing the boot volume of an instance \
-         whose server exists is not supported yet and comes with a later release; keep {}, or create another instance",
-        volume.key.name, former.key.name, former.key.name
-    );
-    Some(Violation::at(BOOT_VOLUME, rule))
-}
-
-/// A volume that keeps the server of a deleted instance, or is about to, cannot boot another one yet.
-fn held_server(judgement: &Judgement<'_>) -> Option<Violation> {
-    let Some(Found::Row { row: volume, holder, .. }) = judgement.found(BOOT_VOLUME) else { return None };
-    let own = judgement.subject.old.map(|(row, _)| row.uid);
-    let is_held = match holder {
-        None => Disk::of(volume).is_held(),
-        Some(holder) if Some(holder.uid) == own => false,
-        Some(holder) => {
-            let ran = InstanceFacts::of(holder).ever_started || BlockStorageFacts::of(volume).ever_started;
-            holder.is_deleting() && ran
-        }
-    };
-    is_held.then(|| {
-        let rule = format!(
-            "deviceRef names block storage {}, which holds the disk of an instance that was deleted; booting another \
-             instance from it is not supported yet and comes with a later release; use a new block storage",
-            volume.key.name
-        );
-        Violation::at(BOOT_VOLUME, rule)
-    })
-}
-
-/// The boot volume becomes the server's own disk, which comes with the SKU.
-fn disk_too_small(judgement: &Judgement<'_>) -> Option<Violation> {
-    let volume = judgement.found(BOOT_VOLUME)?.row()?;
-    let sku = judgement.found("/spec/skuRef")?.entry()?;
-    let disk = disk(sku)?;
-    let size = serde_json::from_str::<Value>(&volume.spec).ok()?.get("sizeGB")?.as_i64()?;
-    (size > disk).then(|| {
-        let rule = format!(
-            "deviceRef names block storage {} of {size} GB, but the disk of SKU {} has {disk} GB; use a SKU with a \
-             larger disk, or a block storage of at most {disk} GB",
-            volume.key.name, sku.name
-        );
-        Violation::at(BOOT_VOLUME, rule)
-    })
-}
-
-/// The size of a SKU's disk in GB.
-fn disk(sku: &CatalogEntry) -> Option<i64> {
-    sku.facts.get("disk").and_then(|disk| disk.as_i64().or_else(|| disk.as_str()?.parse().ok()))
 }

@@ -83,6 +83,17 @@ pub struct Resolved {
     pub found: Found,
 }
 
+/// A live resource that a document names in a list of references, or in one of several fields.
+#[derive(Clone, Debug)]
+pub struct Named<'a> {
+    /// Its place.
+    pub pointer: String,
+    /// The resource.
+    pub row: &'a Resource,
+    /// Whether the write added it: what these fields named before does not count it. Moved within them, it is not new.
+    pub is_new: bool,
+}
+
 /// All that a kind's own rules look at. Pure: nothing is read from here on.
 #[derive(Clone, Copy, Debug)]
 pub struct Judgement<'a> {
@@ -144,6 +155,25 @@ impl Judgement<'_> {
             all.iter().find(|reference| reference.pointer == pointer).and_then(super::Spelled::identity)
         };
         identity(old) != identity(self.subject.spec)
+    }
+
+    /// The live resources that some fields name, in the order of the fields and of their lists.
+    pub fn named(&self, fields: &[&str]) -> Vec<Named<'_>> {
+        let identities = |key: &ResourceKey, spec: &Value| {
+            let mut all = spelled(self.rules.references, key, spec);
+            all.retain(|reference| fields.contains(&reference.field.pointer));
+            all.into_iter().map(|reference| (reference.identity(), reference.pointer)).collect::<Vec<_>>()
+        };
+        let old = self.subject.old.map(|(row, old)| identities(&row.key, old)).unwrap_or_default();
+        let mut old: Vec<_> = old.into_iter().map(|(identity, _)| identity).collect();
+        let now = identities(self.subject.key, self.subject.spec).into_iter().filter_map(|(identity, pointer)| {
+            let before = old.iter().position(|known| *known == identity);
+            if let Some(index) = before {
+                old.swap_remove(index);
+            }
+            Some(Named { row: self.found(&pointer)?.row()?, pointer, is_new: before.is_none() })
+        });
+        now.collect()
     }
 
     /// A violation unless the zone at a place is one of the region's.

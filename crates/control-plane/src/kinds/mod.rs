@@ -19,6 +19,7 @@ pub mod role_assignment;
 pub mod route_table;
 pub mod security_group;
 pub mod security_group_rule;
+pub mod ssh_key;
 pub mod subnet;
 pub mod workspace;
 
@@ -26,7 +27,7 @@ use seca_api::{Kind, Type, spec_schema, violation::Violation};
 use serde_json::{Map, Value};
 
 pub(crate) use judgement::clip;
-pub use judgement::{Found, Judgement, Resolved, Subject};
+pub use judgement::{Found, Judgement, Named, Resolved, Subject};
 pub use reference::{ReferenceField, Spelled, Spelling, expand, is_catalog_tenant, spelled};
 
 use crate::ports::DeleteRules;

@@ -1,19 +1,25 @@
 //! NICs: the network interfaces of instances.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use seca_api::{Kind, violation::Violation};
 use serde_json::Value;
 
 use super::{FREELY, Found, Judgement, KindRules, Peers, ReferenceField, expand, network::ipv4};
-use crate::{ports::DeleteRules, resource::Resource};
+use crate::{
+    ports::DeleteRules,
+    resource::{Resource, Uid},
+};
 
 /// What differs about NICs.
 pub const RULES: KindRules = KindRules {
     references: &[
         ReferenceField::new("/spec/securityGroupRefs/*", &[Kind::SecurityGroup]),
-        ReferenceField::new("/spec/publicIpRefs/*", &[Kind::PublicIp]).late_by_policy(),
+        ReferenceField::new(PUBLIC_IPS, &[Kind::PublicIp]).late_by_policy(),
         ReferenceField::new("/spec/skuRef", &[Kind::NetworkSku]).immutable(),
         ReferenceField::new(SUBNET, &[Kind::Subnet]),
     ],
@@ -24,26 +30,103 @@ pub const RULES: KindRules = KindRules {
     ..KindRules::new(Kind::Nic)
 };
 
-const SUBNET: &str = "/spec/subnetRef";
+/// The field that names its subnet.
+pub(super) const SUBNET: &str = "/spec/subnetRef";
+const PUBLIC_IPS: &str = "/spec/publicIpRefs/*";
+const ADDRESSES: &str = "/spec/addresses/*";
+
+/// The most addresses that a server of Hetzner Cloud has in a network: its own and five aliases.
+pub(super) const MOST_ADDRESSES: usize = 6;
 
 /// The router of the public interfaces of all servers at Hetzner Cloud, which no private network can hold as well.
 const PUBLIC_ROUTER: Ipv4Addr = Ipv4Addr::new(172, 31, 1, 1);
 
 fn judge(judgement: &Judgement<'_>) -> Vec<Violation> {
+    let mut found = repeated_public_ips(judgement);
+    if judgement.subject.changed("/addresses") {
+        found.extend(repeated_addresses(judgement.subject.spec));
+        found.extend(too_many_addresses(judgement));
+    }
+    found.extend(unusable_addresses(judgement));
+    found
+}
+
+fn unusable_addresses(judgement: &Judgement<'_>) -> Vec<Violation> {
     let Some(Found::Row { row: subnet, parent, .. }) = judgement.found(SUBNET) else { return Vec::new() };
     // A subnet whose block changed since is no reason to refuse a change that is not about it.
     if !judgement.subject.changed("/addresses") && !judgement.retargeted(SUBNET) {
         return Vec::new();
     }
     let blocks = Blocks::of(subnet, parent.as_ref());
-    let addresses = expand("/spec/addresses/*", judgement.subject.spec);
-    let parsed = addresses.into_iter().filter_map(|(pointer, text)| Some((pointer, text.as_str()?.parse().ok()?)));
-    let wrong = parsed.filter_map(|(pointer, address): (String, IpAddr)| {
+    let wrong = addresses(judgement.subject.spec).into_iter().filter_map(|(pointer, address)| {
         let why = blocks.refuse(address)?;
         let rule = format!("the address {address} {why}; choose another one, or leave the choice open with 0.0.0.0");
         Some(Violation::at(pointer, rule))
     });
     wrong.collect()
+}
+
+/// The addresses of a specification, each with its place.
+fn addresses(spec: &Value) -> Vec<(String, IpAddr)> {
+    let texts = expand(ADDRESSES, spec).into_iter();
+    texts.filter_map(|(pointer, text)| Some((pointer, text.as_str()?.parse().ok()?))).collect()
+}
+
+/// How many IPv4 addresses a specification asks for. The networks of Hetzner Cloud carry no others.
+pub(super) fn ipv4_addresses(spec: &Value) -> usize {
+    addresses(spec).iter().filter(|(_, address)| address.is_ipv4()).count()
+}
+
+/// Any free address can be asked for again and again, a certain one is had once.
+fn repeated_addresses(spec: &Value) -> Vec<Violation> {
+    let mut known: BTreeMap<IpAddr, String> = BTreeMap::new();
+    let mut found = Vec::new();
+    for (pointer, address) in addresses(spec).into_iter().filter(|(_, address)| !address.is_unspecified()) {
+        match known.get(&address) {
+            Some(first) => found.push(repetition(&pointer, first, &format!("is {address}"))),
+            None => {
+                known.insert(address, pointer);
+            }
+        }
+    }
+    found
+}
+
+fn repeated_public_ips(judgement: &Judgement<'_>) -> Vec<Violation> {
+    let mut known: BTreeMap<Uid, String> = BTreeMap::new();
+    let mut found = Vec::new();
+    for named in judgement.named(&[PUBLIC_IPS]) {
+        match known.get(&named.row.uid) {
+            Some(first) if named.is_new => {
+                found.push(repetition(&named.pointer, first, &format!("names public IP {}", named.row.key.name)));
+            }
+            Some(_) => {}
+            None => {
+                known.insert(named.row.uid, named.pointer);
+            }
+        }
+    }
+    found
+}
+
+fn repetition(pointer: &str, first: &str, what: &str) -> Violation {
+    let mut violation = Violation::at(pointer, "");
+    let first = Violation::at(first, "").parameter;
+    violation.rule = format!("{} {what} like {first}; remove one of the two", violation.parameter);
+    violation
+}
+
+fn too_many_addresses(judgement: &Judgement<'_>) -> Option<Violation> {
+    let count = ipv4_addresses(judgement.subject.spec);
+    let before = judgement.subject.old.map_or(0, |(_, old)| ipv4_addresses(old));
+    (count > MOST_ADDRESSES && count > before).then(|| {
+        let rule = format!(
+            "addresses asks for {count} IPv4 addresses, but a server of Hetzner Cloud has at most {MOST_ADDRESSES} in a \
+             network, its own and {} aliases; use fewer",
+            MOST_ADDRESSES - 1
+        );
+        Violation::at("/spec/addresses", rule)
+    })
 }
 
 /// Where the addresses of a subnet come from.

@@ -2,6 +2,7 @@
 
 mod access;
 mod administrators;
+mod attachments;
 mod bindings;
 mod delete;
 mod put;
@@ -18,7 +19,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::{
     catalog::{Catalog, CatalogEntry},
-    ports::{Commit, Tie, Verdict},
+    ports::{Commit, Put, PutOutcome, Tie, Verdict},
     resource::{ActionKind, Resource},
     testing::{
         MemoryStore,
@@ -62,14 +63,20 @@ fn catalog() -> Catalog {
         for (name, tier, disk) in tiers {
             let labels = json!({"tier": tier, "Tier": tier, "provider": "seca"});
             let spec = json!({"vCPU": 2, "ram": 4});
-            entries.push(entry(Kind::InstanceSku, region, name, labels, spec, json!({"disk": disk})));
+            let facts = json!({"disk": disk, "architecture": "amd64"});
+            entries.push(entry(Kind::InstanceSku, region, name, labels, spec, facts));
         }
         let spec = json!({"iops": 5000, "type": "remote-durable", "minVolumeSize": 10});
         entries.push(entry(Kind::StorageSku, region, "hcloud-volume", json!({}), spec, json!({})));
         let spec = json!({"bandwidth": 1000, "packets": 1000});
         entries.push(entry(Kind::NetworkSku, region, "hcloud-network", json!({}), spec, json!({})));
-        let spec = json!({"blockStorageRef": {"resource": "block-storages/ubuntu"}, "cpuArchitecture": "amd64"});
-        entries.push(entry(Kind::Image, region, "ubuntu-24.04", json!({"os": "ubuntu"}), spec, json!({})));
+        let image = |processors: &str| json!({"blockStorageRef": {"resource": "block-storages/ubuntu"}, "cpuArchitecture": processors});
+        entries.push(entry(Kind::Image, region, "ubuntu-24.04", json!({"os": "ubuntu"}), image("amd64"), json!({})));
+        // Offered once, so that they can be named and no list shows them.
+        let facts = json!({"disk": 40, "architecture": "arm64"});
+        let sku = entry(Kind::InstanceSku, region, "cax11", json!({}), json!({"vCPU": 2, "ram": 4}), facts);
+        let image = entry(Kind::Image, region, "ubuntu-24.04-arm64", json!({}), image("arm64"), json!({}));
+        entries.extend([sku, image].map(|entry| CatalogEntry { listed: false, ..entry }));
     }
     Catalog::new(3, entries, "nbg1")
 }

@@ -106,7 +106,7 @@ async fn instances() {
         (set("bootVolume", boot("block-storages/none")), "/spec/bootVolume/deviceRef", "create it first"),
         (set("bootVolume", boot("workspaces/v/block-storages/disk")), "/spec/bootVolume/deviceRef", "in workspace `v`"),
         (set("bootVolume", boot("block-storages/big")), "/spec/bootVolume/deviceRef", "the disk of SKU cx23 has 40 GB"),
-        (set("userData", json!("x".repeat(32_769))), "/spec/userData", "at most 32768 bytes"),
+        (set("userData", json!("x".repeat(65_537))), "/spec/userData", "at most 65536"),
         (set("primaryNicRef", json!("nics/a")), "/spec/primaryNicRef", "no such NIC"),
         (set("additionalNicRefs", json!(["nics/a"])), "/spec/additionalNicRefs/0", "no such NIC"),
         (set("securityGroupRef", json!("security-groups/a")), "/spec/securityGroupRef", "no such security group"),
@@ -128,7 +128,7 @@ async fn instances() {
     body["spec"].as_object_mut().unwrap().extend(members(&unset));
     world.create(Kind::Instance, "unset", body).await;
     let named = set("dataVolumes", json!([boot("block-storages/big")]));
-    world.create(Kind::Instance, "accepted", with(named, "/spec/sshKeys", json!(["ssh-ed25519 AAAA"]))).await;
+    world.create(Kind::Instance, "accepted", with(named, "/spec/sshKeys", json!(["key-of-ann"]))).await;
 }
 
 #[tokio::test]

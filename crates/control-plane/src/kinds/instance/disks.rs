@@ -1,0 +1,179 @@
+//! The disks of an instance: the block storage that it boots from, and those that are attached to it.
+
+use std::collections::BTreeMap;
+
+use seca_api::{Target, violation::Violation};
+use serde_json::Value;
+
+use super::{BOOT_VOLUME, DATA_VOLUMES, SKU};
+use crate::{
+    catalog::CatalogEntry,
+    disk::Disk,
+    facts::{BlockStorageFacts, Facts, InstanceFacts},
+    kinds::{Found, Judgement, Named, block_storage, catalog, is_set, spelled},
+    resource::{Resource, Uid},
+};
+
+/// The most volumes that Hetzner Cloud attaches to a server.
+const MOST_VOLUMES: usize = 16;
+
+pub(super) fn violations(judgement: &Judgement<'_>) -> Vec<Violation> {
+    let mut found = Vec::new();
+    // A volume that grew, or that another instance left, is no reason to refuse a change that is not about it.
+    if judgement.retargeted(BOOT_VOLUME) {
+        found.extend(disk_in_use(judgement));
+        found.extend(held_server(judgement));
+        found.extend(disk_too_small(judgement));
+        found.extend(other_architecture(judgement));
+    }
+    found.extend(too_many_volumes(judgement));
+    found.extend(data_volumes(judgement));
+    found
+}
+
+fn too_many_volumes(judgement: &Judgement<'_>) -> Option<Violation> {
+    let count = |spec: &Value| spec.get("dataVolumes").and_then(Value::as_array).map_or(0, Vec::len);
+    let now = count(judgement.subject.spec);
+    let before = judgement.subject.old.map_or(0, |(_, old)| count(old));
+    (now > MOST_VOLUMES && now > before).then(|| {
+        let rule = format!(
+            "dataVolumes names {now} volumes, but Hetzner Cloud attaches at most {MOST_VOLUMES} to a server; use fewer and \
+             larger block storages"
+        );
+        Violation::at("/spec/dataVolumes", rule)
+    })
+}
+
+/// What cannot be attached as a volume.
+fn data_volumes(judgement: &Judgement<'_>) -> Vec<Violation> {
+    let boot = judgement.found(BOOT_VOLUME).and_then(Found::row);
+    let changes_boot = judgement.retargeted(BOOT_VOLUME);
+    let named = judgement.named(&[DATA_VOLUMES]);
+    let mut first: BTreeMap<Uid, &Named<'_>> = BTreeMap::new();
+    let mut found = Vec::new();
+    for volume in &named {
+        let is_boot = boot.is_some_and(|boot| boot.uid == volume.row.uid);
+        let why = match first.get(&volume.row.uid) {
+            Some(other) if volume.is_new => Some(twice(other)),
+            Some(_) => None,
+            None if is_boot => (volume.is_new || changes_boot).then(boots),
+            None => volume.is_new.then(|| unusable(volume.row)).flatten(),
+        };
+        first.entry(volume.row.uid).or_insert(volume);
+        found.extend(why.map(|why| {
+            let mut violation = Violation::at(&volume.pointer, "");
+            violation.rule = format!("{} names block storage {}, {why}", violation.parameter, volume.row.key.name);
+            violation
+        }));
+    }
+    found
+}
+
+fn twice(other: &Named<'_>) -> String {
+    let other = other.pointer.trim_start_matches("/spec/").trim_end_matches("/deviceRef");
+    format!("like {other} does, and a volume is attached once; remove one of the two")
+}
+
+fn boots() -> String {
+    "which the instance boots from; remove it from the data volumes, or boot from another one".to_owned()
+}
+
+/// Why a block storage can never be attached as a volume.
+fn unusable(volume: &Resource) -> Option<String> {
+    if Disk::held_a_system(volume) {
+        return Some(
+            "which is the system disk of an instance, and Hetzner Cloud cannot attach the disk of one server to another; \
+             use another block storage, and copy the data"
+                .to_owned(),
+        );
+    }
+    let spec: Value = serde_json::from_str(&volume.spec).ok()?;
+    is_set(spec.get("sourceImageRef")).then(|| {
+        "which is made from an image and can only be booted from, because Hetzner Cloud cannot write an image to a \
+         volume; use a block storage without sourceImageRef"
+            .to_owned()
+    })
+}
+
+/// The image of the boot volume and the SKU must be for the same processors.
+fn other_architecture(judgement: &Judgement<'_>) -> Option<Violation> {
+    let volume = judgement.found(BOOT_VOLUME)?.row()?;
+    let sku = judgement.found(SKU)?.entry()?;
+    let image = source_image(judgement, volume)?;
+    let (theirs, ours) = (image.spec.get("cpuArchitecture")?.as_str()?, sku.fact("architecture")?);
+    (theirs != ours).then(|| {
+        let rule = format!(
+            "deviceRef names block storage {} with image {} for {theirs}, but SKU {} has {ours} processors; use a SKU with \
+             {theirs} processors, or an image for {ours}",
+            volume.key.name, image.name, sku.name
+        );
+        Violation::at(BOOT_VOLUME, rule)
+    })
+}
+
+/// The image of the catalogue that a block storage is made from.
+fn source_image<'a>(judgement: &Judgement<'a>, volume: &Resource) -> Option<&'a CatalogEntry> {
+    let spec: Value = serde_json::from_str(&volume.spec).ok()?;
+    let references = spelled(block_storage::RULES.references, &volume.key, &spec);
+    let image = references.into_iter().find(|reference| reference.pointer == block_storage::SOURCE_IMAGE)?;
+    match image.target {
+        Ok(Target::Resource(key)) => catalog::find(judgement.catalog, &key),
+        _ => None,
+    }
+}
+
+/// The disk of an existing server is the former volume's blocks: with another one, its data would have no owner.
+fn disk_in_use(judgement: &Judgement<'_>) -> Option<Violation> {
+    let (instance, _) = judgement.subject.old?;
+    let former = judgement.left(BOOT_VOLUME).filter(|volume| volume.holder == Some(instance.uid))?;
+    let volume = judgement.found(BOOT_VOLUME)?.row()?;
+    let rule = format!(
+        "deviceRef names block storage {}, but the instance boots from {}; changing the boot volume of an instance \
+         whose server exists is not supported yet and comes with a later release; keep {}, or create another instance",
+        volume.key.name, former.key.name, former.key.name
+    );
+    Some(Violation::at(BOOT_VOLUME, rule))
+}
+
+/// A volume that keeps the server of a deleted instance, or is about to, cannot boot another one yet.
+fn held_server(judgement: &Judgement<'_>) -> Option<Violation> {
+    let Some(Found::Row { row: volume, holder, .. }) = judgement.found(BOOT_VOLUME) else { return None };
+    let own = judgement.subject.old.map(|(row, _)| row.uid);
+    let is_held = match holder {
+        None => Disk::of(volume).is_held(),
+        Some(holder) if Some(holder.uid) == own => false,
+        Some(holder) => {
+            let ran = InstanceFacts::of(holder).ever_started || BlockStorageFacts::of(volume).ever_started;
+            holder.is_deleting() && ran
+        }
+    };
+    is_held.then(|| {
+        let rule = format!(
+            "deviceRef names block storage {}, which holds the disk of an instance that was deleted; booting another \
+             instance from it is not supported yet and comes with a later release; use a new block storage",
+            volume.key.name
+        );
+        Violation::at(BOOT_VOLUME, rule)
+    })
+}
+
+/// The boot volume becomes the server's own disk, which comes with the SKU.
+fn disk_too_small(judgement: &Judgement<'_>) -> Option<Violation> {
+    let volume = judgement.found(BOOT_VOLUME)?.row()?;
+    let sku = judgement.found(SKU)?.entry()?;
+    let disk = disk(sku)?;
+    let size = serde_json::from_str::<Value>(&volume.spec).ok()?.get("sizeGB")?.as_i64()?;
+    (size > disk).then(|| {
+        let rule = format!(
+            "deviceRef names block storage {} of {size} GB, but the disk of SKU {} has {disk} GB; use a SKU with a \
+             larger disk, or a block storage of at most {disk} GB",
+            volume.key.name, sku.name
+        );
+        Violation::at(BOOT_VOLUME, rule)
+    })
+}
+
+/// The size of a SKU's disk in GB.
+fn disk(sku: &CatalogEntry) -> Option<i64> {
+    sku.facts.get("disk").and_then(|disk| disk.as_i64().or_else(|| disk.as_str()?.parse().ok()))
+}
