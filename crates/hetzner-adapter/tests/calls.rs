@@ -21,8 +21,8 @@ use hetzner_adapter::{
     call::{Call, Until},
     naming,
     objects::{
-        FirewallCall, NetworkCall, Object, ObjectId, ObjectType, PlacementGroupCall, PrimaryIpCall, ServerCall,
-        SshKeyCall, VolumeCall,
+        FirewallCall, ImageCall, NetworkCall, Object, ObjectId, ObjectType, PlacementGroupCall, PrimaryIpCall,
+        ServerCall, SshKeyCall, VolumeCall,
     },
     snapshot::Change,
 };
@@ -422,6 +422,30 @@ async fn each_role_of_a_resource_has_an_object_of_its_own() {
     let sweep = world.provider.removal(&owned[0]).unwrap();
     assert!(matches!(&world.done(Call::of(&sweep).unwrap()).await[..], [Change::Gone(id)] if *id == second));
     world.is_true(&of_role(None)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_snapshot_is_found_by_its_role_and_its_step() {
+    let mut world = World::new().await;
+    let server = world.server("srv").await;
+    let order = |role: Option<&str>, step: &str| {
+        let mut labels = labels(UID);
+        labels.insert(naming::STEP.into(), step.into());
+        labels.extend(role.map(|role| (naming::ROLE.to_owned(), role.to_owned())));
+        Call::from(ImageCall::Create { server, description: "copy".into(), labels })
+    };
+    world.done(order(None, "one")).await;
+    world.done(order(Some("parked"), "one")).await;
+    let lost = order(Some("parked"), "two").step("x");
+    let access = world.cloud.access(TOKEN);
+    let before = world.provider.verify(&access, &lost, &open_gate()).await;
+    assert!(matches!(before, Outcome::Retry { .. }), "no other call's snapshot closes it: {before:?}");
+    world.cloud.fault(json!({"mutating": true}), json!({"type": "lose_reply_after_commit"})).await;
+    let outcome = world.provider.execute(&access, &lost, &open_gate()).await;
+    assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+    let Outcome::Done(found) = world.provider.verify(&access, &lost, &open_gate()).await else { panic!("it exists") };
+    let [Change::Seen(found)] = found.changes() else { panic!("{found:?}") };
+    assert_eq!((found.labels()[naming::ROLE].as_str(), found.labels()[naming::STEP].as_str()), ("parked", "two"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -133,7 +133,7 @@ fn a_new_call_is_written_under_the_providers_word_and_holds_both_sides() {
             "server:1 placement_group:9",
             "group:1",
         ),
-        (json!({"change_type": {"server": 1, "server_type": "cx33", "upgrade_disk": false}}), "server:1", "type:1"),
+        (json!({"change_type": {"server": 1, "server_type": "cx33", "upgrade_disk": false}}), "server:1", "power:1"),
         (json!({"remove_firewall": {"firewall": 3, "server": 1}}), "server:1 firewall:3", "firewall:3:1"),
         (json!({"assign_primary_ip": {"primary_ip": 6, "server": 1}}), "server:1 primary_ip:6", "primary_ip:6"),
         (json!({"unassign_primary_ip": {"primary_ip": 6, "server": 1}}), "server:1 primary_ip:6", "primary_ip:6"),
