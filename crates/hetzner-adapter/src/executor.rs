@@ -380,7 +380,7 @@ impl Executor<'_> {
         for object in call.named() {
             let found = match object.get(&self.client).await {
                 Ok(found) => found,
-                Err(error) if error.class() == ErrorClass::NotFound => return self.missed(call, object),
+                Err(error) if error.class() == ErrorClass::NotFound => return missed(call, object),
                 Err(error) => {
                     return refusal.map_or_else(
                         || unanswered(&error),
@@ -415,7 +415,7 @@ impl Executor<'_> {
         let mut at = None;
         for object in call.named() {
             match self.ask(object).await {
-                Outcome::Done(observation) if observation.shows_gone(object) => return self.missed(call, object),
+                Outcome::Done(observation) if observation.shows_gone(object) => return missed(call, object),
                 Outcome::Done(observation) => {
                     // What was to end may have ended: a subnet, an attachment.
                     let is_shown = |found: &Object| {
@@ -437,15 +437,14 @@ impl Executor<'_> {
             None => Outcome::Terminal(note),
         }
     }
+}
 
-    /// An object that a call names does not exist.
-    fn missed(&self, call: &Call, object: ObjectId) -> Made {
-        self.memory.forget_shared(object);
-        let observation = Observation::gone(object);
-        match call.is_ending() {
-            true => Outcome::Done(observation),
-            false => Outcome::Refuted { observation, retry: None },
-        }
+/// An object that a call names does not exist.
+fn missed(call: &Call, object: ObjectId) -> Made {
+    let observation = Observation::gone(object);
+    match call.is_ending() {
+        true => Outcome::Done(observation),
+        false => Outcome::Refuted { observation, retry: None },
     }
 }
 

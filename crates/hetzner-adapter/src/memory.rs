@@ -65,6 +65,7 @@ impl Memory {
     /// Notes what an answer showed: what no list shows, and all of it while lists are being read.
     pub(crate) fn note(&self, observation: &Observation) {
         let mut state = self.lock();
+        state.shared.retain(|_, object| !observation.shows_gone(object.object_id()));
         state.learnt.absorb(observation);
         if state.observing > 0 {
             state.seen.push(observation.clone());

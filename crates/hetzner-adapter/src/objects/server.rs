@@ -370,7 +370,8 @@ impl ObjectCall for ServerCall {
                 (format!("group:{server}"), placement_group.to_string())
             }
             Self::RemoveFromPlacementGroup { server, .. } => (format!("group:{server}"), none()),
-            Self::ChangeType { server, server_type, .. } => (format!("type:{server}"), server_type.clone()),
+            // It may leave the server on.
+            Self::ChangeType { server, server_type, .. } => (format!("power:{server}"), format!("type {server_type}")),
             Self::Update { .. } | Self::Delete { .. } | Self::Reboot { .. } | Self::Reset { .. } => return None,
         };
         Some((what, to))

@@ -255,7 +255,8 @@ impl Model {
             Call::Firewall(FirewallCall::SetRules { firewall, rules }) => {
                 let found = self.firewalls.iter_mut().find(|f| f.id == *firewall).expect("a firewall");
                 found.rules.clone_from(rules);
-                one(Change::Seen(found.clone().into()))
+                let found = self.firewalls_in_use().into_iter().find(|f| f.id == *firewall).expect("a firewall");
+                one(Change::Seen(found.into()))
             }
             Call::Firewall(FirewallCall::Apply { firewall, server }) => {
                 let applied = serde_json::from_value(json!({"id": firewall, "status": "applied"})).unwrap();
