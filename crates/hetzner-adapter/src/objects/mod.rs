@@ -1,8 +1,8 @@
 //! The types of objects at the provider, one file each: how they are listed, read and removed, what their calls are
 //! and what shows the effect of each, and what one object tells about others.
 //!
-//! [`each_type`] lists the types once; what is needed for each of them is made from that list. A new type is a file
-//! here and a line there.
+//! The macro `each_type` lists the types once, and what is needed for each of them is made from that list. A new type is
+//! a file here, with its `mod` and `use`, and a line there.
 
 mod calls;
 mod firewall;
