@@ -100,6 +100,12 @@ pub trait ProviderObject: Resource + Clone + Into<Object> {
 
 /// A type whose objects a snapshot keeps.
 pub trait Stored: ProviderObject {
+    /// The type as data.
+    const TYPE: ObjectType;
+
+    /// Its id as data.
+    fn object_id(&self) -> ObjectId;
+
     /// Those that are known, by id.
     fn all(objects: &Objects) -> &BTreeMap<i64, Self>;
 }
@@ -166,6 +172,12 @@ macro_rules! objects {
             }
 
             impl Stored for $Type {
+                const TYPE: ObjectType = ObjectType::$Type;
+
+                fn object_id(&self) -> ObjectId {
+                    ObjectId::$Type(self.id)
+                }
+
                 fn all(objects: &Objects) -> &BTreeMap<i64, Self> {
                     &objects.$all
                 }
