@@ -99,6 +99,11 @@ impl Action {
         })
     }
 
+    /// Whether it adds a server to the placement group when it ends.
+    pub(crate) fn joins_group(&self, id: i64) -> bool {
+        matches!(self.effect, Effect::Server(_, servers::Change::Group(Some(group))) if group == id)
+    }
+
     /// Coarse, in tens, and 100 only for success: clients must not read it as a promise.
     fn progress(&self, now: Time) -> i64 {
         match (self.status, self.finish_at) {

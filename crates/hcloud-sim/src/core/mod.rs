@@ -26,6 +26,7 @@ mod server_networks;
 mod servers;
 mod ssh_keys;
 mod state;
+mod switches;
 mod volumes;
 
 pub use self::clock::Time;

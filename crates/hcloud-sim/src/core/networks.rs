@@ -288,6 +288,7 @@ pub(crate) fn update(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
     let (name, labels, expose) = (input.text("name"), input.labels(), input.flag("expose_routes_to_vswitch"));
     input.check()?;
     find(cx, id)?;
+    cx.project.check_network_shape(id)?;
     if let Some(name) = &name {
         let networks = cx.project.networks.values();
         check_name(networks.map(|network| (network.id, network.name.as_str())), Some(id), name, "network")?;
@@ -319,19 +320,15 @@ pub(crate) fn remove(cx: &mut Cx<'_>, id: i64) {
 }
 
 impl Project {
-    fn conflict() -> ApiError {
-        ApiError::new(409, "conflict", "the network is being changed by another action, please retry")
-    }
-
     /// Fails while the shape of the network is being changed.
     pub(crate) fn check_network_shape(&self, id: i64) -> Api<()> {
-        if self.is_locked(Kind::Network, id) { Err(Self::conflict()) } else { Ok(()) }
+        if self.is_locked(Kind::Network, id) { Err(ApiError::conflict("network")) } else { Ok(()) }
     }
 
     /// Fails while anything is being changed on the network, attachments included.
     fn check_quiet_network(&self, id: i64) -> Api<()> {
         let busy = self.running.iter().any(|action| self.actions[action].resources.contains(&(Kind::Network, id)));
-        if busy { Err(Self::conflict()) } else { Ok(()) }
+        if busy { Err(ApiError::conflict("network")) } else { Ok(()) }
     }
 }
 

@@ -190,6 +190,9 @@ pub(crate) fn update(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
     let (name, labels, auto_delete) = (input.text("name"), input.labels(), input.flag("auto_delete"));
     input.check()?;
     find(cx, id)?;
+    if cx.project.is_locked(Kind::PrimaryIp, id) {
+        return Err(ApiError::conflict("primary IP"));
+    }
     if let Some(name) = &name {
         let ips = cx.project.primary_ips.values();
         check_name(ips.map(|ip| (ip.id, ip.name.as_str())), Some(id), name, "primary IP")?;

@@ -66,8 +66,7 @@ fn power_action(cx: &mut Cx<'_>, id: i64, command: &str, to: Power, otherwise: P
 
 fn poweron(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
     let power = free(cx, id)?;
-    let connected = cx.project.is_public(id) || !find(cx, id)?.private_net.is_empty();
-    if !connected {
+    if !cx.project.is_connected(id) {
         return Err(ApiError::new(422, "invalid_input", "server has no public or private network interfaces"));
     }
     if power == Power::Running {
@@ -129,6 +128,7 @@ fn architecture(server_type: &str) -> &'static str {
     find_type(&Ref::Name(server_type.to_owned())).map_or("x86", super::catalog::ServerType::architecture)
 }
 
+/// Copies the disk and, as the API document says, starts the server.
 fn change_type(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
     let mut input = cx.input();
     let wanted = input.required_reference("server_type");
@@ -171,9 +171,13 @@ fn create_image(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
     }
     input.check()?;
     free(cx, id)?;
-    cx.project.check_limit("snapshot_limit", cx.project.images.len())?;
+    let snapshots = cx.project.images.values().filter(|image| image.deleted.is_none()).count();
+    cx.project.check_limit("snapshot_limit", snapshots)?;
     let image_id = cx.shared.id();
     let server = find(cx, id)?;
+    let of_type = find_type(&Ref::Name(server.server_type.clone())).map(|known| known.disk);
+    let disk_size =
+        of_type.filter(|_| cx.shared.switches.snapshot_has_disk_of_type).unwrap_or(server.primary_disk_size);
     let base = server.image.and_then(|image| {
         cx.project.images.get(&image).cloned().or_else(|| images::systems().find(|system| system.id == image))
     });
@@ -184,7 +188,7 @@ fn create_image(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
         name: None,
         description: description.unwrap_or_else(|| format!("{} {}", server.name, cx.now.rfc3339())),
         image_size: None,
-        disk_size: server.primary_disk_size,
+        disk_size,
         created: cx.now,
         created_from: Some((id, server.name.clone())),
         bound_to: None,
@@ -245,7 +249,7 @@ fn add_to_placement_group(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
             "server is already part of a placement group",
         ));
     }
-    cx.project.check_placement(group)?;
+    cx.check_placement(group)?;
     let effect = Effect::Server(id, Change::Group(Some(group)));
     Ok(cx.action_reply(Start::new("add_to_placement_group", effect).on(Kind::Server, id)))
 }

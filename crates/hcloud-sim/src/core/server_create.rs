@@ -12,6 +12,7 @@ use super::state::{Cx, check_name};
 use super::volumes::{MAX_PER_SERVER as MAX_VOLUMES, start_attach};
 use super::{firewalls, primary_ips};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// 32 KiB.
 const MAX_USER_DATA: usize = 32 * 1024;
@@ -104,7 +105,7 @@ pub(crate) fn create(cx: &mut Cx<'_>) -> Api<Reply> {
     check_references(cx, &wanted, location)?;
     check_addresses(cx, &wanted, location)?;
     if let Some(group) = wanted.placement_group {
-        cx.project.check_placement(group)?;
+        cx.check_placement(group)?;
     }
     if !cx.shared.availability(server_type.name, location).orderable {
         return Err(unavailable());
@@ -154,6 +155,9 @@ fn choose_location(cx: &Cx<'_>, wanted: &Wanted, server_type: &ServerType) -> Ap
 
 fn check_references(cx: &Cx<'_>, wanted: &Wanted, location: &str) -> Api<()> {
     let project = &*cx.project;
+    check_unique("volumes", &wanted.volumes)?;
+    check_unique("firewalls", &wanted.firewalls)?;
+    check_unique("networks", &wanted.networks)?;
     for id in &wanted.volumes {
         let volume = project.volumes.get(id).ok_or_else(|| ApiError::invalid("volumes", "volume not found"))?;
         if volume.location != location {
@@ -183,14 +187,21 @@ fn check_references(cx: &Cx<'_>, wanted: &Wanted, location: &str) -> Api<()> {
     if wanted.networks.len() > MAX_NETWORKS {
         return Err(ApiError::limit("server_network_limit"));
     }
-    for id in &wanted.networks {
-        if !project.networks.contains_key(id) {
-            return Err(ApiError::invalid("networks", &format!("network with ID '{id}' not found")));
-        }
-        project.check_network_shape(*id)?;
-        pick_address(project, *id, zone_of(location), None, None)?;
+    for (index, id) in wanted.networks.iter().enumerate() {
+        let network = project
+            .networks
+            .get(id)
+            .ok_or_else(|| ApiError::invalid("networks", &format!("network with ID '{id}' not found")))?;
+        project.check_join(&wanted.networks[..index], network)?;
+        pick_address(cx, *id, zone_of(location), None, None)?;
     }
     Ok(())
+}
+
+/// Fails when a list of ids names one twice.
+fn check_unique(field: &str, ids: &[i64]) -> Api<()> {
+    let unique: BTreeSet<&i64> = ids.iter().collect();
+    if unique.len() == ids.len() { Ok(()) } else { Err(ApiError::invalid(field, "must not name an ID twice")) }
 }
 
 fn check_addresses(cx: &Cx<'_>, wanted: &Wanted, location: &str) -> Api<()> {
@@ -227,7 +238,7 @@ fn check_addresses(cx: &Cx<'_>, wanted: &Wanted, location: &str) -> Api<()> {
         }
     }
     let public = wanted.v4 != Address::None || wanted.v6 != Address::None;
-    if !public && !wanted.firewalls.is_empty() {
+    if !public && !wanted.firewalls.is_empty() && !cx.shared.switches.firewalls_at_private_creation {
         return Err(ApiError::unprocessable(
             "private_net_only_server",
             "firewalls cannot be applied to a server without a public interface",
@@ -276,7 +287,7 @@ fn build(cx: &mut Cx<'_>, wanted: Wanted, server_type: &ServerType, location: &s
     let create = cx.start(Start::new("create_server", Effect::Server(id, Change::Created)).on(Kind::Server, id));
     let (mut last, mut next) = (create, Vec::new());
     for network in &wanted.networks {
-        let (ip, _) = pick_address(cx.project, *network, zone_of(location), None, None)?;
+        let (ip, _) = pick_address(cx, *network, zone_of(location), None, None)?;
         reserve(cx, id, *network, ip, Vec::new());
         last = cx.start(
             Start::new("attach_to_network", Effect::Server(id, Change::NetworkReady(*network)))

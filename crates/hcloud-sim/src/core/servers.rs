@@ -124,6 +124,11 @@ impl Project {
     pub(crate) fn is_public(&self, id: i64) -> bool {
         self.primary_ips.values().any(|ip| ip.server == Some(id))
     }
+
+    /// Whether the server has any interface, public or private; without one it cannot be powered on.
+    pub(crate) fn is_connected(&self, id: i64) -> bool {
+        self.is_public(id) || self.servers.get(&id).is_some_and(|server| !server.private_net.is_empty())
+    }
 }
 
 pub(crate) fn render(cx: &Cx<'_>, server: &Server) -> Value {
@@ -278,6 +283,7 @@ pub(crate) fn settle(cx: &mut Cx<'_>, id: i64, change: &Change, success: bool) {
         }
         return;
     }
+    let starts = cx.shared.switches.change_type_starts && cx.project.is_connected(id);
     let Some(server) = cx.project.servers.get_mut(&id) else { return };
     match (change, success) {
         (Change::Created, ok) => {
@@ -301,7 +307,8 @@ pub(crate) fn settle(cx: &mut Cx<'_>, id: i64, change: &Change, success: bool) {
         (Change::Type { name, disk }, true) => {
             server.server_type.clone_from(name);
             server.primary_disk_size = *disk;
-            server.power = Power::Off;
+            server.power = if starts { Power::Running } else { Power::Off };
+            server.epoch += 1;
         }
         (Change::Type { .. }, false) => server.power = Power::Off,
         (Change::Rebuilt { image, user_data }, true) => {

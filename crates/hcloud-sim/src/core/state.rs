@@ -14,6 +14,7 @@ use super::rate::Bucket;
 use super::rng::Rng;
 use super::servers::Server;
 use super::ssh_keys::SshKey;
+use super::switches::Switches;
 use super::volumes::Volume;
 use super::{CoreConfig, Reply};
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,8 @@ pub(crate) struct Shared {
     pub(crate) seq: u64,
     /// `type/location` → what is said of it and what is true.
     pub(crate) availability: BTreeMap<String, Availability>,
+    #[serde(default)]
+    pub(crate) switches: Switches,
 }
 
 /// A server type in a location: `available` is what the API says, `orderable` what happens.
@@ -75,7 +78,7 @@ pub(crate) struct Availability {
 }
 
 impl Shared {
-    pub(crate) const fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             rng: Rng::new(seed),
             next_id: 10_000_000,
@@ -84,6 +87,7 @@ impl Shared {
             next_address: 0,
             seq: 0,
             availability: BTreeMap::new(),
+            switches: Switches::default(),
         }
     }
 
