@@ -6,6 +6,7 @@ mod clock;
 mod control;
 mod control_objects;
 mod faults;
+mod firewall_rules;
 mod firewalls;
 mod http;
 mod images;

@@ -2,7 +2,7 @@
 
 use super::actions::{Effect, Kind, Start};
 use super::catalog::{LOCATIONS, ServerType, find_location, find_type, zone_of};
-use super::firewalls::{Applied, MAX_PER_SERVER as MAX_FIREWALLS};
+use super::firewalls::Applied;
 use super::http::{Api, ApiError, Reply};
 use super::input::{Input, Ref};
 use super::labels::Labels;
@@ -176,9 +176,7 @@ fn check_references(cx: &Cx<'_>, wanted: &Wanted, location: &str) -> Api<()> {
             return Err(ApiError::invalid("firewalls", &format!("firewall with ID '{id}' not found")));
         }
     }
-    if wanted.firewalls.len() > MAX_FIREWALLS {
-        return Err(ApiError::limit("server_firewall_limit"));
-    }
+    firewalls::check_new_server(cx, &wanted.firewalls)?;
     for key in &wanted.ssh_keys {
         if !project.ssh_keys.values().any(|known| key.is(known.id, &known.name)) {
             return Err(ApiError::invalid("ssh_keys", &format!("SSH key '{key}' not found")));
@@ -285,6 +283,11 @@ fn build(cx: &mut Cx<'_>, wanted: Wanted, server_type: &ServerType, location: &s
     }
     assign_addresses(cx, id, location, wanted.v4, wanted.v6);
     let create = cx.start(Start::new("create_server", Effect::Server(id, Change::Created)).on(Kind::Server, id));
+    if cx.shared.switches.creation_firewalls_late {
+        for firewall in &wanted.firewalls {
+            firewalls::start_apply(cx, *firewall, id, Some(create));
+        }
+    }
     let (mut last, mut next) = (create, Vec::new());
     for network in &wanted.networks {
         let (ip, _) = pick_address(cx, *network, zone_of(location), None, None)?;

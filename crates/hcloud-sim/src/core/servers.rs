@@ -284,11 +284,16 @@ pub(crate) fn settle(cx: &mut Cx<'_>, id: i64, change: &Change, success: bool) {
         return;
     }
     let starts = cx.shared.switches.change_type_starts && cx.project.is_connected(id);
+    let late = cx.shared.switches.creation_firewalls_late;
     let Some(server) = cx.project.servers.get_mut(&id) else { return };
     match (change, success) {
         (Change::Created, ok) => {
             server.power = Power::Off;
-            server.firewalls.iter_mut().for_each(|applied| applied.active = ok);
+            for applied in server.firewalls.iter_mut().filter(|applied| ok && !late && !applied.by_selector) {
+                if let Some(firewall) = cx.project.firewalls.get(&applied.firewall) {
+                    applied.activate(&firewall.rules);
+                }
+            }
             firewalls::labels_changed(cx);
         }
         (Change::Power { to, otherwise }, ok) => server.power = if ok { *to } else { *otherwise },

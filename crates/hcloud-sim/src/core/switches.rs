@@ -13,6 +13,15 @@ pub(crate) struct Switches {
     pub(crate) change_type_starts: bool,
     /// A server without a public interface may be created with firewalls; otherwise that is `private_net_only_server`.
     pub(crate) firewalls_at_private_creation: bool,
+    /// Firewalls given at creation become `applied` some time after the creation has ended; otherwise with its end.
+    pub(crate) creation_firewalls_late: bool,
+    /// A server that loses its last public address loses its firewalls; otherwise they stay on it.
+    pub(crate) last_address_drops_firewalls: bool,
+    /// While an action changes a firewall, other changes to that firewall are a `conflict`; otherwise they run side by
+    /// side and take effect in the order of the requests.
+    pub(crate) firewall_conflicts: bool,
+    /// 500 effective rules is the limit of one firewall, as the provider's FAQ has it; otherwise of one server.
+    pub(crate) effective_rules_per_firewall: bool,
     /// The first and the last address of a subnet can be assigned; otherwise they are reserved.
     pub(crate) subnet_edges_assignable: bool,
     /// A snapshot's `disk_size` is that of the server's type; otherwise that of the server's real disk.
@@ -26,6 +35,10 @@ impl Default for Switches {
         Self {
             change_type_starts: true,
             firewalls_at_private_creation: false,
+            creation_firewalls_late: false,
+            last_address_drops_firewalls: false,
+            firewall_conflicts: false,
+            effective_rules_per_firewall: false,
             subnet_edges_assignable: false,
             snapshot_has_disk_of_type: false,
             placement_error_status: 422,

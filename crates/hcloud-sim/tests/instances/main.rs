@@ -3,4 +3,5 @@
 
 #[path = "../cloud/mod.rs"]
 mod cloud;
+mod firewalls;
 mod servers;
