@@ -2,6 +2,7 @@
 
 use super::catalog::{find_location, find_type};
 use super::clock::Time;
+use super::content;
 use super::control_objects as objects;
 use super::http::{Api, ApiError, Reply, SimRequest, SimResponse};
 use super::input::{Input, Ref};
@@ -53,6 +54,9 @@ fn route(sim: &mut Simulator, request: &SimRequest, now: Time) -> Api<Reply> {
         }
         (&Method::GET, ["inventory"]) => objects::inventory(sim, &query, now),
         (&Method::GET, ["servers", id, "user_data"]) => objects::user_data(sim, id),
+        (&Method::GET, ["content"]) => content::list(sim, &query, now),
+        (&Method::GET, [kind @ ("servers" | "volumes" | "images"), id, "content"]) => content::show(sim, kind, id),
+        (&Method::POST, [kind @ ("servers" | "volumes"), id, "content"]) => content::write(sim, input, kind, id),
         (&Method::PUT, ["servers", id, "guest"]) => objects::set_guest(sim, input, id),
         (&Method::POST, ["mutate"]) => objects::mutate(sim, input, now),
         (&Method::POST, ["reset"]) => reset(sim, input, now),

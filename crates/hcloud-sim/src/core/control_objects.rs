@@ -7,23 +7,28 @@ use super::input::{Input, Ref};
 use super::query::Query;
 use super::servers::{self, Power, Server};
 use super::state::{Cx, Project};
-use super::{Simulator, firewalls, networks};
+use super::{Simulator, firewalls, networks, volumes};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-/// `GET /_sim/inventory?project=…`: every object of a project, by type.
-pub(super) fn inventory(sim: &mut Simulator, query: &Query, now: Time) -> Api<Reply> {
+/// The project that a query names, or the first.
+pub(super) fn project<'a>(sim: &'a mut Simulator, query: &Query, now: Time) -> Api<Cx<'a>> {
     let name = match query.first("project") {
         Some(name) => name.to_owned(),
         None => sim.state.projects.keys().next().cloned().unwrap_or_default(),
     };
-    let cx = sim.cx(&name, now, "").ok_or_else(|| ApiError::new(404, "not_found", format!("no project '{name}'")))?;
+    sim.cx(&name, now, "").ok_or_else(|| ApiError::new(404, "not_found", format!("no project '{name}'")))
+}
+
+/// `GET /_sim/inventory?project=…`: every object of a project, by type.
+pub(super) fn inventory(sim: &mut Simulator, query: &Query, now: Time) -> Api<Reply> {
+    let cx = project(sim, query, now)?;
     let objects = objects(&cx);
     let counts: Map<String, Value> =
         objects.iter().map(|(kind, list)| (kind.clone(), json!(list.as_array().map_or(0, Vec::len)))).collect();
     Ok(Reply::ok(
-        json!({"project": name, "counts": counts, "running_actions": cx.project.running.len(), "objects": objects}),
+        json!({"project": cx.project.name, "counts": counts, "running_actions": cx.project.running.len(), "objects": objects}),
     ))
 }
 
@@ -182,7 +187,7 @@ fn delete(cx: &mut Cx<'_>, kind: &str, id: i64) {
     match kind {
         "server" => servers::remove(cx, id),
         "network" => networks::remove(cx, id),
-        "volume" => drop(cx.project.volumes.remove(&id)),
+        "volume" => volumes::remove(cx, id),
         "primary_ip" => drop(cx.project.primary_ips.remove(&id)),
         "placement_group" => {
             cx.project.placement_groups.remove(&id);
@@ -195,7 +200,7 @@ fn delete(cx: &mut Cx<'_>, kind: &str, id: i64) {
             cx.project.servers.values_mut().for_each(|server| server.firewalls.retain(|f| f.firewall != id));
         }
         "ssh_key" => drop(cx.project.ssh_keys.remove(&id)),
-        "image" => cx.project.drop_image(id, cx.now),
+        "image" => cx.drop_image(id),
         _ => {}
     }
 }

@@ -3,6 +3,7 @@
 mod actions;
 mod catalog;
 mod clock;
+mod content;
 mod control;
 mod control_objects;
 mod faults;

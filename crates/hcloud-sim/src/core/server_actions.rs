@@ -2,6 +2,7 @@
 
 use super::actions::{Effect, Kind, Start};
 use super::catalog::find_type;
+use super::content::Content;
 use super::http::{Api, ApiError, Reply};
 use super::images::{self, Image};
 use super::input::Ref;
@@ -116,10 +117,11 @@ fn rebuild(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
     }
     let keyless = server.ssh_keys.is_empty();
     let architecture = architecture(&server.server_type);
-    let image = cx.project.usable_image(&image, architecture, server.primary_disk_size)?.id;
+    let image = cx.project.usable_image(&image, architecture, server.primary_disk_size)?;
     let password = keyless.then(|| cx.shared.rng.text(20));
     set_power(cx, id, Power::Rebuilding);
-    let effect = Effect::Server(id, Change::Rebuilt { image, user_data });
+    let effect =
+        Effect::Server(id, Change::Rebuilt { image: image.id, user_data, content: Content::from_image(&image) });
     let action = cx.start(Start::new("rebuild_server", effect).on(Kind::Server, id));
     Ok(Reply::created(json!({"action": cx.action_json(action), "root_password": password})))
 }
@@ -178,9 +180,7 @@ fn create_image(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
     let of_type = find_type(&Ref::Name(server.server_type.clone())).map(|known| known.disk);
     let disk_size =
         of_type.filter(|_| cx.shared.switches.snapshot_has_disk_of_type).unwrap_or(server.primary_disk_size);
-    let base = server.image.and_then(|image| {
-        cx.project.images.get(&image).cloned().or_else(|| images::systems().find(|system| system.id == image))
-    });
+    let base = server.image.and_then(|image| cx.project.image_by_id(image));
     let image = Image {
         id: image_id,
         kind,
@@ -199,6 +199,7 @@ fn create_image(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
         deleted: None,
         labels,
         architecture: architecture(&server.server_type).to_owned(),
+        content: server.content.snapshot_on(id),
     };
     cx.project.images.insert(image_id, image);
     let start = Start::new("create_image", Effect::Image(image_id, images::Change::Available));

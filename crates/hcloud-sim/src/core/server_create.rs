@@ -2,8 +2,10 @@
 
 use super::actions::{Effect, Kind, Start};
 use super::catalog::{LOCATIONS, ServerType, find_location, find_type, zone_of};
+use super::content::Content;
 use super::firewalls::Applied;
 use super::http::{Api, ApiError, Reply};
+use super::images::Image;
 use super::input::{Input, Ref};
 use super::labels::Labels;
 use super::server_networks::{MAX_NETWORKS, pick_address, reserve};
@@ -110,7 +112,7 @@ pub(crate) fn create(cx: &mut Cx<'_>) -> Api<Reply> {
     if !cx.shared.availability(server_type.name, location).orderable {
         return Err(unavailable());
     }
-    build(cx, wanted, server_type, location, image.id)
+    build(cx, wanted, server_type, location, &image)
 }
 
 pub(crate) fn unavailable() -> ApiError {
@@ -248,7 +250,7 @@ fn check_addresses(cx: &Cx<'_>, wanted: &Wanted, location: &str) -> Api<()> {
     Ok(())
 }
 
-fn build(cx: &mut Cx<'_>, wanted: Wanted, server_type: &ServerType, location: &str, image: i64) -> Api<Reply> {
+fn build(cx: &mut Cx<'_>, wanted: Wanted, server_type: &ServerType, location: &str, image: &Image) -> Api<Reply> {
     let id = cx.shared.id();
     let keys = cx.project.ssh_keys.values();
     let ssh_keys: Vec<i64> =
@@ -263,7 +265,7 @@ fn build(cx: &mut Cx<'_>, wanted: Wanted, server_type: &ServerType, location: &s
         epoch: 0,
         server_type: server_type.name.to_owned(),
         location: location.to_owned(),
-        image: Some(image),
+        image: Some(image.id),
         primary_disk_size: server_type.disk,
         placement_group: wanted.placement_group,
         private_net: Vec::new(),
@@ -274,6 +276,7 @@ fn build(cx: &mut Cx<'_>, wanted: Wanted, server_type: &ServerType, location: &s
         protect_rebuild: false,
         rescue: false,
         ignores_acpi: false,
+        content: Content::from_image(image),
     };
     cx.project.servers.insert(id, server);
     for firewall in &wanted.firewalls {

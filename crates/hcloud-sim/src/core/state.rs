@@ -2,6 +2,7 @@
 
 use super::actions::{Action, Job, Twist};
 use super::clock::Time;
+use super::content::Lost;
 use super::firewalls::Firewall;
 use super::http::{Api, ApiError};
 use super::images::Image;
@@ -140,6 +141,9 @@ pub(crate) struct Project {
     pub(crate) running: BTreeSet<i64>,
     /// What happens by itself, soonest last.
     pub(crate) jobs: Vec<Job>,
+    /// Content that no copy is left of, oldest first.
+    #[serde(default)]
+    pub(crate) lost: Vec<Lost>,
 }
 
 /// The limits that a project has unless `/_sim` says otherwise. Roomier than those of a new real account.
@@ -171,6 +175,7 @@ impl Project {
             actions: BTreeMap::new(),
             running: BTreeSet::new(),
             jobs: Vec::new(),
+            lost: Vec::new(),
         }
     }
 

@@ -3,5 +3,6 @@
 
 #[path = "../cloud/mod.rs"]
 mod cloud;
+mod content;
 mod firewalls;
 mod servers;
