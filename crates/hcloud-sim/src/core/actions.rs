@@ -223,6 +223,7 @@ impl Cx<'_> {
                 JobKind::GuestOff { server, epoch } => servers::guest_off(self, server, epoch),
                 JobKind::Reselect => firewalls::reselect(self),
             }
+            self.note_exposure();
         }
         self.now = now;
         self.project.forget_old_actions();

@@ -4,6 +4,7 @@ use super::catalog::{find_location, find_type};
 use super::clock::Time;
 use super::content;
 use super::control_objects as objects;
+use super::exposure;
 use super::http::{Api, ApiError, Reply, SimRequest, SimResponse};
 use super::input::{Input, Ref};
 use super::query::Query;
@@ -54,6 +55,8 @@ fn route(sim: &mut Simulator, request: &SimRequest, now: Time) -> Api<Reply> {
         }
         (&Method::GET, ["inventory"]) => objects::inventory(sim, &query, now),
         (&Method::GET, ["servers", id, "user_data"]) => objects::user_data(sim, id),
+        (&Method::GET, ["exposure"]) => exposure::list(sim, &query, now),
+        (&Method::DELETE, ["exposure"]) => Ok(exposure::clear(sim, now)),
         (&Method::GET, ["content"]) => content::list(sim, &query, now),
         (&Method::GET, [kind @ ("servers" | "volumes" | "images"), id, "content"]) => content::show(sim, kind, id),
         (&Method::POST, [kind @ ("servers" | "volumes"), id, "content"]) => content::write(sim, input, kind, id),

@@ -6,6 +6,7 @@ mod clock;
 mod content;
 mod control;
 mod control_objects;
+mod exposure;
 mod faults;
 mod firewall_rules;
 mod firewalls;
@@ -291,7 +292,11 @@ impl Simulator {
         cx.query = query;
         cx.body = body;
         cx.twist = twist;
-        route::dispatch(&mut cx, &request.method).map(ApiReply::into_response)
+        let reply = route::dispatch(&mut cx, &request.method);
+        if request.method != Method::GET {
+            cx.note_exposure();
+        }
+        reply.map(ApiReply::into_response)
     }
 
     /// The context of one project, without a request.

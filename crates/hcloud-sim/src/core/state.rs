@@ -3,6 +3,7 @@
 use super::actions::{Action, Job, Twist};
 use super::clock::Time;
 use super::content::Lost;
+use super::exposure::Exposure;
 use super::firewalls::Firewall;
 use super::http::{Api, ApiError};
 use super::images::Image;
@@ -144,6 +145,8 @@ pub(crate) struct Project {
     /// Content that no copy is left of, oldest first.
     #[serde(default)]
     pub(crate) lost: Vec<Lost>,
+    #[serde(skip)]
+    pub(crate) exposure: Exposure,
 }
 
 /// The limits that a project has unless `/_sim` says otherwise. Roomier than those of a new real account.
@@ -176,6 +179,7 @@ impl Project {
             running: BTreeSet::new(),
             jobs: Vec::new(),
             lost: Vec::new(),
+            exposure: Exposure::default(),
         }
     }
 

@@ -4,5 +4,6 @@
 #[path = "../cloud/mod.rs"]
 mod cloud;
 mod content;
+mod exposure;
 mod firewalls;
 mod servers;
