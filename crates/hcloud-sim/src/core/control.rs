@@ -60,6 +60,7 @@ fn route(sim: &mut Simulator, request: &SimRequest, now: Time) -> Api<Reply> {
         (&Method::GET, ["content"]) => content::list(sim, &query, now),
         (&Method::GET, [kind @ ("servers" | "volumes" | "images"), id, "content"]) => content::show(sim, kind, id),
         (&Method::POST, [kind @ ("servers" | "volumes"), id, "content"]) => content::write(sim, input, kind, id),
+        (&Method::GET, ["servers", id, "guest"]) => objects::guest(sim, id),
         (&Method::PUT, ["servers", id, "guest"]) => objects::set_guest(sim, input, id),
         (&Method::POST, ["mutate"]) => objects::mutate(sim, input, now),
         (&Method::POST, ["reset"]) => reset(sim, input, now),

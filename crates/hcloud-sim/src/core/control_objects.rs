@@ -106,6 +106,13 @@ pub(super) fn user_data(sim: &mut Simulator, id: &str) -> Api<Reply> {
     Ok(Reply::ok(json!({"user_data": raw, "decoded": decoded})))
 }
 
+/// What the guest is like: whether it obeys the power button, and the public keys that it got.
+pub(super) fn guest(sim: &mut Simulator, id: &str) -> Api<Reply> {
+    let server = server_mut(sim, id)?;
+    let acpi = if server.ignores_acpi { "ignore" } else { "obey" };
+    Ok(Reply::ok(json!({"acpi": acpi, "authorized_keys": server.authorized_keys})))
+}
+
 /// `{"acpi": "obey" | "ignore"}`: whether the guest goes off when asked to.
 pub(super) fn set_guest(sim: &mut Simulator, mut input: Input, id: &str) -> Api<Reply> {
     let acpi = input.required_text("acpi");

@@ -253,8 +253,8 @@ fn check_addresses(cx: &Cx<'_>, wanted: &Wanted, location: &str) -> Api<()> {
 fn build(cx: &mut Cx<'_>, wanted: Wanted, server_type: &ServerType, location: &str, image: &Image) -> Api<Reply> {
     let id = cx.shared.id();
     let keys = cx.project.ssh_keys.values();
-    let ssh_keys: Vec<i64> =
-        keys.filter(|key| wanted.ssh_keys.iter().any(|k| k.is(key.id, &key.name))).map(|key| key.id).collect();
+    let keys = keys.filter(|key| wanted.ssh_keys.iter().any(|k| k.is(key.id, &key.name)));
+    let (ssh_keys, authorized_keys): (Vec<i64>, Vec<String>) = keys.map(|key| (key.id, key.public_key.clone())).unzip();
     let password = if ssh_keys.is_empty() { Value::from(cx.shared.rng.text(20)) } else { Value::Null };
     let server = Server {
         id,
@@ -276,6 +276,7 @@ fn build(cx: &mut Cx<'_>, wanted: Wanted, server_type: &ServerType, location: &s
         protect_rebuild: false,
         rescue: false,
         ignores_acpi: false,
+        authorized_keys,
         content: Content::from_image(image),
     };
     cx.project.servers.insert(id, server);

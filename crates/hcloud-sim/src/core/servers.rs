@@ -77,6 +77,9 @@ pub(crate) struct Server {
     pub(crate) rescue: bool,
     /// The guest ignores the ACPI power button.
     pub(crate) ignores_acpi: bool,
+    /// The public keys that the guest got at its creation; the objects they came from may be gone.
+    #[serde(default)]
+    pub(crate) authorized_keys: Vec<String>,
     /// What its local disk holds.
     #[serde(default)]
     pub(crate) content: Content,

@@ -43,6 +43,9 @@ fn a_server_is_created_with_everything_and_names_the_actions_that_follow() {
     assert_eq!((&server["public_net"]["ipv4"]["id"], &server["public_net"]["ipv6"]["id"]), (&json!(v4), &json!(v6)));
     assert_eq!((&server["volumes"], &server["placement_group"]["id"]), (&json!([volume]), &json!(group)));
     assert_eq!(server["private_net"][0]["network"], json!(network));
+    assert_eq!(cloud.delete(&format!("/ssh_keys/{key}")).status, 204);
+    let guest = cloud.sim(Method::GET, &format!("/servers/{id}/guest"), &Value::Null);
+    assert_eq!(guest, json!({"acpi": "obey", "authorized_keys": [KEY]}), "it keeps a key that is gone");
     assert_eq!(cloud.delete(&format!("/servers/{id}")).status, 200);
     cloud.wait(MINUTE);
     for (path, field) in [("primary_ips", v4), ("primary_ips", v6), ("volumes", volume), ("firewalls", firewall)] {
