@@ -177,6 +177,7 @@ impl Cx<'_> {
         let id = self.shared.action_id();
         let duration_ms = self.latency(start.command).max(self.project.wait_for_firewall(&start.effect, self.now));
         let stuck = matches!(self.twist, Some(Twist::Stuck));
+        self.touch(&start.resources, &start.effect);
         let finish_at = (start.after.is_none() && !stuck).then(|| self.now.plus_ms(duration_ms));
         self.project.actions.insert(
             id,
@@ -220,8 +221,14 @@ impl Cx<'_> {
             self.now = job.at;
             match job.kind {
                 JobKind::Finish(id) => self.finish(id),
-                JobKind::GuestOff { server, epoch } => servers::guest_off(self, server, epoch),
-                JobKind::Reselect => firewalls::reselect(self),
+                JobKind::GuestOff { server, epoch } => {
+                    servers::guest_off(self, server, epoch);
+                    self.touched.insert(server);
+                }
+                JobKind::Reselect => {
+                    firewalls::reselect(self);
+                    self.touch_all();
+                }
             }
             self.note_exposure();
         }
@@ -242,6 +249,8 @@ impl Cx<'_> {
             action.status = Status::Success;
         }
         let (effect, success) = (action.effect.clone(), action.status == Status::Success);
+        let resources = action.resources.clone();
+        self.touch(&resources, &effect);
         self.settle(&effect, success);
         self.release_followers(id, success);
     }

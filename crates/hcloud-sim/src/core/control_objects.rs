@@ -159,6 +159,7 @@ pub(super) fn mutate(sim: &mut Simulator, mut input: Input, now: Time) -> Api<Re
         }
         _ => return Err(ApiError::invalid("op", "is not known for this type")),
     }
+    cx.touch_all();
     cx.note_exposure();
     Ok(Reply::ok(json!({"id": id})))
 }

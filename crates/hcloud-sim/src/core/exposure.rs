@@ -5,7 +5,7 @@
 //! removed cannot be relied upon, but what it lets through may be let through, and so may the rules before and after
 //! a change. A server that is starting counts as on.
 
-use super::actions::Effect;
+use super::actions::{Effect, Kind};
 use super::clock::Time;
 use super::firewall_rules::Rule;
 use super::firewalls::{self, Applied};
@@ -16,26 +16,27 @@ use super::state::{Cx, Project};
 use super::{Simulator, control_objects};
 use ipnet::IpNet;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::sync::Arc;
 
 /// Entries kept of one project; older ones are dropped.
 const KEPT: usize = 20_000;
 
 /// How far a firewall is on a server.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Standing {
     Pending,
     Applied,
     Removing,
 }
 
-/// What of a server makes its exposure, as it is now.
-#[derive(Hash)]
-struct View<'a> {
+/// What of a server makes its exposure, as it is at one moment.
+#[derive(Clone, PartialEq, Eq)]
+struct View {
     on: bool,
-    addresses: Vec<&'a str>,
-    firewalls: Vec<(i64, Standing, Vec<&'a Rule>)>,
+    addresses: Vec<String>,
+    /// Firewalls with the rules that may be in force.
+    firewalls: Vec<(i64, Standing, Arc<[Rule]>)>,
 }
 
 /// From this moment until the server's next entry.
@@ -44,28 +45,30 @@ struct Entry {
     after: u64,
     time: Time,
     server: i64,
-    /// `None`: the server is gone.
-    shown: Option<Value>,
+    /// Name and view; `None`: the server is gone.
+    shown: Option<(String, View)>,
 }
 
 /// The timeline of a project. Like the journal it is no part of the state that is kept.
 #[derive(Default)]
 pub(crate) struct Exposure {
-    /// Server → hash of the view noted last, and whether it was on.
-    last: BTreeMap<i64, (u64, bool)>,
+    /// Server → the view noted last.
+    last: BTreeMap<i64, View>,
     entries: VecDeque<Entry>,
     number: u64,
+    /// Firewall → its rule sets of late, so that the entries of many servers share them.
+    sets: BTreeMap<i64, VecDeque<Arc<[Rule]>>>,
 }
 
-impl View<'_> {
+impl View {
     fn json(&self, name: &str) -> Value {
-        let firewall = |(id, standing, rules): &(i64, Standing, Vec<&Rule>)| {
+        let firewall = |(id, standing, rules): &(i64, Standing, Arc<[Rule]>)| {
             let standing = match standing {
                 Standing::Pending => "pending",
                 Standing::Applied => "applied",
                 Standing::Removing => "removing",
             };
-            json!({"id": id, "state": standing, "rules": rules.iter().map(|rule| rule.json()).collect::<Vec<_>>()})
+            json!({"id": id, "state": standing, "rules": rules.iter().map(Rule::json).collect::<Vec<_>>()})
         };
         let open = self.addresses.iter().filter(|_| self.on).map(|address| self.open(address));
         json!({
@@ -81,7 +84,7 @@ impl View<'_> {
         }
         let v6 = address.contains(':');
         let of_family = |source: &&String| source.parse::<IpNet>().is_ok_and(|range| range.addr().is_ipv6() == v6);
-        let rules = self.firewalls.iter().flat_map(|(_, _, rules)| rules).filter(|rule| rule.direction == "in");
+        let rules = self.firewalls.iter().flat_map(|(_, _, rules)| rules.iter()).filter(|rule| rule.direction == "in");
         let rules: BTreeSet<(&str, Option<&str>, Vec<&String>)> = rules
             .map(|rule| {
                 let sources = rule.sources.iter().filter(of_family).collect();
@@ -100,8 +103,9 @@ impl Entry {
             "number": self.number, "after_seq": self.after, "time": self.time.rfc3339(), "time_ms": self.time.0,
             "server": self.server, "gone": self.shown.is_none(),
         });
-        if let (Some(entry), Some(Value::Object(shown))) = (entry.as_object_mut(), &self.shown) {
-            entry.extend(shown.clone());
+        let shown = self.shown.as_ref().map(|(name, view)| view.json(name));
+        if let (Some(entry), Some(Value::Object(shown))) = (entry.as_object_mut(), shown) {
+            entry.extend(shown);
         }
         entry
     }
@@ -142,77 +146,95 @@ impl<'a> UnderWay<'a> {
         if !applied.active || self.applying.contains(&(id, server)) {
             let own = project.firewalls.get(&id).into_iter().flat_map(|firewall| &firewall.rules);
             let setting = self.setting.get(&id).into_iter().flatten().copied();
-            for rule in own.chain(setting) {
-                if !rules.contains(&rule) {
-                    rules.push(rule);
-                }
-            }
+            let mut known: HashSet<&Rule> = rules.iter().copied().collect();
+            rules.extend(own.chain(setting).filter(|rule| known.insert(rule)));
         }
         (id, standing, rules)
     }
 }
 
 impl Cx<'_> {
-    /// Whether the server may be running.
-    fn may_be_on(&self, server: &Server) -> bool {
-        match server.power {
+    /// Marks the servers that an action concerns, as it starts or ends.
+    pub(crate) fn touch(&mut self, resources: &[(Kind, i64)], effect: &Effect) {
+        self.touched.extend(resources.iter().filter(|(kind, _)| *kind == Kind::Server).map(|(_, id)| *id));
+        if let Effect::Firewall(id, firewalls::Change::Rules(_)) = effect {
+            let servers = self.project.servers.values().filter(|server| server.has_firewall(*id));
+            self.touched.extend(servers.map(|server| server.id));
+        }
+    }
+
+    /// Marks every server that is there or was there when exposure was noted last.
+    pub(crate) fn touch_all(&mut self) {
+        self.touched.extend(self.project.servers.keys().chain(self.project.exposure.last.keys()));
+    }
+
+    /// Adds an entry for each marked server whose exposure is another than that noted last.
+    pub(crate) fn note_exposure(&mut self) {
+        let touched = std::mem::take(&mut self.touched);
+        if touched.is_empty() {
+            return;
+        }
+        let mut exposure = std::mem::take(&mut self.project.exposure);
+        let under_way = UnderWay::of(self.project);
+        for id in touched {
+            let server = self.project.servers.get(&id);
+            let shown = server.map(|server| (server.name.clone(), self.view(server, &under_way, &mut exposure)));
+            if exposure.last.get(&id) != shown.as_ref().map(|(_, view)| view) {
+                exposure.add(self.shared.seq, self.now, id, shown);
+            }
+        }
+        exposure.sets.retain(|id, _| self.project.firewalls.contains_key(id));
+        self.project.exposure = exposure;
+    }
+
+    fn view(&self, server: &Server, under_way: &UnderWay<'_>, exposure: &mut Exposure) -> View {
+        let on = match server.power {
             Power::Initializing | Power::Off => false,
             Power::Starting | Power::Running | Power::Stopping | Power::Rebuilding => true,
             // Started again at some moment before its end.
             Power::Migrating => self.shared.switches.change_type_starts,
             // As it was.
-            Power::Deleting => self.project.exposure.last.get(&server.id).is_some_and(|(_, on)| *on),
-        }
-    }
-
-    /// Adds an entry for each server whose exposure is another than that noted last.
-    pub(crate) fn note_exposure(&mut self) {
-        let project = &*self.project;
-        let under_way = UnderWay::of(project);
-        let mut addresses: BTreeMap<i64, Vec<&str>> = BTreeMap::new();
-        for ip in project.primary_ips.values() {
-            if let Some(server) = ip.server {
-                addresses.entry(server).or_default().push(&ip.ip);
-            }
-        }
-        let mut changed = Vec::new();
-        for server in project.servers.values() {
-            let applied = server.firewalls.iter();
-            let view = View {
-                on: self.may_be_on(server),
-                addresses: addresses.remove(&server.id).unwrap_or_default(),
-                firewalls: applied.map(|applied| under_way.firewall(project, server.id, applied)).collect(),
-            };
-            let mut hasher = DefaultHasher::new();
-            view.hash(&mut hasher);
-            let seen = (hasher.finish(), view.on);
-            if project.exposure.last.get(&server.id) != Some(&seen) {
-                changed.push((server.id, Some((seen, view.json(&server.name)))));
-            }
-        }
-        let gone = project.exposure.last.keys().filter(|id| !project.servers.contains_key(id));
-        changed.extend(gone.map(|id| (*id, None)));
-        let (after, time) = (self.shared.seq, self.now);
-        for (server, change) in changed {
-            self.project.exposure.add(after, time, server, change);
+            Power::Deleting => exposure.last.get(&server.id).is_some_and(|view| view.on),
+        };
+        let addresses = self.project.primary_ips.values().filter(|ip| ip.server == Some(server.id));
+        let mut firewall = |applied| {
+            let (id, standing, rules) = under_way.firewall(self.project, server.id, applied);
+            (id, standing, exposure.share(id, &rules))
+        };
+        View {
+            on,
+            addresses: addresses.map(|ip| ip.ip.clone()).collect(),
+            firewalls: server.firewalls.iter().map(&mut firewall).collect(),
         }
     }
 }
 
 impl Exposure {
-    fn add(&mut self, after: u64, time: Time, server: i64, change: Option<((u64, bool), Value)>) {
-        let shown = change.map(|(seen, shown)| {
-            self.last.insert(server, seen);
-            shown
-        });
-        if shown.is_none() {
-            self.last.remove(&server);
+    fn add(&mut self, after: u64, time: Time, server: i64, shown: Option<(String, View)>) {
+        match &shown {
+            Some((_, view)) => drop(self.last.insert(server, view.clone())),
+            None => drop(self.last.remove(&server)),
         }
         self.number += 1;
         if self.entries.len() >= KEPT {
             self.entries.pop_front();
         }
         self.entries.push_back(Entry { number: self.number, after, time, server, shown });
+    }
+
+    /// The rules as a set that other entries have too.
+    fn share(&mut self, firewall: i64, rules: &[&Rule]) -> Arc<[Rule]> {
+        const SHARED: usize = 8;
+        let sets = self.sets.entry(firewall).or_default();
+        if let Some(set) = sets.iter().find(|set| set.iter().eq(rules.iter().copied())) {
+            return Arc::clone(set);
+        }
+        let set: Arc<[Rule]> = rules.iter().map(|rule| (*rule).clone()).collect();
+        if sets.len() >= SHARED {
+            sets.pop_front();
+        }
+        sets.push_back(Arc::clone(&set));
+        set
     }
 }
 
@@ -238,6 +260,7 @@ pub(super) fn clear(sim: &mut Simulator, now: Time) -> Reply {
     for name in names {
         if let Some(mut cx) = sim.cx(&name, now, "") {
             cx.project.exposure = Exposure::default();
+            cx.touch_all();
             cx.note_exposure();
         }
     }

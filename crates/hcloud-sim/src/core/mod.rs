@@ -45,7 +45,7 @@ use self::state::{Cx, Grant, Late, Project, Shared, State};
 use ::http::Method;
 use bytes::Bytes;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Settings of the state machine.
 #[derive(Debug, Clone)]
@@ -293,9 +293,7 @@ impl Simulator {
         cx.body = body;
         cx.twist = twist;
         let reply = route::dispatch(&mut cx, &request.method);
-        if request.method != Method::GET {
-            cx.note_exposure();
-        }
+        cx.note_exposure();
         reply.map(ApiReply::into_response)
     }
 
@@ -310,6 +308,7 @@ impl Simulator {
             query: Query::default(),
             body: Map::new(),
             twist: None,
+            touched: BTreeSet::new(),
         })
     }
 

@@ -204,6 +204,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) body: Map<String, Value>,
     /// What a fault does to the actions that this request starts.
     pub(crate) twist: Option<Twist>,
+    /// Servers whose exposure may be another since it was noted.
+    pub(crate) touched: BTreeSet<i64>,
 }
 
 impl Cx<'_> {
