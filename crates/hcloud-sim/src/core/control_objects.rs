@@ -10,7 +10,9 @@ use super::state::{Cx, Project};
 use super::{Simulator, firewalls, networks, volumes};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use flate2::read::GzDecoder;
 use serde_json::{Map, Value, json};
+use std::io::Read as _;
 
 /// The project that a query names, or the first.
 pub(super) fn project<'a>(sim: &'a mut Simulator, query: &Query, now: Time) -> Api<Cx<'a>> {
@@ -93,16 +95,20 @@ fn server_mut<'a>(sim: &'a mut Simulator, id: &str) -> Api<&'a mut Server> {
         .ok_or_else(|| ApiError::not_found("server", id))
 }
 
-/// The user data as sent and, where it is base64 of text, decoded.
+/// User data as cloud-init reads it: base64 is undone, then gzip. What is neither stays as it is.
+fn decode(text: &str) -> Option<String> {
+    let bytes = STANDARD.decode(text.split_whitespace().collect::<String>()).ok()?;
+    let mut plain = String::new();
+    match GzDecoder::new(bytes.as_slice()).read_to_string(&mut plain) {
+        Ok(_) => Some(plain),
+        Err(_) => String::from_utf8(bytes).ok(),
+    }
+}
+
+/// The user data as sent, and decoded.
 pub(super) fn user_data(sim: &mut Simulator, id: &str) -> Api<Reply> {
     let raw = server_mut(sim, id)?.user_data.clone();
-    let decoded = raw.as_ref().map(|text| {
-        STANDARD
-            .decode(text.split_whitespace().collect::<String>())
-            .ok()
-            .and_then(|bytes| String::from_utf8(bytes).ok())
-            .unwrap_or_else(|| text.clone())
-    });
+    let decoded = raw.as_ref().map(|text| decode(text).unwrap_or_else(|| text.clone()));
     Ok(Reply::ok(json!({"user_data": raw, "decoded": decoded})))
 }
 

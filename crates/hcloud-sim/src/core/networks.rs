@@ -11,6 +11,7 @@ use super::http::{Api, ApiError, Reply};
 use super::input::Input;
 use super::labels::Labels;
 use super::query::ListSpec;
+use super::server_networks::taken;
 use super::servers;
 use super::state::{Cx, Project, check_name};
 use ipnet::Ipv4Net;
@@ -275,6 +276,7 @@ pub(crate) fn create(cx: &mut Cx<'_>) -> Api<Reply> {
     for route in &routes {
         let route = parse_route(&mut nested(route))?;
         network.check_route(&route)?;
+        check_gateway(cx, network.id, &route)?;
         network.routes.push(route);
     }
     network.id = cx.shared.id();
@@ -374,7 +376,17 @@ fn add_route(cx: &Cx<'_>, id: i64, input: &mut Input) -> Api<Change> {
     let network = find(cx, id)?;
     let route = parse_route(input)?;
     network.check_route(&route)?;
+    check_gateway(cx, id, &route)?;
     Ok(Change::AddRoute(route))
+}
+
+/// Fails when the switch wants a server that has the gateway's address, and there is none.
+fn check_gateway(cx: &Cx<'_>, network: i64, route: &Route) -> Api<()> {
+    let required = cx.shared.switches.route_gateway_must_exist;
+    if required && !taken(cx.project, network, None).contains(&route.gateway) {
+        return Err(ApiError::invalid("gateway", "no server of the network has this address"));
+    }
+    Ok(())
 }
 
 fn delete_route(cx: &Cx<'_>, id: i64, input: &mut Input) -> Api<Change> {

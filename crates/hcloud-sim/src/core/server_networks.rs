@@ -16,7 +16,7 @@ pub(crate) const MAX_NETWORKS: usize = 3;
 const MAX_RESOURCES: usize = 100;
 
 /// Addresses of a network that servers have, aliases included.
-fn taken(project: &Project, network: i64, except: Option<i64>) -> BTreeSet<Ipv4Addr> {
+pub(crate) fn taken(project: &Project, network: i64, except: Option<i64>) -> BTreeSet<Ipv4Addr> {
     project
         .servers
         .values()

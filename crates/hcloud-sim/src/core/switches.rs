@@ -24,6 +24,8 @@ pub(crate) struct Switches {
     pub(crate) effective_rules_per_firewall: bool,
     /// The first and the last address of a subnet can be assigned; otherwise they are reserved.
     pub(crate) subnet_edges_assignable: bool,
+    /// The gateway of a route must be an address that a server has in the network; otherwise it need only lie inside.
+    pub(crate) route_gateway_must_exist: bool,
     /// A snapshot's `disk_size` is that of the server's type; otherwise that of the server's real disk.
     pub(crate) snapshot_has_disk_of_type: bool,
     /// HTTP status of `placement_error`.
@@ -40,6 +42,7 @@ impl Default for Switches {
             firewall_conflicts: false,
             effective_rules_per_firewall: false,
             subnet_edges_assignable: false,
+            route_gateway_must_exist: false,
             snapshot_has_disk_of_type: false,
             placement_error_status: 422,
         }

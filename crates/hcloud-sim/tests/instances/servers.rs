@@ -298,3 +298,36 @@ fn switches_are_shown_set_one_by_one_and_reset_with_everything() {
     cloud.sim(Method::POST, "/reset", &json!({}));
     assert_eq!(cloud.sim(Method::GET, "/switches", &Value::Null), before);
 }
+
+#[test]
+fn a_route_leads_to_an_address_that_nobody_has_unless_the_switch_refuses_it() {
+    let mut cloud = Cloud::new(0.0);
+    let network = cloud.network("n", "10.0.0.0/24");
+    let path = format!("/networks/{network}/actions/add_route");
+    let route = |to: &str, gateway: &str| json!({"destination": to, "gateway": gateway});
+    cloud.ok(&path, &route("192.168.0.0/24", "10.0.0.9"));
+    cloud.switch("route_gateway_must_exist", &json!(true));
+    let wanted = route("192.168.1.0/24", "10.0.0.9");
+    assert_eq!(cloud.no(&path, &wanted), (422, "invalid_input".into()));
+    let inline = json!({"name": "m", "ip_range": "10.1.0.0/24", "routes": [route("192.168.1.0/24", "10.1.0.9")]});
+    assert_eq!(cloud.no("/networks", &inline), (422, "invalid_input".into()));
+    let server = cloud.stopped("a", &json!({}));
+    cloud.act(server, "attach_to_network", &json!({"network": network, "alias_ips": ["10.0.0.9"]}));
+    cloud.ok(&path, &wanted);
+}
+
+#[test]
+fn user_data_is_shown_as_cloud_init_reads_it() {
+    let mut cloud = Cloud::new(0.0);
+    // echo hello | gzip -n | base64, echo hello | base64, and text.
+    for (sent, decoded) in [
+        ("H4sIAAAAAAAAA8tIzcnJ5wIAIDA6NgYAAAA=", "hello\n"),
+        ("aGVsbG8K", "hello\n"),
+        ("#cloud-config\n", "#cloud-config\n"),
+    ] {
+        let server = cloud.server("a", &json!({"user_data": sent}));
+        let shown = cloud.sim(Method::GET, &format!("/servers/{server}/user_data"), &Value::Null);
+        assert_eq!(shown, json!({"user_data": sent, "decoded": decoded}));
+        cloud.delete(&format!("/servers/{server}"));
+    }
+}
