@@ -170,6 +170,10 @@ impl Cx<'_> {
 
     /// Adds an entry for each marked server whose exposure is another than that noted last.
     pub(crate) fn note_exposure(&mut self) {
+        if self.project.exposure.number == 0 {
+            // Nothing was noted yet: the state may come from a file.
+            self.touch_all();
+        }
         let touched = std::mem::take(&mut self.touched);
         if touched.is_empty() {
             return;

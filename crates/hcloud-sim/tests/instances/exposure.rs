@@ -196,3 +196,14 @@ fn a_change_of_type_may_start_the_server_at_any_moment() {
     cloud.act(id, "change_type", &json!({"server_type": "cx33", "upgrade_disk": false}));
     assert_eq!(cloud.history(id), ["off", "everything"]);
 }
+
+#[test]
+fn after_a_restart_the_timeline_begins_with_what_is_there() {
+    let mut cloud = Cloud::new(1.0);
+    let id = running(&mut cloud, &[]);
+    let mut other = Cloud::new(1.0);
+    other.now = cloud.now;
+    other.sim.restore(&cloud.sim.snapshot().unwrap()).unwrap();
+    other.get("/servers");
+    assert_eq!(other.history(id), ["everything"]);
+}
