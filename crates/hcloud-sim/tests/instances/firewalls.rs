@@ -131,8 +131,29 @@ fn changes_of_one_firewall_take_effect_in_the_order_of_their_requests() {
         cloud.ok(&path, &json!({"rules": [rule(port, 1)]}));
         cloud.wait(10);
     }
+    let mut seen = Vec::new();
+    for _ in 0..400 {
+        cloud.wait(10);
+        seen.extend(ports(&mut cloud, firewall).iter().map(|port| port.parse::<u16>().unwrap()));
+    }
+    assert!(seen.is_sorted(), "{seen:?}");
+    assert_eq!(seen.last(), Some(&20));
+}
+
+#[test]
+fn a_firewall_is_in_use_until_a_selector_that_was_removed_was_looked_at() {
+    let mut cloud = Cloud::new(1.0);
+    let firewall = cloud.firewall("f", &json!([]));
+    let server = cloud.server("a", &json!({"labels": {"app": "web"}}));
+    let selector = json!([{"type": "label_selector", "label_selector": {"selector": "app=web"}}]);
+    cloud.ok(&format!("/firewalls/{firewall}/actions/apply_to_resources"), &json!({"apply_to": selector}));
     cloud.wait(MINUTE);
-    assert_eq!(ports(&mut cloud, firewall), ["20"]);
+    assert_eq!(on_server(&mut cloud, server), json!([{"id": firewall, "status": "applied"}]));
+    cloud.ok(&format!("/firewalls/{firewall}/actions/remove_from_resources"), &json!({"remove_from": selector}));
+    let path = format!("/firewalls/{firewall}");
+    assert_eq!(cloud.refused(Method::DELETE, &path, &Value::Null), (422, "resource_in_use".into()));
+    cloud.wait(MINUTE);
+    assert_eq!(cloud.delete(&path).status, 204);
 }
 
 #[test]
