@@ -177,7 +177,7 @@ impl Cx<'_> {
         let id = self.shared.action_id();
         let duration_ms = self.latency(start.command).max(self.project.wait_for_firewall(&start.effect, self.now));
         let stuck = matches!(self.twist, Some(Twist::Stuck));
-        self.touch(&start.resources, &start.effect);
+        self.touch(&start.resources);
         let finish_at = (start.after.is_none() && !stuck).then(|| self.now.plus_ms(duration_ms));
         self.project.actions.insert(
             id,
@@ -250,7 +250,7 @@ impl Cx<'_> {
         }
         let (effect, success) = (action.effect.clone(), action.status == Status::Success);
         let resources = action.resources.clone();
-        self.touch(&resources, &effect);
+        self.touch(&resources);
         self.settle(&effect, success);
         self.release_followers(id, success);
     }

@@ -154,13 +154,9 @@ impl<'a> UnderWay<'a> {
 }
 
 impl Cx<'_> {
-    /// Marks the servers that an action concerns, as it starts or ends.
-    pub(crate) fn touch(&mut self, resources: &[(Kind, i64)], effect: &Effect) {
+    /// Marks the servers that an action concerns, as it starts or ends. A change of rules has one for each server.
+    pub(crate) fn touch(&mut self, resources: &[(Kind, i64)]) {
         self.touched.extend(resources.iter().filter(|(kind, _)| *kind == Kind::Server).map(|(_, id)| *id));
-        if let Effect::Firewall(id, firewalls::Change::Rules(_)) = effect {
-            let servers = self.project.servers.values().filter(|server| server.has_firewall(*id));
-            self.touched.extend(servers.map(|server| server.id));
-        }
     }
 
     /// Marks every server that is there or was there when exposure was noted last.
