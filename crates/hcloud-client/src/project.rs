@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use crate::api::{Access, ApiRequest, ApiResponse, HcloudApi, TransportErrorKind};
@@ -275,6 +276,11 @@ impl ProjectClient {
     #[must_use]
     pub fn poller(&self) -> &ActionPoller {
         &self.state.poller
+    }
+
+    /// The wall clock of the client.
+    pub(crate) fn wall_time(&self) -> OffsetDateTime {
+        self.environment.now()
     }
 
     /// Sends a call, minding budget and retry rules.
