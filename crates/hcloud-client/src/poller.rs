@@ -32,6 +32,8 @@ const SLOWEST_FIRST: Duration = Duration::from_secs(30);
 /// The longest pause between polls in the first minute of an action, and the pause after it.
 const SOON: Duration = Duration::from_secs(2);
 const LATER: Duration = Duration::from_secs(12);
+/// The requests of the first minute: more of what somebody else asked is not counted.
+const MOST: u32 = 20;
 /// What an action costs beside its polls: the call that began it, and a read of its object at the end.
 const BESIDE: u32 = 2;
 /// An action that takes this many times what its command used to take is overdue, and no sooner than this.
@@ -256,6 +258,10 @@ impl Board {
         let age = action.started.and_then(|started| Duration::try_from(wall - started).ok());
         let begun = age.and_then(|age| now.checked_sub(age));
         running.since = begun.map_or(running.since, |begun| begun.min(running.since));
+        // Somebody else asked for it until now, as often as there was room for.
+        let age = now - running.since;
+        let requests = (1..=MOST).take_while(|request| room_for(*request) <= age).last().unwrap_or(0);
+        running.polls = requests.saturating_sub(BESIDE);
     }
 
     fn first_poll(&self, command: &str) -> Duration {

@@ -19,8 +19,8 @@ use crate::budget::{BudgetSnapshot, Permit, Priority, RateBudget, retry_after};
 use crate::environment::Environment;
 use crate::error::{ApiError, Error, ErrorClass};
 use crate::gate::{Closed, Gate};
-use crate::poller::ActionPoller;
-use crate::types::{Action, Resource};
+use crate::poller::{ActionPoller, Overdue};
+use crate::types::{Action, Id, Resource};
 
 /// How reads are repeated, and calls that the budget refused. Changes are never repeated otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +110,13 @@ impl Hcloud {
     #[must_use]
     pub fn budget(&self, project: &str) -> Option<BudgetSnapshot> {
         Some(self.states().get(project)?.budget.snapshot())
+    }
+
+    /// Whether an action of a project that somebody waits for is overdue; see [`ActionPoller::overdue`].
+    #[must_use]
+    pub fn overdue(&self, project: &str, id: Id<Action>) -> Option<Overdue> {
+        let state = Arc::clone(self.states().get(project)?);
+        state.poller.overdue(id, self.environment.now())
     }
 
     /// Forgets what is known of a project (its budget is probed anew should it come back).
