@@ -253,3 +253,28 @@ async fn what_waits_for_a_limit_or_for_room_is_asked_for_every_30_s() {
         assert!(waits(requests)[0].iter().all(|minute| *minute <= 3.0), "{requests:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_spent_budget_is_told_with_the_time_when_it_has_room_and_written_once() {
+    let product = Product::start(Cloud::new(1.0));
+    product.ready().await;
+    // 360 are for removals, and one comes back in a second.
+    product.cloud.control(Method::PUT, "/_sim/rate", &json!({"project": "p", "limit": 3600, "remaining": 300})).await;
+    let volume = json!({"skuRef": "skus/hcloud-volume", "sizeGB": 10});
+    product.put(Kind::BlockStorage, "first", volume.clone()).await;
+    let is_ordered = async || product.cloud.changes().await.iter().any(|change| change == "POST /v1/volumes");
+    eventually("the first order", LONG, is_ordered).await;
+    // Its answer tells what is left.
+    product.put(Kind::BlockStorage, "second", volume).await;
+    product.waits_for(Kind::BlockStorage, "second", "Throttled").await;
+    let (message, now) = (product.message(Kind::BlockStorage, "second").await, product.clock.now());
+    let time = message.strip_prefix("The request budget of the Hetzner Cloud project is spent until ").unwrap();
+    let (day, time) = (now.to_string()[..11].to_owned(), time.strip_suffix('.').unwrap());
+    let until: seca_api::Timestamp = format!("{day}{time}").parse().unwrap();
+    assert!((55..90).contains(&until.since(now).as_secs()), "{message} at {now}");
+    let revision = product.row(Kind::BlockStorage, "second").await.unwrap().revision;
+    tokio::time::sleep(until.since(now) - Duration::from_secs(2)).await;
+    assert_eq!(product.row(Kind::BlockStorage, "second").await.unwrap().revision, revision, "it was written again");
+    product.is(Kind::BlockStorage, "second", ACTIVE).await;
+    assert!(product.clock.now().since(until) < Duration::from_secs(5), "{message}");
+}
