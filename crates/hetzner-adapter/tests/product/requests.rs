@@ -161,6 +161,12 @@ async fn guests_that_shut_down_slowly_are_looked_at_with_growing_pauses() {
         for (name, _) in &instances {
             product.ask(name, ActionKind::Stop).await;
         }
+        let (first, _) = &instances[0];
+        product.waits_for(Kind::Instance, first, "ProviderBusy").await;
+        let revision = product.row(Kind::Instance, first).await.unwrap().revision;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let row = product.row(Kind::Instance, first).await.unwrap();
+        assert_eq!(row.revision, revision, "a look that finds nothing new writes nothing");
         // Until the power is cut.
         for (name, _) in &instances {
             product.is(Kind::Instance, name, ACTIVE).await;
@@ -187,7 +193,11 @@ async fn what_a_locked_server_waits_with_grows_also_through_takeovers() {
             product.kill_engine();
             product.start_engine(&format!("engine {number}"));
         }
+        let revision = product.row(Kind::Instance, &name).await.unwrap().revision;
         tokio::time::sleep(Duration::from_secs(600)).await;
+        let written = product.row(Kind::Instance, &name).await.unwrap().revision - revision;
+        // The next resync shows the lock, which is told in other words than the refusal.
+        assert!(written <= 1, "a look that finds nothing new writes nothing: {written}");
         let asked = meter.check().await.into_values().next().unwrap();
         assert!(asked.len() > 30, "it is looked at: {asked:?}");
         product.cloud.mutate(json!({"type": "server", "id": server, "op": "unlock"})).await;
