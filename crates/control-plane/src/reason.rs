@@ -121,6 +121,8 @@ reasons! {
         "Nothing.";
     ProviderBusy: "The object is locked by another action at the provider.",
         "Nothing.";
+    ProviderSlow: "An action at Hetzner Cloud takes much longer than usual; it is waited for.",
+        "Nothing; see the action that the message names in the Hetzner Cloud console, and status.hetzner.com, if it stays.";
     ProviderUnavailable: "Hetzner Cloud does not answer, or with an error of its own.",
         "Nothing; see status.hetzner.com if it stays.";
     ProviderRefused: "Hetzner Cloud refused what was asked for.",

@@ -24,5 +24,5 @@ pub use environment::{Environment, environment};
 pub use error::{ApiError, Error, ErrorClass, ErrorCode};
 pub use gate::{Closed, Gate};
 pub use http::{BuildError, HcloudClient, HttpSettings};
-pub use poller::{ActionPoller, IDS_PER_CALL};
+pub use poller::{ActionPoller, IDS_PER_CALL, Overdue};
 pub use project::{Hcloud, ListFilter, Mutated, ProjectClient, ProjectState, RetryPolicy};

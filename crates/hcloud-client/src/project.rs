@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use crate::api::{Access, ApiRequest, ApiResponse, HcloudApi, TransportErrorKind};
@@ -18,8 +19,8 @@ use crate::budget::{BudgetSnapshot, Permit, Priority, RateBudget, retry_after};
 use crate::environment::Environment;
 use crate::error::{ApiError, Error, ErrorClass};
 use crate::gate::{Closed, Gate};
-use crate::poller::ActionPoller;
-use crate::types::{Action, Resource};
+use crate::poller::{ActionPoller, Overdue};
+use crate::types::{Action, Id, Resource};
 
 /// How reads are repeated, and calls that the budget refused. Changes are never repeated otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +110,13 @@ impl Hcloud {
     #[must_use]
     pub fn budget(&self, project: &str) -> Option<BudgetSnapshot> {
         Some(self.states().get(project)?.budget.snapshot())
+    }
+
+    /// Whether an action of a project that somebody waits for is overdue; see [`ActionPoller::overdue`].
+    #[must_use]
+    pub fn overdue(&self, project: &str, id: Id<Action>) -> Option<Overdue> {
+        let state = Arc::clone(self.states().get(project)?);
+        state.poller.overdue(id, self.environment.now())
     }
 
     /// Forgets what is known of a project (its budget is probed anew should it come back).
@@ -275,6 +283,11 @@ impl ProjectClient {
     #[must_use]
     pub fn poller(&self) -> &ActionPoller {
         &self.state.poller
+    }
+
+    /// The wall clock of the client.
+    pub(crate) fn wall_time(&self) -> OffsetDateTime {
+        self.environment.now()
     }
 
     /// Sends a call, minding budget and retry rules.

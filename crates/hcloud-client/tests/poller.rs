@@ -13,6 +13,7 @@ use hcloud_client::types::{Action, ActionStatus, Id};
 use hcloud_client::{Error, ErrorClass, ProjectClient};
 use serde_json::json;
 use support::{Scripted, action, client, error, ok, with_headers};
+use time::OffsetDateTime;
 use tokio::time::Instant;
 
 /// A provider whose actions end after a given time from the test's start; `None` never lists it.
@@ -221,4 +222,102 @@ async fn nothing_is_sent_while_nobody_waits() {
     assert!(client.wait(&accepted(2, "a")).now_or_never().is_none());
     let _ = client.wait(&accepted(2, "a")).await;
     assert_eq!(api.polled().last().unwrap(), &["2"]);
+}
+
+/// How many polls an action of this command costs in each minute of its life.
+async fn polls_by_minute(client: &ProjectClient, api: &Scripted, id: i64, took: Duration) -> Vec<usize> {
+    let (begin, before) = (Instant::now(), api.count());
+    client.wait(&accepted(id, "poweron")).await.unwrap();
+    let mut minutes = vec![0; usize::try_from(took.as_secs() / 60 + 2).unwrap()];
+    for at in &api.times()[before..] {
+        minutes[usize::try_from((*at - begin).as_secs() / 60).unwrap()] += 1;
+    }
+    minutes
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_action_costs_20_requests_in_its_first_minute_and_6_in_each_after() {
+    // What the command used to take; nothing is known of it with `None`.
+    for usual in [None, Some(5), Some(200), Some(2_000), Some(8_000), Some(25_000), Some(50_000)] {
+        let latency: Arc<Mutex<Duration>> = Arc::default();
+        let begun: Arc<Mutex<Instant>> = Arc::new(Mutex::new(Instant::now()));
+        let (ends, begins) = (Arc::clone(&latency), Arc::clone(&begun));
+        let api = Scripted::new(move |request, _| {
+            let id: i64 = request.query[0].1.parse().unwrap();
+            let is_over = begins.lock().unwrap().elapsed() >= *ends.lock().unwrap();
+            async move { ok(&json!({"actions": [action(id, "poweron", if is_over { "success" } else { "running" })]})) }
+        });
+        let client = client(Arc::<Scripted>::clone(&api));
+        for id in 0..usual.map_or(0, |_| 40) {
+            *latency.lock().unwrap() = Duration::from_millis(usual.unwrap());
+            *begun.lock().unwrap() = Instant::now();
+            client.wait(&accepted(id, "poweron")).await.unwrap();
+        }
+        for took in [59, 110, 119, 600] {
+            let took = Duration::from_secs(took);
+            *latency.lock().unwrap() = took;
+            *begun.lock().unwrap() = Instant::now();
+            let minutes = polls_by_minute(&client, &api, 100, took).await;
+            // Beside the call that began it, and the read of its object in the last minute.
+            assert!(minutes[0] <= 18, "{usual:?}: {minutes:?}");
+            assert!(minutes[1..].iter().all(|polls| *polls <= 5), "{usual:?}: {minutes:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_action_is_overdue_after_three_times_the_commands_median_and_30_s() {
+    let second = Duration::from_secs(1);
+    for (usual, due) in [(None, 30), (Some(2 * second), 30), (Some(20 * second), 60)] {
+        let latency = Arc::new(Mutex::new(usual.unwrap_or_default()));
+        let (begun, ends) = (Arc::new(Mutex::new(Instant::now())), Arc::clone(&latency));
+        let begins = Arc::clone(&begun);
+        let api = Scripted::new(move |request, _| {
+            let id: i64 = request.query[0].1.parse().unwrap();
+            let is_over = begins.lock().unwrap().elapsed() >= *ends.lock().unwrap();
+            async move { ok(&json!({"actions": [action(id, "poweron", if is_over { "success" } else { "running" })]})) }
+        });
+        let client = client(api);
+        for id in 0..usual.map_or(0, |_| 40) {
+            *begun.lock().unwrap() = Instant::now();
+            client.wait(&accepted(id, "poweron")).await.unwrap();
+        }
+        *latency.lock().unwrap() = Duration::from_secs(1_000);
+        let now = OffsetDateTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let known = Action { started: None, ..accepted(100, "poweron") };
+        let waiting = tokio::spawn({
+            let client = client.clone();
+            async move { client.wait(&known).await }
+        });
+        let overdue = || client.poller().overdue(Id::new(100), now);
+        tokio::time::sleep(Duration::from_secs(due) - 2 * second).await;
+        assert_eq!(overdue(), None, "{usual:?}");
+        tokio::time::sleep(5 * second).await;
+        let told = overdue().unwrap_or_else(|| panic!("{usual:?}: not overdue"));
+        assert_eq!((told.id, told.command.as_str()), (Id::new(100), "poweron"));
+        let since = now - told.since;
+        assert!((due..due + 5).contains(&since.whole_seconds().unsigned_abs()), "{since}");
+        waiting.abort();
+        assert_eq!(client.poller().overdue(Id::new(7), now), None, "nobody waits for it");
+    }
+}
+
+/// After a takeover nobody remembers when an action began: the provider does.
+#[tokio::test(start_paused = true)]
+async fn an_action_that_was_found_later_is_as_old_as_the_provider_says() {
+    let api = Scripted::new(|_, _| async move {
+        let mut old = action(1, "create_image", "running");
+        old["started"] = json!("1970-01-01T00:00:00Z");
+        ok(&json!({"actions": [old]}))
+    });
+    let client = client(Arc::<Scripted>::clone(&api));
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { client.wait_for_id(Id::new(1)).await }
+    });
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let told = client.poller().overdue(Id::new(1), OffsetDateTime::UNIX_EPOCH + Duration::from_secs(500)).unwrap();
+    assert_eq!((told.command.as_str(), told.since), ("create_image", OffsetDateTime::UNIX_EPOCH));
+    assert!(api.count() <= 6, "{} polls of an old action in a minute", api.count());
+    waiting.abort();
 }

@@ -6,7 +6,8 @@ use control_plane::{
     Reason,
     ports::{CloudError, Note, Outcome},
 };
-use hcloud_client::{Error, ErrorClass, ErrorCode, TransportErrorKind, types::Action};
+use hcloud_client::{Error, ErrorClass, ErrorCode, Overdue, TransportErrorKind, types::Action};
+use seca_api::Timestamp;
 
 use crate::snapshot::Observation;
 
@@ -66,7 +67,9 @@ pub(crate) fn judge(error: &Error) -> Verdict {
         ErrorClass::Precondition => (Reason::ProviderBusy, None),
         ErrorClass::Protected => (Reason::ProviderRefused, Some(QUOTA)),
     };
-    Verdict::Retry(after, Note::new(reason, sentence(error)))
+    let note = Note::new(reason, sentence(error));
+    let lasts = if let Error::Throttled { after, .. } = error { Some(*after) } else { None };
+    Verdict::Retry(after, Note { lasts, ..note })
 }
 
 /// Judges the error of a read that is not part of a change.
@@ -75,6 +78,22 @@ pub(crate) fn unreadable(error: &Error) -> CloudError {
         Verdict::Retry(after, note) => CloudError { note, after },
         _ => CloudError { note: Note::new(Reason::ProviderUnavailable, sentence(error)), after: None },
     }
+}
+
+/// What is said of an action that takes much longer than it used to.
+pub(crate) fn overdue(action: &Overdue) -> Note {
+    #[allow(clippy::cast_possible_truncation, reason = "a time within some thousand years")]
+    let since = Timestamp::from_millis((action.since.unix_timestamp_nanos() / 1_000_000) as i64);
+    let since = since.to_string();
+    // Days may pass, so that the date is told as well; milliseconds say nothing.
+    let since = since.get(..19).unwrap_or_default();
+    Note::new(
+        Reason::ProviderSlow,
+        format!(
+            "Hetzner Cloud has been working on the action {} (`{}`) since {since}Z, much longer than usual; it is waited for.",
+            action.id, action.command
+        ),
+    )
 }
 
 /// What an action that failed amounts to.
@@ -102,9 +121,8 @@ pub(crate) fn failure(action: &Action) -> (Option<Duration>, Note) {
 
 /// The sentence for the person whose resource it is: the provider's own words and code, and nothing of ours.
 fn sentence(error: &Error) -> String {
-    if let Error::Throttled { after, .. } = error {
-        let seconds = after.as_secs_f64().ceil();
-        return format!("The request budget of the Hetzner Cloud project is spent; about {seconds} s.");
+    if let Error::Throttled { .. } = error {
+        return "The request budget of the Hetzner Cloud project is spent.".to_owned();
     }
     if let Error::NotSent { why, .. } = error {
         return format!("Nothing was sent to Hetzner Cloud: {}.", why.trim_end_matches('.'));
@@ -156,7 +174,7 @@ mod tests {
         let after = Duration::from_millis(41_200);
         let error = Error::Throttled { operation: "POST /servers".to_owned(), after };
         let Verdict::Retry(again, note) = judge(&error) else { panic!("{error}") };
-        assert_eq!((again, note.reason), (Some(after), Reason::Throttled));
-        assert_eq!(note.message, "The request budget of the Hetzner Cloud project is spent; about 42 s.");
+        assert_eq!((again, note.reason, note.lasts), (Some(after), Reason::Throttled, Some(after)));
+        assert_eq!(note.message, "The request budget of the Hetzner Cloud project is spent.");
     }
 }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use control_plane::{
     CatalogEntry, ProjectId,
     ports::{
-        Access, Clock, CloudError, CloudProvider, Desired, Epoch, Gate, Marker, Outcome, OwnedObject, Planned,
+        Access, Clock, CloudError, CloudProvider, Desired, Epoch, Gate, Marker, Note, Outcome, OwnedObject, Planned,
         RequestBudget, Rng, Step,
     },
 };
@@ -28,7 +28,7 @@ use crate::{
     marker::{self, Asked},
     memory::Memory,
     objects::Objects,
-    outcome::unreadable,
+    outcome::{self, unreadable},
     snapshot::{Observation, Snapshot},
 };
 
@@ -163,6 +163,11 @@ impl CloudProvider for HetznerProvider {
         let memory = self.memory(&access.project);
         let outcome = self.executor(access, &memory, gate).verify(step).await;
         noted(&memory, step, outcome)
+    }
+
+    fn overdue(&self, project: &ProjectId, action: &str) -> Option<Note> {
+        let ids = action.split(',').filter_map(|id| id.parse().ok());
+        ids.filter_map(|id| self.hcloud.overdue(&project.0, id)).map(|action| outcome::overdue(&action)).next()
     }
 
     fn marker(&self, snapshot: &Snapshot, installation: &str) -> Option<Marker> {

@@ -575,3 +575,6 @@ async fn a_deleted_role_is_taken_from_its_assignments_and_these_are_active_again
     product.put(Kind::RoleAssignment, "one", assign(&["x"])).await;
     product.is(Kind::RoleAssignment, "one", ACTIVE).await;
 }
+
+#[path = "product/requests.rs"]
+mod requests;

@@ -49,8 +49,8 @@ struct Arguments {
     /// Repeats the same choices, though not the same moments; drawn when it is not given
     #[arg(long, env = "SOAK_SEED", value_name = "NUMBER")]
     seed: Option<u64>,
-    /// Whether too many requests for a waiting object are a violation
-    #[arg(long, env = "SOAK_COUNTS", value_name = "0|1", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=1))]
+    /// Whether more than 20 requests for an object in the first minute of a wait, or 6 in a later one, are a violation
+    #[arg(long, env = "SOAK_COUNTS", value_name = "0|1", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
     counts: u8,
     /// Where logs, journal and histories go; `soak/SEED` in cargo's target folder when it is not given
     #[arg(long, env = "SOAK_FOLDER", value_name = "FOLDER")]

@@ -14,10 +14,14 @@ const CAP: Duration = Duration::from_secs(60);
 /// world meanwhile.
 pub(super) const SLOW: Duration = Duration::from_secs(30);
 
+/// The first pause between looks, and the longest in the first seconds.
+const FIRST: Duration = Duration::from_millis(100);
+const SOON: Duration = Duration::from_secs(2);
+
 /// A resource that waits: since when, and how often it was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Waiting {
-    /// What it waits with: what is asked for anew waits anew.
+    /// What it waits with: what is asked for next waits from the beginning.
     pub(super) generation: i64,
     /// For what.
     pub(super) reason: Reason,
@@ -26,9 +30,10 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Begins now.
-    pub(super) fn new(generation: i64, reason: Reason) -> Self {
-        Self { generation, reason, since: Instant::now(), looks: 0 }
+    /// Began so long ago: a wait that another holder of the lease saw goes on.
+    pub(super) fn begun(generation: i64, reason: Reason, ago: Duration) -> Self {
+        let looks = u32::try_from(ago.as_millis() / FIRST.as_millis()).unwrap_or(u32::MAX);
+        Self { generation, reason, since: earlier(ago), looks: looks.saturating_add(1).ilog2() }
     }
 
     /// The pause before the next look: at most 20 looks in the first minute, and 6 a minute after. Many that began
@@ -42,13 +47,86 @@ impl Waiting {
 
 /// 100 ms doubling to 2 s during the first 15 s, every 5 s until a minute, then every 10 s.
 fn pause(waited: Duration, looks: u32) -> Duration {
-    const FIRST: Duration = Duration::from_millis(100);
-    const SOON: Duration = Duration::from_secs(2);
     match waited.as_secs() {
         0..15 => FIRST.saturating_mul(1 << looks.min(10)).min(SOON),
         15..60 => Duration::from_secs(5),
         _ => Duration::from_secs(10),
     }
+}
+
+/// The requests to the provider that a resource has cost since something was asked for, whatever they were for: what was
+/// asked before it waited leaves less for looks at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cost {
+    /// What was asked for.
+    pub(super) generation: i64,
+    since: Instant,
+    /// Of which minute since then the requests are counted.
+    minute: u64,
+    requests: u32,
+}
+
+impl Cost {
+    /// Began so long ago, and took all the room that there was in this minute.
+    pub(super) fn begun(generation: i64, ago: Duration) -> Self {
+        let (minute, second) = minute_of(ago);
+        let is_taken = |request: &u32| room_for(minute, *request) <= second;
+        let requests = if ago.is_zero() { 0 } else { (0..=MOST).rev().find(is_taken).unwrap_or(0) };
+        Self { generation, since: earlier(ago), minute, requests }
+    }
+
+    /// Requests were made.
+    pub(super) fn add(&mut self, requests: u32) {
+        let (minute, _) = minute_of(self.since.elapsed());
+        let before = if minute == self.minute { self.requests } else { 0 };
+        (self.minute, self.requests) = (minute, before.saturating_add(requests));
+    }
+
+    /// How long until there is room for one more.
+    pub(super) fn room(&self) -> Duration {
+        let (minute, second) = minute_of(self.since.elapsed());
+        let before = if minute == self.minute { self.requests } else { 0 };
+        room_for(minute, before.saturating_add(1)).min(MINUTE).saturating_sub(second)
+    }
+
+    /// Whether it has lasted more than its first minute.
+    pub(super) fn is_old(&self) -> bool {
+        self.since.elapsed() >= MINUTE
+    }
+}
+
+/// The requests of the first minute.
+const MOST: u32 = 20;
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The minute that a time is in, and the time since that began.
+fn minute_of(age: Duration) -> (u64, Duration) {
+    let minute = age.as_secs() / MINUTE.as_secs();
+    (minute, age.saturating_sub(Duration::from_secs(minute * MINUTE.as_secs())))
+}
+
+/// When in a minute there is room for its request of this number. In the first, 9 are free, since what ends soon is to be
+/// seen soon; 14 come within 15 s, and 20 within the minute. In a later one 3 are free, and 6 come.
+fn room_for(minute: u64, request: u32) -> Duration {
+    let steps = |beyond: u32, pause: u64| Duration::from_millis(pause).saturating_mul(request.saturating_sub(beyond));
+    match (minute, request) {
+        (0, ..=9) | (1.., ..=3) => Duration::ZERO,
+        (0, 10..=14) => steps(9, 3_000),
+        (0, _) => Duration::from_secs(15) + steps(14, 7_500),
+        (1.., _) => steps(3, 15_000),
+    }
+}
+
+/// What waiting for an action costs at most when it took so long: polls with pauses that double, and a read. Of one that
+/// took longer the first poll comes late.
+pub(super) fn awaited(took: Duration) -> u32 {
+    let polls = (took.as_millis() / 250).clamp(1, 16).ilog2() + 1;
+    polls + 1
+}
+
+fn earlier(ago: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_sub(ago).unwrap_or(now)
 }
 
 /// How long until a call is tried again. `after` is what the provider's adapter asks for.
@@ -83,7 +161,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_waits_is_looked_at_20_times_in_the_first_minute_and_6_times_a_minute_after() {
         for chance in [Fixed(0), Fixed(255)] {
-            let mut waiting = Waiting::new(1, Reason::ProviderBusy);
+            let mut waiting = Waiting::begun(1, Reason::ProviderBusy, Duration::ZERO);
             let begun = Instant::now();
             let mut looks = [0; 5];
             while let Some(minute) = looks.get_mut(usize::try_from(begun.elapsed().as_secs() / 60).unwrap()) {
@@ -93,6 +171,32 @@ mod tests {
             // The one that found that it must wait is the first.
             assert!((15..=20).contains(&looks[0]), "{looks:?}");
             assert!(looks[1..].iter().all(|minute| (5..=6).contains(minute)), "{looks:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whatever_was_asked_before_there_is_room_for_20_requests_in_the_first_minute_and_6_in_each_after() {
+        for (before, ago) in [(0, 0), (1, 0), (8, 0), (15, 0), (0, 1), (0, 14), (0, 40), (0, 59), (0, 61), (0, 600)] {
+            let ago = Duration::from_secs(ago);
+            let mut cost = Cost::begun(1, ago);
+            cost.add(before);
+            let begun = earlier(ago);
+            let mut requests = vec![0; 14];
+            requests[usize::try_from(ago.as_secs() / 60).unwrap()] = cost.requests;
+            while let Some(minute) = requests.get_mut(usize::try_from(begun.elapsed().as_secs() / 60).unwrap()) {
+                let room = cost.room();
+                if room.is_zero() {
+                    *minute += 1;
+                    cost.add(1);
+                } else {
+                    tokio::time::sleep(room).await;
+                }
+            }
+            assert!(
+                requests[0] <= 20 && requests[1..].iter().all(|minute| *minute <= 6),
+                "{before} {ago:?} {requests:?}"
+            );
+            assert!(requests[11..].iter().all(|minute| *minute == 6), "{before} {ago:?} {requests:?}");
         }
     }
 

@@ -15,14 +15,17 @@ mod catalog;
 mod epoch;
 mod gate;
 mod lease;
+mod notice;
 mod pauses;
 mod project;
 mod reading;
+mod silence;
 mod step;
 mod sweep;
 #[cfg(test)]
 mod tests;
 mod vitals;
+mod waits;
 mod without;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

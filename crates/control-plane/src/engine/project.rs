@@ -18,13 +18,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    Shared,
-    backoff::{self, Waiting},
+    Shared, backoff,
     epoch::Rule,
     gate::Mandate,
     lease::keep,
+    notice,
     pauses::{self, Pauses},
     reading::{Read, Reading},
+    silence::Silence,
+    waits::{Waits, told},
     without::{leaves_without_access, plan_local, unable, unreadable},
 };
 use crate::{
@@ -114,8 +116,9 @@ pub(super) struct Project<P: CloudProvider> {
     /// Steps of unknown outcome that were looked up and not seen.
     pub(super) unseen: BTreeSet<i64>,
     pub(super) pauses: Pauses,
-    /// Resources whose calls are tried again, until one takes effect.
-    pub(super) waiting: BTreeMap<Uid, Waiting>,
+    /// Actions that are waited for.
+    pub(super) silence: Silence,
+    pub(super) waits: Waits,
     /// What may be done in the project, by its marker.
     pub(super) rule: Rule,
     /// The same for the gates of calls.
@@ -150,7 +153,8 @@ impl<P: CloudProvider> Project<P> {
             parked: BTreeSet::new(),
             unseen: BTreeSet::new(),
             pauses: Pauses::default(),
-            waiting: BTreeMap::new(),
+            silence: Silence::new(),
+            waits: Waits::default(),
             // Nobody else has a project of the provider's that is none.
             rule: if is_local { Rule::Ours } else { Rule::Unread },
             mandate,
@@ -226,6 +230,9 @@ impl<P: CloudProvider> Project<P> {
             self.parked.clear();
             self.shared.store.requeue_project(&self.lease.project).await?;
             self.requeue = false;
+        }
+        if self.tell_overdue().await? == Standing::Lost {
+            return Ok(Standing::Lost);
         }
         let is_abandoned = match self.check_abandoned().await? {
             Some(is_abandoned) => is_abandoned,
@@ -354,9 +361,10 @@ impl<P: CloudProvider> Project<P> {
         };
         // An action whose outcome is unknown is never sent again: it is waited for, or seen not to have happened.
         if let Some(open) = bundle.open_steps.iter().find(|s| s.step.action_seq.is_some()) {
+            let left = self.shared.settings.late_window.saturating_sub(open.age).max(Duration::from_millis(50));
             let message =
-                format!("the answer to {} was lost; it is looked for and never sent twice", open.step.operation);
-            return unable(Note::new(Reason::OutcomeUnknown, message), Some(Duration::from_secs(1)));
+                format!("the answer to {} was lost; it is never sent twice, and looked for", open.step.operation);
+            return unable(Note::new(Reason::OutcomeUnknown, message).lasting(left), Some(left));
         }
         let catalog = self.shared.catalog.load();
         let desired = Desired {
@@ -390,11 +398,13 @@ impl<P: CloudProvider> Project<P> {
             return Ok(Standing::Held);
         }
         if let Some((open, left)) = self.contradicted(bundle, &step) {
-            let message =
-                format!("the answer to {open} was lost; {} waits until it can no longer undo it", step.operation);
-            let planned = planned.note(Reason::OutcomeUnknown, message);
+            let message = format!("the answer to {open} was lost; {}, which it could undo, waits", step.operation);
+            let planned = Planned { note: Some(Note::new(Reason::OutcomeUnknown, message).lasting(left)), ..planned };
             return self.commit(bundle, planned, Verdict::Working, Some(left)).await;
         }
+        // A question changes nothing about what is told.
+        let note = planned.note.clone().or_else(|| told(&bundle.resource).filter(|_| step.reads));
+        let planned = Planned { note, ..planned };
         if self.commit(bundle, planned, Verdict::Working, None).await? == Standing::Lost {
             return Ok(Standing::Lost);
         }
@@ -425,14 +435,15 @@ impl<P: CloudProvider> Project<P> {
         let window = self.shared.settings.late_window;
         if let Some(open) = bundle.open_steps.iter().filter(|s| s.age < window).min_by_key(|s| s.age) {
             let message = format!("the answer to {} was lost, and it may still take effect", open.step.operation);
-            let planned = Planned { note: Some(Note::new(Reason::OutcomeUnknown, message)), ..planned };
-            return self.commit(bundle, planned, Verdict::Waiting, Some(window - open.age)).await;
+            let left = window.saturating_sub(open.age);
+            let planned = Planned { note: Some(Note::new(Reason::OutcomeUnknown, message).lasting(left)), ..planned };
+            return self.commit(bundle, planned, Verdict::Waiting, Some(left)).await;
         }
         match self.shared.store.remove(&self.lease, bundle.resource.uid).await? {
             CommitOutcome::Fenced => Ok(Standing::Lost),
             CommitOutcome::Done(_) | CommitOutcome::Gone => {
                 self.shared.watchers.gone(bundle.resource.uid);
-                self.waiting.remove(&bundle.resource.uid);
+                self.waits.forget(bundle.resource.uid);
                 info!(seca.resource = %bundle.resource.key, seca.uid = %bundle.resource.uid, "gone");
                 Ok(Standing::Held)
             }
@@ -449,7 +460,7 @@ impl<P: CloudProvider> Project<P> {
         next: Option<Duration>,
     ) -> StoreResult<Standing> {
         if matches!(verdict, Verdict::Converged | Verdict::Deferred) {
-            self.waiting.remove(&bundle.resource.uid);
+            self.waits.forget(bundle.resource.uid);
         }
         let attempts = match verdict {
             Verdict::Converged | Verdict::Deferred => 0,
@@ -459,32 +470,7 @@ impl<P: CloudProvider> Project<P> {
         self.write(bundle, planned, verdict, next, attempts).await
     }
 
-    /// Writes down that a call is tried again after a while. Looking again at what is under way is no retry.
-    pub(super) async fn commit_retry(
-        &mut self,
-        bundle: &Bundle,
-        flight: &Flight,
-        note: Note,
-        after: Option<Duration>,
-    ) -> StoreResult<Standing> {
-        let generation = bundle.resource.generation;
-        let waiting = self.waiting.entry(flight.uid).or_insert_with(|| Waiting::new(generation, note.reason));
-        if waiting.generation != generation {
-            *waiting = Waiting::new(generation, note.reason);
-        }
-        waiting.reason = note.reason;
-        let pause = waiting.pause(self.shared.rng.as_ref());
-        // How long something takes that is only watched, nobody knows, but that a person takes longer.
-        let wait = match flight.step.reads {
-            true => after.map_or(pause, |after| after.max(pause)),
-            false => backoff::retry(note.reason, after, pause),
-        };
-        let attempts = if flight.step.reads { bundle.attempts } else { bundle.attempts.saturating_add(1) };
-        let planned = Planned { note: Some(note), ..Planned::new(Plan::Wait { retry: Some(wait) }) };
-        self.write(bundle, planned, Verdict::Working, Some(wait), attempts).await
-    }
-
-    async fn write(
+    pub(super) async fn write(
         &mut self,
         bundle: &Bundle,
         planned: Planned,
@@ -492,20 +478,20 @@ impl<P: CloudProvider> Project<P> {
         next: Option<Duration>,
         attempts: u32,
     ) -> StoreResult<Standing> {
-        let resource = &bundle.resource;
+        let (resource, now) = (&bundle.resource, self.shared.clock.now());
         let commit = Commit {
             uid: resource.uid,
             generation: resource.generation,
             action_seq: resource.action.seq,
             wake: bundle.wake,
             verdict,
-            note: planned.note,
+            note: planned.note.map(|note| notice::timed(note, resource.conditions.first(), now)),
             status: planned.status,
             facts: planned.facts,
             action_done: planned.action_done,
             next,
             attempts,
-            now: self.shared.clock.now(),
+            now,
         };
         let before = resource.state;
         let acts = matches!(planned.plan, Plan::Act(_)) && next.is_none();
@@ -548,6 +534,10 @@ impl<P: CloudProvider> Project<P> {
             return;
         };
         self.flying.insert(flight.uid);
+        self.waits.asks(&flight, &call);
+        if let Call::Await(action) = &call {
+            self.silence.begins(&flight, action);
+        }
         for key in &flight.step.serial {
             *self.busy.entry(key.clone()).or_default() += 1;
         }

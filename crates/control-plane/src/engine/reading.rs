@@ -111,7 +111,9 @@ impl<S: Send + 'static> Reading<S> {
     pub(super) fn blocked(&self) -> Option<(Duration, Note)> {
         let (until, note) = self.blocked.as_ref()?;
         let left = until.saturating_duration_since(Instant::now());
-        (!left.is_zero()).then(|| (left.max(Duration::from_millis(50)), note.clone()))
+        // The note was made when the wait began.
+        let note = Note { lasts: note.lasts.map(|_| left), ..note.clone() };
+        (!left.is_zero()).then(|| (left.max(Duration::from_millis(50)), note))
     }
 }
 

@@ -18,6 +18,9 @@ impl<P: CloudProvider> Project<P> {
     pub(super) async fn landed(&mut self, landed: (Flight, Outcome<P::Observation>)) -> StoreResult<Standing> {
         let (flight, outcome) = landed;
         self.flying.remove(&flight.uid);
+        if let Some(took) = self.silence.ends(flight.uid) {
+            self.waits.awaited(&flight, took);
+        }
         self.free(&flight.step);
         log(&flight, &outcome);
         let standing = match outcome {
@@ -56,7 +59,7 @@ impl<P: CloudProvider> Project<P> {
     }
 
     async fn done(&mut self, flight: &Flight) -> StoreResult<Standing> {
-        self.waiting.remove(&flight.uid);
+        self.waits.end(flight.uid);
         if self.finish(flight, StepState::Done, None, None).await? == Standing::Lost {
             return Ok(Standing::Lost);
         }
@@ -76,14 +79,7 @@ impl<P: CloudProvider> Project<P> {
 
     /// What waits for a limit, a name or room looks again at once: something was removed.
     async fn wake_limited(&mut self) -> StoreResult<()> {
-        let limited = |reason| {
-            matches!(
-                reason,
-                Reason::QuotaExceeded | Reason::CapacityUnavailable | Reason::NameTaken | Reason::AddressConflict
-            )
-        };
-        let waiting = self.waiting.iter().filter(|(_, waiting)| limited(waiting.reason));
-        for uid in waiting.map(|(uid, _)| *uid).collect::<Vec<_>>() {
+        for uid in self.waits.limited() {
             self.shared.store.requeue(&self.lease, uid, Duration::ZERO).await?;
         }
         Ok(())

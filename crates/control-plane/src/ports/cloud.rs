@@ -100,12 +100,20 @@ pub struct Note {
     pub reason: Reason,
     /// A sentence: what is so, and what helps.
     pub message: String,
+    /// For how long from now it is so, where that is known: the engine ends the sentence with the time, `until 10:15:20Z`.
+    pub lasts: Option<Duration>,
 }
 
 impl Note {
     /// A note.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
+        Self { reason, message: message.into(), lasts: None }
+    }
+
+    /// The same note, which holds for so long from now.
+    #[must_use]
+    pub fn lasting(self, left: Duration) -> Self {
+        Self { lasts: Some(left), ..self }
     }
 }
 
@@ -317,6 +325,10 @@ pub trait CloudProvider: Send + Sync + 'static {
         action: &str,
         gate: &Arc<dyn Gate>,
     ) -> Outcome<Self::Observation>;
+
+    /// What to say of an action that is being waited for, once it takes much longer than it used to: its name, its id, and
+    /// since when it runs.
+    fn overdue(&self, project: &ProjectId, action: &str) -> Option<Note>;
 
     /// Reads what a call of unknown outcome was about, by name. `Done` when the effect is seen, `Retry` when it
     /// is not (yet).

@@ -292,6 +292,10 @@ impl CloudProvider for FakeCloud {
         };
     }
 
+    fn overdue(&self, _project: &ProjectId, _action: &str) -> Option<Note> {
+        None
+    }
+
     fn marker(&self, snapshot: &Shown, _installation: &str) -> Option<Marker> {
         snapshot.marker.clone()
     }

@@ -40,7 +40,7 @@ impl ProjectClient {
         if action.is_finished() {
             return Ok(action.clone());
         }
-        self.poller().wait(self, action.id, Some(&action.command)).await
+        self.poller().wait(self, action.id, Some(action)).await
     }
 
     /// Waits for several actions, as [`wait`](Self::wait) does for one.

@@ -30,6 +30,8 @@ pub fn open_gate() -> Arc<dyn Gate> {
 #[derive(Clone)]
 pub struct Cloud {
     pub sim: Sim,
+    /// The wall clock of all its clients.
+    clock: Arc<TokioClock>,
     /// Loses one request, and one reply, in so many.
     pub chaos: Option<(Arc<SeededRng>, u64)>,
 }
@@ -91,13 +93,13 @@ impl Cloud {
             clock: SimClock::starting_at(Time(1_790_000_000_000)),
         })
         .unwrap();
-        Self { sim, chaos: None }
+        Self { sim, clock: Arc::new(TokioClock::default()), chaos: None }
     }
 
     pub fn provider(&self) -> Arc<HetznerProvider> {
         Arc::new(HetznerProvider::new(
             Arc::new(Door(self.clone())),
-            Arc::new(TokioClock::default()),
+            self.clock.clone(),
             Arc::new(SeededRng::new(7)),
             AdapterSettings::default(),
         ))

@@ -1,0 +1,138 @@
+//! Resources that wait, and what looking at them may cost.
+//!
+//! How long one has waited is kept in memory, because it matters for a minute. The next holder of a lease reads it from
+//! the row: what waits for the same as its newest condition tells has waited since that condition began, or since
+//! somebody asked for something.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{
+    backoff::{self, Cost, Waiting},
+    project::{Call, Flight, Project, Purpose, Standing},
+};
+use crate::{
+    ports::{Bundle, CloudProvider, Note, Plan, Planned, StoreResult, Verdict},
+    reason::Reason,
+    resource::{Resource, Uid},
+};
+
+/// The waits of one lease.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    /// Resources whose calls are tried again, until one takes effect.
+    waiting: BTreeMap<Uid, Waiting>,
+    /// What resources have cost that do not agree yet.
+    costs: BTreeMap<Uid, Cost>,
+    /// Resources that got on under this lease: what they wait for now began under it.
+    moved: BTreeSet<Uid>,
+}
+
+impl Waits {
+    /// A call for a resource begins. What waiting for an action cost is known when it ends.
+    pub(super) fn asks(&mut self, flight: &Flight, call: &Call) {
+        if flight.purpose != Purpose::Sweep && !matches!(call, Call::Await(_)) {
+            self.cost(flight.uid, flight.generation).add(1);
+        }
+    }
+
+    /// An action of a resource ended.
+    pub(super) fn awaited(&mut self, flight: &Flight, took: Duration) {
+        self.cost(flight.uid, flight.generation).add(backoff::awaited(took));
+    }
+
+    fn cost(&mut self, uid: Uid, generation: i64) -> &mut Cost {
+        let new = Cost::begun(generation, Duration::ZERO);
+        let cost = self.costs.entry(uid).or_insert(new);
+        if cost.generation != generation {
+            *cost = new;
+        }
+        cost
+    }
+
+    /// The pause before the next look at a resource, and what it waits for is noted.
+    fn pause(
+        &mut self,
+        resource: &Resource,
+        reason: Reason,
+        waited: Duration,
+        rng: &dyn crate::ports::Rng,
+    ) -> Duration {
+        let (uid, generation) = (resource.uid, resource.generation);
+        let is_old = !self.moved.contains(&uid) && told(resource).is_some_and(|told| told.reason == reason);
+        let waited = if is_old { waited } else { Duration::ZERO };
+        if is_old && !self.waiting.contains_key(&uid) {
+            self.costs.insert(uid, Cost::begun(generation, waited));
+        }
+        let begun = Waiting::begun(generation, reason, waited);
+        let waiting = self.waiting.entry(uid).or_insert(begun);
+        if waiting.generation != generation {
+            *waiting = Waiting::begun(generation, reason, Duration::ZERO);
+        }
+        waiting.reason = reason;
+        let pause = waiting.pause(rng);
+        pause.max(self.cost(uid, generation).room())
+    }
+
+    /// A call took effect: what comes next has not waited yet. The first minute of what was asked for is one, though.
+    pub(super) fn end(&mut self, uid: Uid) {
+        self.waiting.remove(&uid);
+        self.moved.insert(uid);
+        if self.costs.get(&uid).is_some_and(Cost::is_old) {
+            self.costs.remove(&uid);
+        }
+    }
+
+    /// A resource agrees, or is gone.
+    pub(super) fn forget(&mut self, uid: Uid) {
+        self.waiting.remove(&uid);
+        self.costs.remove(&uid);
+        self.moved.remove(&uid);
+    }
+
+    /// What waits for a limit, a name or room.
+    pub(super) fn limited(&self) -> Vec<Uid> {
+        let is_limit = |reason| {
+            matches!(
+                reason,
+                Reason::QuotaExceeded | Reason::CapacityUnavailable | Reason::NameTaken | Reason::AddressConflict
+            )
+        };
+        self.waiting.iter().filter(|(_, waiting)| is_limit(waiting.reason)).map(|(uid, _)| *uid).collect()
+    }
+}
+
+/// What a resource says now.
+pub(super) fn told(resource: &Resource) -> Option<Note> {
+    let newest = resource.conditions.first()?;
+    let word = newest.reason.as_deref()?;
+    let reason = Reason::ALL.iter().find(|reason| reason.as_str() == word)?;
+    Some(Note::new(*reason, newest.message.clone().unwrap_or_default()))
+}
+
+impl<P: CloudProvider> Project<P> {
+    /// Writes down that a call is tried again after a while. Looking again at what is under way is no retry.
+    pub(super) async fn commit_retry(
+        &mut self,
+        bundle: &Bundle,
+        flight: &Flight,
+        note: Note,
+        after: Option<Duration>,
+    ) -> StoreResult<Standing> {
+        let resource = &bundle.resource;
+        let changed = resource.conditions.first().map(|newest| newest.last_transition_at);
+        let changed = changed.max(Some(resource.last_modified_at)).unwrap_or_default();
+        let waited = self.shared.clock.now().since(changed);
+        let pause = self.waits.pause(resource, note.reason, waited, self.shared.rng.as_ref());
+        // How long something takes that is only watched, nobody knows, but that a person takes longer.
+        let wait = match flight.step.reads {
+            true => after.map_or(pause, |after| after.max(pause)),
+            false => backoff::retry(note.reason, after, pause),
+        };
+        let attempts = if flight.step.reads { bundle.attempts } else { bundle.attempts.saturating_add(1) };
+        let planned = Planned { note: Some(note), ..Planned::new(Plan::Wait { retry: Some(wait) }) };
+        self.write(bundle, planned, Verdict::Working, Some(wait), attempts).await
+    }
+}
