@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use seca_api::{Target, violation::Violation};
-use serde_json::Value;
+use seca_api::{ResourceKey, Target, violation::Violation};
+use serde_json::{Value, json};
 
 use super::{BOOT_VOLUME, DATA_VOLUMES, SKU};
 use crate::{
@@ -40,6 +40,48 @@ impl Known {
         let is_held = volume.fact("backing") == Some("server");
         Self { is_system_disk: is_held || volume.marked("everStarted") }
     }
+}
+
+/// The specification of an instance with one data volume more; none if it names that already.
+pub(crate) fn with_data_volume(instance: &ResourceKey, spec: &Value, volume: &ResourceKey) -> Option<Value> {
+    if !places(instance, spec, volume).is_empty() {
+        return None;
+    }
+    let mut spec = spec.clone();
+    let item = json!({"deviceRef": {"resource": format!("{}/{}", volume.kind.collection(), volume.name)}});
+    match spec.get_mut("dataVolumes").and_then(Value::as_array_mut) {
+        Some(volumes) => volumes.push(item),
+        None => drop(spec.as_object_mut()?.insert("dataVolumes".to_owned(), json!([item]))),
+    }
+    Some(spec)
+}
+
+/// The specification of an instance without a data volume; none if it does not name that. The list goes with its last
+/// item.
+pub(crate) fn without_data_volume(instance: &ResourceKey, spec: &Value, volume: &ResourceKey) -> Option<Value> {
+    let places = places(instance, spec, volume);
+    if places.is_empty() {
+        return None;
+    }
+    let mut spec = spec.clone();
+    let volumes = spec.get_mut("dataVolumes")?.as_array_mut()?;
+    let mut index = 0;
+    volumes.retain(|_| {
+        index += 1;
+        !places.contains(&format!("/spec/dataVolumes/{}/deviceRef", index - 1))
+    });
+    if volumes.is_empty() {
+        spec.as_object_mut()?.shift_remove("dataVolumes");
+    }
+    Some(spec)
+}
+
+/// Where the data volumes of an instance name a block storage.
+fn places(instance: &ResourceKey, spec: &Value, volume: &ResourceKey) -> Vec<String> {
+    let mut references = spelled(super::RULES.references, instance, spec);
+    references.retain(|reference| reference.field.pointer == DATA_VOLUMES);
+    references.retain(|reference| matches!(&reference.target, Ok(Target::Resource(key)) if key == volume));
+    references.into_iter().map(|reference| reference.pointer).collect()
 }
 
 fn too_many_volumes(judgement: &Judgement<'_>) -> Option<Violation> {
