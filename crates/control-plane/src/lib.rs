@@ -3,7 +3,9 @@
 
 pub mod assigned;
 pub mod catalog;
+pub mod disk;
 pub mod engine;
+pub mod facts;
 pub mod kinds;
 pub mod ports;
 pub mod rbac;

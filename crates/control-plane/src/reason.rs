@@ -59,6 +59,24 @@ reasons! {
         "Create it again, or change the reference.";
     BootVolumeInUse: "Another instance boots from the same block storage.",
         "Delete the other instance, or use another block storage.";
+    NicInUse: "Another instance has a NIC that this one names.",
+        "Take the NIC from the other instance, or name another NIC.";
+    AddressInUse: "Another NIC has a public IP that this one names, or the instance has one of the family already.",
+        "Take the public IP from the other NIC, or name another one.";
+    VolumeInUse: "Another instance has a data volume that this one names.",
+        "Take the volume from the other instance, or name another one.";
+    SshKeyUnknown: "The instance names an SSH key that the Hetzner Cloud project does not have.",
+        "Upload the key to the project under this name, or give the public key itself.";
+    ForeignAttachment: "Something is attached to the server that this API did not attach; it is left alone.",
+        "Nothing, or detach it at Hetzner Cloud.";
+    AliasNic: "A further NIC of the same subnet shares the interface of the first one.",
+        "Add its addresses to the interface inside the guest.";
+    NotEnforcedOnPrivateNic: "Hetzner Cloud filters public interfaces only, so security groups filter nothing on a private one.",
+        "Filter inside the guest.";
+    AppliesOnNextWrite: "The instance was made by an earlier release, which attached nothing that it names.",
+        "Send the instance again, or start or restart it.";
+    RulesTooMany: "The rules are more than Hetzner Cloud takes; the former ones stay in force.",
+        "Merge or remove rules.";
     BootVolumeHeld: "The block storage holds the disk of an instance that was deleted; reusing it comes with a later release.",
         "Use a new block storage.";
     BootImageDefaulted: "The boot volume has no source image, or an empty one, so the default image boots.",

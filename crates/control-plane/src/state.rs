@@ -161,7 +161,8 @@ pub fn commit(row: &mut Resource, commit: &Commit) -> Changed {
             }
         }
         Verdict::Converged if newest && row.action.pending().is_none() => converge(row, commit.now, note),
-        Verdict::Converged => annotate(row, note),
+        Verdict::Deferred if newest => converge(row, commit.now, note),
+        Verdict::Converged | Verdict::Deferred => annotate(row, note),
         Verdict::Failed => {
             if matches!(row.state, ResourceState::Error | ResourceState::Deleting) {
                 annotate(row, note);

@@ -1,146 +1,85 @@
-//! The provider calls that steps describe, as data.
+//! The provider calls that steps describe, as data. What is done to objects of one type lies in the type's file under
+//! [`objects`](crate::objects); here is the sum of it, and what is done to objects of any type.
 
-use control_plane::ports::{Mark, OwnedObject, Step};
-use hcloud_client::types::{
-    AddSubnet, CreateFirewall, CreateNetwork, CreatePrimaryIp, CreateServer, CreateVolume, Firewall, FirewallRule, Id,
-    Image, Labels, Network, PrimaryIp, Route, Server, Volume,
+use control_plane::{
+    Uid,
+    ports::{Mark, OwnedObject, Step},
 };
+use hcloud_client::types::{Action, Labels};
 use ipnet::Ipv4Net;
 use seca_api::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use control_plane::Uid;
+use crate::{
+    objects::{
+        FirewallCall, ImageCall, NetworkCall, Object, ObjectCall, ObjectId, ObjectType, PlacementGroupCall,
+        PrimaryIpCall, ServerCall, SshKeyCall, VolumeCall, each_type,
+    },
+    owner::Owner,
+    snapshot::Change,
+};
 
-use crate::{absence::ObjectType, snapshot::ObjectId};
+macro_rules! call {
+    ($($Type:ident $all:ident $Call:ident),+ $(,)?) => {
+        /// One provider call. Written, it is an object of one field, named by [`Call::operation`]; releases read each
+        /// other's, so that a word once written keeps its meaning.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        #[expect(missing_docs, reason = "the names are the provider's own")]
+        pub enum Call {
+            /// Removes what a resource left that is gone, if the object still is that resource's, in whichever role:
+            /// it may have been handed over since it was seen.
+            Sweep {
+                object: ObjectId,
+                /// The resource that is gone.
+                uid: Uid,
+            },
+            /// Reads an object that is on its way to another state.
+            Read {
+                object: ObjectId,
+                until: Until,
+                /// What is said while it is not so, where a person must do something.
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                why: Option<String>,
+            },
+            /// Looks for the objects of an owner by label, and by name where there is one. What neither finds does not
+            /// exist.
+            Find {
+                kind: ObjectType,
+                installation: String,
+                #[serde(flatten)]
+                owner: Owner,
+                name: Option<String>,
+            },
+            /// Reads the actions of a server or a volume: whether it was ever used, whoever did it.
+            History { object: ObjectId },
+            $(
+                #[serde(untagged)]
+                $Type($Call),
+            )+
+        }
 
-/// One provider call. User data is not part of it: a step carries that beside its record.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names are the provider's own")]
-pub enum Call {
-    CreateServer(Box<CreateServer>),
-    UpdateServer {
-        server: Id<Server>,
-        name: String,
-        labels: Labels,
-    },
-    DeleteServer {
-        server: Id<Server>,
-    },
-    Poweron {
-        server: Id<Server>,
-    },
-    Poweroff {
-        server: Id<Server>,
-    },
-    Shutdown {
-        server: Id<Server>,
-        /// The number of the power action that it serves.
-        seq: i64,
-        issued_at: i64,
-    },
-    Reboot {
-        server: Id<Server>,
-        issued_at: i64,
-        /// The last reboot known before; a later one is this one.
-        after_action: Option<i64>,
-    },
-    Reset {
-        server: Id<Server>,
-        issued_at: i64,
-        /// See `Reboot`.
-        after_action: Option<i64>,
-    },
-    CreateVolume(Box<CreateVolume>),
-    ResizeVolume {
-        volume: Id<Volume>,
-        size: u64,
-    },
-    DeleteVolume {
-        volume: Id<Volume>,
-    },
-    CreateNetwork(Box<CreateNetwork>),
-    ChangeIpRange {
-        network: Id<Network>,
-        ip_range: Ipv4Net,
-    },
-    DeleteNetwork {
-        network: Id<Network>,
-    },
-    AddSubnet {
-        network: Id<Network>,
-        subnet: AddSubnet,
-        /// The resource that it is for.
-        owner: Uid,
-    },
-    DeleteSubnet {
-        network: Id<Network>,
-        ip_range: Ipv4Net,
-    },
-    AddRoute {
-        network: Id<Network>,
-        route: Route,
-    },
-    DeleteRoute {
-        network: Id<Network>,
-        route: Route,
-    },
-    CreateFirewall(Box<CreateFirewall>),
-    SetFirewallRules {
-        firewall: Id<Firewall>,
-        rules: Vec<FirewallRule>,
-    },
-    ApplyFirewall {
-        firewall: Id<Firewall>,
-        server: Id<Server>,
-    },
-    DeleteFirewall {
-        firewall: Id<Firewall>,
-    },
-    CreatePrimaryIp(Box<CreatePrimaryIp>),
-    DeletePrimaryIp {
-        primary_ip: Id<PrimaryIp>,
-    },
-    /// Takes a snapshot of a server's disk. Snapshots have no names: only the label `seca.uid` tells whose one is.
-    CreateImage {
-        server: Id<Server>,
-        description: String,
-        labels: Labels,
-    },
-    DeleteImage {
-        image: Id<Image>,
-    },
-    /// Removes what a resource left that is gone, if the object still is that resource's: it may have been handed
-    /// over since it was seen.
-    Sweep {
-        object: ObjectId,
-        /// The resource that is gone.
-        uid: Uid,
-    },
-    /// Reads an object that is on its way to another state.
-    Read {
-        object: ObjectId,
-        until: Until,
-        /// What is said while it is not so, where a person must do something.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        why: Option<String>,
-    },
-    /// Looks for the object of a resource by label, and by name where there is one.
-    Find {
-        kind: ObjectType,
-        installation: String,
-        uid: Uid,
-        name: Option<String>,
-    },
-    /// Reads the actions of a server or a volume: whether it was ever used, whoever did it.
-    History {
-        object: ObjectId,
-    },
+        $(
+            impl From<$Call> for Call {
+                fn from(call: $Call) -> Self {
+                    Self::$Type(call)
+                }
+            }
+        )+
+
+        impl Call {
+            /// The call and the type that it is about, if it is of one type.
+            fn typed(&self) -> Option<(ObjectType, &dyn ObjectCall)> {
+                match self {
+                    $(Self::$Type(call) => Some((ObjectType::$Type, call)),)+
+                    Self::Sweep { .. } | Self::Read { .. } | Self::Find { .. } | Self::History { .. } => None,
+                }
+            }
+        }
+    };
 }
-
-/// The provider's word for taking a snapshot: a step that is never sent again while its outcome is unknown.
-pub(crate) const CREATE_IMAGE: &str = "create_image";
+each_type!(call);
 
 /// What an object is watched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,6 +89,8 @@ pub enum Until {
     Settled,
     /// A server is off.
     Off,
+    /// Every firewall before a server is in force.
+    Applied,
     /// It is known whether it exists.
     Known,
     /// Nothing has it: a volume is attached to no server, a primary IP is assigned to none.
@@ -161,119 +102,60 @@ pub enum Until {
 }
 
 impl Call {
+    /// The call of its type, if it is of one.
+    pub(crate) fn of_type(&self) -> Option<&dyn ObjectCall> {
+        self.typed().map(|(_, call)| call)
+    }
+
     /// The provider's word for it.
     pub fn operation(&self) -> &'static str {
         match self {
-            Self::CreateServer(_) => "create_server",
-            Self::UpdateServer { .. } => "update_server",
-            Self::DeleteServer { .. } => "delete_server",
-            Self::Poweron { .. } => "poweron",
-            Self::Poweroff { .. } => "poweroff",
-            Self::Shutdown { .. } => "shutdown",
-            Self::Reboot { .. } => "reboot",
-            Self::Reset { .. } => "reset",
-            Self::CreateVolume(_) => "create_volume",
-            Self::ResizeVolume { .. } => "resize_volume",
-            Self::DeleteVolume { .. } => "delete_volume",
-            Self::CreateNetwork(_) => "create_network",
-            Self::ChangeIpRange { .. } => "change_ip_range",
-            Self::DeleteNetwork { .. } => "delete_network",
-            Self::AddSubnet { .. } => "add_subnet",
-            Self::DeleteSubnet { .. } => "delete_subnet",
-            Self::AddRoute { .. } => "add_route",
-            Self::DeleteRoute { .. } => "delete_route",
-            Self::CreateFirewall(_) => "create_firewall",
-            Self::SetFirewallRules { .. } => "set_firewall_rules",
-            Self::ApplyFirewall { .. } => "apply_firewall",
-            Self::DeleteFirewall { .. } => "delete_firewall",
-            Self::CreatePrimaryIp(_) => "create_primary_ip",
-            Self::DeletePrimaryIp { .. } => "delete_primary_ip",
-            Self::CreateImage { .. } => CREATE_IMAGE,
-            Self::DeleteImage { .. } => "delete_image",
             Self::Sweep { .. } => "sweep",
             Self::Read { .. } => "read",
             Self::Find { .. } => "find",
             Self::History { .. } => "read_actions",
+            _ => self.of_type().map_or("", ObjectCall::operation),
         }
     }
 
-    /// The object that it is about; none for one that is to be made.
+    /// The object that shows its effect; none for a call that makes one.
     pub fn object(&self) -> Option<ObjectId> {
         match self {
-            Self::CreateServer(_)
-            | Self::CreateVolume(_)
-            | Self::CreateNetwork(_)
-            | Self::CreateFirewall(_)
-            | Self::CreatePrimaryIp(_)
-            | Self::CreateImage { .. }
-            | Self::Find { .. } => None,
-            Self::UpdateServer { server, .. }
-            | Self::DeleteServer { server }
-            | Self::Poweron { server }
-            | Self::Poweroff { server }
-            | Self::ApplyFirewall { server, .. }
-            | Self::Shutdown { server, .. }
-            | Self::Reboot { server, .. }
-            | Self::Reset { server, .. } => Some(ObjectId::Server(*server)),
-            Self::ResizeVolume { volume, .. } | Self::DeleteVolume { volume } => Some(ObjectId::Volume(*volume)),
-            Self::ChangeIpRange { network, .. }
-            | Self::DeleteNetwork { network }
-            | Self::AddSubnet { network, .. }
-            | Self::AddRoute { network, .. }
-            | Self::DeleteRoute { network, .. }
-            | Self::DeleteSubnet { network, .. } => Some(ObjectId::Network(*network)),
-            Self::SetFirewallRules { firewall, .. } | Self::DeleteFirewall { firewall } => {
-                Some(ObjectId::Firewall(*firewall))
-            }
-            Self::DeletePrimaryIp { primary_ip } => Some(ObjectId::PrimaryIp(*primary_ip)),
-            Self::DeleteImage { image } => Some(ObjectId::Image(*image)),
             Self::Sweep { object, .. } | Self::Read { object, .. } | Self::History { object } => Some(*object),
+            _ => self.of_type()?.object(),
         }
+    }
+
+    /// The object that it removes.
+    pub(crate) fn removed(&self) -> Option<ObjectId> {
+        self.object().filter(|_| self.is_removal())
+    }
+
+    /// All objects that it names, the one first that shows its effect, then the one at whose address it is sent.
+    pub(crate) fn named(&self) -> Vec<ObjectId> {
+        let sent_at = self.of_type().and_then(ObjectCall::sent_at);
+        let mut named: Vec<ObjectId> = self.object().into_iter().collect();
+        for object in sent_at.into_iter().chain(self.of_type().map(ObjectCall::names).unwrap_or_default()) {
+            if !named.contains(&object) {
+                named.push(object);
+            }
+        }
+        named
     }
 
     /// Name (of a snapshot: the description) and labels of what it makes.
     pub fn creates(&self) -> Option<(&str, &Labels)> {
-        match self {
-            Self::CreateServer(body) => Some((&body.name, &body.labels)),
-            Self::CreateVolume(body) => Some((&body.name, &body.labels)),
-            Self::CreateNetwork(body) => Some((&body.name, &body.labels)),
-            Self::CreateFirewall(body) => Some((&body.name, &body.labels)),
-            Self::CreatePrimaryIp(body) => Some((&body.name, &body.labels)),
-            Self::CreateImage { description, labels, .. } => Some((description, labels)),
-            _ => None,
-        }
+        self.of_type()?.creates()
     }
 
     /// The type of what it makes.
     pub fn makes(&self) -> Option<ObjectType> {
-        match self {
-            Self::CreateServer(_) => Some(ObjectType::Server),
-            Self::CreateVolume(_) => Some(ObjectType::Volume),
-            Self::CreateNetwork(_) => Some(ObjectType::Network),
-            Self::CreateFirewall(_) => Some(ObjectType::Firewall),
-            Self::CreatePrimaryIp(_) => Some(ObjectType::PrimaryIp),
-            Self::CreateImage { .. } => Some(ObjectType::Image),
-            _ => None,
-        }
+        self.typed().filter(|(_, call)| call.creates().is_some()).map(|(kind, _)| kind)
     }
 
     /// Whether it removes its object.
     pub fn is_removal(&self) -> bool {
-        matches!(
-            self,
-            Self::DeleteServer { .. }
-                | Self::DeleteVolume { .. }
-                | Self::DeleteNetwork { .. }
-                | Self::DeleteFirewall { .. }
-                | Self::DeletePrimaryIp { .. }
-                | Self::DeleteImage { .. }
-                | Self::Sweep { .. }
-        )
-    }
-
-    /// Whether the server must run for it.
-    pub(crate) fn needs_power(&self) -> bool {
-        matches!(self, Self::Reboot { .. } | Self::Reset { .. } | Self::Shutdown { .. })
+        matches!(self, Self::Sweep { .. }) || self.of_type().is_some_and(ObjectCall::is_removal)
     }
 
     /// Whether it only reads.
@@ -281,34 +163,30 @@ impl Call {
         matches!(self, Self::Read { .. } | Self::Find { .. } | Self::History { .. })
     }
 
-    fn serial(&self) -> Vec<String> {
-        match (self, self.object()) {
-            (call, _) if call.reads() => Vec::new(),
-            // The server is locked meanwhile.
-            (Self::CreateImage { server, .. }, _) => vec![format!("server:{server}")],
-            (Self::ApplyFirewall { firewall, server }, _) => {
-                vec![format!("server:{server}"), format!("firewall:{firewall}")]
-            }
-            (_, Some(ObjectId::Server(id))) => vec![format!("server:{id}")],
-            (_, Some(ObjectId::Volume(id))) => vec![format!("volume:{id}")],
-            (_, Some(ObjectId::Network(id))) => vec![format!("network:{id}")],
-            (_, Some(ObjectId::Firewall(id))) => vec![format!("firewall:{id}")],
-            (_, Some(ObjectId::PrimaryIp(id))) => vec![format!("primary_ip:{id}")],
-            (_, Some(ObjectId::Image(id))) => vec![format!("image:{id}")],
-            (_, None) => self.creates().map(|(name, _)| format!("name:{name}")).into_iter().collect(),
-        }
+    /// Whether it has nothing left to do when one of its objects does not exist.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.is_removal() || self.of_type().is_some_and(ObjectCall::is_ending)
     }
 
-    /// What a late effect of another call could undo: the power of a server, and that a name has one server: see
-    /// [`StepExt::frees`]. All else only grows, or ends.
-    fn sets(&self) -> Option<(String, String)> {
-        let (server, power) = match self {
-            Self::CreateServer(body) => return Some((name_key(&body.name), "taken".to_owned())),
-            Self::Poweron { server } => (server, "on"),
-            Self::Poweroff { server } | Self::Shutdown { server, .. } => (server, "off"),
-            _ => return None,
+    /// Whether an object, as it is, shows that the call cannot be made.
+    pub(crate) fn is_refuted_by(&self, object: &Object) -> bool {
+        self.of_type().is_some_and(|call| call.is_refuted_by(object))
+    }
+
+    /// What its action, which has begun, tells.
+    pub(crate) fn began(&self, actions: &[Action]) -> Option<Change> {
+        self.of_type()?.began(actions.first()?)
+    }
+
+    fn serial(&self) -> Vec<String> {
+        let held = match self {
+            call if call.reads() => Vec::new(),
+            Self::Sweep { object, .. } => vec![*object],
+            _ => self.of_type().map(ObjectCall::holds).unwrap_or_default(),
         };
-        Some((format!("power:{server}"), power.to_owned()))
+        // A snapshot has no name that two could want.
+        let name = self.creates().filter(|_| self.makes().is_some_and(ObjectType::is_named));
+        name.map(|(name, _)| name_key(name)).into_iter().chain(held.iter().map(ObjectId::to_string)).collect()
     }
 
     /// The call as a step. `target` names the object for people.
@@ -321,7 +199,8 @@ impl Call {
             payload: serde_json::to_value(self).unwrap_or_default(),
             marks: Vec::new(),
             action_seq: None,
-            sets: self.sets(),
+            // What a late effect of another call could undo. All else only grows, or ends.
+            sets: self.of_type().and_then(ObjectCall::sets),
             reads: self.reads(),
             frees: self.is_removal(),
             secret: None,
@@ -336,23 +215,15 @@ impl Call {
         serde_json::from_value(step.payload.clone())
     }
 
-    /// The call that removes an object; none for a type that is never removed alone, and for what is nobody's.
+    /// The call that removes an object; none for a type that is not known, and for what is nobody's.
     pub fn removing(object: &OwnedObject) -> Option<Self> {
         let uid = object.uid?;
-        let object = match object.object_type.as_str() {
-            "server" => ObjectId::Server(object.id.parse().ok()?),
-            "volume" => ObjectId::Volume(object.id.parse().ok()?),
-            "network" => ObjectId::Network(object.id.parse().ok()?),
-            "firewall" => ObjectId::Firewall(object.id.parse().ok()?),
-            "primary_ip" => ObjectId::PrimaryIp(object.id.parse().ok()?),
-            "image" => ObjectId::Image(object.id.parse().ok()?),
-            _ => return None,
-        };
+        let object = ObjectType::of_word(&object.object_type)?.id(object.id.parse().ok()?);
         Some(Self::Sweep { object, uid })
     }
 }
 
-fn name_key(name: &str) -> String {
+pub(crate) fn name_key(name: &str) -> String {
     format!("name:{name}")
 }
 
@@ -397,18 +268,21 @@ pub(crate) fn millis(at: Timestamp) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use hcloud_client::types::CreateServer;
+
     use super::*;
 
     #[test]
     fn what_frees_a_name_contradicts_what_takes_it_and_nothing_else() {
         let create = |name: &str| {
-            Call::CreateServer(Box::new(CreateServer { name: name.to_owned(), ..CreateServer::default() }))
+            ServerCall::Create(Box::new(CreateServer { name: name.to_owned(), ..CreateServer::default() }))
         };
+        let delete = ServerCall::Delete { server: 1.into() };
         let taken = create("web-1").step("web-1").sets.unwrap();
-        let freed = Call::DeleteServer { server: 1.into() }.step("web-1").frees("web-1").sets.unwrap();
+        let freed = delete.step("web-1").frees("web-1").sets.unwrap();
         assert_eq!(taken.0, freed.0);
         assert_ne!(taken.1, freed.1);
         assert_ne!(create("web-2").step("web-2").sets.unwrap().0, freed.0);
-        assert_eq!(Call::DeleteServer { server: 1.into() }.step("web-1").sets, None, "a removal waits for nothing");
+        assert_eq!(delete.step("web-1").sets, None, "a removal waits for nothing");
     }
 }

@@ -3,40 +3,24 @@
 
 use control_plane::ports::Outcome;
 use hcloud_client::{
-    Error, ErrorClass, ProjectClient,
+    ErrorClass,
     types::{Action, ActionStatus},
 };
 
 use crate::{
     executor::{Executor, unanswered},
+    objects::{Object, ObjectId},
     outcome::failure,
-    snapshot::{Change, Object, ObjectId, Observation},
+    snapshot::{Change, Observation},
 };
 
 type Made = Outcome<Observation>;
 
-/// The provider's words for what only a server that runs, or has run, is made to do (its API reference, actions of
-/// servers). One that failed leaves the server as it was.
-const RUNS: &[&str] = &[
-    "start_server",
-    "stop_server",
-    "shutdown_server",
-    "reboot_server",
-    "reset_server",
-    "rebuild_server",
-    "change_server_type",
-];
-/// The same for a volume that is, or was, attached.
-const ATTACHES: &[&str] = &["attach_volume", "detach_volume"];
-
 impl Executor<'_> {
     /// Whether a server ever ran, or a volume was ever attached, whoever did it.
     pub(crate) async fn read_history(&self, object: ObjectId) -> Made {
-        let words = match object {
-            ObjectId::Server(_) => RUNS,
-            _ => ATTACHES,
-        };
-        match actions_of(&self.client, object).await {
+        let words = object.kind().used_by();
+        match object.actions(&self.client).await {
             Ok(actions) => {
                 let ever = actions
                     .iter()
@@ -50,7 +34,7 @@ impl Executor<'_> {
 
     /// Reads an object by its id, the one proof that it does not exist.
     pub(crate) async fn ask(&self, object: ObjectId) -> Made {
-        match self.get(&self.client, object).await {
+        match object.get(&self.client).await {
             Ok(found) => Outcome::Done(Observation::seen(found)),
             Err(error) if error.class() == ErrorClass::NotFound => Outcome::Done(Observation::gone(object)),
             Err(error) => unanswered(&error),
@@ -60,14 +44,13 @@ impl Executor<'_> {
     /// An object that a creation made: it is taken if the creation went well, waited for while it goes on, and removed
     /// if it failed. It is never used as if it were whole.
     pub(crate) async fn take(&self, object: Object) -> Made {
-        let (Object::Server(_) | Object::Volume(_), Some(id)) = (&object, object.object_id()) else {
-            return Outcome::Done(Observation::seen(object));
-        };
-        let actions = match actions_of(&self.client, id).await {
+        let id = object.object_id();
+        let Some(made_by) = id.kind().made_by() else { return Outcome::Done(Observation::seen(object)) };
+        let actions = match id.actions(&self.client).await {
             Ok(actions) => actions,
             Err(error) => return Outcome::Unknown(error.to_string()),
         };
-        match actions.iter().find(|action| matches!(action.command.as_str(), "create_server" | "create_volume")) {
+        match actions.iter().find(|action| action.command == made_by) {
             Some(creation) if creation.status == ActionStatus::Error => self.remove_leftover(id, creation).await,
             Some(creation) if !creation.is_finished() => {
                 Outcome::Running { action: creation.id.to_string(), observation: Observation::seen(object) }
@@ -86,20 +69,11 @@ impl Executor<'_> {
         };
         let proof = match left {
             None => return gone(),
-            Some(_) => self.get(&self.client, object).await,
+            Some(_) => object.get(&self.client).await,
         };
         match proof {
             Err(error) if error.class() == ErrorClass::NotFound => gone(),
             _ => Outcome::Unknown(format!("what the failed `{}` left is still being removed", creation.command)),
         }
-    }
-}
-
-async fn actions_of(client: &ProjectClient, object: ObjectId) -> Result<Vec<Action>, Error> {
-    match object {
-        ObjectId::Server(id) => client.list_server_actions(id).await,
-        ObjectId::Volume(id) => client.list_volume_actions(id).await,
-        // Nothing is decided by the actions of other types.
-        _ => Ok(Vec::new()),
     }
 }

@@ -1,21 +1,25 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
-pub mod absence;
+mod absence;
 pub mod call;
 pub mod catalog;
 mod effect;
 mod executor;
+pub mod firewall_rules;
 mod leftover;
 pub mod mapping;
 mod marker;
 mod memory;
 pub mod naming;
+pub mod objects;
 mod outcome;
+pub mod owner;
 mod provider;
 pub mod snapshot;
 mod token_proof;
 
 pub use mapping::{MAPPINGS, Mapping, kinds};
+pub use owner::{Owner, Role};
 pub use provider::{AdapterSettings, HetznerProvider};
 pub use snapshot::{Observation, Snapshot};

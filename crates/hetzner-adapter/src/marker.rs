@@ -15,16 +15,16 @@ use control_plane::{
     reason::Reason,
 };
 use hcloud_client::{
-    Error, ErrorClass, ErrorCode, ImageFilter, ListFilter, ProjectClient,
+    Error, ErrorClass, ErrorCode, ListFilter, ProjectClient,
     types::{CreatePlacementGroup, Id, Labels, PlacementGroup, PlacementGroupType, UpdatePlacementGroup},
 };
 use secrecy::ExposeSecret;
 
 use crate::{
     naming,
+    objects::Objects,
     outcome::unreadable,
     provider::{HetznerProvider, client_access},
-    snapshot::Labelled,
 };
 
 /// The purpose of the marker, in its labels.
@@ -118,21 +118,10 @@ async fn find(client: &ProjectClient, installation: &str) -> Result<Found, Error
 
 /// Whose objects are in the project, by the labels of an installation.
 async fn owners(client: &ProjectClient, installation: &str) -> Result<BTreeSet<Uid>, Error> {
-    fn add<T: Labelled>(owners: &mut BTreeSet<Uid>, objects: &[T], installation: &str) {
-        let ours = objects.iter().filter(|object| naming::is_of(object.labels(), installation));
-        owners.extend(ours.filter_map(|object| naming::uid_of(object.labels())));
-    }
     let selector = format!("{}={}", naming::INSTALLATION, naming::label_value(installation));
-    let filter = ListFilter::labelled(selector.clone());
-    let mut found = BTreeSet::new();
-    add(&mut found, &client.list_servers(&filter).await?, installation);
-    add(&mut found, &client.list_volumes(&filter).await?, installation);
-    add(&mut found, &client.list_networks(&filter).await?, installation);
-    add(&mut found, &client.list_firewalls(&filter).await?, installation);
-    add(&mut found, &client.list_primary_ips(&filter).await?, installation);
-    add(&mut found, &client.list_placement_groups(&filter).await?, installation);
-    add(&mut found, &client.list_images(&ImageFilter::snapshots(selector)).await?, installation);
-    Ok(found)
+    let objects = Objects::list(client, &ListFilter::labelled(selector)).await?;
+    let ours = objects.all_labels().into_iter().filter(|labels| naming::is_of(labels, installation));
+    Ok(ours.filter_map(naming::uid_of).collect())
 }
 
 /// Writes project and epoch to the marker, or makes it. The project that the marker names then; none when it was made

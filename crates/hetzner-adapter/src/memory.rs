@@ -5,19 +5,23 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use hcloud_client::types::{Action, Firewall, Id};
+use hcloud_client::types::{Action, Id};
 
-use crate::snapshot::{Learnt, Observation, Snapshot};
+use crate::{
+    objects::{Object, ObjectId, ObjectType},
+    snapshot::{Learnt, Observation, Snapshot},
+};
 
-/// Actions under way, the firewall that many instances want at once, what was seen during an observation, and what
-/// one snapshot leaves to the next.
+/// Actions under way, what many instances want at once, what was seen during an observation, and what one snapshot
+/// leaves to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Memory(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
     actions: HashMap<i64, Action>,
-    firewalls: HashMap<String, Firewall>,
+    /// Objects of no single resource that this process made, by type and name.
+    shared: HashMap<(ObjectType, String), Object>,
     /// Observations that are running, and what was seen since the first of them began.
     observing: usize,
     seen: Vec<Observation>,
@@ -44,22 +48,24 @@ impl Memory {
         self.lock().actions.remove(&id.get())
     }
 
-    /// A firewall that this process made.
-    pub(crate) fn shared_firewall(&self, name: &str) -> Option<Firewall> {
-        self.lock().firewalls.get(name).cloned()
+    /// An object of no single resource that this process made.
+    pub(crate) fn shared(&self, kind: ObjectType, name: &str) -> Option<Object> {
+        self.lock().shared.get(&(kind, name.to_owned())).cloned()
     }
 
-    pub(crate) fn remember_firewall(&self, firewall: Firewall) {
-        self.lock().firewalls.insert(firewall.name.clone(), firewall);
+    pub(crate) fn remember_shared(&self, object: Object) {
+        let key = (object.object_id().kind(), object.name().to_owned());
+        self.lock().shared.insert(key, object);
     }
 
-    pub(crate) fn forget_firewall(&self, id: Id<Firewall>) {
-        self.lock().firewalls.retain(|_, firewall| firewall.id != id);
+    pub(crate) fn forget_shared(&self, id: ObjectId) {
+        self.lock().shared.retain(|_, object| object.object_id() != id);
     }
 
     /// Notes what an answer showed: what no list shows, and all of it while lists are being read.
     pub(crate) fn note(&self, observation: &Observation) {
         let mut state = self.lock();
+        state.shared.retain(|_, object| !observation.shows_gone(object.object_id()));
         state.learnt.absorb(observation);
         if state.observing > 0 {
             state.seen.push(observation.clone());
@@ -100,7 +106,7 @@ impl Observing<'_> {
         let life = state.life.upgrade().unwrap_or_default();
         state.life = Arc::downgrade(&life);
         snapshot.life = Some(life);
-        state.firewalls.retain(|_, firewall| snapshot.firewalls.contains_key(&firewall.id.get()));
+        state.shared.retain(|_, object| snapshot.objects.labels(object.object_id()).is_some());
         drop(state);
         snapshot
     }
@@ -122,7 +128,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::snapshot::{Change, Lists, Object};
+    use crate::{objects::Objects, snapshot::Change};
 
     fn server(id: i64, status: &str) -> Server {
         serde_json::from_value(json!({
@@ -136,7 +142,9 @@ mod tests {
     }
 
     fn lists(servers: Vec<Server>) -> Snapshot {
-        Snapshot::from_lists(Lists { servers, ..Lists::default() })
+        let mut objects = Objects::default();
+        servers.into_iter().for_each(|server| objects.keep(server.into()));
+        Snapshot::from_lists(objects)
     }
 
     #[test]

@@ -10,12 +10,16 @@ use hcloud_client::types::Labels;
 use ring::digest::{SHA256, digest};
 use seca_api::Timestamp;
 
+use crate::owner::Role;
+
 /// `true` on every object of ours.
 pub const MANAGED: &str = "seca.managed";
 /// The installation that made the object.
 pub const INSTALLATION: &str = "seca.installation";
 /// The resource that the object belongs to.
 pub const UID: &str = "seca.uid";
+/// What the object is to its resource beside the main object: see [`Role`].
+pub const ROLE: &str = "seca.role";
 /// The resource's kind.
 pub const KIND: &str = "seca.kind";
 /// The resource's tenant.
@@ -27,8 +31,10 @@ pub const NAME: &str = "seca.name";
 /// The call that made the object (or handed it over), the generation that it served, and when it was planned: of
 /// several creations of unknown outcome it tells which one the object came of.
 pub const STEP: &str = "seca.step";
-/// What an object is for that belongs to no single resource: `marker`, `deny-all`.
+/// What an object is for that belongs to no single resource: `marker`, `deny-all`, `ssh-key`, `placement-group`.
 pub const PURPOSE: &str = "seca.purpose";
+/// The hash of what such an object holds, where there are several of a purpose.
+pub const CONTENT: &str = "seca.content";
 /// The id of the project, on its marker.
 pub const PROJECT: &str = "seca.project";
 
@@ -51,15 +57,28 @@ pub fn hash(text: &str, length: usize) -> String {
     text
 }
 
-/// The name of a resource's object: an RFC 1123 label of at most 61 characters, as servers need it.
+/// The name of a resource's main object: an RFC 1123 label of at most 61 characters, as servers need it.
 pub fn object_name(name: &str, uid: Uid) -> String {
+    role_name(name, uid, None)
+}
+
+/// The name of a resource's object of a role, of the same form.
+pub fn role_name(name: &str, uid: Uid, role: Option<&Role>) -> String {
     let clipped: String = name.chars().take(NAME_PART).map(|c| if c == '.' { '-' } else { c }).collect();
-    format!("{}-{}", clipped.trim_end_matches('-'), hash(&uid.to_string(), HASH_PART))
+    let identity = role.map_or_else(|| uid.to_string(), |role| format!("{uid}/{role}"));
+    format!("{}-{}", clipped.trim_end_matches('-'), hash(&identity, HASH_PART))
 }
 
 /// The name of an object that serves a whole installation.
 pub fn shared_name(purpose: &str, installation: &str) -> String {
-    format!("seca-{purpose}-{}", hash(installation, HASH_PART))
+    content_name(purpose, installation, None)
+}
+
+/// The name of an object of a content that serves several resources of an installation.
+pub fn content_name(purpose: &str, installation: &str, content: Option<&str>) -> String {
+    let identity =
+        content.map_or_else(|| installation.to_owned(), |content| format!("{installation}/{}", label_value(content)));
+    format!("seca-{purpose}-{}", hash(&identity, HASH_PART))
 }
 
 /// A text as the value of a label: itself, or its hash where the provider's grammar does not take it.
@@ -77,8 +96,19 @@ pub fn is_label_value(text: &str) -> bool {
         && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
-/// The labels of a resource's object.
+/// The labels of a resource's main object.
 pub fn labels(installation: &str, resource: &Resource, step: &str, planned: Timestamp) -> Labels {
+    role_labels(installation, resource, None, step, planned)
+}
+
+/// The labels of a resource's object of a role.
+pub fn role_labels(
+    installation: &str,
+    resource: &Resource,
+    role: Option<&Role>,
+    step: &str,
+    planned: Timestamp,
+) -> Labels {
     let key = &resource.key;
     let workspace = key.workspace_key().map(|workspace| workspace.name).unwrap_or_default();
     [
@@ -92,16 +122,28 @@ pub fn labels(installation: &str, resource: &Resource, step: &str, planned: Time
         (STEP, label_value(&format!("{step}.{}.{}", resource.generation, planned.as_millis()))),
     ]
     .into_iter()
+    .chain(role.map(|role| (ROLE, role.to_string())))
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
 }
 
 /// The labels of an object that serves a whole installation.
 pub fn shared_labels(installation: &str, purpose: &str) -> Labels {
+    content_labels(installation, purpose, None)
+}
+
+/// The labels of an object of a content that serves several resources of an installation.
+pub fn content_labels(installation: &str, purpose: &str, content: Option<&str>) -> Labels {
     [(MANAGED, "true".to_owned()), (INSTALLATION, label_value(installation)), (PURPOSE, purpose.to_owned())]
         .into_iter()
+        .chain(content.map(|content| (CONTENT, label_value(content))))
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
+}
+
+/// Whether two sets of labels name the same installation and owner.
+pub(crate) fn is_same_owner(one: &Labels, other: &Labels) -> bool {
+    [INSTALLATION, UID, ROLE, PURPOSE, CONTENT].iter().all(|name| one.get(*name) == other.get(*name))
 }
 
 /// Whether labels say that an object is of this installation.

@@ -15,7 +15,7 @@ use control_plane::{
     },
 };
 use hcloud_client::{
-    Hcloud, HcloudApi, ImageFilter, ListFilter, ProjectClient, RetryPolicy, environment, types::ImageType,
+    Hcloud, HcloudApi, ImageFilter, ListFilter, ProjectClient, RetryPolicy, environment, types::PlacementGroup,
 };
 use seca_api::Timestamp;
 use time::OffsetDateTime;
@@ -27,8 +27,9 @@ use crate::{
     mapping,
     marker::{self, Asked},
     memory::Memory,
+    objects::Objects,
     outcome::unreadable,
-    snapshot::{Lists, Observation, Snapshot},
+    snapshot::{Observation, Snapshot},
 };
 
 /// What an operator may choose.
@@ -132,21 +133,8 @@ impl CloudProvider for HetznerProvider {
         let memory = self.memory(&access.project);
         let observing = memory.observe();
         let client = self.client(access);
-        let all = ListFilter::all();
-        let snapshots = ImageFilter { kind: Some(ImageType::Snapshot), ..ImageFilter::default() };
-        let read = async {
-            Ok(Snapshot::from_lists(Lists {
-                servers: client.list_servers(&all).await?,
-                volumes: client.list_volumes(&all).await?,
-                networks: client.list_networks(&all).await?,
-                firewalls: client.list_firewalls(&all).await?,
-                primary_ips: client.list_primary_ips(&all).await?,
-                placement_groups: client.list_placement_groups(&all).await?,
-                images: client.list_images(&snapshots).await?,
-            }))
-        };
-        let snapshot = read.await.map_err(|error| unreadable(&error))?;
-        Ok(observing.complete(snapshot))
+        let objects = Objects::list(&client, &ListFilter::all()).await.map_err(|error| unreadable(&error))?;
+        Ok(observing.complete(Snapshot::from_lists(objects)))
     }
 
     fn absorb(&self, snapshot: &mut Snapshot, observation: Observation) {
@@ -176,7 +164,7 @@ impl CloudProvider for HetznerProvider {
     }
 
     fn marker(&self, snapshot: &Snapshot, installation: &str) -> Option<Marker> {
-        marker::among(snapshot.placement_groups.values(), installation)
+        marker::among(snapshot.all::<PlacementGroup>(), installation)
     }
 
     async fn read_marker(&self, access: &Access, installation: &str) -> Result<Option<Marker>, CloudError> {
@@ -195,7 +183,7 @@ impl CloudProvider for HetznerProvider {
     }
 
     fn owned(&self, snapshot: &Snapshot, installation: &str) -> Vec<OwnedObject> {
-        snapshot.owned(installation)
+        snapshot.objects.owned(installation)
     }
 
     fn removal(&self, object: &OwnedObject) -> Option<Step> {

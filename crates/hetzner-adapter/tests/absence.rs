@@ -5,7 +5,7 @@
 mod world;
 
 use control_plane::{ActionKind, Reason, Resource, ports::Plan};
-use hetzner_adapter::{call::Call, snapshot::ObjectId};
+use hetzner_adapter::{call::Call, objects::ObjectId};
 use seca_api::{Kind, ResourceState};
 use serde_json::{Value, json};
 use world::World;

@@ -15,10 +15,11 @@ use hcloud_client::types::{
 };
 use hetzner_adapter::{
     HetznerProvider, Observation,
-    absence::ObjectType,
     call::{Call, Until},
     naming,
-    snapshot::{Change, Object, ObjectId},
+    objects::{FirewallCall, ImageCall, NetworkCall, Object, ObjectId, ObjectType, ServerCall, VolumeCall},
+    owner::Owner,
+    snapshot::Change,
 };
 use http::Method;
 use serde_json::{Value, json};
@@ -45,8 +46,8 @@ impl World {
     }
 
     /// Executes, and waits for the actions.
-    async fn finish(&self, call: &Call) -> Outcome<Observation> {
-        let step = call.step("x");
+    async fn finish(&self, call: &(impl Clone + Into<Call>)) -> Outcome<Observation> {
+        let step = call.clone().into().step("x");
         match self.execute(&step).await {
             Outcome::Running { action, .. } => {
                 self.provider.wait(&self.cloud.access(TOKEN), &step, &action, &open_gate()).await
@@ -72,18 +73,19 @@ fn labels(uid: &str) -> Labels {
 }
 
 fn create_network(uid: &str) -> Call {
-    Call::CreateNetwork(Box::new(CreateNetwork {
+    let body = CreateNetwork {
         name: "net".into(),
         ip_range: "10.0.0.0/16".parse().unwrap(),
         labels: labels(uid),
         subnets: Vec::new(),
         routes: Vec::new(),
         expose_routes_to_vswitch: None,
-    }))
+    };
+    NetworkCall::Create(Box::new(body)).into()
 }
 
 fn create_server(firewalls: &[i64]) -> Call {
-    Call::CreateServer(Box::new(CreateServer {
+    ServerCall::Create(Box::new(CreateServer {
         name: "srv".into(),
         server_type: "cx23".into(),
         image: "ubuntu-24.04".into(),
@@ -93,6 +95,7 @@ fn create_server(firewalls: &[i64]) -> Call {
         firewalls: firewalls.iter().map(|id| CreateServerFirewall { firewall: Id::new(*id) }).collect(),
         ..CreateServer::default()
     }))
+    .into()
 }
 
 fn done(outcome: Outcome<Observation>) -> Vec<Change> {
@@ -223,8 +226,8 @@ async fn a_lost_creation_is_found_by_name_or_not() {
 fn planned(call: &Call, at: &str) -> Step {
     let mut call = call.clone();
     match &mut call {
-        Call::CreateNetwork(body) => drop(body.labels.insert(naming::STEP.into(), at.into())),
-        Call::CreateServer(body) => drop(body.labels.insert(naming::STEP.into(), at.into())),
+        Call::Network(NetworkCall::Create(body)) => drop(body.labels.insert(naming::STEP.into(), at.into())),
+        Call::Server(ServerCall::Create(body)) => drop(body.labels.insert(naming::STEP.into(), at.into())),
         other => panic!("{other:?}"),
     }
     call.step("x")
@@ -284,9 +287,9 @@ async fn one_404_to_an_action_proves_nothing() {
     let server = world.server().await;
     let gone = json!({"type": "error", "status": 404, "code": "not_found", "message": "no such server"});
     for call in [
-        Call::Poweron { server },
-        Call::Shutdown { server, seq: 1, issued_at: 0 },
-        Call::DeleteServer { server },
+        ServerCall::Poweron { server }.into(),
+        ServerCall::Shutdown { server, seq: 1, issued_at: 0 }.into(),
+        ServerCall::Delete { server }.into(),
         create_image(server, UID),
     ] {
         world.cloud.fault(json!({"mutating": true}), gone.clone()).await;
@@ -308,11 +311,11 @@ async fn the_actions_of_an_object_tell_whether_it_was_used_whoever_did_it() {
     };
     let failing = json!({"type": "action_error", "code": "action_failed", "message": "no luck"});
     world.cloud.fault(json!({"mutating": true}), failing).await;
-    let outcome = world.finish(&Call::Poweron { server }).await;
+    let outcome = world.finish(&ServerCall::Poweron { server }).await;
     assert_eq!(reason(&outcome).0, "refuted", "it is seen off");
     assert!(!ever(done(world.finish(&Call::History { object }).await)), "it never came up");
-    done(world.finish(&Call::Poweron { server }).await);
-    done(world.finish(&Call::Poweroff { server }).await);
+    done(world.finish(&ServerCall::Poweron { server }).await);
+    done(world.finish(&ServerCall::Poweroff { server }).await);
     assert!(ever(done(world.finish(&Call::History { object }).await)));
 }
 
@@ -322,7 +325,7 @@ async fn an_object_is_found_by_its_label_and_by_its_name() {
     let find = |uid: &str, name: &str| Call::Find {
         kind: ObjectType::Network,
         installation: "inst".into(),
-        uid: uid.parse().unwrap(),
+        owner: Owner::main(uid.parse().unwrap()),
         name: Some(name.into()),
     };
     const OTHER: &str = "018f4e9c-0000-7000-8000-0000000000bb";
@@ -339,7 +342,7 @@ async fn an_object_is_found_by_its_label_and_by_its_name() {
 }
 
 fn create_image(server: Id<Server>, uid: &str) -> Call {
-    Call::CreateImage { server, description: "copy".into(), labels: labels(uid) }
+    ImageCall::Create { server, description: "copy".into(), labels: labels(uid) }.into()
 }
 
 #[tokio::test(start_paused = true)]
@@ -384,7 +387,7 @@ async fn a_snapshot_is_read_when_its_action_is_done_and_goes_with_its_resource()
     let sweep = world.provider.removal(&owned[1]).unwrap();
     assert!(matches!(done(world.execute(&sweep).await)[..], [Change::Gone(ObjectId::Image(_))]));
     // A server that is gone is what the next plan must know.
-    done(world.finish(&Call::DeleteServer { server }).await);
+    done(world.finish(&ServerCall::Delete { server }).await);
     let changes = refuted(world.finish(&create_image(server, UID)).await);
     assert!(matches!(changes[..], [Change::Gone(ObjectId::Server(_))]), "{changes:?}");
 }
@@ -402,9 +405,9 @@ async fn what_cannot_be_looked_up_stays_unknown() {
 async fn a_reboot_is_looked_up_in_the_servers_actions() {
     let world = World::new(1.0);
     let server = world.server().await;
-    done(world.finish(&Call::Poweron { server }).await);
+    done(world.finish(&ServerCall::Poweron { server }).await);
     let now = 1_790_000_000_000 + 60_000;
-    let reboot = |after_action| Call::Reboot { server, issued_at: now, after_action };
+    let reboot = |after_action| ServerCall::Reboot { server, issued_at: now, after_action };
     assert_eq!(reason(&world.verify(&reboot(None).step("srv")).await).0, "retry", "there is none");
     world.cloud.fault(json!({"path": "/servers/*/actions/reboot"}), json!({"type": "lose_reply_after_commit"})).await;
     let step = reboot(None).step("srv");
@@ -422,20 +425,22 @@ async fn what_is_gone_is_told_whatever_was_to_be_done_to_it() {
     let world = World::new(0.0);
     let server = Id::new(4_711);
     for call in [
-        Call::DeleteServer { server },
-        Call::Poweron { server },
-        Call::Shutdown { server, seq: 1, issued_at: 0 },
+        Call::from(ServerCall::Delete { server }),
+        ServerCall::Poweron { server }.into(),
+        ServerCall::Shutdown { server, seq: 1, issued_at: 0 }.into(),
         Call::Read { object: ObjectId::Server(server), until: Until::Settled, why: None },
-        Call::DeleteVolume { volume: Id::new(4_711) },
-        Call::DeleteNetwork { network: Id::new(4_711) },
-        Call::DeleteFirewall { firewall: Id::new(4_711) },
-        Call::DeleteImage { image: Id::new(4_711) },
+        VolumeCall::Delete { volume: Id::new(4_711) }.into(),
+        NetworkCall::Delete { network: Id::new(4_711) }.into(),
+        FirewallCall::Delete { firewall: Id::new(4_711) }.into(),
+        ImageCall::Delete { image: Id::new(4_711) }.into(),
         Call::Read { object: ObjectId::Image(Id::new(4_711)), until: Until::Settled, why: None },
-        Call::DeleteSubnet { network: Id::new(4_711), ip_range: "10.0.0.0/24".parse().unwrap() },
+        NetworkCall::DeleteSubnet { network: Id::new(4_711), ip_range: "10.0.0.0/24".parse().unwrap() }.into(),
     ] {
         let changes = match call {
             // Nothing was done, and that is known: what the call was to make true is not.
-            Call::Poweron { .. } | Call::Shutdown { .. } => refuted(world.finish(&call).await),
+            Call::Server(ServerCall::Poweron { .. } | ServerCall::Shutdown { .. }) => {
+                refuted(world.finish(&call).await)
+            }
             _ => done(world.finish(&call).await),
         };
         assert!(matches!(changes[..], [Change::Gone(_)]), "{}: {changes:?}", call.operation());
@@ -457,7 +462,7 @@ async fn a_subnet_that_overlaps_shows_the_network_as_it_is() {
     let [Change::Seen(Object::Network(network))] = &done(world.finish(&create_network(UID)).await)[..] else {
         panic!()
     };
-    let add = |range: &str| Call::AddSubnet {
+    let add = |range: &str| NetworkCall::AddSubnet {
         network: network.id,
         subnet: AddSubnet::cloud(range.parse().unwrap(), "eu-central"),
         owner: UID.parse().unwrap(),
@@ -478,11 +483,11 @@ async fn the_power_of_a_server_is_read_after_its_action() {
         [Change::Seen(Object::Server(server)), ..] => server.status.to_string(),
         other => panic!("{other:?}"),
     };
-    assert_eq!(power(Call::Poweron { server }).await, "running");
-    assert_eq!(power(Call::Poweroff { server }).await, "off");
+    assert_eq!(power(ServerCall::Poweron { server }.into()).await, "running");
+    assert_eq!(power(ServerCall::Poweroff { server }.into()).await, "off");
     let read = Call::Read { object: ObjectId::Server(server), until: Until::Off, why: None };
     assert_eq!(power(read.clone()).await, "off");
-    power(Call::Poweron { server }).await;
+    power(ServerCall::Poweron { server }.into()).await;
     let Outcome::Retry { after, .. } = world.finish(&read).await else { panic!("it is on") };
     assert_eq!(after, None, "the engine knows when to look again");
 }
@@ -497,7 +502,7 @@ async fn an_action_that_fails_is_tried_again() {
     ] {
         let effect = json!({"type": "action_error", "code": code, "message": "no luck"});
         world.cloud.fault(json!({"mutating": true}), effect).await;
-        assert_eq!(reason(&world.finish(&Call::Poweron { server }).await), expected);
+        assert_eq!(reason(&world.finish(&ServerCall::Poweron { server }).await), expected);
     }
 }
 
@@ -536,7 +541,7 @@ async fn a_sweep_removes_only_what_still_is_the_gone_resources() {
     let sweep = world.provider.removal(&owned[0]).unwrap();
     assert_eq!(sweep.serial, [format!("server:{server}")], "it keeps clear of other calls");
     // It is handed over after the sweep saw it.
-    let hand_over = Call::UpdateServer { server, name: "kept".into(), labels: labels(OTHER) };
+    let hand_over = ServerCall::Update { server, name: "kept".into(), labels: labels(OTHER) };
     done(world.finish(&hand_over).await);
     let changes = done(world.execute(&sweep).await);
     assert!(matches!(&changes[..], [Change::Seen(Object::Server(s))] if s.name == "kept"), "{changes:?}");
@@ -563,7 +568,7 @@ async fn who_only_watches_lets_changes_go_first() {
     world.cloud.control(Method::PUT, "/_sim/rate", &json!({"project": "p", "limit": 3600, "remaining": 361})).await;
     let read = Call::Read { object: ObjectId::Server(server), until: Until::Settled, why: None }.step("srv");
     done(world.execute(&read).await);
-    let on = Call::Poweron { server }.step("srv");
+    let on = ServerCall::Poweron { server }.step("srv");
     let outcomes = tokio::join!(world.execute(&read), world.execute(&on));
     assert_eq!(reason(&outcomes.1).0, "running", "{outcomes:?}");
     let journal = world.cloud.journal("/_sim/journal").await;
@@ -572,13 +577,14 @@ async fn who_only_watches_lets_changes_go_first() {
 }
 
 fn create_volume() -> Call {
-    Call::CreateVolume(Box::new(CreateVolume {
+    VolumeCall::Create(Box::new(CreateVolume {
         size: 10,
         name: "vol".into(),
         labels: labels(UID),
         location: Some("fsn1".into()),
         ..CreateVolume::default()
     }))
+    .into()
 }
 
 #[tokio::test(start_paused = true)]

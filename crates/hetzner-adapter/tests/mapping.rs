@@ -4,7 +4,7 @@
 mod world;
 
 use control_plane::{ActionKind, Reason, ports::Plan};
-use hetzner_adapter::{call::Call, naming};
+use hetzner_adapter::{call::Call, naming, objects::ServerCall};
 use seca_api::{Kind, ResourceState};
 use serde_json::json;
 use world::World;
@@ -214,7 +214,7 @@ fn a_server_is_made_off_closed_and_ours() {
         }
     }
     let Plan::Act(step) = world.plan(uid).plan else { panic!("no step") };
-    let Call::CreateServer(body) = Call::of(&step).unwrap() else { panic!("another call") };
+    let Call::Server(ServerCall::Create(body)) = Call::of(&step).unwrap() else { panic!("another call") };
     assert_eq!((&*body.server_type, &*body.image, body.location.as_deref()), ("ccx13", "161547269", Some("fsn1")));
     assert!(body.name.starts_with("web-front-") && naming::is_label_value(&body.name));
     assert_eq!(body.firewalls.len(), 1);
@@ -240,7 +240,7 @@ fn the_default_image_fits_the_architecture_and_a_wrong_one_is_refused() {
         world.put(Kind::Instance, "i", spec);
         world.settle();
         let image = world.calls.iter().find_map(|(_, call)| match call {
-            Call::CreateServer(body) => Some(body.image.clone()),
+            Call::Server(ServerCall::Create(body)) => Some(body.image.clone()),
             _ => None,
         });
         (image, world.row(Kind::Instance, "i").conditions[0].reason.clone().unwrap())
@@ -431,7 +431,9 @@ fn the_last_reboot_is_remembered_across_takeovers() {
     let mut known = None;
     for _ in 0..2 {
         world.act("i", ActionKind::Restart);
-        let Call::Reboot { after_action, .. } = world.planned_call(Kind::Instance, "i") else { panic!("no reboot") };
+        let Call::Server(ServerCall::Reboot { after_action, .. }) = world.planned_call(Kind::Instance, "i") else {
+            panic!("no reboot")
+        };
         assert_eq!(after_action, known);
         world.settle();
         world.forget();

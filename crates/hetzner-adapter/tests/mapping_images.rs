@@ -11,7 +11,7 @@ use control_plane::{
 };
 use hetzner_adapter::{
     call::{Call, Until},
-    snapshot::ObjectId,
+    objects::{ImageCall, ObjectId, ServerCall},
 };
 use seca_api::{Kind, ResourceState};
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ fn imaged() -> World {
 /// What the server of an instance was made from.
 fn booted(world: &World, instance: &str) -> Option<String> {
     world.calls.iter().find_map(|(name, call)| match call {
-        Call::CreateServer(body) if name == instance => Some(body.image.clone()),
+        Call::Server(ServerCall::Create(body)) if name == instance => Some(body.image.clone()),
         _ => None,
     })
 }
@@ -104,7 +104,9 @@ fn an_image_may_precede_its_volume() {
 fn an_image_of_a_disk_is_a_snapshot_of_its_server_which_may_run() {
     let mut world = running();
     let uid = world.image("m", "v");
-    let Call::CreateImage { server, description, labels } = world.planned_call(Kind::Image, "m") else { panic!() };
+    let Call::Image(ImageCall::Create { server, description, labels }) = world.planned_call(Kind::Image, "m") else {
+        panic!()
+    };
     assert_eq!(server, world.model.servers[0].id);
     assert!(description.contains('m') && description.contains('v'), "{description}");
     let label = |name: &str| labels[name].as_str();

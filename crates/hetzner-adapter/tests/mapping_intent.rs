@@ -5,7 +5,7 @@
 mod world;
 
 use hcloud_client::types::IpType;
-use hetzner_adapter::call::Call;
+use hetzner_adapter::{call::Call, objects::ServerCall};
 use seca_api::{Kind, ResourceState};
 use serde_json::{Value, json};
 use world::World;
@@ -261,7 +261,7 @@ fn an_instance_says_what_is_not_attached_and_attaches_nothing() {
         assert!(said.contains(named), "{named}: {said}");
     }
     let created = world.calls.iter().find_map(|(_, call)| match call {
-        Call::CreateServer(body) => Some(body.clone()),
+        Call::Server(ServerCall::Create(body)) => Some(body.clone()),
         _ => None,
     });
     let body = created.expect("a server was made");

@@ -11,7 +11,7 @@ use control_plane::{
     ports::{BindError, CloudProvider, Epoch, Gate, Marker, Outcome, ProjectFinder},
 };
 use hcloud_client::types::CreateNetwork;
-use hetzner_adapter::{call::Call, naming};
+use hetzner_adapter::{naming, objects::NetworkCall};
 use http::Method;
 use serde_json::json;
 
@@ -126,7 +126,7 @@ async fn what_its_gate_holds_back_is_not_sent_and_certainly_failed() {
         routes: Vec::new(),
         expose_routes_to_vswitch: None,
     };
-    let outcome = provider.execute(&access, &Call::CreateNetwork(Box::new(body)).step("net"), &gate).await;
+    let outcome = provider.execute(&access, &NetworkCall::Create(Box::new(body)).step("net"), &gate).await;
     assert!(matches!(outcome, Outcome::Retry { .. }), "{outcome:?}");
     let counts = cloud.inventory().await["counts"].clone();
     assert_eq!((&counts["networks"], &counts["placement_groups"]), (&json!(0), &json!(0)));

@@ -5,7 +5,10 @@
 mod world;
 
 use control_plane::{ActionKind, ports::Plan};
-use hetzner_adapter::{call::Call, snapshot::ObjectId};
+use hetzner_adapter::{
+    call::Call,
+    objects::{ObjectId, ServerCall},
+};
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use seca_api::{Kind, ResourceState};
 use serde_json::json;
@@ -206,7 +209,7 @@ fn happen(world: &mut World, event: &Event) {
 fn look(world: &mut World, uid: control_plane::Uid) {
     let planned = world.plan(uid);
     if let Plan::Act(step) = &planned.plan
-        && let Call::DeleteServer { server } = Call::of(step).unwrap()
+        && let Call::Server(ServerCall::Delete { server }) = Call::of(step).unwrap()
     {
         let row = &world.rows[&uid];
         let name = &world.model.servers.iter().find(|s| s.id == server).unwrap().name;
@@ -245,7 +248,7 @@ proptest! {
                 let plan = world.plan(*uid).plan;
                 // What is lost is asked for by each process, and what waits for a person is looked at.
                 let changes = |plan: &Plan| matches!(plan, Plan::Act(step) if !step.reads);
-                prop_assert!(!changes(&plan) && !matches!(plan, Plan::Claim(_)), "{}: {plan:?}", row.key);
+                prop_assert!(!changes(&plan) && !matches!(plan, Plan::Tie(_)), "{}: {plan:?}", row.key);
             }
         }
         // One snapshot for each image that is one, and none that nobody remembers.

@@ -28,7 +28,7 @@ use control_plane::{
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
         Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, OversightStore, OwnedObject, Page,
-        ProjectEpoch, Put, PutOutcome, RequestBudget, Step, StepState, Store, StoreError, StoreResult, Turn,
+        ProjectEpoch, Put, PutOutcome, RequestBudget, Step, StepState, Store, StoreError, StoreResult, Tie, Turn,
         UnbindOutcome, WorkspaceBinding,
     },
 };
@@ -265,8 +265,8 @@ impl Store for SqlStore {
         Ok(self.db.transact(Lane::Engine, &engine::FinishStep { lease, id, state, action, error }).await?)
     }
 
-    async fn claim(&self, lease: &Lease, resource: Uid, holder: Uid) -> StoreResult<Option<bool>> {
-        Ok(self.db.transact(Lane::Engine, &engine::Claim { lease, resource, holder }).await?)
+    async fn tie(&self, lease: &Lease, resource: Uid, ties: &[Tie]) -> StoreResult<bool> {
+        Ok(self.db.transact(Lane::Engine, &engine::MakeTies { lease, resource, ties }).await?)
     }
 
     async fn commit(&self, lease: &Lease, commit: Commit) -> StoreResult<CommitOutcome> {

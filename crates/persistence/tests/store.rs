@@ -81,6 +81,8 @@ suite! {
         a_late_reference_is_woken_by_its_target,
         a_changed_reference_wakes_the_former_target,
         only_one_holder_claims_a_resource,
+        a_change_of_a_holder_wakes_what_it_holds,
+        an_auxiliary_knows_its_users,
         steps_and_marks_are_recorded_together,
         marks_of_a_call_that_certainly_failed_are_undone,
         a_resource_is_touched_once_a_step_was_recorded,

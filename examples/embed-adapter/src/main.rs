@@ -32,6 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         children: Vec::new(),
         peers: Vec::new(),
         child_count: 0,
+        auxiliaries: Vec::new(),
         open_steps: Vec::new(),
         touched: false,
         attempts: 0,

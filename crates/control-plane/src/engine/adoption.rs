@@ -192,7 +192,7 @@ impl<P: CloudProvider> AdoptionParts<P> {
         let (does, what) = match planned.plan {
             Plan::Act(step) if step.reads => (Does::Wait, said.unwrap_or_else(|| step.operation.clone())),
             Plan::Act(step) => (Does::Call, format!("{} {}", step.operation, step.target)),
-            Plan::Claim(uid) => (Does::Wait, format!("becomes the holder of {uid}, and acts after that")),
+            Plan::Tie(_) => (Does::Wait, "notes in the database what it uses, and acts after that".to_owned()),
             Plan::Fail => (Does::Error, said.unwrap_or_default()),
             Plan::Nothing if resource.is_deleting() => (Does::Forget, "it is deleted, and its row leaves".to_owned()),
             Plan::Wait { .. } if resource.is_deleting() => (
@@ -200,7 +200,7 @@ impl<P: CloudProvider> AdoptionParts<P> {
                 said.map_or_else(|| "it is deleted later".to_owned(), |said| format!("it is deleted later: {said}")),
             ),
             Plan::Wait { .. } if resource.state != ResourceState::Active => (Does::Wait, said.unwrap_or_default()),
-            Plan::Nothing | Plan::Wait { .. } => return None,
+            Plan::Nothing | Plan::Defer | Plan::Wait { .. } => return None,
         };
         Some(Consequence { subject: resource.key.to_string(), does, what })
     }

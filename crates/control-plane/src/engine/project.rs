@@ -45,6 +45,8 @@ const BATCH: usize = 50;
 const LOOKS: u8 = 4;
 /// How long giving back a lease may take that was lost.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(2);
+/// How often a power action that waits for another resource is looked at without being woken.
+const DEFERRED: Duration = Duration::from_secs(30);
 /// How long a row that cannot be read is left alone.
 const UNREADABLE_RETRY: Duration = Duration::from_secs(60);
 
@@ -272,8 +274,8 @@ impl<P: CloudProvider> Project<P> {
         if self.flying.contains(&uid) {
             return Ok(Standing::Held);
         }
-        // A claim changes what is planned next; a resource claims at most one thing at a time.
-        for _ in 0..4 {
+        // Ties change what is planned next, and each plan makes all that it knows of.
+        for _ in 0..8 {
             let Some(bundle) = self.shared.store.bundle(uid).await? else { return Ok(Standing::Held) };
             // What is declared gone leaves, whoever paused it before.
             let pause = if self.is_abandoned() { None } else { self.paused(&bundle.resource.key).await? };
@@ -289,15 +291,15 @@ impl<P: CloudProvider> Project<P> {
                 return self.report(&bundle, planned, note).await;
             }
             match planned.plan.clone() {
-                Plan::Claim(target) => {
-                    let claimed = self.shared.store.claim(&self.lease, target, uid).await?;
-                    if claimed.is_none() {
+                Plan::Tie(ties) => {
+                    if !self.shared.store.tie(&self.lease, uid, &ties).await? {
                         return Ok(Standing::Lost);
                     }
                 }
                 Plan::Act(step) => return self.act(&bundle, planned, *step).await,
                 Plan::Nothing if bundle.resource.is_deleting() => return self.leave(&bundle, planned).await,
                 Plan::Nothing => return self.commit(&bundle, planned, Verdict::Converged, None).await,
+                Plan::Defer => return self.commit(&bundle, planned, Verdict::Deferred, Some(DEFERRED)).await,
                 Plan::Wait { retry } => {
                     let verdict = if self.lease.project.is_local() && bundle.resource.key.kind != Kind::Workspace {
                         Verdict::Waiting
@@ -446,11 +448,11 @@ impl<P: CloudProvider> Project<P> {
         verdict: Verdict,
         next: Option<Duration>,
     ) -> StoreResult<Standing> {
-        if verdict == Verdict::Converged {
+        if matches!(verdict, Verdict::Converged | Verdict::Deferred) {
             self.waiting.remove(&bundle.resource.uid);
         }
         let attempts = match verdict {
-            Verdict::Converged => 0,
+            Verdict::Converged | Verdict::Deferred => 0,
             Verdict::Waiting | Verdict::Working => bundle.attempts,
             Verdict::Failed => bundle.attempts.saturating_add(1),
         };

@@ -4,7 +4,7 @@ use seca_api::{Kind, violation::Violation};
 
 use super::{
     FREELY, Judgement, KindRules, ReferenceField, expand,
-    security_group_rule::{PEERS, contradictions},
+    security_group_rule::{PEERS, violations},
 };
 use crate::ports::DeleteRules;
 
@@ -21,5 +21,5 @@ pub const RULES: KindRules = KindRules {
 
 fn judge(judgement: &Judgement<'_>) -> Vec<Violation> {
     let rules = expand("/spec/rules/*", judgement.subject.spec);
-    rules.into_iter().flat_map(|(pointer, rule)| contradictions(&pointer, rule)).collect()
+    rules.into_iter().flat_map(|(pointer, rule)| violations(&pointer, rule)).collect()
 }

@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::{
     catalog::{Catalog, CatalogEntry},
-    ports::{Bundle, Epoch},
+    ports::{Bundle, Epoch, Tie},
     reason::Reason,
     resource::{ProjectId, Uid},
 };
@@ -48,6 +48,9 @@ pub struct Desired<'a> {
 pub enum Plan {
     /// The observation agrees with what is desired; for a resource that is being deleted: nothing is left.
     Nothing,
+    /// The observation agrees with what is desired, but for the last power action, which waits until another resource lets
+    /// something go. The resource is `active` meanwhile.
+    Defer,
     /// Something else must happen first. Looked at again when a related resource changes, and after `retry`.
     Wait {
         /// When to look again without being woken.
@@ -55,8 +58,8 @@ pub enum Plan {
     },
     /// Make one call.
     Act(Box<Step>),
-    /// Become the exclusive holder of another resource, in the store.
-    Claim(Uid),
+    /// Make or end ties in the store, all of them or none; then it is planned again.
+    Tie(Vec<Tie>),
     /// What is desired cannot be had as it is; tried again slowly.
     Fail,
 }

@@ -7,6 +7,7 @@ mod oversight;
 mod progress;
 mod requests;
 mod store;
+mod ties;
 mod vault;
 
 pub use access::*;
@@ -16,4 +17,5 @@ pub use oversight::*;
 pub use progress::*;
 pub use requests::*;
 pub use store::*;
+pub use ties::*;
 pub use vault::*;

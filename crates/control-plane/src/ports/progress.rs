@@ -6,7 +6,7 @@ use seca_api::{Kind, ResourceKey, Timestamp};
 use serde_json::{Map, Value};
 
 use crate::{
-    ports::{Note, Step},
+    ports::{AuxiliaryUse, Note, Step},
     resource::{ProjectId, Resource, Uid},
 };
 
@@ -72,6 +72,8 @@ pub struct Bundle {
     pub peers: Vec<Resource>,
     /// How many children it has, those that are being deleted included.
     pub child_count: i64,
+    /// The auxiliaries that it uses.
+    pub auxiliaries: Vec<AuxiliaryUse>,
     /// Its steps that are not known to be over, oldest first.
     pub open_steps: Vec<StepRecord>,
     /// Whether a step was ever recorded for it, whatever became of that: something may exist at the provider.
@@ -192,6 +194,8 @@ pub enum Verdict {
     Working,
     /// What is, is what is asked for.
     Converged,
+    /// The same, but that the last power action waits for another resource.
+    Deferred,
     /// It cannot be had as it is.
     Failed,
 }

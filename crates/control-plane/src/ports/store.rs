@@ -15,7 +15,7 @@ use seca_api::ResourceKey;
 use super::{
     AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
     Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, OversightStore, OwnedObject, Page, ProjectEpoch,
-    Put, PutOutcome, RequestBudget, Step, StepState, UnbindOutcome, WorkspaceBinding,
+    Put, PutOutcome, RequestBudget, Step, StepState, Tie, UnbindOutcome, WorkspaceBinding,
 };
 use crate::{
     catalog::CatalogEntry,
@@ -216,9 +216,10 @@ pub trait Store: Send + Sync + 'static {
         error: Option<&str>,
     ) -> StoreResult<bool>;
 
-    /// Becomes the holder of a resource, if nobody is. None when the lease is lost; else whether it is held by
-    /// `holder` now.
-    async fn claim(&self, lease: &Lease, resource: Uid, holder: Uid) -> StoreResult<Option<bool>>;
+    /// Makes or ends ties of a resource, all of them at once. Of what is held already the holder stays, and a row that is
+    /// gone is passed over: it could never let go. What changed is queued, with everything related. False when the lease
+    /// is lost.
+    async fn tie(&self, lease: &Lease, resource: Uid, ties: &[Tie]) -> StoreResult<bool>;
 
     /// Writes down what was found. When the rendered representation, the facts or the holder changed,
     /// everything related (referrers, targets, parent, children) is queued.

@@ -25,7 +25,7 @@ use crate::{
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
         Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, OversightStore, OwnedObject, Page,
-        ProjectEpoch, Put, PutOutcome, RequestBudget, Step, StepState, Store, StoreError, StoreResult, Turn,
+        ProjectEpoch, Put, PutOutcome, RequestBudget, Step, StepState, Store, StoreError, StoreResult, Tie, Turn,
         UnbindOutcome, WorkspaceBinding,
     },
     resource::{ProjectId, Resource, Uid},
@@ -320,8 +320,8 @@ impl Store for MemoryStore {
         Ok(self.state()?.finish_step(lease, id, state, action))
     }
 
-    async fn claim(&self, lease: &Lease, resource: Uid, holder: Uid) -> StoreResult<Option<bool>> {
-        Ok(self.state()?.claim(lease, resource, holder))
+    async fn tie(&self, lease: &Lease, resource: Uid, ties: &[Tie]) -> StoreResult<bool> {
+        Ok(self.state()?.tie(lease, resource, ties))
     }
 
     async fn commit(&self, lease: &Lease, commit: Commit) -> StoreResult<CommitOutcome> {

@@ -17,9 +17,8 @@ use super::{
     origin::Origin, power, settled, wait,
 };
 use crate::{
-    absence::ObjectType,
     call::{Call, StepExt, Until},
-    snapshot::ObjectId,
+    objects::{ObjectId, ObjectType, ServerCall, VolumeCall},
 };
 
 /// The smallest Hetzner volume in GB.
@@ -80,14 +79,14 @@ fn holder<'a>(context: &Context<'a>) -> Option<&'a Resource> {
 
 fn delete(context: &Context<'_>, backing: &Backing<'_>) -> Planned {
     if let Some(server) = backing.kept {
-        return act(Call::DeleteServer { server: server.id }.step(&server.name));
+        return act(ServerCall::Delete { server: server.id }.step(&server.name));
     }
     if backing.holders.is_some() {
         return wait(Reason::WaitingForDependency, "The instance that boots from it is still being deleted.");
     }
     if let Some(volume) = backing.volume {
         let Some(server) = volume.server else {
-            return act(Call::DeleteVolume { volume: volume.id }.step(&volume.name));
+            return act(VolumeCall::Delete { volume: volume.id }.step(&volume.name));
         };
         let text = format!(
             "The volume is attached to the server {server} at Hetzner Cloud; detach it there, and it is deleted."
@@ -150,7 +149,7 @@ fn lost(what: &str) -> Planned {
 fn kept(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>) -> Checked<Planned> {
     // While the instance hands its server over, that bears the instance's labels.
     let remembered = context.resource().fact(facts::SERVER_ID).and_then(|id| id.parse::<i64>().ok());
-    let handed = remembered.and_then(|id| context.snapshot.servers.get(&id));
+    let handed = remembered.and_then(|id| context.snapshot.objects.servers.get(&id));
     let Some(server) = backing.kept.or(backing.holders).or(handed) else {
         context.prove(context.resource(), ObjectType::Server, facts::SERVER_ID)?;
         return Ok(lost("The server whose disk it kept"));
@@ -182,7 +181,7 @@ fn logical(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>
             ));
         }
         let gone = [(facts::BACKING, facts::RELEASING.into()), (facts::VOLUME_ID, Value::Null)];
-        return Ok(act(Call::DeleteVolume { volume: volume.id }.step(&volume.name).mark(mark(row, &gone))));
+        return Ok(act(VolumeCall::Delete { volume: volume.id }.step(&volume.name).mark(mark(row, &gone))));
     }
     if row.fact(facts::BACKING) != Some(facts::NONE) {
         context.prove_unmade(ObjectType::Volume, facts::VOLUME_ID)?;
@@ -252,7 +251,7 @@ fn create_volume(context: &Context<'_>, spec: &BlockStorageSpec) -> Planned {
         format: None,
     };
     let mark = mark(context.resource(), &[(facts::BACKING, facts::VOLUME.into())]);
-    act(Call::CreateVolume(Box::new(body)).step(name).mark(mark))
+    act(VolumeCall::Create(Box::new(body)).step(name).mark(mark))
 }
 
 fn too_large(spec: &BlockStorageSpec) -> Planned {
@@ -271,7 +270,7 @@ fn keep_volume(context: &Context<'_>, spec: &BlockStorageSpec, volume: &Volume) 
         return too_large(spec);
     }
     if volume.size < wanted {
-        return act(Call::ResizeVolume { volume: volume.id, size: wanted }.step(&volume.name));
+        return act(VolumeCall::Resize { volume: volume.id, size: wanted }.step(&volume.name));
     }
     let planned = settled()
         .fact(facts::BACKING, facts::VOLUME)

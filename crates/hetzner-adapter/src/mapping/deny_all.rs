@@ -9,16 +9,16 @@ use ipnet::IpNet;
 
 use super::{Checked, Context, act, facts, mark};
 use crate::{
-    call::{Call, StepExt},
-    effect::has_firewall,
+    call::StepExt,
     naming,
+    objects::{FirewallCall, has_firewall},
 };
 
 const PURPOSE: &str = "deny-all";
 
 /// The firewall, if it exists.
 fn find<'a>(context: &Context<'a>) -> Option<&'a Firewall> {
-    context.snapshot.shared_firewall(context.installation(), PURPOSE)
+    context.snapshot.shared(context.installation(), PURPOSE, None)
 }
 
 /// The firewall as it must be; else what makes it so.
@@ -28,7 +28,7 @@ pub(super) fn ready<'a>(context: &Context<'a>) -> Checked<&'a Firewall> {
     };
     // Somebody opened it: no further server gets behind it like that.
     if firewall.rules.len() != 1 || !firewall.rules.iter().all(is_rule) {
-        let call = Call::SetFirewallRules { firewall: firewall.id, rules: vec![rule()] };
+        let call = FirewallCall::SetRules { firewall: firewall.id, rules: vec![rule()] };
         return Err(Box::new(act(call.step(&firewall.name))));
     }
     Ok(firewall)
@@ -40,7 +40,7 @@ pub(super) fn stand_before(context: &Context<'_>, server: &Server) -> Checked<()
     if has_firewall(server, firewall.id) {
         return Ok(());
     }
-    Err(Box::new(act(Call::ApplyFirewall { firewall: firewall.id, server: server.id }.step(&server.name))))
+    Err(Box::new(act(FirewallCall::Apply { firewall: firewall.id, server: server.id }.step(&server.name))))
 }
 
 /// Whether the firewall is seen to be in force before a server.
@@ -58,7 +58,7 @@ fn create(context: &Context<'_>) -> Planned {
         rules: vec![rule()],
         apply_to: Vec::new(),
     };
-    act(Call::CreateFirewall(Box::new(body)).step(name))
+    act(FirewallCall::Create(Box::new(body)).step(name))
 }
 
 /// No rule inwards lets nothing in; outwards a rule is needed, or everything gets out: one to an address that exists
@@ -94,7 +94,7 @@ pub(super) fn release(context: &Context<'_>) -> Option<Planned> {
         return None;
     }
     let released = mark(context.resource(), &[(facts::RELEASED_FIREWALL, id.into())]);
-    let planned = act(Call::DeleteFirewall { firewall: firewall.id }.step(&firewall.name).mark(released));
+    let planned = act(FirewallCall::Delete { firewall: firewall.id }.step(&firewall.name).mark(released));
     Some(planned.note(
         Reason::WaitingForDependency,
         "The firewall of the placeholder interface, which nothing uses any more, is being removed.",

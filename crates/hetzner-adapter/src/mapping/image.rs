@@ -26,9 +26,9 @@ use super::{
     power, settled, wait,
 };
 use crate::{
-    absence::ObjectType,
-    call::{CREATE_IMAGE, Call, StepExt, Until},
-    snapshot::ObjectId,
+    call::{Call, StepExt, Until},
+    objects::{CREATE_IMAGE, ImageCall, ObjectId, ObjectType},
+    owner::Owner,
 };
 
 /// The field that names the source.
@@ -65,7 +65,7 @@ fn watch(object: ObjectId, name: &str) -> Planned {
 fn remove(image: &Image) -> Planned {
     match image.status {
         ImageStatus::Creating => watch(ObjectId::Image(image.id), &image.description),
-        _ => act(Call::DeleteImage { image: image.id }.step(&image.description)),
+        _ => act(ImageCall::Delete { image: image.id }.step(&image.description)),
     }
 }
 
@@ -130,7 +130,7 @@ fn take(context: &Context<'_>, spec: &ImageSpec) -> Checked<Planned> {
     }
     let name = &context.resource().key.name;
     let description = format!("{name} (of block storage {})", copied.name);
-    let call = Call::CreateImage { server: server.id, description, labels: context.labels(CREATE_IMAGE) };
+    let call = ImageCall::Create { server: server.id, description, labels: context.labels(CREATE_IMAGE) };
     Ok(act(call.step(name).mark(mark(context.resource(), &copied.facts()))))
 }
 
@@ -164,7 +164,7 @@ fn disk<'a>(context: &Context<'a>, source: &Resource) -> Checked<Option<&'a Serv
     }
     // While the instance hands its server over, that bears the instance's labels.
     let remembered = source.fact(facts::SERVER_ID).filter(|_| keeps).and_then(|id| id.parse::<i64>().ok());
-    if let Some(server) = remembered.and_then(|id| context.snapshot.servers.get(&id)) {
+    if let Some(server) = remembered.and_then(|id| context.snapshot.objects.servers.get(&id)) {
         return Ok(Some(server));
     }
     // An instance may hold a volume that it did not boot from after all.
@@ -174,7 +174,7 @@ fn disk<'a>(context: &Context<'a>, source: &Resource) -> Checked<Option<&'a Serv
     }
     if keeps || started {
         match source.holder.filter(made) {
-            Some(holder) => context.prove_none(ObjectType::Server, holder, None)?,
+            Some(holder) => context.prove_none(ObjectType::Server, Owner::main(holder), None)?,
             None => context.prove(source, ObjectType::Server, facts::SERVER_ID)?,
         }
         return stop(fail(
@@ -253,7 +253,7 @@ fn alias(context: &Context<'_>, spec: &ImageSpec, origin: Origin, copied: &Copie
             (Reason::EmptySource, format!("Nothing was written to the block storage `{name}`, so the image is empty.")),
         ),
         Origin::Snapshot { id, project }
-            if project == context.resource().project && !context.snapshot.images.contains_key(&id.get()) =>
+            if project == context.resource().project && !context.snapshot.objects.images.contains_key(&id.get()) =>
         {
             context.prove_gone(ObjectId::Image(id))?;
             return Ok(lost("The snapshot that the image is the same as was deleted"));

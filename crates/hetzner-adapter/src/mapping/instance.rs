@@ -5,7 +5,7 @@
 use control_plane::{
     CatalogEntry, Reason, Resource,
     catalog::zone_name,
-    ports::{Plan, Planned},
+    ports::{Plan, Planned, Tie},
 };
 use hcloud_client::types::{CreateServer, CreateServerFirewall, CreateServerPublicNet, Server, ServerStatus};
 use seca_api::{InstanceSpec, Kind, ResourceState, reference::Target};
@@ -17,10 +17,9 @@ use super::{
     noted, origin::boot_image, power, settled, wait,
 };
 use crate::{
-    absence::ObjectType,
     call::{Call, StepExt, Until},
     naming,
-    snapshot::ObjectId,
+    objects::{ObjectId, ObjectType, ServerCall},
 };
 
 /// The field that names the boot volume.
@@ -90,7 +89,7 @@ fn take_back(context: &Context<'_>, server: &Server, volume: &Resource) -> Plann
     }
     let row = context.resource();
     let call =
-        Call::UpdateServer { server: server.id, name: context.object_name(), labels: context.labels("take_back") };
+        ServerCall::Update { server: server.id, name: context.object_name(), labels: context.labels("take_back") };
     let started = (facts::EVER_STARTED, Value::Bool(true));
     let own = [(facts::BOOT_VOLUME, volume.key.name.clone().into()), started.clone()];
     let disk = [(facts::DISK_OF, row.uid.to_string().into()), started];
@@ -164,7 +163,7 @@ fn create(context: &Context<'_>) -> Checked<Planned> {
         (facts::SOURCE_IMAGE, block_storage::source_image(volume)),
         (facts::DISK_OF, context.resource().uid.to_string().into()),
     ];
-    let step = Call::CreateServer(Box::new(body))
+    let step = ServerCall::Create(Box::new(body))
         .step(name)
         .mark(mark(context.resource(), &made_with))
         .mark(mark(volume, &disk_of))
@@ -203,7 +202,7 @@ fn held_volume<'a>(context: &Context<'a>) -> Checked<&'a Resource> {
         ));
     }
     match volume.holder {
-        None => return stop(Planned::new(Plan::Claim(volume.uid))),
+        None => return stop(Planned::new(Plan::Tie(vec![Tie::Claim(volume.uid)]))),
         Some(holder) if holder != context.resource().uid => {
             return stop(wait(
                 Reason::BootVolumeInUse,
@@ -339,8 +338,10 @@ fn delete(context: &Context<'_>, server: &Server) -> Planned {
         // It has its disk already: this server came of a lost call, after the name was free again.
         .filter(|volume| volume.fact(facts::BACKING) != Some(facts::SERVER) || inherits(volume, server));
     match heir {
-        None => act(Call::DeleteServer { server: server.id }.step(&server.name)),
-        Some(_) if server.status != ServerStatus::Off => act(Call::Poweroff { server: server.id }.step(&server.name)),
+        None => act(ServerCall::Delete { server: server.id }.step(&server.name)),
+        Some(_) if server.status != ServerStatus::Off => {
+            act(ServerCall::Poweroff { server: server.id }.step(&server.name))
+        }
         Some(volume) => hand_over(context, server, volume),
     }
 }
@@ -351,7 +352,7 @@ fn inherits(volume: &Resource, server: &Server) -> bool {
 
 /// The disk is the block storage's: the server passes to it with name and labels.
 fn hand_over(context: &Context<'_>, server: &Server, volume: &Resource) -> Planned {
-    let call = Call::UpdateServer {
+    let call = ServerCall::Update {
         server: server.id,
         name: naming::object_name(&volume.key.name, volume.uid),
         labels: naming::labels(context.installation(), volume, "hand_over", context.now),

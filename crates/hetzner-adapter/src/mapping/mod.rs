@@ -23,7 +23,7 @@ mod workspace;
 use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
 
 use control_plane::{
-    Reason, Resource, Uid,
+    Reason, Resource,
     ports::{Bundle, Desired, Mark, Note, Plan, Planned, Related, Step},
 };
 use hcloud_client::types::{Labels, Network, Server};
@@ -32,11 +32,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::{
-    absence::ObjectType,
     call::{Call, Until},
     naming,
+    objects::{ObjectId, ObjectType},
+    owner::Owner,
     provider::AdapterSettings,
-    snapshot::{ObjectId, Snapshot},
+    snapshot::Snapshot,
 };
 
 /// One kind's half at the provider.
@@ -220,8 +221,8 @@ impl<'a> Context<'a> {
             return self.prove_gone(kind.id(id));
         }
         // Snapshots have no names.
-        let name = (kind != ObjectType::Image).then(|| naming::object_name(&row.key.name, row.uid));
-        self.prove_none(kind, row.uid, name)
+        let name = kind.is_named().then(|| naming::object_name(&row.key.name, row.uid));
+        self.prove_none(kind, Owner::main(row.uid), name)
     }
 
     /// Proves that the resource has no object of a type. Before its first step there is none.
@@ -244,13 +245,13 @@ impl<'a> Context<'a> {
         Err(Box::new(self.ask(self.watch(object, Until::Known))))
     }
 
-    /// The same for what belongs to a resource of which the row is not at hand.
-    fn prove_none(&self, kind: ObjectType, uid: Uid, name: Option<String>) -> Checked<()> {
-        if self.snapshot.owns_none(kind, uid) {
+    /// The same for what is an owner's of which no row is at hand.
+    fn prove_none(&self, kind: ObjectType, owner: Owner, name: Option<String>) -> Checked<()> {
+        if self.snapshot.owns_none(kind, &owner) {
             return Ok(());
         }
         let installation = self.installation().to_owned();
-        Err(Box::new(self.ask(Call::Find { kind, installation, uid, name })))
+        Err(Box::new(self.ask(Call::Find { kind, installation, owner, name })))
     }
 
     /// A question changes nothing about what is told.

@@ -8,7 +8,7 @@ use seca_api::{Kind, NetworkSpec};
 use serde_json::{Value, json};
 
 use super::{Checked, Context, Mapping, Owned, PlannedExt, act, facts, map, settled, wait};
-use crate::{absence::ObjectType, call::Call};
+use crate::objects::{NetworkCall, ObjectType};
 
 /// See the module.
 pub(super) struct NetworkMapping;
@@ -38,7 +38,7 @@ fn delete(context: &Context<'_>, network: Option<&hcloud::Network>) -> Planned {
             Reason::WaitingForChildren,
             format!("{children} subnets or route tables of the network are still being deleted."),
         ),
-        Some(network) => act(Call::DeleteNetwork { network: network.id }.step(&network.name)),
+        Some(network) => act(NetworkCall::Delete { network: network.id }.step(&network.name)),
         None => settled(),
     }
 }
@@ -71,18 +71,18 @@ fn create(context: &Context<'_>, ip_range: Ipv4Net) -> Planned {
         routes: Vec::new(),
         expose_routes_to_vswitch: None,
     };
-    act(Call::CreateNetwork(Box::new(body)).step(context.object_name()))
+    act(NetworkCall::Create(Box::new(body)).step(context.object_name()))
 }
 
 /// The block was changed: extended where the provider can, replaced while nothing is in it.
 fn change(context: &Context<'_>, network: &hcloud::Network, spec: &NetworkSpec, wanted: Ipv4Net) -> Planned {
     let real = network.ip_range;
     if wanted.addr() == real.addr() && wanted.prefix_len() < real.prefix_len() {
-        return act(Call::ChangeIpRange { network: network.id, ip_range: wanted }.step(&network.name));
+        return act(NetworkCall::ChangeIpRange { network: network.id, ip_range: wanted }.step(&network.name));
     }
     let is_empty = network.subnets.is_empty() && network.servers.is_empty() && network.load_balancers.is_empty();
     if is_empty && context.is_converging() {
-        return act(Call::DeleteNetwork { network: network.id }.step(&network.name));
+        return act(NetworkCall::Delete { network: network.id }.step(&network.name));
     }
     settled().fact(facts::NETWORK_ID, network.id.to_string()).status(status(spec, Some(real))).note(
         Reason::AppliesOnRecreate,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Checked, Context, block_storage::source_image, facts, fail, wait};
-use crate::{catalog, snapshot::ObjectId};
+use crate::{catalog, objects::ObjectId};
 
 /// The field of a block storage that names its image.
 const SOURCE_IMAGE: &str = "/spec/sourceImageRef";
@@ -88,7 +88,7 @@ impl Origin {
                 );
                 Err(Box::new(fail(Reason::Unsupported, message)))
             }
-            Self::Snapshot { id, .. } if !context.snapshot.images.contains_key(&id.get()) => {
+            Self::Snapshot { id, .. } if !context.snapshot.objects.images.contains_key(&id.get()) => {
                 context.prove_gone(ObjectId::Image(*id))?;
                 let message = format!(
                     "The snapshot behind the image `{name}` was deleted before an instance booted from this block \
@@ -108,9 +108,12 @@ impl Origin {
                 let entry = context.desired.catalog.get(Kind::Image, context.region(), name)?;
                 entry.fact("architecture").and_then(known_word)
             }
-            Self::Snapshot { id, .. } => {
-                context.snapshot.images.get(&id.get()).and_then(|image| catalog::architecture(&image.architecture))
-            }
+            Self::Snapshot { id, .. } => context
+                .snapshot
+                .objects
+                .images
+                .get(&id.get())
+                .and_then(|image| catalog::architecture(&image.architecture)),
         }
     }
 }
@@ -173,7 +176,8 @@ pub(super) fn boot_image(context: &Context<'_>, volume: &Resource, sku: &Catalog
             Ok(BootImage { id: id.unwrap_or(&image).to_owned(), defaulted: None })
         }
         Origin::Snapshot { id, .. } => {
-            let image = context.snapshot.images.get(&id.get()).filter(|image| image.status == ImageStatus::Available);
+            let image =
+                context.snapshot.objects.images.get(&id.get()).filter(|image| image.status == ImageStatus::Available);
             let Some(image) = image else {
                 context.prove_gone(ObjectId::Image(id))?;
                 let message = format!("The snapshot that the block storage `{name}` is made from cannot be used.");

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Context, PlannedExt, act, facts, instance, map, mark, tried};
 use crate::{
-    call::{Call, StepExt, Until, millis},
-    snapshot::ObjectId,
+    call::{StepExt, Until, millis},
+    objects::{ObjectId, ServerCall},
 };
 
 /// How often a reboot is tried before the server is reset.
@@ -89,7 +89,7 @@ fn end_shutdown(context: &Context<'_>, server: &Server) -> Planned {
     let asked_at = context.resource().facts.get(facts::SHUTDOWN_AT).and_then(Value::as_i64);
     let waited = asked_at.map(|at| context.now.since(Timestamp::from_millis(at)));
     if waited.is_none_or(|waited| waited >= context.desired.stop_grace) {
-        return act(Call::Poweroff { server: server.id }.step(&server.name));
+        return act(ServerCall::Poweroff { server: server.id }.step(&server.name));
     }
     act(context.watch(ObjectId::Server(server.id), Until::Off).step(&server.name))
 }
@@ -105,7 +105,7 @@ pub(super) fn without_shutdown(planned: Planned, server: &Server) -> Planned {
 fn power_on(context: &Context<'_>, server: &Server, completes: Option<i64>) -> Planned {
     // A volume that nobody marks would not inherit the disk, and one that is not the disk must not be marked.
     let Some(volume) = instance::disk(context) else { return instance::wrong_volume(context) };
-    let step = Call::Poweron { server: server.id }.step(&server.name);
+    let step = ServerCall::Poweron { server: server.id }.step(&server.name);
     let started = |row| tried(row, &[(facts::EVER_STARTED, Value::Bool(true))]);
     let step = step.mark(started(context.resource())).mark(started(volume));
     act(match completes {
@@ -122,14 +122,14 @@ fn stop(context: &Context<'_>, server: &Server) -> Planned {
     let asked_at = row.facts.get(facts::SHUTDOWN_AT).and_then(Value::as_i64).filter(|_| is_same);
     let asked_at = asked_at.map_or(context.now, Timestamp::from_millis);
     if is_same && context.now.since(asked_at) >= context.desired.stop_grace {
-        return act(Call::Poweroff { server: server.id }.step(&server.name));
+        return act(ServerCall::Poweroff { server: server.id }.step(&server.name));
     }
     if context.snapshot.was_asked_to_shut_down(server.id, seq) {
         return act(context.watch(ObjectId::Server(server.id), Until::Off).step(&server.name));
     }
     // Asking a guest twice does no harm, and after a restart of ours nobody knows whether it was asked.
     let asked = [(facts::SHUTDOWN_SEQ, seq.into()), (facts::SHUTDOWN_AT, millis(asked_at).into())];
-    let call = Call::Shutdown { server: server.id, seq, issued_at: millis(context.now) };
+    let call = ServerCall::Shutdown { server: server.id, seq, issued_at: millis(context.now) };
     act(call.step(&server.name).mark(mark(row, &asked)))
 }
 
@@ -140,9 +140,9 @@ fn restart(context: &Context<'_>, server: &Server) -> Planned {
     let (server_id, issued_at) = (server.id, millis(context.now));
     let after_action = last_reboot(context, server);
     let call = if was_sent && context.bundle().attempts >= REBOOTS {
-        Call::Reset { server: server_id, issued_at, after_action }
+        ServerCall::Reset { server: server_id, issued_at, after_action }
     } else {
-        Call::Reboot { server: server_id, issued_at, after_action }
+        ServerCall::Reboot { server: server_id, issued_at, after_action }
     };
     act(call.step(&server.name).mark(mark(row, &[(facts::REBOOT_SEQ, seq.into())])).completes(seq))
 }

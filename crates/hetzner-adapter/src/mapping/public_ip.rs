@@ -9,9 +9,8 @@ use serde_json::{Value, json};
 
 use super::{Checked, Context, Mapping, Owned, PlannedExt, act, facts, fail, map, mark, noted, referrers, settled};
 use crate::{
-    absence::ObjectType,
-    call::{Call, StepExt, Until},
-    snapshot::ObjectId,
+    call::{StepExt, Until},
+    objects::{ObjectId, ObjectType, PrimaryIpCall},
 };
 
 /// See the module.
@@ -44,7 +43,7 @@ fn remove(context: &Context<'_>, ip: &PrimaryIp) -> Planned {
         return context.await_person(ObjectId::PrimaryIp(ip.id), Until::Free, Reason::WaitingForDependency, text);
     }
     let forget = mark(context.resource(), &[(facts::ADDRESS, Value::Null), (facts::LOST_ADDRESS, Value::Null)]);
-    act(Call::DeletePrimaryIp { primary_ip: ip.id }.step(&ip.name).mark(forget))
+    act(PrimaryIpCall::Delete { primary_ip: ip.id }.step(&ip.name).mark(forget))
 }
 
 fn alive(context: &Context<'_>, ip: Option<&PrimaryIp>) -> Checked<Planned> {
@@ -78,7 +77,7 @@ fn create(context: &Context<'_>, kind: IpType) -> Planned {
         auto_delete: Some(false),
         labels: context.labels("create_primary_ip"),
     };
-    act(Call::CreatePrimaryIp(Box::new(body)).step(name))
+    act(PrimaryIpCall::Create(Box::new(body)).step(name))
 }
 
 fn keep(context: &Context<'_>, spec: &PublicIpSpec, ip: &PrimaryIp) -> Planned {

@@ -16,9 +16,8 @@ use super::{
     settled, tried, wait,
 };
 use crate::{
-    call::{Call, StepExt, Until},
-    effect::{overlap, route_to},
-    snapshot::ObjectId,
+    call::{StepExt, Until},
+    objects::{NetworkCall, ObjectId, overlap, route_to},
 };
 
 /// What a route may name.
@@ -137,7 +136,7 @@ fn remove(context: &Context<'_>, network: &hcloud::Network, wanted: &BTreeSet<Ro
         .flat_map(|(table, spec)| by_address(table, &spec).collect::<Vec<_>>())
         .collect();
     let made = own.iter().find(|made| !wanted.contains(made) && !others.contains(made))?;
-    let call = Call::DeleteRoute { network: network.id, route: made.clone() };
+    let call = NetworkCall::DeleteRoute { network: network.id, route: made.clone() };
     Some(act(call.step(format!("{} {}", network.name, text(made)))))
 }
 
@@ -153,7 +152,7 @@ fn add(context: &Context<'_>, network: &hcloud::Network, wanted: &BTreeSet<Route
     let mut own = own(context, network);
     own.retain(|made| wanted.contains(made));
     own.insert(made.clone());
-    let call = Call::AddRoute { network: network.id, route: made.clone() };
+    let call = NetworkCall::AddRoute { network: network.id, route: made.clone() };
     let step = call.step(format!("{} {}", network.name, text(made)));
     act(step.mark(tried(context.resource(), &[(facts::ROUTES, texts(&own))])))
 }

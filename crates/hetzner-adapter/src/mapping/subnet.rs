@@ -11,9 +11,8 @@ use super::{
     Checked, Context, Mapping, PlannedExt, act, facts, fail, map, missing_targets, noted, settled, tried, wait,
 };
 use crate::{
-    call::{Call, StepExt, Until},
-    effect::{has_subnet, overlapping},
-    snapshot::ObjectId,
+    call::{StepExt, Until},
+    objects::{NetworkCall, ObjectId, has_subnet, overlapping},
 };
 
 /// See the module.
@@ -51,7 +50,8 @@ fn owner(context: &Context<'_>, network: &hcloud::Network, range: Ipv4Net) -> Op
 fn delete(context: &Context<'_>, network: &hcloud::Network) -> Planned {
     match own_range(context, network) {
         Some(ip_range) => {
-            act(Call::DeleteSubnet { network: network.id, ip_range }.step(format!("{} {ip_range}", network.name)))
+            act(NetworkCall::DeleteSubnet { network: network.id, ip_range }
+                .step(format!("{} {ip_range}", network.name)))
         }
         None => settled(),
     }
@@ -95,8 +95,11 @@ fn add(context: &Context<'_>, network: &hcloud::Network, range: Ipv4Net) -> Plan
     let Some(zone) = context.region_fact("networkZone") else {
         return fail(Reason::Unsupported, format!("The region `{}` has no network zone.", context.region()));
     };
-    let call =
-        Call::AddSubnet { network: network.id, subnet: AddSubnet::cloud(range, zone), owner: context.resource().uid };
+    let call = NetworkCall::AddSubnet {
+        network: network.id,
+        subnet: AddSubnet::cloud(range, zone),
+        owner: context.resource().uid,
+    };
     let added = tried(context.resource(), &[(facts::IP_RANGE, range.to_string().into())]);
     act(call.step(format!("{} {range}", network.name)).mark(added))
 }

@@ -13,14 +13,15 @@ use std::{
 use control_plane::{
     ActionKind, Catalog, CatalogEntry, ProjectId, Resource, Uid,
     kinds::{self, Peers},
-    ports::{Bundle, Commit, Desired, Plan, Planned, Put, Related, Verdict},
+    ports::{Auxiliary, AuxiliaryUse, Bundle, Commit, Desired, Plan, Planned, Put, Related, Tie, Verdict},
     state,
 };
 use hetzner_adapter::{
     AdapterSettings, Snapshot,
     call::{Call, Until},
     mapping::{self, Context},
-    snapshot::{Change, Object},
+    objects::Object,
+    snapshot::Change,
 };
 use model::Model;
 use seca_api::{Kind, ResourceKey, ResourceState, Scope, Timestamp, reference::Target};
@@ -39,6 +40,8 @@ pub struct World {
     pub calls: Vec<(String, Call)>,
     /// Resources for which a step was ever recorded.
     pub touched: BTreeSet<Uid>,
+    /// Who uses which auxiliary.
+    pub auxiliaries: BTreeSet<(Auxiliary, Uid)>,
     next_uid: u128,
 }
 
@@ -69,6 +72,7 @@ impl Default for World {
             now: 1_790_000_000_000,
             calls: Vec::new(),
             touched: BTreeSet::new(),
+            auxiliaries: BTreeSet::new(),
             next_uid: 0x018f_4e9c_0000_7000_8000_0000_0000_0000,
         };
         world.put(Kind::Workspace, "w", json!({}));
@@ -214,10 +218,9 @@ impl World {
             parents.push(found.clone());
             parent = found.key.parent();
         }
-        let refers = |row: &&Resource| self.targets(row).into_iter().find(|t| t.key == resource.key);
-        let referrers = self.rows.values().filter_map(|row| {
-            let field = refers(&row)?.field;
-            Some(Related { field, key: row.key.clone(), resource: Some(row.clone()) })
+        let referrers = self.rows.values().flat_map(|row| {
+            let named = self.targets(row).into_iter().filter(|target| target.key == resource.key);
+            named.map(|target| Related { field: target.field, key: row.key.clone(), resource: Some(row.clone()) })
         });
         let children: Vec<Resource> =
             self.rows.values().filter(|row| row.key.parent().as_ref() == Some(&resource.key)).cloned().collect();
@@ -228,6 +231,7 @@ impl World {
             child_count: children.len() as i64,
             children,
             peers: self.peers(&resource),
+            auxiliaries: self.auxiliaries(uid),
             open_steps: Vec::new(),
             attempts: 0,
             wake: 0,
@@ -279,6 +283,31 @@ impl World {
         state::commit(row, &commit).row
     }
 
+    fn tie(&mut self, uid: Uid, tie: Tie) {
+        match tie {
+            Tie::Claim(target) => {
+                let target = self.rows.get_mut(&target).unwrap();
+                assert_eq!(target.holder, None, "a claim of what is held");
+                target.holder = Some(uid);
+            }
+            Tie::Release(holder) => {
+                let row = self.rows.get_mut(&uid).unwrap();
+                assert_eq!(row.holder, Some(holder), "a release from another holder");
+                row.holder = None;
+            }
+            Tie::Use { user, auxiliary } => {
+                assert!(self.auxiliaries.insert((auxiliary, user)), "it is used already");
+            }
+            Tie::Drop(auxiliary) => assert!(self.auxiliaries.remove(&(auxiliary, uid)), "it is not used"),
+        }
+    }
+
+    fn auxiliaries(&self, uid: Uid) -> Vec<AuxiliaryUse> {
+        let used = self.auxiliaries.iter().filter(|(_, user)| *user == uid).map(|(auxiliary, _)| auxiliary);
+        let others = |used: &Auxiliary| self.auxiliaries.iter().filter(|(a, user)| a == used && *user != uid).count();
+        used.map(|used| AuxiliaryUse { auxiliary: used.clone(), others: others(used) as i64 }).collect()
+    }
+
     /// Looks at one resource, once. Whether anything changed.
     pub fn look(&mut self, uid: Uid) -> bool {
         let planned = self.plan(uid);
@@ -288,15 +317,18 @@ impl World {
                 for row in self.rows.values_mut() {
                     row.holder = row.holder.filter(|holder| *holder != uid);
                 }
+                self.auxiliaries.retain(|(_, user)| *user != uid);
                 true
             }
             Plan::Nothing => self.commit(uid, &planned, Verdict::Converged),
+            Plan::Defer => self.commit(uid, &planned, Verdict::Deferred),
             Plan::Wait { .. } => self.commit(uid, &planned, Verdict::Working),
             Plan::Fail => self.commit(uid, &planned, Verdict::Failed),
-            Plan::Claim(target) => {
-                let target = self.rows.get_mut(&target).unwrap();
-                assert_eq!(target.holder, None, "a claim of what is held");
-                target.holder = Some(uid);
+            Plan::Tie(ties) => {
+                assert!(!ties.is_empty(), "no tie to make");
+                for tie in ties {
+                    self.tie(uid, tie);
+                }
                 true
             }
             Plan::Act(step) => {

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use control_plane::{CatalogEntry, Uid};
-use hcloud_client::types::{Firewall, FirewallResource, Id, Image, Labels, Network, PrimaryIp, Server, Volume};
+use control_plane::CatalogEntry;
+use hcloud_client::types::{Firewall, FirewallResource, Id, Image, Network, PrimaryIp, Server, Volume};
 use hetzner_adapter::{
     Observation,
     call::Call,
-    naming,
-    snapshot::{Change, Object, ObjectId},
+    objects::{FirewallCall, ImageCall, NetworkCall, Object, ObjectId, PrimaryIpCall, ServerCall, VolumeCall},
+    snapshot::Change,
 };
 use serde_json::{Value, json};
 
@@ -93,16 +93,14 @@ impl Model {
         self.firewalls.iter().map(|f| Firewall { applied_to: applied(f), ..f.clone() }).collect()
     }
 
-    /// All objects, each with its id and the resource that its label names.
-    fn objects(&self) -> Vec<(ObjectId, Option<Uid>, Object)> {
-        let mut all = Vec::new();
-        let mut add = |id, labels: &Labels, object| all.push((id, naming::uid_of(labels), object));
-        self.servers.iter().for_each(|o| add(ObjectId::Server(o.id), &o.labels, o.clone().into()));
-        self.volumes.iter().for_each(|o| add(ObjectId::Volume(o.id), &o.labels, o.clone().into()));
-        self.networks.iter().for_each(|o| add(ObjectId::Network(o.id), &o.labels, o.clone().into()));
-        self.firewalls.iter().for_each(|o| add(ObjectId::Firewall(o.id), &o.labels, o.clone().into()));
-        self.primary_ips.iter().for_each(|o| add(ObjectId::PrimaryIp(o.id), &o.labels, o.clone().into()));
-        self.images.iter().for_each(|o| add(ObjectId::Image(o.id), &o.labels, o.clone().into()));
+    /// All objects.
+    fn objects(&self) -> Vec<Object> {
+        let mut all: Vec<Object> = self.servers.iter().cloned().map(Object::from).collect();
+        all.extend(self.volumes.iter().cloned().map(Object::from));
+        all.extend(self.networks.iter().cloned().map(Object::from));
+        all.extend(self.firewalls.iter().cloned().map(Object::from));
+        all.extend(self.primary_ips.iter().cloned().map(Object::from));
+        all.extend(self.images.iter().cloned().map(Object::from));
         all
     }
 
@@ -116,7 +114,7 @@ impl Model {
     pub fn apply(&mut self, call: &Call) -> Observation {
         let one = |change| Observation::new(vec![change]);
         match call {
-            Call::CreateServer(body) => {
+            Call::Server(ServerCall::Create(body)) => {
                 if let Some(own) =
                     self.servers.iter().find(|o| o.name == body.name && o.labels["seca.uid"] == body.labels["seca.uid"])
                 {
@@ -139,31 +137,31 @@ impl Model {
                 self.servers.push(made.clone());
                 one(Change::Seen(made.into()))
             }
-            Call::UpdateServer { server, name, labels } => {
+            Call::Server(ServerCall::Update { server, name, labels }) => {
                 assert!(self.servers.iter().all(|s| s.id == *server || s.name != *name), "{name} is taken");
                 let found = self.server(*server);
                 (found.name, found.labels) = (name.clone(), labels.clone());
                 self.seen(*server)
             }
-            Call::DeleteServer { server } => {
+            Call::Server(ServerCall::Delete { server }) => {
                 self.server(*server);
                 self.servers.retain(|s| s.id != *server);
                 one(Change::Gone(ObjectId::Server(*server)))
             }
-            Call::Poweron { server } => self.power(*server, "running"),
-            Call::Poweroff { server } => self.power(*server, "off"),
+            Call::Server(ServerCall::Poweron { server }) => self.power(*server, "running"),
+            Call::Server(ServerCall::Poweroff { server }) => self.power(*server, "off"),
             // The guest does not listen: the grace period runs out.
-            Call::Shutdown { server, seq, .. } => {
+            Call::Server(ServerCall::Shutdown { server, seq, .. }) => {
                 let sent = Change::ShutdownSent { server: *server, seq: *seq };
                 let object = Object::from(self.server(*server).clone());
                 Observation::new(vec![Change::Seen(object), sent])
             }
-            Call::Reboot { server, .. } | Call::Reset { server, .. } => {
+            Call::Server(ServerCall::Reboot { server, .. }) | Call::Server(ServerCall::Reset { server, .. }) => {
                 let action = self.id();
                 let object = Object::from(self.server(*server).clone());
                 Observation::new(vec![Change::Rebooted { server: *server, action }, Change::Seen(object)])
             }
-            Call::CreateVolume(body) => {
+            Call::Volume(VolumeCall::Create(body)) => {
                 if let Some(own) =
                     self.volumes.iter().find(|o| o.name == body.name && o.labels["seca.uid"] == body.labels["seca.uid"])
                 {
@@ -175,17 +173,17 @@ impl Model {
                 self.volumes.push(made.clone());
                 one(Change::Seen(made.into()))
             }
-            Call::ResizeVolume { volume, size } => {
+            Call::Volume(VolumeCall::Resize { volume, size }) => {
                 let found = self.volumes.iter_mut().find(|v| v.id == *volume).expect("a volume to resize");
                 assert!(found.size < *size, "a volume only grows");
                 found.size = *size;
                 one(Change::Seen(found.clone().into()))
             }
-            Call::DeleteVolume { volume } => {
+            Call::Volume(VolumeCall::Delete { volume }) => {
                 self.volumes.retain(|v| v.id != *volume);
                 one(Change::Gone(ObjectId::Volume(*volume)))
             }
-            Call::CreateNetwork(body) => {
+            Call::Network(NetworkCall::Create(body)) => {
                 if let Some(own) = self
                     .networks
                     .iter()
@@ -199,16 +197,16 @@ impl Model {
                 self.networks.push(made.clone());
                 one(Change::Seen(made.into()))
             }
-            Call::DeleteNetwork { network } => {
+            Call::Network(NetworkCall::Delete { network }) => {
                 self.network(*network);
                 self.networks.retain(|n| n.id != *network);
                 one(Change::Gone(ObjectId::Network(*network)))
             }
-            Call::ChangeIpRange { network, ip_range } => {
+            Call::Network(NetworkCall::ChangeIpRange { network, ip_range }) => {
                 self.network(*network).ip_range = *ip_range;
                 one(Change::Seen(self.network(*network).clone().into()))
             }
-            Call::AddSubnet { network, subnet, owner } => {
+            Call::Network(NetworkCall::AddSubnet { network, subnet, owner }) => {
                 let range = subnet.ip_range.unwrap();
                 let found = self.network(*network);
                 let taken = |other: &hcloud_client::types::Subnet| {
@@ -224,25 +222,25 @@ impl Model {
                 let added = Change::SubnetAdded { network: *network, range, owner: *owner };
                 Observation::new(vec![Change::Seen(found.clone().into()), added])
             }
-            Call::DeleteSubnet { network, ip_range } => {
+            Call::Network(NetworkCall::DeleteSubnet { network, ip_range }) => {
                 let found = self.network(*network);
                 found.subnets.retain(|subnet| subnet.ip_range != Some(*ip_range));
                 one(Change::Seen(found.clone().into()))
             }
-            Call::AddRoute { network, route } => {
+            Call::Network(NetworkCall::AddRoute { network, route }) => {
                 let found = self.network(*network);
                 assert!(found.routes.iter().all(|other| other.destination != route.destination), "{route:?} is taken");
                 assert!(found.ip_range.contains(&route.gateway), "{route:?} leaves the network");
                 found.routes.push(route.clone());
                 one(Change::Seen(found.clone().into()))
             }
-            Call::DeleteRoute { network, route } => {
+            Call::Network(NetworkCall::DeleteRoute { network, route }) => {
                 let found = self.network(*network);
                 assert!(found.routes.contains(route), "no route {route:?}");
                 found.routes.retain(|other| other != route);
                 one(Change::Seen(found.clone().into()))
             }
-            Call::CreateFirewall(body) => {
+            Call::Firewall(FirewallCall::Create(body)) => {
                 if let Some(own) = self.firewalls.iter().find(|f| f.name == body.name) {
                     return one(Change::Seen(own.clone().into()));
                 }
@@ -254,23 +252,24 @@ impl Model {
                 self.firewalls.push(made.clone());
                 one(Change::Seen(made.into()))
             }
-            Call::SetFirewallRules { firewall, rules } => {
+            Call::Firewall(FirewallCall::SetRules { firewall, rules }) => {
                 let found = self.firewalls.iter_mut().find(|f| f.id == *firewall).expect("a firewall");
                 found.rules.clone_from(rules);
-                one(Change::Seen(found.clone().into()))
+                let found = self.firewalls_in_use().into_iter().find(|f| f.id == *firewall).expect("a firewall");
+                one(Change::Seen(found.into()))
             }
-            Call::ApplyFirewall { firewall, server } => {
+            Call::Firewall(FirewallCall::Apply { firewall, server }) => {
                 let applied = serde_json::from_value(json!({"id": firewall, "status": "applied"})).unwrap();
                 self.server(*server).public_net.firewalls.push(applied);
                 self.seen(*server)
             }
-            Call::DeleteFirewall { firewall } => {
+            Call::Firewall(FirewallCall::Delete { firewall }) => {
                 let used = |s: &Server| s.public_net.firewalls.iter().any(|f| f.id == *firewall);
                 assert!(!self.servers.iter().any(used), "the firewall is in use");
                 self.firewalls.retain(|f| f.id != *firewall);
                 one(Change::Gone(ObjectId::Firewall(*firewall)))
             }
-            Call::CreatePrimaryIp(body) => {
+            Call::PrimaryIp(PrimaryIpCall::Create(body)) => {
                 if let Some(own) = self
                     .primary_ips
                     .iter()
@@ -294,13 +293,13 @@ impl Model {
                 self.primary_ips.push(made.clone());
                 one(Change::Seen(made.into()))
             }
-            Call::DeletePrimaryIp { primary_ip } => {
+            Call::PrimaryIp(PrimaryIpCall::Delete { primary_ip }) => {
                 let found = self.primary_ips.iter().find(|ip| ip.id == *primary_ip).expect("a primary IP to delete");
                 assert_eq!(found.assignee_id, None, "it must be unassigned first");
                 self.primary_ips.retain(|ip| ip.id != *primary_ip);
                 one(Change::Gone(ObjectId::PrimaryIp(*primary_ip)))
             }
-            Call::CreateImage { server, description, labels } => {
+            Call::Image(ImageCall::Create { server, description, labels }) => {
                 let source = self.server(*server).clone();
                 let uid = |labels: &hcloud_client::types::Labels| labels.get("seca.uid").cloned().expect("a label");
                 assert!(self.images.iter().all(|i| uid(&i.labels) != uid(labels)), "two snapshots: {description}");
@@ -308,22 +307,23 @@ impl Model {
                 self.images.push(made.clone());
                 one(Change::Seen(made.into()))
             }
-            Call::DeleteImage { image } => {
+            Call::Image(ImageCall::Delete { image }) => {
                 assert!(self.images.iter().any(|i| i.id == *image), "no snapshot {image}");
                 self.images.retain(|i| i.id != *image);
                 one(Change::Gone(ObjectId::Image(*image)))
             }
             Call::Sweep { .. } => panic!("no plan of a resource sweeps"),
-            Call::Read { object, .. } => one(match self.objects().into_iter().find(|(id, _, _)| id == object) {
-                Some((_, _, found)) => Change::Seen(found),
-                None => Change::Gone(*object),
-            }),
-            Call::Find { kind, uid, .. } => {
-                let own = |(id, owner, _): &(ObjectId, Option<Uid>, Object)| id.kind() == *kind && *owner == Some(*uid);
-                let found = self.objects().into_iter().filter(own).map(|(_, _, found)| Change::Seen(found));
-                Observation::new(found.chain([Change::Absent { kind: *kind, uid: *uid }]).collect())
+            Call::Read { object, .. } => {
+                let found = self.objects().into_iter().find(|found| found.object_id() == *object);
+                one(found.map_or(Change::Gone(*object), Change::Seen))
+            }
+            Call::Find { kind, owner, .. } => {
+                let own = |found: &Object| found.object_id().kind() == *kind && found.owner().as_ref() == Some(owner);
+                let found = self.objects().into_iter().filter(own).map(Change::Seen);
+                Observation::new(found.chain([Change::Absent { kind: *kind, owner: owner.clone() }]).collect())
             }
             Call::History { object } => one(Change::Used { object: *object, ever: self.used.contains(object) }),
+            other => panic!("no plan makes this call: {other:?}"),
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use control_plane::{
     CatalogEntry, ProjectId, Resource, Uid,
-    ports::{Commit, CommitOutcome, Lease, Mark, OwnedObject, Step, StepState},
+    ports::{Commit, CommitOutcome, Lease, Mark, OwnedObject, Step, StepState, Tie},
     state,
 };
 use seca_api::{Kind, Scope};
@@ -54,7 +54,12 @@ const FINISH_STEP: Sql = sql!(
 );
 /// What took effect ends a row of retries.
 const END_RETRIES: Sql = sql!("UPDATE work SET attempts = 0 WHERE uid = (SELECT uid FROM steps WHERE id = $1)");
+const FREE: Sql = sql!("UPDATE resources SET holder = NULL WHERE uid = $1");
 const HOLD: Sql = sql!("UPDATE resources SET holder = $2 WHERE uid = $1");
+const USE: Sql = sql!(
+    "INSERT INTO auxiliary_users (uid, purpose, content, project) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING uid"
+);
+const DROP: Sql = sql!("DELETE FROM auxiliary_users WHERE uid = $1 AND purpose = $2 AND content = $3 RETURNING uid");
 /// A row that was woken since it was looked at, or that has a newer generation, stays due.
 const SCHEDULE: Sql = sql!(
     "UPDATE work SET attempts = CASE WHEN $3 = 1 AND wakes = $4 THEN $2 ELSE attempts END, \
@@ -71,7 +76,8 @@ const BURY: Sql = sql!(
     "INSERT INTO tombstones (uid, removed_at) SELECT p.buried, " now " FROM (SELECT $1 AS buried, abandoned_at \
      FROM projects WHERE uid = $2) p WHERE p.abandoned_at IS NULL ON CONFLICT DO NOTHING"
 );
-const REMOVE: [Sql; 5] = [
+const REMOVE: [Sql; 6] = [
+    sql!("DELETE FROM auxiliary_users WHERE uid = $1"),
     sql!("DELETE FROM resource_labels WHERE uid = $1"),
     sql!("DELETE FROM resource_references WHERE uid = $1"),
     sql!("DELETE FROM credentials WHERE workspace_uid = $1 AND retired_at IS NULL"),
@@ -194,33 +200,62 @@ async fn undo(tx: &mut Tx, id: i64, project: &ProjectId) -> Result<(), Fault> {
     mark(tx, &mut rows, resource, &step.marks, state::undo).await
 }
 
-pub(super) struct Claim<'a> {
+pub(super) struct MakeTies<'a> {
     pub(super) lease: &'a Lease,
     pub(super) resource: Uid,
-    pub(super) holder: Uid,
+    pub(super) ties: &'a [Tie],
 }
 
-impl Operation for Claim<'_> {
-    type Output = Option<bool>;
+impl Operation for MakeTies<'_> {
+    type Output = bool;
 
-    async fn run(&self, tx: &mut Tx) -> Result<Option<bool>, Fault> {
+    async fn run(&self, tx: &mut Tx) -> Result<bool, Fault> {
         if !holds(tx, self.lease).await? {
-            return Ok(None);
+            return Ok(false);
         }
         // The holder's row is locked too: one that is gone could never let go.
-        let found = row::all(&tx.fetch(ROWS, &[list([self.resource, self.holder])]).await?)?;
-        let resource = found.iter().find(|row| row.uid == self.resource);
-        let (Some(resource), true) = (resource, found.iter().any(|row| row.uid == self.holder)) else {
-            return Ok(Some(false));
-        };
-        if let Some(holder) = resource.holder {
-            return Ok(Some(holder == self.holder));
+        let uids = self.ties.iter().filter_map(Tie::other).chain([self.resource]);
+        let found = row::all(&tx.fetch(ROWS, &[list(uids)]).await?)?;
+        let row = |uid: Uid| found.iter().find(|row| row.uid == uid);
+        let Some(planned) = row(self.resource) else { return Ok(true) };
+        let mut woken = Vec::new();
+        for tie in self.ties {
+            let changed = match tie {
+                Tie::Claim(uid) => match row(*uid).filter(|held| held.holder.is_none()) {
+                    Some(held) => {
+                        tx.execute(HOLD, &args![held.uid, planned.uid]).await?;
+                        Some(held)
+                    }
+                    None => None,
+                },
+                Tie::Release(holder) if planned.holder == Some(*holder) => {
+                    tx.execute(FREE, &args![planned.uid]).await?;
+                    Some(planned)
+                }
+                Tie::Release(_) => None,
+                Tie::Use { user, auxiliary } => match row(*user) {
+                    Some(user) => {
+                        let args = args![user.uid, &auxiliary.purpose, &auxiliary.content, &self.lease.project];
+                        tx.first(USE, &args).await?.map(|_| user)
+                    }
+                    None => None,
+                },
+                Tie::Drop(auxiliary) => {
+                    let args = args![planned.uid, &auxiliary.purpose, &auxiliary.content];
+                    tx.first(DROP, &args).await?.map(|_| planned)
+                }
+            };
+            if let Some(changed) = changed {
+                woken.extend(related(tx, changed).await?);
+                woken.push(changed.uid);
+            }
         }
-        tx.execute(HOLD, &args![self.resource, self.holder]).await?;
-        let mut woken = related(tx, resource).await?;
-        woken.push(self.resource);
-        tx.execute(WAKE, &[list(&woken)]).await?;
-        Ok(Some(true))
+        if !woken.is_empty() {
+            woken.sort();
+            woken.dedup();
+            tx.execute(WAKE, &[list(&woken)]).await?;
+        }
+        Ok(true)
     }
 }
 

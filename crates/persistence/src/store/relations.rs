@@ -3,7 +3,7 @@
 use control_plane::{
     Resource, Uid,
     kinds::{self, Peers},
-    ports::{Bundle, Related, StepRecord, StepState},
+    ports::{Auxiliary, AuxiliaryUse, Bundle, Related, StepRecord, StepState},
 };
 use seca_api::ResourceKey;
 
@@ -26,6 +26,7 @@ const RELATED: Sql = sql!(
     " UNION SELECT r.uid FROM resources r WHERE " workspace
     " UNION SELECT r.uid FROM resources r WHERE " in_network
     " UNION SELECT r.uid FROM resources r WHERE " in_workspace
+    " UNION SELECT r.uid FROM resources r WHERE r.holder = $1"
 );
 /// The same and at once. The row itself is locked with the others, so that all of them are locked in uid order.
 const WAKE_RELATED: Sql = sql!(
@@ -36,7 +37,7 @@ const WAKE_RELATED: Sql = sql!(
     " UNION SELECT r.uid FROM resources r WHERE " workspace
     " UNION SELECT r.uid FROM resources r WHERE " in_network
     " UNION SELECT r.uid FROM resources r WHERE " in_workspace
-    ") ORDER BY w.uid" lock ") \
+    " UNION SELECT r.uid FROM resources r WHERE r.holder = $1) ORDER BY w.uid" lock ") \
      UPDATE work SET " wake " WHERE uid IN (SELECT uid FROM woken) AND uid <> $1"
 );
 const BUNDLE: Sql = sql!(
@@ -72,9 +73,13 @@ const RELATIONS: Sql = sql!(
 );
 /// No field has this name.
 const SIBLINGS: &str = "*";
-const OPEN_STEPS: Sql = sql!(
-    "SELECT id, generation, step, state, action, " now " - since FROM steps \
-     WHERE uid = $1 AND state NOT IN ('done', 'failed') ORDER BY id"
+/// Its open steps, and the auxiliaries that it uses (1), each with the number of others that do.
+const OWN: Sql = sql!(
+    "SELECT CAST(0 AS BIGINT) AS role, id, generation, step, state, action, " now " - since FROM steps \
+     WHERE uid = $1 AND state NOT IN ('done', 'failed') \
+     UNION ALL SELECT 1, 0, (SELECT count(*) FROM auxiliary_users o WHERE o.project = a.project \
+     AND o.purpose = a.purpose AND o.content = a.content AND o.uid <> a.uid), a.purpose, a.content, NULL, 0 \
+     FROM auxiliary_users a WHERE a.uid = $1 ORDER BY 1, 2, 4, 5"
 );
 
 /// The parents of a key, the workspace before the network.
@@ -108,14 +113,19 @@ pub(crate) async fn bundle(db: &Database, uid: Uid) -> Result<Option<Bundle>, Fa
         children: Vec::new(),
         peers: Vec::new(),
         child_count: first.int(COLUMNS + 2)?,
+        auxiliaries: Vec::new(),
         open_steps: Vec::new(),
         touched: first.int(COLUMNS + 3)? != 0,
         attempts: u32::try_from(first.int(COLUMNS)?).unwrap_or(u32::MAX),
         wake: first.int(COLUMNS + 1)?,
     };
     relate(db, &mut bundle).await?;
-    let open = db.fetch(Lane::Engine, OPEN_STEPS, &args![uid]).await?;
-    bundle.open_steps = open.iter().map(|row| step(row, uid)).collect::<Result<_, _>>()?;
+    for row in &db.fetch(Lane::Engine, OWN, &args![uid]).await? {
+        match row.int(0)? {
+            0 => bundle.open_steps.push(step(row, uid)?),
+            _ => bundle.auxiliaries.push(auxiliary(row)?),
+        }
+    }
     Ok(Some(bundle))
 }
 
@@ -155,16 +165,21 @@ async fn relate(db: &Database, bundle: &mut Bundle) -> Result<(), Fault> {
     Ok(())
 }
 
+fn auxiliary(row: &Row) -> Result<AuxiliaryUse, Fault> {
+    let auxiliary = Auxiliary { purpose: row.text(3)?, content: row.text(4)? };
+    Ok(AuxiliaryUse { auxiliary, others: row.int(2)? })
+}
+
 fn step(row: &Row, resource: Uid) -> Result<StepRecord, Fault> {
-    let id = row.int(0)?;
+    let id = row.int(1)?;
     let broken = |what: &str| Fault::Corrupt(format!("the {what} of step {id} cannot be read"));
     Ok(StepRecord {
         id,
         resource,
-        generation: row.int(1)?,
-        step: serde_json::from_str(&row.text(2)?).map_err(|_| broken("call"))?,
-        state: StepState::parse(&row.text(3)?).ok_or_else(|| broken("state"))?,
-        action: row.maybe_text(4)?,
-        age: row::span(row.int(5)?),
+        generation: row.int(2)?,
+        step: serde_json::from_str(&row.text(3)?).map_err(|_| broken("call"))?,
+        state: StepState::parse(&row.text(4)?).ok_or_else(|| broken("state"))?,
+        action: row.maybe_text(5)?,
+        age: row::span(row.int(6)?),
     })
 }

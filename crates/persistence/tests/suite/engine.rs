@@ -3,8 +3,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use control_plane::{
-    ActionKind, CatalogEntry, ProjectId, Reason, Uid,
-    ports::{ActOutcome, Commit, CommitOutcome, Mark, Note, OwnedObject, Put, Step, StepState, UnbindOutcome, Verdict},
+    ActionKind, CatalogEntry, ProjectId, Reason, Resource, Uid,
+    ports::{
+        ActOutcome, Auxiliary, Commit, CommitOutcome, Lease, Mark, Note, OwnedObject, Put, Step, StepState, Tie,
+        UnbindOutcome, Verdict,
+    },
 };
 use seca_api::{Kind, ResourceState, Timestamp};
 use serde_json::{Map, Value, json};
@@ -174,6 +177,51 @@ pub async fn a_changed_reference_wakes_the_former_target(world: &World) {
     assert!(world.store.bundle(a.uid).await.unwrap().unwrap().referrers.is_empty());
 }
 
+pub async fn a_change_of_a_holder_wakes_what_it_holds(world: &World) {
+    let (_, lease) = world.bound("p").await;
+    let volume = world.create(&key(Kind::BlockStorage, "b")).await;
+    let holder = world.create(&key(Kind::Instance, "one")).await;
+    assert!(world.store.tie(&lease, holder.uid, &[Tie::Claim(volume.uid)]).await.unwrap());
+    world.settle(&lease).await;
+    let facts = serde_json::Map::from_iter([("serverId".to_owned(), "1".into())]);
+    world.commit(&lease, Commit { facts, ..world.commit_of(holder.uid, Verdict::Working).await }).await;
+    assert!(world.due(&lease).await.contains(&volume.uid), "it names it no longer, and yet it has it");
+}
+
+pub async fn an_auxiliary_knows_its_users(world: &World) {
+    let (_, lease) = world.bound("p").await;
+    let instance = async |name| world.create(&key(Kind::Instance, name)).await;
+    let (one, two) = (instance("one").await, instance("two").await);
+    let key_of = |content: &str| Auxiliary { purpose: "ssh-key".to_owned(), content: content.to_owned() };
+    let uses = async |user: &Resource| {
+        let bundle = world.store.bundle(user.uid).await.unwrap().unwrap();
+        bundle.auxiliaries.into_iter().map(|used| (used.auxiliary.content, used.others)).collect::<Vec<_>>()
+    };
+    let tie = async |user: &Resource, ties: &[Tie]| assert!(world.store.tie(&lease, user.uid, ties).await.unwrap());
+    let using = |user: &Resource, content: &str| Tie::Use { user: user.uid, auxiliary: key_of(content) };
+    tie(&one, &[using(&one, "a"), using(&one, "b"), using(&two, "a")]).await;
+    assert_eq!(uses(&one).await, [("a".to_owned(), 1), ("b".to_owned(), 0)]);
+    assert_eq!(uses(&two).await, [("a".to_owned(), 1)]);
+    world.settle(&lease).await;
+    tie(&one, &[using(&one, "a"), Tie::Drop(key_of("c"))]).await;
+    assert_eq!(world.due(&lease).await, [], "nothing changed");
+    tie(&one, &[Tie::Drop(key_of("a"))]).await;
+    assert!(world.due(&lease).await.contains(&one.uid));
+    assert_eq!(uses(&two).await, [("a".to_owned(), 0)]);
+    let gone = Tie::Use { user: world.uid(), auxiliary: key_of("a") };
+    tie(&one, &[gone]).await;
+    assert_eq!(uses(&two).await, [("a".to_owned(), 0)], "who is not there uses nothing");
+
+    tie(&one, &[using(&one, "a")]).await;
+    world.mark_deleted(&one.key).await;
+    world.settle(&lease).await;
+    assert!(matches!(world.store.remove(&lease, one.uid).await.unwrap(), CommitOutcome::Done(_)));
+    assert_eq!(uses(&two).await, [("a".to_owned(), 0)], "whose row is gone uses nothing");
+    let lost = Lease { token: lease.token - 1, ..lease.clone() };
+    assert!(!world.store.tie(&lost, two.uid, &[Tie::Drop(key_of("a"))]).await.unwrap());
+    assert_eq!(uses(&two).await, [("a".to_owned(), 0)]);
+}
+
 pub async fn only_one_holder_claims_a_resource(world: &World) {
     let (_, lease) = world.bound("p").await;
     let volume = world.create(&key(Kind::BlockStorage, "b")).await;
@@ -181,24 +229,38 @@ pub async fn only_one_holder_claims_a_resource(world: &World) {
     let one = world.create_with(&boots("one"), &[("/spec/bootVolume", &volume.key)]).await;
     let two = world.create_with(&boots("two"), &[("/spec/bootVolume", &volume.key)]).await;
     world.settle(&lease).await;
-    let claim = async |holder| world.store.claim(&lease, volume.uid, holder).await.unwrap();
-    assert_eq!(claim(world.uid()).await, Some(false), "who is not there could never let go");
-    assert_eq!(world.store.claim(&lease, world.uid(), one.uid).await.unwrap(), Some(false));
+    let claim = async |holder| {
+        assert!(world.store.tie(&lease, holder, &[Tie::Claim(volume.uid)]).await.unwrap());
+        world.read(&volume.key).await.holder
+    };
+    assert_eq!(claim(world.uid()).await, None, "who is not there could never let go");
+    assert!(world.store.tie(&lease, one.uid, &[Tie::Claim(world.uid())]).await.unwrap());
     assert_eq!(world.due(&lease).await, []);
-    assert_eq!(claim(one.uid).await, Some(true));
+    assert_eq!(claim(one.uid).await, Some(one.uid));
     assert_eq!(sorted(world.due(&lease).await)[1..], [volume.uid, one.uid, two.uid]);
     world.settle(&lease).await;
-    assert_eq!(claim(one.uid).await, Some(true));
-    assert_eq!(claim(two.uid).await, Some(false));
+    assert_eq!(claim(one.uid).await, Some(one.uid));
+    assert_eq!(claim(two.uid).await, Some(one.uid));
     assert_eq!(world.due(&lease).await, [], "nothing changed");
-    assert_eq!(world.read(&volume.key).await.holder, Some(one.uid));
+
+    let release = async |holder| {
+        assert!(world.store.tie(&lease, volume.uid, &[Tie::Release(holder)]).await.unwrap());
+        world.read(&volume.key).await.holder
+    };
+    assert_eq!(release(two.uid).await, Some(one.uid), "another holder's claim does not end");
+    assert_eq!(world.due(&lease).await, []);
+    assert_eq!(release(one.uid).await, None);
+    assert_eq!(sorted(world.due(&lease).await)[1..], [volume.uid, one.uid, two.uid], "whoever waits looks again");
+    assert_eq!(claim(two.uid).await, Some(two.uid));
+    assert_eq!(release(two.uid).await, None);
+    assert_eq!(claim(one.uid).await, Some(one.uid));
 
     world.mark_deleted(&one.key).await;
     world.settle(&lease).await;
     assert!(matches!(world.store.remove(&lease, one.uid).await.unwrap(), CommitOutcome::Done(_)));
     assert_eq!(world.read(&volume.key).await.holder, None);
     assert!(world.due(&lease).await.contains(&volume.uid));
-    assert_eq!(claim(two.uid).await, Some(true));
+    assert_eq!(claim(two.uid).await, Some(two.uid));
 }
 
 pub async fn steps_and_marks_are_recorded_together(world: &World) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use control_plane::{
     ProjectId,
     engine::ENGINE_VERSION,
-    ports::{Commit, CommitOutcome, Lease, Put, RequestBudget, StepState, Verdict},
+    ports::{Commit, CommitOutcome, Lease, Put, RequestBudget, StepState, Tie, Verdict},
 };
 use seca_api::Kind;
 
@@ -159,7 +159,7 @@ pub async fn a_former_holder_can_write_nothing(world: &World) {
         let commit = world.commit_of(volume.uid, Verdict::Failed).await;
         assert_eq!(world.store.commit(lease, commit).await.unwrap(), CommitOutcome::Fenced);
         assert_eq!(world.store.remove(lease, volume.uid).await.unwrap(), CommitOutcome::Fenced);
-        assert_eq!(world.store.claim(lease, volume.uid, ws.uid).await.unwrap(), None);
+        assert!(!world.store.tie(lease, ws.uid, &[Tie::Claim(volume.uid)]).await.unwrap());
         assert_eq!(world.store.record_step(lease, volume.uid, 1, &step("x", &[])).await.unwrap(), None);
         assert!(!world.store.finish_step(lease, open, StepState::Done, None, None).await.unwrap());
         assert!(!world.store.save_orphans(lease, &[]).await.unwrap());
@@ -285,7 +285,7 @@ pub async fn what_waited_for_a_removed_row_is_woken(world: &World) {
     world.create(&key(Kind::Network, "n")).await;
     let leaving = world.create(&in_network(Kind::Subnet, "n", "leaving")).await;
     let staying = world.create(&in_network(Kind::Subnet, "n", "staying")).await;
-    assert_eq!(world.store.claim(&lease, volume.uid, holder.uid).await.unwrap(), Some(true));
+    assert!(world.store.tie(&lease, holder.uid, &[Tie::Claim(volume.uid)]).await.unwrap());
     for row in [&holder, &leaving] {
         world.mark_deleted(&row.key).await;
     }

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use super::{BOOT_VOLUME, DATA_VOLUMES, SKU};
 use crate::{
     catalog::CatalogEntry,
+    disk::Disk,
+    facts::{BlockStorageFacts, Facts, InstanceFacts},
     kinds::{Found, Judgement, Named, block_storage, catalog, is_set, spelled},
     resource::{Resource, Uid},
 };
@@ -27,19 +29,6 @@ pub(super) fn violations(judgement: &Judgement<'_>) -> Vec<Violation> {
     found.extend(too_many_volumes(judgement));
     found.extend(data_volumes(judgement));
     found
-}
-
-/// What a block storage is known to be, of the facts that its own plan left.
-struct Known {
-    /// Whether its blocks are, or were, the disk that a server booted from.
-    is_system_disk: bool,
-}
-
-impl Known {
-    fn of(volume: &Resource) -> Self {
-        let is_held = volume.fact("backing") == Some("server");
-        Self { is_system_disk: is_held || volume.marked("everStarted") }
-    }
 }
 
 /// The specification of an instance with one data volume more; none if it names that already.
@@ -133,7 +122,7 @@ fn boots() -> String {
 
 /// Why a block storage can never be attached as a volume.
 fn unusable(volume: &Resource) -> Option<String> {
-    if Known::of(volume).is_system_disk {
+    if Disk::held_a_system(volume) {
         return Some(
             "which is the system disk of an instance, and Hetzner Cloud cannot attach the disk of one server to another; \
              use another block storage, and copy the data"
@@ -193,9 +182,12 @@ fn held_server(judgement: &Judgement<'_>) -> Option<Violation> {
     let Some(Found::Row { row: volume, holder, .. }) = judgement.found(BOOT_VOLUME) else { return None };
     let own = judgement.subject.old.map(|(row, _)| row.uid);
     let is_held = match holder {
-        None => volume.fact("backing") == Some("server"),
+        None => Disk::of(volume).is_held(),
         Some(holder) if Some(holder.uid) == own => false,
-        Some(holder) => holder.is_deleting() && (holder.marked("everStarted") || volume.marked("everStarted")),
+        Some(holder) => {
+            let ran = InstanceFacts::of(holder).ever_started || BlockStorageFacts::of(volume).ever_started;
+            holder.is_deleting() && ran
+        }
     };
     is_held.then(|| {
         let rule = format!(

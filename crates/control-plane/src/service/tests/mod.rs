@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::{
     catalog::{Catalog, CatalogEntry},
-    ports::{Commit, Put, PutOutcome, Verdict},
+    ports::{Commit, Put, PutOutcome, Tie, Verdict},
     resource::{ActionKind, Resource},
     testing::{
         MemoryStore,
@@ -249,7 +249,7 @@ impl World {
     async fn claim(&self, held: &ResourceKey, holder: &ResourceKey) {
         let (held, holder) = (self.row(held).await.uid, self.row(holder).await.uid);
         let lease = self.store.lease("test", Duration::from_secs(60), 1, 1).await.unwrap().remove(0);
-        assert_eq!(self.store.claim(&lease, held, holder).await.unwrap(), Some(true));
+        assert!(self.store.tie(&lease, holder, &[Tie::Claim(held)]).await.unwrap());
         self.store.release(&lease).await.unwrap();
     }
 }

@@ -12,8 +12,8 @@ use crate::{
     assigned::without_role,
     kinds::{self, Peers},
     ports::{
-        Bundle, Commit, CommitOutcome, LEASE_SLACK, Lease, Mark, OwnedObject, Related, RequestBudget, Step, StepRecord,
-        StepState,
+        Auxiliary, AuxiliaryUse, Bundle, Commit, CommitOutcome, LEASE_SLACK, Lease, Mark, OwnedObject, Related,
+        RequestBudget, Step, StepRecord, StepState, Tie,
     },
     resource::{ProjectId, Resource, Uid},
     state,
@@ -47,6 +47,7 @@ impl State {
         found.extend(row.edges.iter().filter_map(|edge| self.keys.get(&edge.target)));
         found.extend(outer_first(key).iter().filter_map(|parent| self.keys.get(parent)));
         found.extend(self.children(key).map(|child| child.uid));
+        found.extend(self.rows.values().filter(|held| held.resource.holder == Some(uid)).map(|held| held.resource.uid));
         found.remove(&uid);
         found
     }
@@ -165,6 +166,7 @@ impl State {
             children,
             peers: self.peers(row),
             child_count: i64::try_from(self.children(key).count()).unwrap_or(i64::MAX),
+            auxiliaries: self.auxiliaries(uid),
             open_steps: open.map(|s| StepRecord { age: now.saturating_sub(s.at), ..s.step.clone() }).collect(),
             touched: self.steps.iter().any(|s| s.step.resource == uid),
             attempts: work.attempts,
@@ -263,23 +265,49 @@ impl State {
         }
     }
 
-    pub(in super::super) fn claim(&mut self, lease: &Lease, resource: Uid, holder: Uid) -> Option<bool> {
+    pub(in super::super) fn tie(&mut self, lease: &Lease, resource: Uid, ties: &[Tie]) -> bool {
         if !self.holds(lease) {
-            return None;
+            return false;
         }
-        if !self.exists(holder) {
-            return Some(false);
+        if !self.exists(resource) {
+            return true;
         }
-        let Some(row) = self.rows.get_mut(&resource) else { return Some(false) };
-        match row.resource.holder {
-            Some(current) => Some(current == holder),
-            None => {
-                row.resource.holder = Some(holder);
-                let related = self.related(resource);
-                self.wake(related.into_iter().chain([resource]));
-                Some(true)
+        for tie in ties {
+            let changed = match tie {
+                Tie::Claim(held) => self.hold(*held, None, Some(resource)),
+                Tie::Release(holder) => self.hold(resource, Some(*holder), None),
+                Tie::Use { user, auxiliary } => {
+                    let is_new = self.exists(*user)
+                        && self.auxiliaries.insert((lease.project.clone(), auxiliary.clone(), *user));
+                    is_new.then_some(*user)
+                }
+                Tie::Drop(auxiliary) => {
+                    self.auxiliaries.remove(&(lease.project.clone(), auxiliary.clone(), resource)).then_some(resource)
+                }
+            };
+            if let Some(changed) = changed {
+                let related = self.related(changed);
+                self.wake(related.into_iter().chain([changed]));
             }
         }
+        true
+    }
+
+    /// Changes the holder of a resource from one to another.
+    fn hold(&mut self, held: Uid, from: Option<Uid>, to: Option<Uid>) -> Option<Uid> {
+        let row = self.rows.get_mut(&held).filter(|row| row.resource.holder == from)?;
+        row.resource.holder = to;
+        Some(held)
+    }
+
+    fn auxiliaries(&self, uid: Uid) -> Vec<AuxiliaryUse> {
+        let used = self.auxiliaries.iter().filter(|(_, _, user)| *user == uid);
+        used.map(|(project, auxiliary, _)| {
+            let same = |other: &&(ProjectId, Auxiliary, Uid)| other.0 == *project && other.1 == *auxiliary;
+            let all = self.auxiliaries.iter().filter(same).count();
+            AuxiliaryUse { auxiliary: auxiliary.clone(), others: i64::try_from(all - 1).unwrap_or(i64::MAX) }
+        })
+        .collect()
     }
 
     pub(in super::super) fn commit(&mut self, lease: &Lease, commit: &Commit) -> CommitOutcome {
@@ -334,6 +362,7 @@ impl State {
             }
         }
         self.unassign(uid);
+        self.auxiliaries.retain(|(_, _, user)| *user != uid);
         let row = self.rows.remove(&uid);
         self.work.remove(&uid);
         self.retire(uid);

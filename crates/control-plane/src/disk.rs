@@ -1,0 +1,97 @@
+//! The disk that a block storage is, and how it becomes another one. Pure: a row's facts say what it is, and a transition
+//! says how the facts change. Hetzner servers boot from local disks only, so a block storage that an instance boots from
+//! is a part of a server, and has to outlive it.
+//!
+//! | the block storage | the disk | becomes |
+//! |---|---|---|
+//! | is blank, and nobody boots from it | [`Disk::Blank`] | `Logical`, when it is to boot and was never attached |
+//! | was made from an image, or is to boot | [`Disk::Logical`] | `OnServer`, when a server is made for its holder |
+//! | is the disk of its holder's server | [`Disk::OnServer`] | `Held`, when an instance that ran is deleted; else `Logical` |
+//! | keeps the server of a deleted instance | [`Disk::Held`] | – |
+
+use seca_api::BlockStorageSpec;
+
+use crate::{
+    facts::{Backing, BlockStorageFacts, Facts},
+    resource::{Resource, Uid},
+};
+
+/// What a block storage is at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// A volume of the provider's, or nothing yet.
+    Blank {
+        /// The provider's id of the volume, once there is one.
+        volume: Option<String>,
+    },
+    /// Nothing of its own: what it begins with is written when a server is made.
+    Logical,
+    /// The disk of an instance's server.
+    OnServer {
+        /// The instance.
+        instance: Uid,
+        /// Whether the server may have run, so that the disk may hold data.
+        ever_started: bool,
+    },
+    /// The disk of a server that is off and serves nobody, after its instance was deleted.
+    Held {
+        /// The provider's id of the server.
+        server: Option<String>,
+    },
+}
+
+impl Disk {
+    /// What the row of a block storage says that it is.
+    pub fn of(row: &Resource) -> Self {
+        let facts = BlockStorageFacts::of(row);
+        let is_logical = || row.spec::<BlockStorageSpec>().is_ok_and(|spec| spec.source_image_ref.is_some());
+        match (facts.backing, row.holder.filter(|holder| facts.disk_of == Some(*holder))) {
+            (Some(Backing::Server), _) => Self::Held { server: facts.server_id },
+            (Some(Backing::None), Some(instance)) => Self::OnServer { instance, ever_started: facts.ever_started },
+            (Some(Backing::None | Backing::Releasing), None) => Self::Logical,
+            (None, _) if is_logical() => Self::Logical,
+            _ => Self::Blank { volume: facts.volume_id },
+        }
+    }
+
+    /// Whether it is the disk of a server that no instance has, so that no other server can boot from it as it is.
+    pub const fn is_held(&self) -> bool {
+        matches!(self, Self::Held { .. })
+    }
+
+    /// Whether a block storage may hold what a system wrote: it can be no data volume.
+    pub fn held_a_system(row: &Resource) -> bool {
+        let facts = BlockStorageFacts::of(row);
+        facts.ever_started || facts.backing == Some(Backing::Server)
+    }
+}
+
+/// A server is about to be made whose disk its blocks are.
+pub fn take(facts: &mut BlockStorageFacts, instance: Uid, source_image: Option<String>) {
+    facts.source_image = source_image;
+    facts.disk_of = Some(instance);
+}
+
+/// The server whose disk it is may run from now on.
+pub fn start(facts: &mut BlockStorageFacts) {
+    facts.ever_started = true;
+}
+
+/// The server of its instance is its own now.
+pub fn hold(facts: &mut BlockStorageFacts, server: String) {
+    facts.backing = Some(Backing::Server);
+    facts.server_id = Some(server);
+    facts.ever_started = true;
+}
+
+/// The server that it kept is its instance's again.
+pub fn give_back(facts: &mut BlockStorageFacts, instance: Uid) {
+    facts.disk_of = Some(instance);
+    facts.ever_started = true;
+}
+
+/// Its blank volume is not needed: it is to boot, and was never attached.
+pub fn release(facts: &mut BlockStorageFacts) {
+    facts.backing = Some(Backing::Releasing);
+    facts.volume_id = None;
+}

@@ -1,0 +1,125 @@
+//! Snapshots: images of a project. They have no names, so that only labels tell whose one is.
+
+use async_trait::async_trait;
+use control_plane::ports::Step;
+use hcloud_client::{
+    Error, ImageFilter, ListFilter, ProjectClient,
+    types::{Action, CreateImage, Id, Image, ImageStatus, ImageType, Labels, Server},
+};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::{ObjectCall, ObjectId, ProviderObject, Sent};
+use crate::call::{Call, Until};
+
+/// The provider's word for taking a snapshot: a step that is never sent again while its outcome is unknown.
+pub(crate) const CREATE_IMAGE: &str = "create_image";
+
+impl ProviderObject for Image {
+    const IS_NAMED: bool = false;
+
+    fn name(&self) -> &str {
+        &self.description
+    }
+
+    fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    fn created(&self) -> Option<OffsetDateTime> {
+        self.created
+    }
+
+    /// The provider remembers a deleted one for the servers that were made from it.
+    fn is_gone(&self) -> bool {
+        self.deleted.is_some()
+    }
+
+    fn is(&self, until: Until) -> bool {
+        until != Until::Settled || self.status != ImageStatus::Creating
+    }
+
+    async fn list(client: &ProjectClient, filter: &ListFilter) -> Result<Vec<Self>, Error> {
+        let label_selector = filter.label_selector.clone();
+        let snapshots = ImageFilter { kind: Some(ImageType::Snapshot), label_selector, ..ImageFilter::default() };
+        client.list_images(&snapshots).await
+    }
+
+    async fn get(client: &ProjectClient, id: Id<Self>) -> Result<Self, Error> {
+        client.get_image(id).await
+    }
+
+    async fn delete(client: &ProjectClient, id: Id<Self>) -> Result<Option<Action>, Error> {
+        client.delete_image(id).await.map(|()| None)
+    }
+}
+
+/// What is done to snapshots.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are the provider's own")]
+pub enum ImageCall {
+    /// Takes a snapshot of a server's disk.
+    #[serde(rename = "create_image")]
+    Create { server: Id<Server>, description: String, labels: Labels },
+    #[serde(rename = "delete_image")]
+    Delete { image: Id<Image> },
+}
+
+impl ImageCall {
+    /// The call as a step. `target` names the object for people.
+    pub fn step(&self, target: impl Into<String>) -> Step {
+        Call::from(self.clone()).step(target)
+    }
+}
+
+#[async_trait]
+impl ObjectCall for ImageCall {
+    fn operation(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => CREATE_IMAGE,
+            Self::Delete { .. } => "delete_image",
+        }
+    }
+
+    fn object(&self) -> Option<ObjectId> {
+        match self {
+            Self::Create { .. } => None,
+            Self::Delete { image } => Some(ObjectId::Image(*image)),
+        }
+    }
+
+    fn sent_at(&self) -> Option<ObjectId> {
+        match self {
+            Self::Create { server, .. } => Some(ObjectId::Server(*server)),
+            Self::Delete { .. } => self.object(),
+        }
+    }
+
+    /// The server is locked meanwhile.
+    fn holds(&self) -> Vec<ObjectId> {
+        self.sent_at().into_iter().collect()
+    }
+
+    fn creates(&self) -> Option<(&str, &Labels)> {
+        match self {
+            Self::Create { description, labels, .. } => Some((description, labels)),
+            Self::Delete { .. } => None,
+        }
+    }
+
+    fn is_removal(&self) -> bool {
+        matches!(self, Self::Delete { .. })
+    }
+
+    async fn send(&self, client: &ProjectClient, _secret: Option<&SecretString>) -> Result<Sent, Error> {
+        Ok(match self {
+            Self::Create { server, description, labels } => {
+                let kind = Some(ImageType::Snapshot);
+                let body = CreateImage { description: Some(description.clone()), kind, labels: labels.clone() };
+                Sent::made(client.create_image(*server, &body).await?)
+            }
+            Self::Delete { .. } => Sent::default(),
+        })
+    }
+}

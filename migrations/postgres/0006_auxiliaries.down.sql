@@ -1,0 +1,1 @@
+DROP TABLE auxiliary_users;
