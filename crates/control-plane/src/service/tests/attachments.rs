@@ -124,6 +124,27 @@ async fn nics_of_an_instance() {
 }
 
 #[tokio::test]
+async fn a_subnet_without_its_network_is_the_one_that_the_nic_published() {
+    let world = world().await;
+    networks(&world).await;
+    // There is one subnet `b`, so that the short spelling means it.
+    world.create(Kind::Nic, "short", nic("subnets/b", &["0.0.0.0"])).await;
+    let body = nics("net-a", &["short"]);
+    world.create(Kind::Instance, "before", body.clone()).await;
+    let subnet = key(Kind::Subnet, "b");
+    for spelling in [subnet.urn(), subnet.resource()] {
+        let attachment = json!({"networkId": "7", "subnet": spelling, "addresses": ["10.0.2.2"]});
+        world.commit(&key(Kind::Nic, "short"), Verdict::Working, json!({"attachment": attachment})).await;
+        let words = "names NIC short in subnet b, but NIC net-a is in subnet a of the same network net";
+        only(&world, Kind::Instance, "x", body.clone(), "/spec/additionalNicRefs/0", words).await;
+    }
+    // What it published of another subnet counts no more.
+    let attachment = json!({"networkId": "7", "subnet": "networks/net/subnets/a", "addresses": ["10.0.1.2"]});
+    world.commit(&key(Kind::Nic, "short"), Verdict::Working, json!({"attachment": attachment})).await;
+    world.create(Kind::Instance, "after", body).await;
+}
+
+#[tokio::test]
 async fn only_the_nics_that_a_put_adds_are_judged() {
     let world = world().await;
     networks(&world).await;
