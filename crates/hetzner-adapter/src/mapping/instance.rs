@@ -5,6 +5,7 @@
 use control_plane::{
     CatalogEntry, Reason, Resource,
     catalog::zone_name,
+    kinds::instance::user_data_for_provider,
     ports::{Plan, Planned, Tie},
 };
 use hcloud_client::types::{CreateServer, CreateServerFirewall, CreateServerPublicNet, Server, ServerStatus};
@@ -167,8 +168,13 @@ fn create(context: &Context<'_>) -> Checked<Planned> {
         .step(name)
         .mark(mark(context.resource(), &made_with))
         .mark(mark(volume, &disk_of))
-        .secret(spec.user_data.map(SecretString::from));
+        .secret(spec.user_data.map(|text| SecretString::from(sendable(text))));
     Ok(act(step))
+}
+
+/// User data as the provider takes it. Admission let nothing longer pass, so that what fits in no form is refused there.
+fn sendable(text: String) -> String {
+    user_data_for_provider(&text).unwrap_or(text)
 }
 
 fn sku<'a>(context: &Context<'a>, spec: &InstanceSpec) -> Checked<&'a CatalogEntry> {
