@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use seca_api::{ResourceKey, Target, violation::Violation};
+use seca_api::{BlockStorageSpec, CpuArchitecture, Kind, ResourceKey, Target, violation::Violation};
 use serde_json::{Value, json};
 
 use super::{BOOT_VOLUME, DATA_VOLUMES, SKU};
 use crate::{
     catalog::CatalogEntry,
     disk::Disk,
-    facts::{BlockStorageFacts, Facts, InstanceFacts},
-    kinds::{Found, Judgement, Named, block_storage, catalog, is_set, spelled},
+    facts::{BlockStorageFacts, Facts, InstanceFacts, Origin},
+    kinds::{Found, Judgement, Named, catalog, is_set, spelled},
     resource::{Resource, Uid},
 };
 
@@ -141,26 +141,45 @@ fn unusable(volume: &Resource) -> Option<String> {
 fn other_architecture(judgement: &Judgement<'_>) -> Option<Violation> {
     let volume = judgement.found(BOOT_VOLUME)?.row()?;
     let sku = judgement.found(SKU)?.entry()?;
-    let image = source_image(judgement, volume)?;
-    let (theirs, ours) = (image.spec.get("cpuArchitecture")?.as_str()?, sku.fact("architecture")?);
+    let (image, theirs) = source_image(judgement, volume)?;
+    let ours = sku.fact("architecture")?;
     (theirs != ours).then(|| {
         let rule = format!(
-            "deviceRef names block storage {} with image {} for {theirs}, but SKU {} has {ours} processors; use a SKU with \
-             {theirs} processors, or an image for {ours}",
-            volume.key.name, image.name, sku.name
+            "deviceRef names block storage {} with image {image} for {theirs}, but SKU {} has {ours} processors; use a SKU \
+             with {theirs} processors, or an image for {ours}",
+            volume.key.name, sku.name
         );
         Violation::at(BOOT_VOLUME, rule)
     })
 }
 
-/// The image of the catalogue that a block storage is made from.
-fn source_image<'a>(judgement: &Judgement<'a>, volume: &Resource) -> Option<&'a CatalogEntry> {
-    let spec: Value = serde_json::from_str(&volume.spec).ok()?;
-    let references = spelled(block_storage::RULES.references, &volume.key, &spec);
-    let image = references.into_iter().find(|reference| reference.pointer == block_storage::SOURCE_IMAGE)?;
-    match image.target {
-        Ok(Target::Resource(key)) => catalog::find(judgement.catalog, &key),
-        _ => None,
+/// The image that a block storage is made from, and the processors that it is for, as far as they are known: the block
+/// storage publishes what the image of a user passes on, and the catalogue tells of its own.
+fn source_image(judgement: &Judgement<'_>, volume: &Resource) -> Option<(String, String)> {
+    let spec: BlockStorageSpec = volume.spec().ok()?;
+    let reference = spec.source_image_ref.filter(|reference| !reference.is_unset())?;
+    let facts = BlockStorageFacts::of(volume);
+    let origin = facts.origin.filter(|_| facts.origin_of.as_ref() == Some(&reference.resource));
+    let Ok(Target::Resource(image)) = reference.resolve(&volume.key, &[Kind::Image]) else { return None };
+    let system = |key: &ResourceKey| {
+        let entry = catalog::find(judgement.catalog, key)?;
+        entry.spec.get("cpuArchitecture")?.as_str().map(str::to_owned)
+    };
+    let processors = match origin {
+        None => system(&image),
+        Some(Origin::System(name)) => system(&ResourceKey { name, ..image.clone() }),
+        Some(Origin::Blank { architecture }) => architecture.map(|architecture| word(architecture).to_owned()),
+        // Which processors a snapshot is for is known to the provider alone.
+        Some(Origin::Snapshot { .. }) => None,
+    };
+    Some((image.name, processors?))
+}
+
+/// The catalogue's word.
+const fn word(architecture: CpuArchitecture) -> &'static str {
+    match architecture {
+        CpuArchitecture::Amd64 => "amd64",
+        CpuArchitecture::Arm64 => "arm64",
     }
 }
 

@@ -274,6 +274,38 @@ async fn image_and_sku_are_for_the_same_processors() {
 }
 
 #[tokio::test]
+async fn what_the_image_of_a_user_is_for_is_told_by_its_block_storage() {
+    let world = world().await;
+    let image = json!({"spec": {"blockStorageRef": "workspaces/w/block-storages/disk", "cpuArchitecture": "arm64"}});
+    world.create(Kind::Image, "mine", image).await;
+    world.create(Kind::BlockStorage, "copy", with(volume(20), "/spec/sourceImageRef", json!("images/mine"))).await;
+    let boot = json!({"deviceRef": {"resource": "block-storages/copy"}});
+    let body = with(instance(), "/spec/bootVolume", boot);
+    world.create(Kind::Instance, "not-known-yet", body.clone()).await;
+    for (origin, is_refused) in [
+        (json!({"blank": {"architecture": "arm64"}}), true),
+        (json!({"system": "ubuntu-24.04-arm64"}), true),
+        (json!({"blank": {"architecture": "amd64"}}), false),
+        (json!({"blank": {"architecture": null}}), false),
+        (json!({"system": "ubuntu-24.04"}), false),
+        (json!({"snapshot": {"id": 7, "project": "p"}}), false),
+    ] {
+        let facts = |of: &str| json!({"origin": origin, "originOf": of});
+        world.commit(&key(Kind::BlockStorage, "copy"), Verdict::Working, facts("images/mine")).await;
+        if is_refused {
+            let words = "with image mine for arm64, but SKU cx23 has amd64 processors";
+            only(&world, Kind::Instance, "x", body.clone(), "/spec/bootVolume/deviceRef", words).await;
+        } else {
+            let name = format!("i{}", origin.to_string().len());
+            world.create(Kind::Instance, &name, body.clone()).await;
+        }
+        // What another image passed on says nothing of this one.
+        world.commit(&key(Kind::BlockStorage, "copy"), Verdict::Working, facts("images/former")).await;
+        world.put(&key(Kind::Instance, "later"), body.clone()).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn what_a_nic_asks_for_twice_or_too_often() {
     let world = world().await;
     world.create(Kind::Subnet, "s", subnet("10.0.0.0/24")).await;
