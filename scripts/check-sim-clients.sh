@@ -155,6 +155,8 @@ h server disable-protection web2 delete rebuild
 h server rebuild web2 --image debian-12
 h server poweroff web2
 h server change-type web2 cx33 --keep-disk
+says running server list -o columns=status
+h server poweroff web2
 h server detach-from-network web2 --network net
 h server attach-to-network web2 --network net --ip 10.0.1.50
 h server change-alias-ips web2 --network net --alias-ips 10.0.1.51

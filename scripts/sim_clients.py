@@ -148,6 +148,7 @@ check("server.change_type refuses while on", lambda: refused(
     "server_not_stopped", lambda: server.change_type(ServerType(name="cx33"), upgrade_disk=False)))
 check("server.power_off again", lambda: done(server.power_off()))
 check("server.change_type", lambda: done(server.change_type(ServerType(name="cx33"), upgrade_disk=False)))
+check("server.power_off after the change started it", lambda: done(server.power_off()))
 image = check("server.create_image", lambda: done(server.create_image(description="snap", labels={"a": "b"})).image)
 check("images.get_all by label", lambda: len(client.images.get_all(type="snapshot", label_selector="a=b")) == 1)
 check("image.update", lambda: image.update(description="other").description == "other")

@@ -23,7 +23,12 @@ use crate::{
 pub trait Facts: Clone + Default + Serialize + DeserializeOwned {
     /// What a row remembers. A member that cannot be read is taken for unset, and a mark that cannot be read for set.
     fn of(row: &Resource) -> Self {
-        Self::deserialize(&row.facts).unwrap_or_default()
+        Self::read(&row.facts)
+    }
+
+    /// The same of facts that are in no row.
+    fn read(facts: &Map<String, Value>) -> Self {
+        Self::deserialize(facts).unwrap_or_default()
     }
 
     /// A change as it is merged into the facts of a row: the members that differ, null for those that it removes.
@@ -67,6 +72,29 @@ fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(deserialize
 fn mark<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     Ok(!matches!(Value::deserialize(deserializer)?, Value::Null | Value::Bool(false)))
 }
+
+/// The provider's ids that rows of any kind remember of their main objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ObjectIds {
+    /// Of the server.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub server_id: Option<String>,
+    /// Of the volume.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub volume_id: Option<String>,
+    /// Of the network.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub network_id: Option<String>,
+    /// Of the primary IP.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub primary_ip_id: Option<String>,
+    /// Of the snapshot.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub image_id: Option<String>,
+}
+
+impl Facts for ObjectIds {}
 
 /// What a network remembers and publishes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -268,6 +296,9 @@ pub struct InstanceFacts {
     /// A hash of the SSH keys that the server was made with.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub keys_hash: Option<String>,
+    /// A mark: the server was made with a public address only because it needs an interface.
+    #[serde(deserialize_with = "mark", skip_serializing_if = "std::ops::Not::not")]
+    pub made_closed: bool,
     /// The provider's id of the public address that its server has only because it needs an interface.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub placeholder: Option<String>,

@@ -59,6 +59,10 @@ reasons! {
         "Create it again, or change the reference.";
     BootVolumeInUse: "Another instance boots from the same block storage.",
         "Delete the other instance, or use another block storage.";
+    Attached: "The volume is attached to an instance; the message tells by which path the guest finds it.",
+        "Nothing.";
+    Unfiltered: "The instance has a public address and names no security group, so everything reaches it.",
+        "Name a security group, or set SECA_UNGROUPED_TRAFFIC=closed.";
     NicInUse: "Another instance has a NIC that this one names.",
         "Take the NIC from the other instance, or name another NIC.";
     AddressInUse: "Another NIC has a public IP that this one names, or the instance has one of the family already.",

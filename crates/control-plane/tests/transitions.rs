@@ -221,27 +221,32 @@ impl Model {
             self.actions_done = self.actions_done.max(done);
         }
         let seq = i64::try_from(self.actions.len()).unwrap();
-        let agrees = commit.verdict == Verdict::Converged
-            && commit.generation == self.generation
-            && commit.action_seq == seq
-            && self.actions_done == self.actions.len();
+        let is_newest = commit.generation == self.generation && commit.action_seq == seq;
+        let agrees = match commit.verdict {
+            Verdict::Converged => is_newest && self.actions_done == self.actions.len(),
+            // The action that is not done waits for somebody else.
+            Verdict::Deferred => is_newest,
+            _ => false,
+        };
         self.note_use(match commit.verdict {
             Verdict::Waiting => "waiting",
             Verdict::Working => "working",
             Verdict::Failed => "failed",
-            Verdict::Converged if agrees => "converged",
-            Verdict::Converged => "converged with what is no longer asked for",
+            Verdict::Converged | Verdict::Deferred if agrees => "converged",
+            Verdict::Converged | Verdict::Deferred => "converged with what is no longer asked for",
         });
         if agrees {
             self.agreed_with = self.generation;
         }
         match (commit.verdict, self.state()) {
             (Verdict::Working, Pending) => self.prepend(Creating, now, said),
-            (Verdict::Converged, Pending) if agrees => {
+            (Verdict::Converged | Verdict::Deferred, Pending) if agrees => {
                 self.prepend(Creating, now, None);
                 self.prepend(Active, now, said);
             }
-            (Verdict::Converged, Creating | Updating | Error) if agrees => self.prepend(Active, now, said),
+            (Verdict::Converged | Verdict::Deferred, Creating | Updating | Error) if agrees => {
+                self.prepend(Active, now, said)
+            }
             (Verdict::Failed, Pending | Creating | Updating | Active) => self.prepend(Error, now, said),
             // Waiting, retries, a convergence with what is old, and all that happens to what is being deleted.
             (_, Pending | Creating | Updating | Active | Error | Deleting) => self.history[0].said = said,

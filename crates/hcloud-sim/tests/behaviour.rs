@@ -1,76 +1,12 @@
 //! What the simulated cloud does over time, and what it refuses.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-use hcloud_sim::{CoreConfig, SimRequest, SimResponse, Simulator, Time};
+mod cloud;
+
+use cloud::{Cloud, MINUTE};
+use hcloud_sim::{CoreConfig, SimRequest, Simulator};
 use http::Method;
 use serde_json::{Value, json};
-
-struct Cloud {
-    sim: Simulator,
-    now: Time,
-}
-
-impl Cloud {
-    fn new(speed: f64) -> Self {
-        let mut sim = Simulator::new(CoreConfig { speed, ..CoreConfig::default() });
-        let now = Time(1_790_000_000_000);
-        sim.add_project("p", "token", Some("reader"), now);
-        sim.add_project("q", "other", None, now);
-        Self { sim, now }
-    }
-
-    fn wait(&mut self, ms: i64) {
-        self.now = self.now.plus_ms(ms);
-    }
-
-    fn as_token(&mut self, token: &str, method: Method, path: &str, body: &Value) -> SimResponse {
-        let mut request = SimRequest::new(method, path).with_token(token);
-        if !body.is_null() {
-            request = request.with_json(body);
-        }
-        self.sim.handle(&request, self.now)
-    }
-
-    fn get(&mut self, path: &str) -> Value {
-        self.as_token("token", Method::GET, &format!("/v1{path}"), &Value::Null).json()
-    }
-
-    fn ok(&mut self, path: &str, body: &Value) -> Value {
-        let response = self.as_token("token", Method::POST, &format!("/v1{path}"), body);
-        assert!(response.status.is_success(), "{path}: {}", response.json());
-        response.json()
-    }
-
-    fn refused(&mut self, method: Method, path: &str, body: &Value) -> (u16, String) {
-        let response = self.as_token("token", method, &format!("/v1{path}"), body);
-        let code = response.json()["error"]["code"].as_str().unwrap_or_default().to_owned();
-        (response.status.as_u16(), code)
-    }
-
-    fn sim(&mut self, method: Method, path: &str, body: &Value) -> Value {
-        let response = self.as_token("", method, &format!("/_sim{path}"), body);
-        assert!(response.status.is_success(), "{path}: {}", response.json());
-        response.json()
-    }
-
-    fn server(&mut self, name: &str, more: &Value) -> i64 {
-        let mut body = json!({"name": name, "server_type": "cx23", "image": "ubuntu-24.04", "location": "fsn1"});
-        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        self.ok("/servers", &body)["server"]["id"].as_i64().unwrap()
-    }
-
-    fn network(&mut self, name: &str, range: &str) -> i64 {
-        let subnet = json!({"type": "cloud", "network_zone": "eu-central", "ip_range": range});
-        let body = json!({"name": name, "ip_range": range, "subnets": [subnet]});
-        self.ok("/networks", &body)["network"]["id"].as_i64().unwrap()
-    }
-
-    fn status(&mut self, id: i64) -> String {
-        self.get(&format!("/servers/{id}"))["server"]["status"].as_str().unwrap_or("gone").to_owned()
-    }
-}
-
-const MINUTE: i64 = 60_000;
 
 #[test]
 fn a_server_is_created_over_time_and_locked_until_its_last_action_ended() {

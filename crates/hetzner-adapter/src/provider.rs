@@ -37,11 +37,13 @@ use crate::{
 pub struct AdapterSettings {
     /// The system image of boot volumes that name none.
     pub default_image: String,
+    /// Whether nothing reaches an instance with a public address that names no security group; else everything does.
+    pub ungrouped_closed: bool,
 }
 
 impl Default for AdapterSettings {
     fn default() -> Self {
-        Self { default_image: "ubuntu-24.04".to_owned() }
+        Self { default_image: "ubuntu-24.04".to_owned(), ungrouped_closed: false }
     }
 }
 

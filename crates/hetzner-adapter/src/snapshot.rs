@@ -9,7 +9,7 @@ use ipnet::Ipv4Net;
 
 use crate::{
     absence::Absent,
-    mapping::facts,
+    mapping::remembered,
     naming,
     objects::{Object, ObjectId, ObjectType, Objects, ProviderObject, Stored, has_subnet, is_same_key},
     owner::{Owner, Role},
@@ -232,18 +232,12 @@ impl Snapshot {
         self.all::<T>().find(|object| owner.has(installation, object.labels()))
     }
 
-    /// The object of a resource in a role, by its labels; else by the id that the row remembers in a fact, if somebody
-    /// only took the labels away.
-    pub fn object_of<T: Stored>(
-        &self,
-        installation: &str,
-        resource: &Resource,
-        role: Option<&Role>,
-        fact: &str,
-    ) -> Option<&T> {
+    /// The object of a resource in a role, by its labels; of the main object else by the id that the row remembers, if
+    /// somebody only took the labels away.
+    pub fn object_of<T: Stored>(&self, installation: &str, resource: &Resource, role: Option<&Role>) -> Option<&T> {
         let owner = Owner::Resource { uid: resource.uid, role: role.cloned() };
         self.owned_by(installation, &owner).or_else(|| {
-            let id = resource.fact(fact)?.parse().ok()?;
+            let id = remembered(resource, T::TYPE).filter(|_| role.is_none())?;
             self.get(Id::<T>::new(id)).filter(|object| !object.labels().contains_key(naming::UID))
         })
     }
@@ -269,7 +263,7 @@ impl Snapshot {
 
     /// The server of a resource.
     pub(crate) fn server_of(&self, installation: &str, resource: &Resource) -> Option<&Server> {
-        self.object_of(installation, resource, None, facts::SERVER_ID)
+        self.object_of(installation, resource, None)
     }
 
     /// The server whose label names a resource.
@@ -279,22 +273,22 @@ impl Snapshot {
 
     /// The volume of a resource.
     pub(crate) fn volume_of(&self, installation: &str, resource: &Resource) -> Option<&Volume> {
-        self.object_of(installation, resource, None, facts::VOLUME_ID)
+        self.object_of(installation, resource, None)
     }
 
     /// The network of a resource.
     pub(crate) fn network_of(&self, installation: &str, resource: &Resource) -> Option<&Network> {
-        self.object_of(installation, resource, None, facts::NETWORK_ID)
+        self.object_of(installation, resource, None)
     }
 
     /// The primary IP of a resource.
     pub(crate) fn primary_ip_of(&self, installation: &str, resource: &Resource) -> Option<&PrimaryIp> {
-        self.object_of(installation, resource, None, facts::PRIMARY_IP_ID)
+        self.object_of(installation, resource, None)
     }
 
     /// The snapshot of a resource.
     pub(crate) fn image_of(&self, installation: &str, resource: &Resource) -> Option<&Image> {
-        self.object_of(installation, resource, None, facts::IMAGE_ID)
+        self.object_of(installation, resource, None)
     }
 
     /// Whether anything is behind a firewall.

@@ -160,7 +160,7 @@ fn a_server_that_never_ran_goes_with_its_instance() {
     let mut world = with_instance(false);
     world.delete(Kind::Instance, "i");
     world.settle();
-    assert_eq!(world.operations(), ["read_actions", "delete_server", "delete_firewall"]);
+    assert_eq!(world.operations(), ["read_actions", "delete_server", "delete_firewall", "delete_ssh_key"]);
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn the_placeholder_is_closed_again_whatever_somebody_did_to_its_firewall() {
                 world.model.servers[0].public_net.firewalls.clear();
                 world.model.firewalls.clear();
             },
-            &["create_firewall", "apply_firewall"],
+            &["find", "create_firewall", "apply_firewall"],
         ),
     ];
     for (change, expected) in changes {

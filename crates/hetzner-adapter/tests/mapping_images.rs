@@ -180,11 +180,11 @@ fn a_server_that_boots_from_another_volume_is_not_taken_for_the_disk() {
     world.look(instance);
     world.instance("i", "w");
     world.settle();
-    assert_eq!(world.row(Kind::BlockStorage, "v").holder, Some(instance));
+    assert_eq!(world.row(Kind::BlockStorage, "v").holder, None, "it is not named any more, and nothing was made of it");
     assert_eq!(booted(&world, "i").as_deref(), Some("114690387"));
     world.image("m", "v");
     world.settle();
-    world.check(Kind::Image, "m", CREATING, Some("WaitingForDependency"));
+    world.check(Kind::Image, "m", ACTIVE, Some("UnwrittenSource"));
     assert!(world.model.images.is_empty());
 }
 

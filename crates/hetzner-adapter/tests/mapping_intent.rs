@@ -5,7 +5,6 @@
 mod world;
 
 use hcloud_client::types::IpType;
-use hetzner_adapter::{call::Call, objects::ServerCall};
 use seca_api::{Kind, ResourceState};
 use serde_json::{Value, json};
 use world::World;
@@ -236,36 +235,4 @@ fn an_assignment_says_which_of_its_roles_are_missing() {
     world.check(Kind::RoleAssignment, "a", UPDATING, None);
     world.settle();
     world.check(Kind::RoleAssignment, "a", ACTIVE, None);
-}
-
-// -- instances --------------------------------------------------------------------------------------------------
-
-#[test]
-fn an_instance_says_what_is_not_attached_and_attaches_nothing() {
-    let mut world = with_subnet("10.0.1.0/24");
-    nic(&mut world, "a", &["10.0.1.7"]);
-    world.put(Kind::SecurityGroup, "g", json!({}));
-    world.volume("v", None);
-    world.volume("data", None);
-    let mut spec = World::instance_spec("v");
-    spec["primaryNicRef"] = json!({"resource": "nics/a"});
-    spec["securityGroupRef"] = json!({"resource": "security-groups/g"});
-    spec["dataVolumes"] = json!([{"deviceRef": {"resource": "block-storages/data"}}]);
-    spec["sshKeys"] = json!(["ssh-ed25519 AAAA", "ssh-ed25519 BBBB"]);
-    spec["antiAffinityGroup"] = json!("apart");
-    world.put(Kind::Instance, "i", spec);
-    world.settle();
-    world.check(Kind::Instance, "i", ACTIVE, Some("NotAttached"));
-    let said = message(&world, Kind::Instance, "i");
-    for named in ["1 NIC", "public IPs", "1 security group", "1 data volume", "2 SSH keys", "anti-affinity group"] {
-        assert!(said.contains(named), "{named}: {said}");
-    }
-    let created = world.calls.iter().find_map(|(_, call)| match call {
-        Call::Server(ServerCall::Create(body)) => Some(body.clone()),
-        _ => None,
-    });
-    let body = created.expect("a server was made");
-    assert!(body.networks.is_empty() && body.volumes.is_empty() && body.ssh_keys.is_empty());
-    assert_eq!(world.status(Kind::BlockStorage, "data").get("attachedTo"), None);
-    assert!(message(&world, Kind::Nic, "a").contains("`instances/i`"));
 }

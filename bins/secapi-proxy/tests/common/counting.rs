@@ -13,7 +13,7 @@ use control_plane::{
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
         Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, OversightStore, OwnedObject, Page,
-        ProjectEpoch, Put, PutOutcome, RequestBudget, Step, StepState, Store, StoreResult, Turn, UnbindOutcome,
+        ProjectEpoch, Put, PutOutcome, RequestBudget, Step, StepState, Store, StoreResult, Tie, Turn, UnbindOutcome,
         WorkspaceBinding,
     },
 };
@@ -95,7 +95,7 @@ hand_on! {
     reads bundle(uid: Uid) -> Option<Bundle>;
     writes record_step(lease: &Lease, resource: Uid, generation: i64, step: &Step) -> Option<i64>;
     writes finish_step(lease: &Lease, id: i64, state: StepState, action: Option<&str>, error: Option<&str>) -> bool;
-    writes claim(lease: &Lease, resource: Uid, holder: Uid) -> Option<bool>;
+    writes tie(lease: &Lease, resource: Uid, ties: &[Tie]) -> bool;
     writes commit(lease: &Lease, commit: Commit) -> CommitOutcome;
     writes remove(lease: &Lease, uid: Uid) -> CommitOutcome;
     writes requeue(lease: &Lease, uid: Uid, after: Duration) -> ();

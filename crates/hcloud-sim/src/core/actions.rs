@@ -6,6 +6,7 @@
 use super::clock::Time;
 use super::http::{Api, ApiError, Reply};
 use super::query::ListSpec;
+use super::servers::Power;
 use super::state::{Cx, Project};
 use super::{firewalls, images, networks, primary_ips, servers, volumes};
 use serde::{Deserialize, Serialize};
@@ -77,7 +78,7 @@ pub(crate) struct Action {
     locks: Vec<(Kind, i64)>,
     error: Option<(String, String)>,
     twist: Option<Twist>,
-    effect: Effect,
+    pub(crate) effect: Effect,
 }
 
 impl Action {
@@ -97,6 +98,11 @@ impl Action {
             "resources": self.resources.iter().map(|(kind, id)| json!({"id": id, "type": kind.name()})).collect::<Vec<_>>(),
             "error": self.error.as_ref().map(|(code, message)| json!({"code": code, "message": message})),
         })
+    }
+
+    /// Whether it adds a server to the placement group when it ends.
+    pub(crate) fn joins_group(&self, id: i64) -> bool {
+        matches!(self.effect, Effect::Server(_, servers::Change::Group(Some(group))) if group == id)
     }
 
     /// Coarse, in tens, and 100 only for success: clients must not read it as a promise.
@@ -169,8 +175,9 @@ impl Cx<'_> {
     /// Starts an action and returns its id.
     pub(crate) fn start(&mut self, start: Start<'_>) -> i64 {
         let id = self.shared.action_id();
-        let duration_ms = self.latency(start.command);
+        let duration_ms = self.latency(start.command).max(self.project.wait_for_firewall(&start.effect, self.now));
         let stuck = matches!(self.twist, Some(Twist::Stuck));
+        self.touch(&start.resources);
         let finish_at = (start.after.is_none() && !stuck).then(|| self.now.plus_ms(duration_ms));
         self.project.actions.insert(
             id,
@@ -214,9 +221,16 @@ impl Cx<'_> {
             self.now = job.at;
             match job.kind {
                 JobKind::Finish(id) => self.finish(id),
-                JobKind::GuestOff { server, epoch } => servers::guest_off(self, server, epoch),
-                JobKind::Reselect => firewalls::reselect(self),
+                JobKind::GuestOff { server, epoch } => {
+                    servers::guest_off(self, server, epoch);
+                    self.touched.insert(server);
+                }
+                JobKind::Reselect => {
+                    firewalls::reselect(self);
+                    self.touch_all();
+                }
             }
+            self.note_exposure();
         }
         self.now = now;
         self.project.forget_old_actions();
@@ -235,6 +249,8 @@ impl Cx<'_> {
             action.status = Status::Success;
         }
         let (effect, success) = (action.effect.clone(), action.status == Status::Success);
+        let resources = action.resources.clone();
+        self.touch(&resources);
         self.settle(&effect, success);
         self.release_followers(id, success);
     }
@@ -268,6 +284,12 @@ impl Cx<'_> {
                 }
                 let at = self.now.plus_ms(action.duration_ms);
                 action.finish_at = Some(at);
+                // The start that belongs to a creation begins.
+                if let Effect::Server(server, servers::Change::Power { to: Power::Running, .. }) = action.effect
+                    && let Some(server) = self.project.servers.get_mut(&server)
+                {
+                    server.power = Power::Starting;
+                }
                 self.project.schedule(at, JobKind::Finish(follower));
             } else {
                 action.twist = Some(Twist::Fail {
@@ -281,6 +303,14 @@ impl Cx<'_> {
 }
 
 impl Project {
+    /// How long earlier changes of a firewall still take: changes of one take effect in the order of their requests.
+    fn wait_for_firewall(&self, effect: &Effect, now: Time) -> i64 {
+        let Effect::Firewall(id, _) = effect else { return 0 };
+        let earlier = |action: &Action| matches!(action.effect, Effect::Firewall(of, _) if of == *id);
+        let running = self.running.iter().map(|action| &self.actions[action]).filter(|action| earlier(action));
+        running.filter_map(|action| action.finish_at).map(|end| end.since_ms(now)).max().unwrap_or(0)
+    }
+
     pub(crate) fn schedule(&mut self, at: Time, kind: JobKind) {
         // Soonest last; of equal times the one scheduled first runs first.
         let index = self.jobs.partition_point(|job| job.at > at);

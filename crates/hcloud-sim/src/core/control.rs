@@ -2,11 +2,14 @@
 
 use super::catalog::{find_location, find_type};
 use super::clock::Time;
+use super::content;
 use super::control_objects as objects;
+use super::exposure;
 use super::http::{Api, ApiError, Reply, SimRequest, SimResponse};
 use super::input::{Input, Ref};
 use super::query::Query;
 use super::state::{Availability, Project};
+use super::switches::Switches;
 use super::{Simulator, parse_body};
 use http::Method;
 use serde_json::json;
@@ -44,8 +47,20 @@ fn route(sim: &mut Simulator, request: &SimRequest, now: Time) -> Api<Reply> {
         (&Method::DELETE, ["faults", id]) => delete_fault(sim, id, now),
         (&Method::POST, ["faults", id, "release"]) => release_fault(sim, id, now),
         (&Method::PUT, ["types", name, "locations", location]) => set_availability(sim, input, name, location),
+        (&Method::GET, ["switches"]) => Ok(sim.state.shared.switches.reply()),
+        (&Method::PUT, ["switches"]) => {
+            let set = sim.state.shared.switches.with(parse_body(request)?)?;
+            sim.state.shared.switches = set;
+            Ok(sim.state.shared.switches.reply())
+        }
         (&Method::GET, ["inventory"]) => objects::inventory(sim, &query, now),
         (&Method::GET, ["servers", id, "user_data"]) => objects::user_data(sim, id),
+        (&Method::GET, ["exposure"]) => exposure::list(sim, &query, now),
+        (&Method::DELETE, ["exposure"]) => Ok(exposure::clear(sim, now)),
+        (&Method::GET, ["content"]) => content::list(sim, &query, now),
+        (&Method::GET, [kind @ ("servers" | "volumes" | "images"), id, "content"]) => content::show(sim, kind, id),
+        (&Method::POST, [kind @ ("servers" | "volumes"), id, "content"]) => content::write(sim, input, kind, id),
+        (&Method::GET, ["servers", id, "guest"]) => objects::guest(sim, id),
         (&Method::PUT, ["servers", id, "guest"]) => objects::set_guest(sim, input, id),
         (&Method::POST, ["mutate"]) => objects::mutate(sim, input, now),
         (&Method::POST, ["reset"]) => reset(sim, input, now),
@@ -182,7 +197,8 @@ fn set_availability(sim: &mut Simulator, mut input: Input, name: &str, location:
     Ok(Reply::ok(json!({"available": set.available, "orderable": set.orderable})))
 }
 
-/// Empties one project (`{"project": …}`) or all; their tokens stay. Journal and faults go when all are reset.
+/// Empties one project (`{"project": …}`) or all; their tokens stay. Journal, faults, capacity and switches are as at
+/// the start when all are reset.
 fn reset(sim: &mut Simulator, mut input: Input, now: Time) -> Api<Reply> {
     let only = input.text("project");
     input.check()?;
@@ -199,6 +215,7 @@ fn reset(sim: &mut Simulator, mut input: Input, now: Time) -> Api<Reply> {
         clear_faults(sim, now);
         sim.journal.clear();
         sim.state.shared.availability.clear();
+        sim.state.shared.switches = Switches::default();
     }
     Ok(Reply::no_content())
 }

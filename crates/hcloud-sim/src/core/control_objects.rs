@@ -7,23 +7,30 @@ use super::input::{Input, Ref};
 use super::query::Query;
 use super::servers::{self, Power, Server};
 use super::state::{Cx, Project};
-use super::{Simulator, firewalls, networks};
+use super::{Simulator, firewalls, networks, volumes};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use flate2::read::GzDecoder;
 use serde_json::{Map, Value, json};
+use std::io::Read as _;
 
-/// `GET /_sim/inventory?project=…`: every object of a project, by type.
-pub(super) fn inventory(sim: &mut Simulator, query: &Query, now: Time) -> Api<Reply> {
+/// The project that a query names, or the first.
+pub(super) fn project<'a>(sim: &'a mut Simulator, query: &Query, now: Time) -> Api<Cx<'a>> {
     let name = match query.first("project") {
         Some(name) => name.to_owned(),
         None => sim.state.projects.keys().next().cloned().unwrap_or_default(),
     };
-    let cx = sim.cx(&name, now, "").ok_or_else(|| ApiError::new(404, "not_found", format!("no project '{name}'")))?;
+    sim.cx(&name, now, "").ok_or_else(|| ApiError::new(404, "not_found", format!("no project '{name}'")))
+}
+
+/// `GET /_sim/inventory?project=…`: every object of a project, by type.
+pub(super) fn inventory(sim: &mut Simulator, query: &Query, now: Time) -> Api<Reply> {
+    let cx = project(sim, query, now)?;
     let objects = objects(&cx);
     let counts: Map<String, Value> =
         objects.iter().map(|(kind, list)| (kind.clone(), json!(list.as_array().map_or(0, Vec::len)))).collect();
     Ok(Reply::ok(
-        json!({"project": name, "counts": counts, "running_actions": cx.project.running.len(), "objects": objects}),
+        json!({"project": cx.project.name, "counts": counts, "running_actions": cx.project.running.len(), "objects": objects}),
     ))
 }
 
@@ -88,17 +95,28 @@ fn server_mut<'a>(sim: &'a mut Simulator, id: &str) -> Api<&'a mut Server> {
         .ok_or_else(|| ApiError::not_found("server", id))
 }
 
-/// The user data as sent and, where it is base64 of text, decoded.
+/// User data as cloud-init reads it: base64 is undone, then gzip. What is neither stays as it is.
+fn decode(text: &str) -> Option<String> {
+    let bytes = STANDARD.decode(text.split_whitespace().collect::<String>()).ok()?;
+    let mut plain = String::new();
+    match GzDecoder::new(bytes.as_slice()).read_to_string(&mut plain) {
+        Ok(_) => Some(plain),
+        Err(_) => String::from_utf8(bytes).ok(),
+    }
+}
+
+/// The user data as sent, and decoded.
 pub(super) fn user_data(sim: &mut Simulator, id: &str) -> Api<Reply> {
     let raw = server_mut(sim, id)?.user_data.clone();
-    let decoded = raw.as_ref().map(|text| {
-        STANDARD
-            .decode(text.split_whitespace().collect::<String>())
-            .ok()
-            .and_then(|bytes| String::from_utf8(bytes).ok())
-            .unwrap_or_else(|| text.clone())
-    });
+    let decoded = raw.as_ref().map(|text| decode(text).unwrap_or_else(|| text.clone()));
     Ok(Reply::ok(json!({"user_data": raw, "decoded": decoded})))
+}
+
+/// What the guest is like: whether it obeys the power button, and the public keys that it got.
+pub(super) fn guest(sim: &mut Simulator, id: &str) -> Api<Reply> {
+    let server = server_mut(sim, id)?;
+    let acpi = if server.ignores_acpi { "ignore" } else { "obey" };
+    Ok(Reply::ok(json!({"acpi": acpi, "authorized_keys": server.authorized_keys})))
 }
 
 /// `{"acpi": "obey" | "ignore"}`: whether the guest goes off when asked to.
@@ -147,6 +165,8 @@ pub(super) fn mutate(sim: &mut Simulator, mut input: Input, now: Time) -> Api<Re
         }
         _ => return Err(ApiError::invalid("op", "is not known for this type")),
     }
+    cx.touch_all();
+    cx.note_exposure();
     Ok(Reply::ok(json!({"id": id})))
 }
 
@@ -182,7 +202,7 @@ fn delete(cx: &mut Cx<'_>, kind: &str, id: i64) {
     match kind {
         "server" => servers::remove(cx, id),
         "network" => networks::remove(cx, id),
-        "volume" => drop(cx.project.volumes.remove(&id)),
+        "volume" => volumes::remove(cx, id),
         "primary_ip" => drop(cx.project.primary_ips.remove(&id)),
         "placement_group" => {
             cx.project.placement_groups.remove(&id);
@@ -195,7 +215,7 @@ fn delete(cx: &mut Cx<'_>, kind: &str, id: i64) {
             cx.project.servers.values_mut().for_each(|server| server.firewalls.retain(|f| f.firewall != id));
         }
         "ssh_key" => drop(cx.project.ssh_keys.remove(&id)),
-        "image" => cx.project.drop_image(id, cx.now),
+        "image" => cx.drop_image(id),
         _ => {}
     }
 }

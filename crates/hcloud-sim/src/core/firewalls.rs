@@ -2,18 +2,18 @@
 
 use super::actions::{Effect, JobKind, Kind, Start};
 use super::clock::Time;
+use super::firewall_rules::{MAX_EFFECTIVE, Rule, parse_rules};
 use super::http::{Api, ApiError, Reply};
 use super::input::Input;
 use super::labels::{Labels, Selector};
 use super::query::ListSpec;
-use super::state::{Cx, check_name};
+use super::state::{Cx, Project, check_name};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-const MAX_RULES: usize = 50;
 /// Firewalls on one server.
-pub(crate) const MAX_PER_SERVER: usize = 5;
+const MAX_PER_SERVER: usize = 5;
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Firewall {
@@ -21,20 +21,10 @@ pub(crate) struct Firewall {
     pub(crate) name: String,
     pub(crate) labels: Labels,
     created: Time,
-    rules: Vec<Rule>,
+    pub(crate) rules: Vec<Rule>,
     /// Servers it was applied to by id.
     pub(crate) servers: BTreeSet<i64>,
     pub(crate) selectors: BTreeSet<String>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Rule {
-    description: Option<String>,
-    direction: String,
-    protocol: String,
-    port: Option<String>,
-    sources: Vec<String>,
-    destinations: Vec<String>,
 }
 
 /// A firewall on a server.
@@ -42,12 +32,21 @@ pub(crate) struct Rule {
 pub(crate) struct Applied {
     pub(crate) firewall: i64,
     pub(crate) active: bool,
-    by_selector: bool,
+    pub(crate) by_selector: bool,
+    /// The rules in force on the server: those of the firewall when it was last applied.
+    #[serde(default)]
+    pub(crate) rules: Vec<Rule>,
 }
 
 impl Applied {
     pub(crate) const fn pending(firewall: i64) -> Self {
-        Self { firewall, active: false, by_selector: false }
+        Self { firewall, active: false, by_selector: false, rules: Vec::new() }
+    }
+
+    /// Puts rules in force.
+    pub(crate) fn activate(&mut self, rules: &[Rule]) {
+        self.active = true;
+        self.rules = rules.to_vec();
     }
 }
 
@@ -57,85 +56,6 @@ pub(crate) enum Change {
     Rules(Vec<Rule>),
     Activate { server: i64 },
     Remove { server: i64 },
-}
-
-impl Rule {
-    fn json(&self) -> Value {
-        json!({
-            "description": self.description, "direction": self.direction, "protocol": self.protocol,
-            "port": self.port, "source_ips": self.sources, "destination_ips": self.destinations,
-        })
-    }
-
-    fn parse(index: usize, value: &Value) -> Api<Self> {
-        let mut input = Input::new(value.as_object().cloned().unwrap_or_default());
-        let rule = Self {
-            description: input.text("description"),
-            direction: input.required_text("direction"),
-            protocol: input.required_text("protocol"),
-            port: input.text("port"),
-            sources: input.texts("source_ips").unwrap_or_default(),
-            destinations: input.texts("destination_ips").unwrap_or_default(),
-        };
-        rule.check(&mut input);
-        let mut outer = Input::new(serde_json::Map::new());
-        outer.adopt(&format!("rules.{index}"), &input);
-        outer.check()?;
-        Ok(rule)
-    }
-
-    fn check(&self, input: &mut Input) {
-        let (required, field) = match self.direction.as_str() {
-            "in" => (&self.sources, "source_ips"),
-            "out" => (&self.destinations, "destination_ips"),
-            _ => return input.reject("direction", "must be one of in, out"),
-        };
-        if required.is_empty() {
-            input.reject(field, "must not be empty for this direction");
-        }
-        for (name, ranges) in [("source_ips", &self.sources), ("destination_ips", &self.destinations)] {
-            if ranges.len() > 100 {
-                input.reject(name, "at most 100 are allowed");
-            }
-            if ranges.iter().any(|range| !is_range(range)) {
-                input.reject(name, "must be a list of ranges in CIDR notation without host bits");
-            }
-        }
-        let with_port = matches!(self.protocol.as_str(), "tcp" | "udp");
-        if !with_port && !matches!(self.protocol.as_str(), "icmp" | "esp" | "gre") {
-            input.reject("protocol", "must be one of tcp, udp, icmp, esp, gre");
-        }
-        match &self.port {
-            None if with_port => input.reject("port", "is required for tcp and udp"),
-            Some(_) if !with_port => input.reject("port", "is only allowed for tcp and udp"),
-            Some(port) if !is_port(port) => input.reject("port", "must be a port, a range of ports or 'any'"),
-            _ => {}
-        }
-        if self.description.as_ref().is_some_and(|text| text.chars().count() > 255) {
-            input.reject("description", "must be at most 255 characters");
-        }
-    }
-}
-
-fn is_range(text: &str) -> bool {
-    text.parse::<ipnet::IpNet>().is_ok_and(|range| range.addr() == range.network())
-}
-
-fn is_port(text: &str) -> bool {
-    let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
-    text == "any"
-        || match text.split_once('-') {
-            Some((first, last)) => matches!((port(first), port(last)), (Some(first), Some(last)) if first <= last),
-            None => port(text).is_some(),
-        }
-}
-
-fn parse_rules(input: &mut Input) -> Api<Option<Vec<Rule>>> {
-    let Some(values) = input.array("rules") else { return Ok(None) };
-    if values.len() > MAX_RULES {
-        return Err(ApiError::invalid("rules", "at most 50 rules are allowed"));
-    }
-    values.iter().enumerate().map(|(index, value)| Rule::parse(index, value)).collect::<Api<Vec<_>>>().map(Some)
 }
 
 /// What a firewall is applied to.
@@ -217,6 +137,7 @@ pub(crate) fn create(cx: &mut Cx<'_>) -> Api<Reply> {
     let targets = parse_targets(&mut input, "apply_to")?;
     input.check()?;
     check_targets(cx, None, &targets)?;
+    check_effective(cx, None, &rules, &named(&targets))?;
     let firewalls = &cx.project.firewalls;
     check_name(firewalls.values().map(|firewall| (firewall.id, firewall.name.as_str())), None, &name, "firewall")?;
     cx.project.check_limit("firewall_limit", firewalls.len())?;
@@ -241,6 +162,11 @@ pub(crate) fn update(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
     let (name, labels) = (input.text("name"), input.labels());
     input.check()?;
     find(cx, id)?;
+    let busy =
+        |action: &i64| matches!(cx.project.actions[action].effect, Effect::Firewall(of, Change::Rules(_)) if of == id);
+    if cx.project.running.iter().any(busy) {
+        return Err(ApiError::conflict("firewall"));
+    }
     if let Some(name) = &name {
         check_firewall_name(name)?;
         let firewalls = cx.project.firewalls.values();
@@ -255,7 +181,10 @@ pub(crate) fn update(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
 
 pub(crate) fn delete(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
     let firewall = find(cx, id)?;
-    if !firewall.servers.is_empty() || !firewall.selectors.is_empty() {
+    check_quiet(cx, id)?;
+    // Also while the action that removes it from a server still runs.
+    let on_a_server = cx.project.servers.values().any(|server| server.has_firewall(id));
+    if on_a_server || !firewall.servers.is_empty() || !firewall.selectors.is_empty() {
         return Err(ApiError::unprocessable("resource_in_use", "firewall is still applied to resources"));
     }
     cx.project.firewalls.remove(&id);
@@ -277,12 +206,14 @@ fn set_rules(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
     let rules =
         parse_rules(&mut input)?.ok_or_else(|| ApiError::invalid("rules", "Missing data for required field."))?;
     find(cx, id)?;
-    let start = Start::new("set_firewall_rules", Effect::Firewall(id, Change::Rules(rules)));
-    let mut actions = vec![cx.start(start.about(Kind::Firewall, id))];
+    check_quiet(cx, id)?;
     let servers: Vec<i64> =
         cx.project.servers.values().filter(|server| server.has_firewall(id)).map(|server| server.id).collect();
+    check_effective(cx, Some(id), &rules, &servers)?;
+    let start = Start::new("set_firewall_rules", Effect::Firewall(id, Change::Rules(rules)));
+    let mut actions = vec![cx.start(start.about(Kind::Firewall, id))];
     for server in servers {
-        actions.push(start_apply(cx, id, server, false));
+        actions.push(start_apply(cx, id, server, None));
     }
     Ok(Reply::created(json!({"actions": actions_json(cx, &actions)})))
 }
@@ -292,18 +223,81 @@ fn apply_to_resources(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
     let targets = parse_targets(&mut input, "apply_to")?;
     input.check()?;
     find(cx, id)?;
+    check_quiet(cx, id)?;
     check_targets(cx, Some(id), &targets)?;
+    check_effective(cx, Some(id), &cx.project.latest_rules(id), &named(&targets))?;
     let actions = apply(cx, id, targets);
     Ok(Reply::created(json!({"actions": actions_json(cx, &actions)})))
+}
+
+fn resource_not_found(status: u16, server: i64) -> ApiError {
+    ApiError::new(status, "firewall_resource_not_found", format!("server with ID '{server}' not found"))
+}
+
+/// The servers among the targets.
+fn named(targets: &[Target]) -> Vec<i64> {
+    let server = |target: &Target| if let Target::Server(id) = target { Some(*id) } else { None };
+    targets.iter().filter_map(server).collect()
+}
+
+/// Fails while an action changes the firewall, if the switch says that this is a conflict.
+fn check_quiet(cx: &Cx<'_>, id: i64) -> Api<()> {
+    let busy = |action: &i64| matches!(cx.project.actions[action].effect, Effect::Firewall(of, _) if of == id);
+    if cx.shared.switches.firewall_conflicts && cx.project.running.iter().any(busy) {
+        return Err(ApiError::conflict("firewall"));
+    }
+    Ok(())
+}
+
+/// Fails when the rules, in the firewall given or in one that is new, are more than may be effective in a firewall or
+/// on one of the servers together with what else is on it.
+fn check_effective(cx: &Cx<'_>, firewall: Option<i64>, rules: &[Rule], servers: &[i64]) -> Api<()> {
+    let count = |rules: &[Rule]| rules.iter().map(Rule::effective).sum::<usize>();
+    let own = count(rules);
+    let most = if cx.shared.switches.effective_rules_per_firewall {
+        own
+    } else {
+        let others = |server: &i64| {
+            let applied = cx.project.servers.get(server).map_or(&[][..], |server| &server.firewalls);
+            let other = applied.iter().filter(|applied| Some(applied.firewall) != firewall);
+            other.map(|applied| count(&cx.project.latest_rules(applied.firewall))).sum::<usize>()
+        };
+        servers.iter().map(|server| others(server) + own).max().unwrap_or(0)
+    };
+    if most > MAX_EFFECTIVE { Err(ApiError::limit("firewall_effective_rule_limit")) } else { Ok(()) }
+}
+
+/// Fails when firewalls are more than a new server can have.
+pub(crate) fn check_new_server(cx: &Cx<'_>, firewalls: &[i64]) -> Api<()> {
+    if firewalls.len() > MAX_PER_SERVER {
+        return Err(ApiError::limit("server_firewall_limit"));
+    }
+    let rules: Vec<Rule> = firewalls.iter().flat_map(|id| cx.project.latest_rules(*id)).collect();
+    if cx.shared.switches.effective_rules_per_firewall
+        || rules.iter().map(Rule::effective).sum::<usize>() <= MAX_EFFECTIVE
+    {
+        return Ok(());
+    }
+    Err(ApiError::limit("firewall_effective_rule_limit"))
+}
+
+impl Project {
+    /// The rules that a firewall has when the actions that run have ended.
+    fn latest_rules(&self, id: i64) -> Vec<Rule> {
+        let setting = self.running.iter().rev().find_map(|action| match &self.actions[action].effect {
+            Effect::Firewall(of, Change::Rules(rules)) if *of == id => Some(rules),
+            _ => None,
+        });
+        setting.or_else(|| self.firewalls.get(&id).map(|firewall| &firewall.rules)).cloned().unwrap_or_default()
+    }
 }
 
 fn check_targets(cx: &Cx<'_>, firewall: Option<i64>, targets: &[Target]) -> Api<()> {
     let mut seen = BTreeSet::new();
     for target in targets {
         let Target::Server(id) = target else { continue };
-        let server = cx.project.servers.get(id).ok_or_else(|| {
-            ApiError::unprocessable("firewall_resource_not_found", format!("server with ID '{id}' not found"))
-        })?;
+        let status = if firewall.is_some() { 404 } else { 422 };
+        let server = cx.project.servers.get(id).ok_or_else(|| resource_not_found(status, *id))?;
         if !seen.insert(*id) {
             return Err(ApiError::unprocessable("server_already_added", "server is named more than once"));
         }
@@ -340,7 +334,7 @@ fn apply(cx: &mut Cx<'_>, id: i64, targets: Vec<Target>) -> Vec<i64> {
                 {
                     server.firewalls.push(Applied::pending(id));
                 }
-                actions.push(start_apply(cx, id, server, false));
+                actions.push(start_apply(cx, id, server, None));
             }
             Target::Selector(text) => {
                 if let Some(firewall) = cx.project.firewalls.get_mut(&id) {
@@ -355,12 +349,27 @@ fn apply(cx: &mut Cx<'_>, id: i64, targets: Vec<Target>) -> Vec<i64> {
     actions
 }
 
-fn start_apply(cx: &mut Cx<'_>, id: i64, server: i64, lock: bool) -> i64 {
-    let start =
-        Start::new("apply_firewall", Effect::Firewall(id, Change::Activate { server })).about(Kind::Firewall, id);
-    // Applying by selector locks the server, applying by id does not.
-    let start = if lock { start.on(Kind::Server, server) } else { start.about(Kind::Server, server) };
-    cx.start(start)
+/// Starts putting the firewall's rules in force on the server, after another action if one is given.
+pub(crate) fn start_apply(cx: &mut Cx<'_>, id: i64, server: i64, after: Option<i64>) -> i64 {
+    let start = applying(id, server).about(Kind::Server, server);
+    cx.start(match after {
+        Some(action) => start.after(action),
+        None => start,
+    })
+}
+
+fn applying(id: i64, server: i64) -> Start<'static> {
+    Start::new("apply_firewall", Effect::Firewall(id, Change::Activate { server })).about(Kind::Firewall, id)
+}
+
+/// Takes every firewall from a server.
+pub(crate) fn drop_all(project: &mut Project, server: i64) {
+    if let Some(server) = project.servers.get_mut(&server) {
+        server.firewalls.clear();
+    }
+    for firewall in project.firewalls.values_mut() {
+        firewall.servers.remove(&server);
+    }
 }
 
 fn remove_from_resources(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
@@ -368,8 +377,12 @@ fn remove_from_resources(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
     let targets = parse_targets(&mut input, "remove_from")?;
     input.check()?;
     let (servers, selectors) = find(cx, id).map(|f| (f.servers.clone(), f.selectors.clone()))?;
+    check_quiet(cx, id)?;
     for target in &targets {
         if let Target::Server(server) = target {
+            if !cx.project.servers.contains_key(server) {
+                return Err(resource_not_found(404, *server));
+            }
             let selected = selectors.iter().any(|text| matching(cx, text).contains(server));
             if selected && !servers.contains(server) {
                 return Err(ApiError::unprocessable(
@@ -383,9 +396,6 @@ fn remove_from_resources(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
     for target in targets {
         match target {
             Target::Server(server) => {
-                if let Some(firewall) = cx.project.firewalls.get_mut(&id) {
-                    firewall.servers.remove(&server);
-                }
                 let start = Start::new("remove_firewall", Effect::Firewall(id, Change::Remove { server }));
                 actions.push(cx.start(start.about(Kind::Firewall, id).about(Kind::Server, server)));
             }
@@ -422,68 +432,70 @@ pub(crate) fn reselect(cx: &mut Cx<'_>) {
     for (id, selectors) in firewalls {
         let wanted: BTreeSet<i64> = selectors.iter().flat_map(|text| matching(cx, text)).collect();
         let mut fresh = Vec::new();
+        // A server with as much as it can have gets no more.
+        let rules = cx.project.latest_rules(id);
+        let full: BTreeSet<i64> = wanted
+            .iter()
+            .copied()
+            .filter(|server| check_effective(cx, Some(id), &rules, &[*server]).is_err())
+            .collect();
         for server in cx.project.servers.values_mut() {
             let keep = wanted.contains(&server.id);
             server.firewalls.retain(|applied| applied.firewall != id || !applied.by_selector || keep);
-            if keep && !server.has_firewall(id) {
-                server.firewalls.push(Applied { firewall: id, active: false, by_selector: true });
+            let room = server.firewalls.len() < MAX_PER_SERVER && !full.contains(&server.id);
+            if keep && room && !server.has_firewall(id) {
+                server.firewalls.push(Applied { by_selector: true, ..Applied::pending(id) });
                 fresh.push(server.id);
             }
         }
         for server in fresh {
-            start_apply(cx, id, server, true);
+            // Applying by selector locks the server, applying by id does not.
+            cx.start(applying(id, server).on(Kind::Server, server));
         }
     }
 }
 
 pub(crate) fn settle(cx: &mut Cx<'_>, id: i64, change: &Change, success: bool) {
-    if !success {
-        return;
-    }
-    match change {
-        Change::Rules(rules) => {
+    match (change, success) {
+        (Change::Rules(rules), true) => {
             if let Some(firewall) = cx.project.firewalls.get_mut(&id) {
                 firewall.rules.clone_from(rules);
             }
         }
-        Change::Activate { server } => {
+        (Change::Activate { server }, true) => {
+            let Some(firewall) = cx.project.firewalls.get(&id) else { return };
             if let Some(server) = cx.project.servers.get_mut(server) {
                 server.firewalls.iter_mut().filter(|applied| applied.firewall == id).for_each(|applied| {
-                    applied.active = true;
+                    applied.activate(&firewall.rules);
                 });
             }
         }
-        Change::Remove { server } => {
-            if let Some(server) = cx.project.servers.get_mut(server) {
-                server.firewalls.retain(|applied| applied.firewall != id);
+        // It was never applied, so it is not on the server.
+        (Change::Activate { server }, false) => {
+            let pending = |applied: &Applied| applied.firewall == id && !applied.active;
+            let found = cx.project.servers.get_mut(server).filter(|server| server.firewalls.iter().any(pending));
+            if let Some(found) = found {
+                found.firewalls.retain(|applied| !pending(applied));
+                if let Some(firewall) = cx.project.firewalls.get_mut(&id) {
+                    firewall.servers.remove(server);
+                }
             }
-            labels_changed(cx);
         }
+        (Change::Remove { server }, true) => remove_from_server(cx, id, *server),
+        (Change::Rules(_) | Change::Remove { .. }, false) => {}
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rule_names_ranges_without_host_bits_and_ports_only_where_there_are_ports() {
-        let rule = |direction: &str, protocol: &str, port: Value, ranges: &[&str]| json!({"direction": direction, "protocol": protocol, "port": port, "source_ips": ranges});
-        for (value, valid) in [
-            (rule("in", "tcp", json!("22"), &["0.0.0.0/0", "::/0"]), true),
-            (rule("in", "udp", json!("1-65535"), &["10.0.0.0/8"]), true),
-            (rule("in", "icmp", Value::Null, &["10.0.0.1/32"]), true),
-            (rule("in", "icmp", json!("1"), &["10.0.0.1/32"]), false),
-            (rule("in", "tcp", Value::Null, &["10.0.0.1/32"]), false),
-            (rule("in", "tcp", json!("0"), &["10.0.0.1/32"]), false),
-            (rule("in", "tcp", json!("9-1"), &["10.0.0.1/32"]), false),
-            (rule("in", "tcp", json!("22"), &["10.0.0.1/8"]), false),
-            (rule("in", "tcp", json!("22"), &[]), false),
-            (rule("out", "tcp", json!("22"), &["10.0.0.0/8"]), false),
-            (rule("up", "tcp", json!("22"), &["10.0.0.0/8"]), false),
-            (rule("in", "sctp", json!("22"), &["10.0.0.0/8"]), false),
-        ] {
-            assert_eq!(Rule::parse(0, &value).is_ok(), valid, "{value}");
-        }
+/// Takes the firewall from the server, unless a label selector still holds it there.
+fn remove_from_server(cx: &mut Cx<'_>, id: i64, server: i64) {
+    let Some(firewall) = cx.project.firewalls.get_mut(&id) else { return };
+    firewall.servers.remove(&server);
+    let selectors = firewall.selectors.clone();
+    let selected = selectors.iter().any(|text| matching(cx, text).contains(&server));
+    if let Some(server) = cx.project.servers.get_mut(&server) {
+        server.firewalls.retain(|applied| applied.firewall != id || selected);
+        server.firewalls.iter_mut().filter(|applied| applied.firewall == id).for_each(|applied| {
+            applied.by_selector = true;
+        });
     }
 }

@@ -179,6 +179,11 @@ impl ApiError {
         Self::new(423, "locked", format!("cannot perform operation because {what} is locked"))
     }
 
+    /// 409 because another change of the same object is under way.
+    pub(crate) fn conflict(what: &str) -> Self {
+        Self::new(409, "conflict", format!("the {what} is being changed by another action, please retry"))
+    }
+
     pub(crate) fn protected(what: &str) -> Self {
         Self::new(423, "protected", format!("{what} deletion is protected"))
     }

@@ -2,6 +2,7 @@
 
 use super::actions::{Effect, Kind, Start};
 use super::clock::Time;
+use super::content::Content;
 use super::http::{Api, ApiError, Reply};
 use super::input::Ref;
 use super::labels::Labels;
@@ -33,6 +34,8 @@ pub(crate) struct Image {
     pub(crate) deleted: Option<Time>,
     pub(crate) labels: Labels,
     pub(crate) architecture: String,
+    #[serde(default)]
+    pub(crate) content: Content,
 }
 
 /// What a finished action does to an image.
@@ -92,6 +95,7 @@ fn system(id: i64, architecture: &str, flavor: &str, version: &str) -> Image {
         deleted: None,
         labels: Labels::new(),
         architecture: architecture.to_owned(),
+        content: Content::default(),
     }
 }
 
@@ -113,8 +117,12 @@ impl Image {
 impl Project {
     /// The JSON of an image, also of a deleted one; `null` when it was never there.
     pub(crate) fn image_json(&self, id: Option<i64>) -> Value {
-        id.and_then(|id| self.images.get(&id).cloned().or_else(|| systems().find(|image| image.id == id)))
-            .map_or(Value::Null, |image| image.json())
+        id.and_then(|id| self.image_by_id(id)).map_or(Value::Null, |image| image.json())
+    }
+
+    /// An image, also a deleted one.
+    pub(crate) fn image_by_id(&self, id: i64) -> Option<Image> {
+        self.images.get(&id).cloned().or_else(|| systems().find(|image| image.id == id))
     }
 
     /// An image that can be used now: by id, or by name for an architecture.
@@ -143,18 +151,6 @@ impl Project {
             ));
         }
         Ok(image)
-    }
-
-    /// Takes an image out of the lists; it stays known to servers that show it.
-    pub(crate) fn drop_image(&mut self, id: i64, now: Time) {
-        let used = self.servers.values().any(|server| server.image == Some(id));
-        if used {
-            if let Some(image) = self.images.get_mut(&id) {
-                image.deleted = Some(now);
-            }
-        } else {
-            self.images.remove(&id);
-        }
     }
 }
 
@@ -213,7 +209,7 @@ pub(crate) fn delete(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
         return Err(ApiError::protected("image"));
     }
     cx.project.check_unlocked(Kind::Image, id)?;
-    cx.project.drop_image(id, cx.now);
+    cx.drop_image(id);
     Ok(Reply::no_content())
 }
 

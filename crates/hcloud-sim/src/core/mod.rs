@@ -3,9 +3,12 @@
 mod actions;
 mod catalog;
 mod clock;
+mod content;
 mod control;
 mod control_objects;
+mod exposure;
 mod faults;
+mod firewall_rules;
 mod firewalls;
 mod http;
 mod images;
@@ -26,6 +29,7 @@ mod server_networks;
 mod servers;
 mod ssh_keys;
 mod state;
+mod switches;
 mod volumes;
 
 pub use self::clock::Time;
@@ -41,7 +45,7 @@ use self::state::{Cx, Grant, Late, Project, Shared, State};
 use ::http::Method;
 use bytes::Bytes;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Settings of the state machine.
 #[derive(Debug, Clone)]
@@ -288,7 +292,9 @@ impl Simulator {
         cx.query = query;
         cx.body = body;
         cx.twist = twist;
-        route::dispatch(&mut cx, &request.method).map(ApiReply::into_response)
+        let reply = route::dispatch(&mut cx, &request.method);
+        cx.note_exposure();
+        reply.map(ApiReply::into_response)
     }
 
     /// The context of one project, without a request.
@@ -302,6 +308,7 @@ impl Simulator {
             query: Query::default(),
             body: Map::new(),
             twist: None,
+            touched: BTreeSet::new(),
         })
     }
 

@@ -11,6 +11,7 @@ use super::http::{Api, ApiError, Reply};
 use super::input::Input;
 use super::labels::Labels;
 use super::query::ListSpec;
+use super::server_networks::taken;
 use super::servers;
 use super::state::{Cx, Project, check_name};
 use ipnet::Ipv4Net;
@@ -275,6 +276,7 @@ pub(crate) fn create(cx: &mut Cx<'_>) -> Api<Reply> {
     for route in &routes {
         let route = parse_route(&mut nested(route))?;
         network.check_route(&route)?;
+        check_gateway(cx, network.id, &route)?;
         network.routes.push(route);
     }
     network.id = cx.shared.id();
@@ -288,6 +290,7 @@ pub(crate) fn update(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
     let (name, labels, expose) = (input.text("name"), input.labels(), input.flag("expose_routes_to_vswitch"));
     input.check()?;
     find(cx, id)?;
+    cx.project.check_network_shape(id)?;
     if let Some(name) = &name {
         let networks = cx.project.networks.values();
         check_name(networks.map(|network| (network.id, network.name.as_str())), Some(id), name, "network")?;
@@ -319,19 +322,15 @@ pub(crate) fn remove(cx: &mut Cx<'_>, id: i64) {
 }
 
 impl Project {
-    fn conflict() -> ApiError {
-        ApiError::new(409, "conflict", "the network is being changed by another action, please retry")
-    }
-
     /// Fails while the shape of the network is being changed.
     pub(crate) fn check_network_shape(&self, id: i64) -> Api<()> {
-        if self.is_locked(Kind::Network, id) { Err(Self::conflict()) } else { Ok(()) }
+        if self.is_locked(Kind::Network, id) { Err(ApiError::conflict("network")) } else { Ok(()) }
     }
 
     /// Fails while anything is being changed on the network, attachments included.
     fn check_quiet_network(&self, id: i64) -> Api<()> {
         let busy = self.running.iter().any(|action| self.actions[action].resources.contains(&(Kind::Network, id)));
-        if busy { Err(Self::conflict()) } else { Ok(()) }
+        if busy { Err(ApiError::conflict("network")) } else { Ok(()) }
     }
 }
 
@@ -377,7 +376,17 @@ fn add_route(cx: &Cx<'_>, id: i64, input: &mut Input) -> Api<Change> {
     let network = find(cx, id)?;
     let route = parse_route(input)?;
     network.check_route(&route)?;
+    check_gateway(cx, id, &route)?;
     Ok(Change::AddRoute(route))
+}
+
+/// Fails when the switch wants a server that has the gateway's address, and there is none.
+fn check_gateway(cx: &Cx<'_>, network: i64, route: &Route) -> Api<()> {
+    let required = cx.shared.switches.route_gateway_must_exist;
+    if required && !taken(cx.project, network, None).contains(&route.gateway) {
+        return Err(ApiError::invalid("gateway", "no server of the network has this address"));
+    }
+    Ok(())
 }
 
 fn delete_route(cx: &Cx<'_>, id: i64, input: &mut Input) -> Api<Change> {

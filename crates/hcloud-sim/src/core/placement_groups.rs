@@ -30,14 +30,22 @@ impl Project {
         })
     }
 
+    /// Servers in the group, and those that a running action adds to it.
+    fn members_of(&self, id: i64) -> usize {
+        let joining = self.running.iter().filter(|action| self.actions[action].joins_group(id)).count();
+        self.servers.values().filter(|server| server.placement_group == Some(id)).count() + joining
+    }
+}
+
+impl Cx<'_> {
     /// Fails when the group is unknown or has no place for one more server.
     pub(crate) fn check_placement(&self, id: i64) -> Api<()> {
-        if !self.placement_groups.contains_key(&id) {
+        if !self.project.placement_groups.contains_key(&id) {
             return Err(ApiError::invalid("placement_group", "placement group not found"));
         }
-        let members = self.servers.values().filter(|server| server.placement_group == Some(id)).count();
-        if members >= MAX_SERVERS {
-            return Err(ApiError::unprocessable(
+        if self.project.members_of(id) >= MAX_SERVERS {
+            return Err(ApiError::new(
+                self.shared.switches.placement_error_status,
                 "placement_error",
                 "error during placement: the placement group is full",
             ));

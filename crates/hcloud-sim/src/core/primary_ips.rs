@@ -3,6 +3,7 @@
 use super::actions::{Effect, Kind, Start};
 use super::catalog::{find_location, location_json};
 use super::clock::Time;
+use super::firewalls;
 use super::http::{Api, ApiError, Reply};
 use super::labels::Labels;
 use super::query::ListSpec;
@@ -190,6 +191,9 @@ pub(crate) fn update(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
     let (name, labels, auto_delete) = (input.text("name"), input.labels(), input.flag("auto_delete"));
     input.check()?;
     find(cx, id)?;
+    if cx.project.is_locked(Kind::PrimaryIp, id) {
+        return Err(ApiError::conflict("primary IP"));
+    }
     if let Some(name) = &name {
         let ips = cx.project.primary_ips.values();
         check_name(ips.map(|ip| (ip.id, ip.name.as_str())), Some(id), name, "primary IP")?;
@@ -285,6 +289,7 @@ fn change_protection(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
 
 pub(crate) fn settle(cx: &mut Cx<'_>, id: i64, change: &Change, success: bool) {
     let Some(ip) = cx.project.primary_ips.get_mut(&id).filter(|_| success) else { return };
+    let held_by = ip.server;
     match change {
         Change::Created => {}
         Change::Assign(server) => ip.server = Some(*server),
@@ -296,5 +301,10 @@ pub(crate) fn settle(cx: &mut Cx<'_>, id: i64, change: &Change, success: bool) {
             ip.dns_ptr.remove(address);
         }
         Change::Protect(protect) => ip.protected = *protect,
+    }
+    if let (Change::Unassign, Some(server), true) = (change, held_by, cx.shared.switches.last_address_drops_firewalls)
+        && !cx.project.is_public(server)
+    {
+        firewalls::drop_all(cx.project, server);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::actions::{Effect, Kind, Start};
 use super::catalog::find_type;
+use super::content::Content;
 use super::http::{Api, ApiError, Reply};
 use super::images::{self, Image};
 use super::input::Ref;
@@ -66,8 +67,7 @@ fn power_action(cx: &mut Cx<'_>, id: i64, command: &str, to: Power, otherwise: P
 
 fn poweron(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
     let power = free(cx, id)?;
-    let connected = cx.project.is_public(id) || !find(cx, id)?.private_net.is_empty();
-    if !connected {
+    if !cx.project.is_connected(id) {
         return Err(ApiError::new(422, "invalid_input", "server has no public or private network interfaces"));
     }
     if power == Power::Running {
@@ -117,10 +117,11 @@ fn rebuild(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
     }
     let keyless = server.ssh_keys.is_empty();
     let architecture = architecture(&server.server_type);
-    let image = cx.project.usable_image(&image, architecture, server.primary_disk_size)?.id;
+    let image = cx.project.usable_image(&image, architecture, server.primary_disk_size)?;
     let password = keyless.then(|| cx.shared.rng.text(20));
     set_power(cx, id, Power::Rebuilding);
-    let effect = Effect::Server(id, Change::Rebuilt { image, user_data });
+    let effect =
+        Effect::Server(id, Change::Rebuilt { image: image.id, user_data, content: Content::from_image(&image) });
     let action = cx.start(Start::new("rebuild_server", effect).on(Kind::Server, id));
     Ok(Reply::created(json!({"action": cx.action_json(action), "root_password": password})))
 }
@@ -129,6 +130,7 @@ fn architecture(server_type: &str) -> &'static str {
     find_type(&Ref::Name(server_type.to_owned())).map_or("x86", super::catalog::ServerType::architecture)
 }
 
+/// Copies the disk and, as the API document says, starts the server.
 fn change_type(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
     let mut input = cx.input();
     let wanted = input.required_reference("server_type");
@@ -171,12 +173,14 @@ fn create_image(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
     }
     input.check()?;
     free(cx, id)?;
-    cx.project.check_limit("snapshot_limit", cx.project.images.len())?;
+    let snapshots = cx.project.images.values().filter(|image| image.deleted.is_none()).count();
+    cx.project.check_limit("snapshot_limit", snapshots)?;
     let image_id = cx.shared.id();
     let server = find(cx, id)?;
-    let base = server.image.and_then(|image| {
-        cx.project.images.get(&image).cloned().or_else(|| images::systems().find(|system| system.id == image))
-    });
+    let of_type = find_type(&Ref::Name(server.server_type.clone())).map(|known| known.disk);
+    let disk_size =
+        of_type.filter(|_| cx.shared.switches.snapshot_has_disk_of_type).unwrap_or(server.primary_disk_size);
+    let base = server.image.and_then(|image| cx.project.image_by_id(image));
     let image = Image {
         id: image_id,
         kind,
@@ -184,7 +188,7 @@ fn create_image(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
         name: None,
         description: description.unwrap_or_else(|| format!("{} {}", server.name, cx.now.rfc3339())),
         image_size: None,
-        disk_size: server.primary_disk_size,
+        disk_size,
         created: cx.now,
         created_from: Some((id, server.name.clone())),
         bound_to: None,
@@ -195,6 +199,7 @@ fn create_image(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
         deleted: None,
         labels,
         architecture: architecture(&server.server_type).to_owned(),
+        content: server.content.snapshot_on(id),
     };
     cx.project.images.insert(image_id, image);
     let start = Start::new("create_image", Effect::Image(image_id, images::Change::Available));
@@ -245,7 +250,7 @@ fn add_to_placement_group(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
             "server is already part of a placement group",
         ));
     }
-    cx.project.check_placement(group)?;
+    cx.check_placement(group)?;
     let effect = Effect::Server(id, Change::Group(Some(group)));
     Ok(cx.action_reply(Start::new("add_to_placement_group", effect).on(Kind::Server, id)))
 }

@@ -2,8 +2,10 @@
 
 use super::actions::{Effect, Kind, Start};
 use super::catalog::{LOCATIONS, ServerType, find_location, find_type, zone_of};
-use super::firewalls::{Applied, MAX_PER_SERVER as MAX_FIREWALLS};
+use super::content::Content;
+use super::firewalls::Applied;
 use super::http::{Api, ApiError, Reply};
+use super::images::Image;
 use super::input::{Input, Ref};
 use super::labels::Labels;
 use super::server_networks::{MAX_NETWORKS, pick_address, reserve};
@@ -12,6 +14,7 @@ use super::state::{Cx, check_name};
 use super::volumes::{MAX_PER_SERVER as MAX_VOLUMES, start_attach};
 use super::{firewalls, primary_ips};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// 32 KiB.
 const MAX_USER_DATA: usize = 32 * 1024;
@@ -104,12 +107,12 @@ pub(crate) fn create(cx: &mut Cx<'_>) -> Api<Reply> {
     check_references(cx, &wanted, location)?;
     check_addresses(cx, &wanted, location)?;
     if let Some(group) = wanted.placement_group {
-        cx.project.check_placement(group)?;
+        cx.check_placement(group)?;
     }
     if !cx.shared.availability(server_type.name, location).orderable {
         return Err(unavailable());
     }
-    build(cx, wanted, server_type, location, image.id)
+    build(cx, wanted, server_type, location, &image)
 }
 
 pub(crate) fn unavailable() -> ApiError {
@@ -154,6 +157,9 @@ fn choose_location(cx: &Cx<'_>, wanted: &Wanted, server_type: &ServerType) -> Ap
 
 fn check_references(cx: &Cx<'_>, wanted: &Wanted, location: &str) -> Api<()> {
     let project = &*cx.project;
+    check_unique("volumes", &wanted.volumes)?;
+    check_unique("firewalls", &wanted.firewalls)?;
+    check_unique("networks", &wanted.networks)?;
     for id in &wanted.volumes {
         let volume = project.volumes.get(id).ok_or_else(|| ApiError::invalid("volumes", "volume not found"))?;
         if volume.location != location {
@@ -172,9 +178,7 @@ fn check_references(cx: &Cx<'_>, wanted: &Wanted, location: &str) -> Api<()> {
             return Err(ApiError::invalid("firewalls", &format!("firewall with ID '{id}' not found")));
         }
     }
-    if wanted.firewalls.len() > MAX_FIREWALLS {
-        return Err(ApiError::limit("server_firewall_limit"));
-    }
+    firewalls::check_new_server(cx, &wanted.firewalls)?;
     for key in &wanted.ssh_keys {
         if !project.ssh_keys.values().any(|known| key.is(known.id, &known.name)) {
             return Err(ApiError::invalid("ssh_keys", &format!("SSH key '{key}' not found")));
@@ -183,14 +187,21 @@ fn check_references(cx: &Cx<'_>, wanted: &Wanted, location: &str) -> Api<()> {
     if wanted.networks.len() > MAX_NETWORKS {
         return Err(ApiError::limit("server_network_limit"));
     }
-    for id in &wanted.networks {
-        if !project.networks.contains_key(id) {
-            return Err(ApiError::invalid("networks", &format!("network with ID '{id}' not found")));
-        }
-        project.check_network_shape(*id)?;
-        pick_address(project, *id, zone_of(location), None, None)?;
+    for (index, id) in wanted.networks.iter().enumerate() {
+        let network = project
+            .networks
+            .get(id)
+            .ok_or_else(|| ApiError::invalid("networks", &format!("network with ID '{id}' not found")))?;
+        project.check_join(&wanted.networks[..index], network)?;
+        pick_address(cx, *id, zone_of(location), None, None)?;
     }
     Ok(())
+}
+
+/// Fails when a list of ids names one twice.
+fn check_unique(field: &str, ids: &[i64]) -> Api<()> {
+    let unique: BTreeSet<&i64> = ids.iter().collect();
+    if unique.len() == ids.len() { Ok(()) } else { Err(ApiError::invalid(field, "must not name an ID twice")) }
 }
 
 fn check_addresses(cx: &Cx<'_>, wanted: &Wanted, location: &str) -> Api<()> {
@@ -227,7 +238,7 @@ fn check_addresses(cx: &Cx<'_>, wanted: &Wanted, location: &str) -> Api<()> {
         }
     }
     let public = wanted.v4 != Address::None || wanted.v6 != Address::None;
-    if !public && !wanted.firewalls.is_empty() {
+    if !public && !wanted.firewalls.is_empty() && !cx.shared.switches.firewalls_at_private_creation {
         return Err(ApiError::unprocessable(
             "private_net_only_server",
             "firewalls cannot be applied to a server without a public interface",
@@ -239,11 +250,11 @@ fn check_addresses(cx: &Cx<'_>, wanted: &Wanted, location: &str) -> Api<()> {
     Ok(())
 }
 
-fn build(cx: &mut Cx<'_>, wanted: Wanted, server_type: &ServerType, location: &str, image: i64) -> Api<Reply> {
+fn build(cx: &mut Cx<'_>, wanted: Wanted, server_type: &ServerType, location: &str, image: &Image) -> Api<Reply> {
     let id = cx.shared.id();
     let keys = cx.project.ssh_keys.values();
-    let ssh_keys: Vec<i64> =
-        keys.filter(|key| wanted.ssh_keys.iter().any(|k| k.is(key.id, &key.name))).map(|key| key.id).collect();
+    let keys = keys.filter(|key| wanted.ssh_keys.iter().any(|k| k.is(key.id, &key.name)));
+    let (ssh_keys, authorized_keys): (Vec<i64>, Vec<String>) = keys.map(|key| (key.id, key.public_key.clone())).unzip();
     let password = if ssh_keys.is_empty() { Value::from(cx.shared.rng.text(20)) } else { Value::Null };
     let server = Server {
         id,
@@ -254,7 +265,7 @@ fn build(cx: &mut Cx<'_>, wanted: Wanted, server_type: &ServerType, location: &s
         epoch: 0,
         server_type: server_type.name.to_owned(),
         location: location.to_owned(),
-        image: Some(image),
+        image: Some(image.id),
         primary_disk_size: server_type.disk,
         placement_group: wanted.placement_group,
         private_net: Vec::new(),
@@ -265,6 +276,8 @@ fn build(cx: &mut Cx<'_>, wanted: Wanted, server_type: &ServerType, location: &s
         protect_rebuild: false,
         rescue: false,
         ignores_acpi: false,
+        authorized_keys,
+        content: Content::from_image(image),
     };
     cx.project.servers.insert(id, server);
     for firewall in &wanted.firewalls {
@@ -274,9 +287,14 @@ fn build(cx: &mut Cx<'_>, wanted: Wanted, server_type: &ServerType, location: &s
     }
     assign_addresses(cx, id, location, wanted.v4, wanted.v6);
     let create = cx.start(Start::new("create_server", Effect::Server(id, Change::Created)).on(Kind::Server, id));
+    if cx.shared.switches.creation_firewalls_late {
+        for firewall in &wanted.firewalls {
+            firewalls::start_apply(cx, *firewall, id, Some(create));
+        }
+    }
     let (mut last, mut next) = (create, Vec::new());
     for network in &wanted.networks {
-        let (ip, _) = pick_address(cx.project, *network, zone_of(location), None, None)?;
+        let (ip, _) = pick_address(cx, *network, zone_of(location), None, None)?;
         reserve(cx, id, *network, ip, Vec::new());
         last = cx.start(
             Start::new("attach_to_network", Effect::Server(id, Change::NetworkReady(*network)))

@@ -4,7 +4,7 @@ use super::actions::{Effect, Kind, Start};
 use super::catalog::zone_of;
 use super::http::{Api, ApiError, Reply};
 use super::networks::{Network, PUBLIC_GATEWAY, overlap};
-use super::servers::{Change, PrivateNet, find};
+use super::servers::{Change, PrivateNet, Server, find};
 use super::state::{Cx, Project};
 use ipnet::Ipv4Net;
 use std::collections::BTreeSet;
@@ -16,7 +16,7 @@ pub(crate) const MAX_NETWORKS: usize = 3;
 const MAX_RESOURCES: usize = 100;
 
 /// Addresses of a network that servers have, aliases included.
-fn taken(project: &Project, network: i64, except: Option<i64>) -> BTreeSet<Ipv4Addr> {
+pub(crate) fn taken(project: &Project, network: i64, except: Option<i64>) -> BTreeSet<Ipv4Addr> {
     project
         .servers
         .values()
@@ -27,26 +27,27 @@ fn taken(project: &Project, network: i64, except: Option<i64>) -> BTreeSet<Ipv4A
         .collect()
 }
 
-/// Whether a server may have the address: not the router's, not the first or last of its subnet.
-fn assignable(network: &Network, subnet: &Ipv4Net, ip: Ipv4Addr) -> bool {
+/// Whether a server may have the address: not the router's and, unless the edges are free, not the first or last of its
+/// subnet.
+fn assignable(network: &Network, subnet: &Ipv4Net, ip: Ipv4Addr, edges: bool) -> bool {
     subnet.contains(&ip)
         && ip != network.gateway()
         && ip != PUBLIC_GATEWAY
-        && ip != subnet.network()
-        && ip != subnet.broadcast()
+        && (edges || (ip != subnet.network() && ip != subnet.broadcast()))
 }
 
 /// The address asked for, or the first free one of a subnet in the zone; with the subnet it is in.
 pub(crate) fn pick_address(
-    project: &Project,
+    cx: &Cx<'_>,
     network: i64,
     zone: &str,
     ip: Option<Ipv4Addr>,
     range: Option<Ipv4Net>,
 ) -> Api<(Ipv4Addr, Ipv4Net)> {
     let none = |message: &str| ApiError::unprocessable("no_subnet_available", message);
-    let found = project.networks.get(&network).ok_or_else(|| ApiError::not_found("network", network))?;
-    let taken = taken(project, network, None);
+    let found = cx.project.networks.get(&network).ok_or_else(|| ApiError::not_found("network", network))?;
+    let taken = taken(cx.project, network, None);
+    let edges = cx.shared.switches.subnet_edges_assignable;
     let mut subnets = found
         .subnets
         .iter()
@@ -58,12 +59,14 @@ pub(crate) fn pick_address(
     }
     match ip {
         Some(ip) => {
-            let subnet = subnets.find(|subnet| assignable(found, subnet, ip)).ok_or_else(|| not_available(ip))?;
+            let subnet =
+                subnets.find(|subnet| assignable(found, subnet, ip, edges)).ok_or_else(|| not_available(ip))?;
             if taken.contains(&ip) { Err(not_available(ip)) } else { Ok((ip, subnet)) }
         }
         None => subnets
             .find_map(|subnet| {
-                subnet.hosts().find(|ip| assignable(found, &subnet, *ip) && !taken.contains(ip)).map(|ip| (ip, subnet))
+                let mut all = (u32::from(subnet.network())..=u32::from(subnet.broadcast())).map(Ipv4Addr::from);
+                all.find(|ip| assignable(found, &subnet, *ip, edges) && !taken.contains(ip)).map(|ip| (ip, subnet))
             })
             .ok_or_else(|| none("no address is free in the network")),
     }
@@ -98,7 +101,7 @@ pub(crate) fn attach(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
         .map(|range| range.parse().map_err(|_| ApiError::invalid("ip_range", "must be an IPv4 range in CIDR notation")))
         .transpose()?;
     let zone = check_attach(cx, id, network)?;
-    let (ip, subnet) = pick_address(cx.project, network, zone, ip, range)?;
+    let (ip, subnet) = pick_address(cx, network, zone, ip, range)?;
     let aliases = check_aliases(cx, id, network, &subnet, ip, &aliases)?;
     reserve(cx, id, network, ip, aliases);
     let start = Start::new("attach_to_network", Effect::Server(id, Change::NetworkReady(network)));
@@ -117,17 +120,24 @@ fn check_attach(cx: &Cx<'_>, id: i64, network: i64) -> Api<&'static str> {
     if server.private_net.len() >= MAX_NETWORKS {
         return Err(ApiError::limit("server_network_limit"));
     }
-    let joined = server.private_net.iter().filter_map(|net| project.networks.get(&net.network));
-    if joined.into_iter().any(|other| overlap(&other.range, &wanted.range)) {
-        return Err(ApiError::unprocessable("networks_overlap", "the network overlaps with another of the server"));
-    }
-    let members =
-        project.servers.values().filter(|server| server.private_net.iter().any(|net| net.network == network)).count();
-    if members >= MAX_RESOURCES {
-        return Err(ApiError::limit("network_resource_limit"));
-    }
-    project.check_network_shape(network)?;
+    let joined: Vec<i64> = server.private_net.iter().map(|net| net.network).collect();
+    project.check_join(&joined, wanted)?;
     Ok(zone_of(&server.location))
+}
+
+impl Project {
+    /// Fails unless a server that is in `joined` already can be attached to the network now.
+    pub(crate) fn check_join(&self, joined: &[i64], network: &Network) -> Api<()> {
+        let mut joined = joined.iter().filter_map(|id| self.networks.get(id));
+        if joined.any(|other| overlap(&other.range, &network.range)) {
+            return Err(ApiError::unprocessable("networks_overlap", "the network overlaps with another of the server"));
+        }
+        let is_member = |server: &&Server| server.private_net.iter().any(|net| net.network == network.id);
+        if self.servers.values().filter(is_member).count() >= MAX_RESOURCES {
+            return Err(ApiError::limit("network_resource_limit"));
+        }
+        self.check_network_shape(network.id)
+    }
 }
 
 fn check_aliases(
@@ -145,7 +155,7 @@ fn check_aliases(
         .iter()
         .map(|text| {
             let alias = parse_ip("alias_ips", text)?;
-            if !assignable(found, subnet, alias) || !seen.insert(alias) {
+            if !assignable(found, subnet, alias, cx.shared.switches.subnet_edges_assignable) || !seen.insert(alias) {
                 return Err(not_available(alias));
             }
             Ok(alias)

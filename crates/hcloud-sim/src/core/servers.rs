@@ -3,6 +3,7 @@
 use super::actions::{Effect, JobKind, Kind, Start};
 use super::catalog::{find_type, location_json};
 use super::clock::Time;
+use super::content::Content;
 use super::firewalls::{self, Applied};
 use super::http::{Api, ApiError, Reply};
 use super::input::Ref;
@@ -76,6 +77,12 @@ pub(crate) struct Server {
     pub(crate) rescue: bool,
     /// The guest ignores the ACPI power button.
     pub(crate) ignores_acpi: bool,
+    /// The public keys that the guest got at its creation; the objects they came from may be gone.
+    #[serde(default)]
+    pub(crate) authorized_keys: Vec<String>,
+    /// What its local disk holds.
+    #[serde(default)]
+    pub(crate) content: Content,
 }
 
 /// What a finished action does to a server.
@@ -104,6 +111,9 @@ pub(crate) enum Change {
     Rebuilt {
         image: i64,
         user_data: Option<String>,
+        /// What the image held when it was asked for.
+        #[serde(default)]
+        content: Content,
     },
     Group(Option<i64>),
     Protect {
@@ -123,6 +133,11 @@ impl Project {
     /// Whether the server has a public interface.
     pub(crate) fn is_public(&self, id: i64) -> bool {
         self.primary_ips.values().any(|ip| ip.server == Some(id))
+    }
+
+    /// Whether the server has any interface, public or private; without one it cannot be powered on.
+    pub(crate) fn is_connected(&self, id: i64) -> bool {
+        self.is_public(id) || self.servers.get(&id).is_some_and(|server| !server.private_net.is_empty())
     }
 }
 
@@ -221,8 +236,8 @@ pub(crate) fn delete(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
 
 /// Takes the server away with what goes with it: volumes are detached, addresses unassigned or deleted, backups deleted.
 pub(crate) fn remove(cx: &mut Cx<'_>, id: i64) {
-    let project = &mut *cx.project;
-    project.servers.remove(&id);
+    let (now, project) = (cx.now, &mut *cx.project);
+    let Some(gone) = project.servers.remove(&id) else { return };
     for volume in project.volumes.values_mut() {
         volume.server = volume.server.filter(|server| *server != id);
         volume.attaching_to = volume.attaching_to.filter(|server| *server != id);
@@ -245,6 +260,7 @@ pub(crate) fn remove(cx: &mut Cx<'_>, id: i64) {
     for image in unused {
         project.images.remove(&image);
     }
+    project.content_gone("server", id, &gone.content, now);
 }
 
 /// Whether a server has an address of the range in the network, or is getting one.
@@ -278,11 +294,20 @@ pub(crate) fn settle(cx: &mut Cx<'_>, id: i64, change: &Change, success: bool) {
         }
         return;
     }
+    let starts = cx.shared.switches.change_type_starts && cx.project.is_connected(id);
+    let late = cx.shared.switches.creation_firewalls_late;
     let Some(server) = cx.project.servers.get_mut(&id) else { return };
     match (change, success) {
         (Change::Created, ok) => {
             server.power = Power::Off;
-            server.firewalls.iter_mut().for_each(|applied| applied.active = ok);
+            if !ok {
+                server.content = Content::default();
+            }
+            for applied in server.firewalls.iter_mut().filter(|applied| ok && !late && !applied.by_selector) {
+                if let Some(firewall) = cx.project.firewalls.get(&applied.firewall) {
+                    applied.activate(&firewall.rules);
+                }
+            }
             firewalls::labels_changed(cx);
         }
         (Change::Power { to, otherwise }, ok) => server.power = if ok { *to } else { *otherwise },
@@ -301,15 +326,18 @@ pub(crate) fn settle(cx: &mut Cx<'_>, id: i64, change: &Change, success: bool) {
         (Change::Type { name, disk }, true) => {
             server.server_type.clone_from(name);
             server.primary_disk_size = *disk;
-            server.power = Power::Off;
+            server.power = if starts { Power::Running } else { Power::Off };
+            server.epoch += 1;
         }
         (Change::Type { .. }, false) => server.power = Power::Off,
-        (Change::Rebuilt { image, user_data }, true) => {
+        (Change::Rebuilt { image, user_data, content }, true) => {
             server.image = Some(*image);
+            let before = std::mem::replace(&mut server.content, content.clone());
             if user_data.is_some() {
                 server.user_data.clone_from(user_data);
             }
             server.power = Power::Running;
+            cx.project.content_gone("server", id, &before, cx.now);
         }
         (Change::Rebuilt { .. }, false) => server.power = Power::Off,
         (Change::Group(group), true) => server.placement_group = *group,

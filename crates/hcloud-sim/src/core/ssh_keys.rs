@@ -16,7 +16,7 @@ pub(crate) struct SshKey {
     pub(crate) id: i64,
     pub(crate) name: String,
     fingerprint: String,
-    public_key: String,
+    pub(crate) public_key: String,
     pub(crate) labels: Labels,
     created: Time,
 }
@@ -32,6 +32,9 @@ impl SshKey {
 
 /// The MD5 fingerprint of an OpenSSH public key, as the API shows it; `None` when the text is no key.
 fn fingerprint(public_key: &str) -> Option<String> {
+    if public_key.contains(['\r', '\n']) {
+        return None;
+    }
     let mut words = public_key.split_whitespace();
     let algorithm = words.next()?;
     let blob = STANDARD.decode(words.next()?).ok()?;
@@ -110,7 +113,10 @@ mod tests {
         let with_other_comment = key.replace("me@example", "you");
         assert_eq!(fingerprint(key).unwrap().len(), 47);
         assert_eq!(fingerprint(key), fingerprint(&with_other_comment));
-        for bad in ["", "ssh-ed25519", "ssh-ed25519 ???", "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIAAB", "ssh-rsa AAAA"] {
+        let two = format!("{key}\n{key}");
+        for bad in
+            [two.as_str(), "", "ssh-ed25519", "ssh-ed25519 ???", "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIAAB", "ssh-rsa AAAA"]
+        {
             assert_eq!(fingerprint(bad), None, "{bad}");
         }
     }

@@ -2,6 +2,8 @@
 
 use super::actions::{Action, Job, Twist};
 use super::clock::Time;
+use super::content::Lost;
+use super::exposure::Exposure;
 use super::firewalls::Firewall;
 use super::http::{Api, ApiError};
 use super::images::Image;
@@ -14,6 +16,7 @@ use super::rate::Bucket;
 use super::rng::Rng;
 use super::servers::Server;
 use super::ssh_keys::SshKey;
+use super::switches::Switches;
 use super::volumes::Volume;
 use super::{CoreConfig, Reply};
 use serde::{Deserialize, Serialize};
@@ -65,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) seq: u64,
     /// `type/location` → what is said of it and what is true.
     pub(crate) availability: BTreeMap<String, Availability>,
+    #[serde(default)]
+    pub(crate) switches: Switches,
 }
 
 /// A server type in a location: `available` is what the API says, `orderable` what happens.
@@ -75,7 +80,7 @@ pub(crate) struct Availability {
 }
 
 impl Shared {
-    pub(crate) const fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             rng: Rng::new(seed),
             next_id: 10_000_000,
@@ -84,6 +89,7 @@ impl Shared {
             next_address: 0,
             seq: 0,
             availability: BTreeMap::new(),
+            switches: Switches::default(),
         }
     }
 
@@ -136,6 +142,11 @@ pub(crate) struct Project {
     pub(crate) running: BTreeSet<i64>,
     /// What happens by itself, soonest last.
     pub(crate) jobs: Vec<Job>,
+    /// Content that no copy is left of, oldest first.
+    #[serde(default)]
+    pub(crate) lost: Vec<Lost>,
+    #[serde(skip)]
+    pub(crate) exposure: Exposure,
 }
 
 /// The limits that a project has unless `/_sim` says otherwise. Roomier than those of a new real account.
@@ -167,6 +178,8 @@ impl Project {
             actions: BTreeMap::new(),
             running: BTreeSet::new(),
             jobs: Vec::new(),
+            lost: Vec::new(),
+            exposure: Exposure::default(),
         }
     }
 
@@ -191,6 +204,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) body: Map<String, Value>,
     /// What a fault does to the actions that this request starts.
     pub(crate) twist: Option<Twist>,
+    /// Servers whose exposure may be another since it was noted.
+    pub(crate) touched: BTreeSet<i64>,
 }
 
 impl Cx<'_> {

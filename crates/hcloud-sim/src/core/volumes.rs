@@ -3,6 +3,7 @@
 use super::actions::{Effect, Kind, Start};
 use super::catalog::{find_location, location_json};
 use super::clock::Time;
+use super::content::Content;
 use super::http::{Api, ApiError, Reply};
 use super::labels::Labels;
 use super::query::ListSpec;
@@ -27,6 +28,9 @@ pub(crate) struct Volume {
     available: bool,
     format: Option<String>,
     pub(crate) protected: bool,
+    /// What was written to it.
+    #[serde(default)]
+    pub(crate) content: Content,
 }
 
 /// What a finished action does to a volume.
@@ -120,6 +124,7 @@ pub(crate) fn create(cx: &mut Cx<'_>) -> Api<Reply> {
         available: false,
         format,
         protected: false,
+        content: Content::default(),
     };
     cx.project.volumes.insert(id, volume);
     let action = cx.start(Start::new("create_volume", Effect::Volume(id, Change::Created)).on(Kind::Volume, id));
@@ -185,8 +190,15 @@ pub(crate) fn delete(cx: &mut Cx<'_>, id: i64) -> Api<Reply> {
         return Err(ApiError::unprocessable("service_error", "volume is attached to a server"));
     }
     cx.project.check_unlocked(Kind::Volume, id)?;
-    cx.project.volumes.remove(&id);
+    remove(cx, id);
     Ok(Reply::no_content())
+}
+
+/// Takes the volume away with what it holds.
+pub(crate) fn remove(cx: &mut Cx<'_>, id: i64) {
+    if let Some(gone) = cx.project.volumes.remove(&id) {
+        cx.project.content_gone("volume", id, &gone.content, cx.now);
+    }
 }
 
 /// Routes `POST /volumes/{id}/actions/{name}`; `None` when there is no such action.

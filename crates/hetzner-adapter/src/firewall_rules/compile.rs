@@ -195,7 +195,7 @@ fn tidy(blocks: Vec<IpNet>) -> Vec<IpNet> {
 }
 
 /// Whether a block is of a family; every block is where none is named.
-pub(super) fn is_of(version: Option<IpVersion>, block: &IpNet) -> bool {
+pub fn is_of(version: Option<IpVersion>, block: &IpNet) -> bool {
     match version {
         None => true,
         Some(IpVersion::IPv4) => matches!(block, IpNet::V4(_)),

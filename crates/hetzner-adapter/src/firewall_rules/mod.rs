@@ -19,7 +19,7 @@ mod ports;
 mod tests;
 
 pub use compare::{rules_hash, same_rules};
-pub use compile::{CompiledRule, Note, Service, compile_rule};
+pub use compile::{CompiledRule, Note, Service, compile_rule, is_of};
 pub use expand::{Compiled, Excess, Shard, effective_rules, expand, nothing_out};
 pub use narrow::narrowing;
 pub use packet::{Packet, PacketProtocol, allows};

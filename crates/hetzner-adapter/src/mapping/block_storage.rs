@@ -7,14 +7,19 @@
 //! | made from an image, or somebody boots from it | `none`: nothing yet, or the disk of the holder's server |
 //! | left behind by an instance that ran | `server`: a server that is off and bears its name |
 
-use control_plane::{Reason, Resource, Uid, ports::Planned};
-use hcloud_client::types::{CreateVolume, Server, Volume, VolumeStatus};
+use control_plane::{
+    Reason, Resource, Uid,
+    disk::{self, Disk},
+    facts::{self, BlockStorageFacts, Facts},
+    ports::{Plan, Planned, Tie},
+};
+use hcloud_client::types::{CreateVolume, Server, ServerStatus, Volume, VolumeStatus};
 use seca_api::{BlockStorageSpec, Kind, Reference};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Checked, Context, Mapping, Owned, PlannedExt, act, deny_all, facts, fail, map, mark, missing_targets, noted,
-    origin::Origin, power, settled, wait,
+    Checked, Context, Mapping, Owned, PlannedExt, act, auxiliary, fail, instance, map, missing_targets, noted,
+    origin::origin_from_image, power, settled, wait,
 };
 use crate::{
     call::{Call, StepExt, Until},
@@ -43,10 +48,7 @@ impl Mapping for BlockStorageMapping {
     }
 
     fn objects(&self) -> &'static [Owned] {
-        &[
-            Owned { kind: ObjectType::Volume, id: facts::VOLUME_ID, made: true },
-            Owned { kind: ObjectType::Server, id: facts::SERVER_ID, made: false },
-        ]
+        &[Owned { kind: ObjectType::Volume, made: true }, Owned { kind: ObjectType::Server, made: false }]
     }
 }
 
@@ -71,10 +73,24 @@ impl<'a> Backing<'a> {
     }
 }
 
-/// The instance that boots from it, if its row is still there.
+/// The instance that has it, if its row is still there and names it.
 fn holder<'a>(context: &Context<'a>) -> Option<&'a Resource> {
-    let uid = context.resource().holder?;
-    context.bundle().referrers.iter().filter_map(|r| r.resource.as_ref()).find(|row| row.uid == uid)
+    context.holder().and_then(|related| related.resource.as_ref())
+}
+
+/// Whether its holder boots from it, and does not use it as a data volume.
+fn is_boot_volume(context: &Context<'_>) -> bool {
+    let row = context.resource();
+    let is_disk = row.holder.is_some() && BlockStorageFacts::of(row).disk_of == row.holder;
+    is_disk || context.holder().is_some_and(|related| related.field == instance::BOOT_VOLUME)
+}
+
+/// Ends the claim of an instance that names it no longer, or is being deleted, once it has no volume of it any more.
+fn release(context: &Context<'_>, volume: Option<&Volume>) -> Option<Planned> {
+    let user = context.resource().holder.filter(|_| !is_boot_volume(context))?;
+    let is_wanted = holder(context).is_some_and(|instance| !instance.is_deleting());
+    let is_attached = volume.is_some_and(|volume| volume.server.is_some());
+    (!is_wanted && !is_attached).then(|| Planned::new(Plan::Tie(vec![Tie::Release(user)])))
 }
 
 fn delete(context: &Context<'_>, backing: &Backing<'_>) -> Planned {
@@ -88,46 +104,47 @@ fn delete(context: &Context<'_>, backing: &Backing<'_>) -> Planned {
         let Some(server) = volume.server else {
             return act(VolumeCall::Delete { volume: volume.id }.step(&volume.name));
         };
+        if context.resource().holder.is_some() {
+            return wait(Reason::WaitingForDependency, "The instance that has it attached still lets it go.");
+        }
         let text = format!(
             "The volume is attached to the server {server} at Hetzner Cloud; detach it there, and it is deleted."
         );
         return context.await_person(ObjectId::Volume(volume.id), Until::Free, Reason::WaitingForDependency, text);
     }
-    // Only the last server can have left its firewall behind.
-    let kept_a_server = context.resource().fact(facts::SERVER_ID).is_some();
-    kept_a_server.then(|| deny_all::release(context)).flatten().unwrap_or_else(settled)
+    auxiliary::release(context, &[]).unwrap_or_else(settled)
 }
 
 fn alive(context: &Context<'_>, backing: &Backing<'_>) -> Checked<Planned> {
     let spec: BlockStorageSpec = context.spec()?;
     let row = context.resource();
-    if row.fact(facts::BACKING) == Some(facts::SERVER) {
+    if Disk::of(row).is_held() {
         return kept(context, &spec, backing);
     }
     if let (Some(server), None) = (backing.kept, holder(context)) {
         // The database is older than the hand-over, because it was restored: the server says whose disk it is.
         let id = server.id.to_string();
         let planned = kept(context, &spec, backing)?;
-        return Ok(planned
-            .fact(facts::BACKING, facts::SERVER)
-            .fact(facts::SERVER_ID, id)
-            .fact(facts::EVER_STARTED, true));
+        return Ok(planned.remember(row, |facts: &mut BlockStorageFacts| disk::hold(facts, id)));
     }
-    if row.marked(facts::EVER_STARTED) && backing.holders.or(backing.kept).is_none() {
+    if BlockStorageFacts::of(row).ever_started && backing.holders.or(backing.kept).is_none() {
         match holder(context) {
-            Some(instance) => context.prove(instance, ObjectType::Server, facts::SERVER_ID)?,
-            None => context.prove(row, ObjectType::Server, facts::SERVER_ID)?,
+            Some(instance) => context.prove(instance, ObjectType::Server)?,
+            None => context.prove(row, ObjectType::Server)?,
         }
         return Ok(lost("The server whose disk it was"));
     }
-    if row.holder.is_some() || spec.source_image_ref.is_some() {
+    if let Some(released) = release(context, backing.volume) {
+        return Ok(released);
+    }
+    if is_boot_volume(context) || spec.source_image_ref.is_some() {
         return logical(context, &spec, backing);
     }
     Ok(match backing.volume {
         Some(volume) => keep_volume(context, &spec, volume),
         None => {
-            context.prove_lost(ObjectType::Volume, facts::VOLUME_ID)?;
-            match row.fact(facts::VOLUME_ID) {
+            context.prove_lost(ObjectType::Volume)?;
+            match BlockStorageFacts::of(row).volume_id {
                 Some(_) => lost("The Hetzner volume behind it"),
                 None => create_volume(context, &spec),
             }
@@ -148,12 +165,23 @@ fn lost(what: &str) -> Planned {
 /// It keeps the disk of a deleted instance.
 fn kept(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>) -> Checked<Planned> {
     // While the instance hands its server over, that bears the instance's labels.
-    let remembered = context.resource().fact(facts::SERVER_ID).and_then(|id| id.parse::<i64>().ok());
-    let handed = remembered.and_then(|id| context.snapshot.objects.servers.get(&id));
+    let remembered = BlockStorageFacts::of(context.resource()).server_id.and_then(|id| id.parse().ok());
+    let handed = remembered.and_then(|id| context.snapshot.get(id));
     let Some(server) = backing.kept.or(backing.holders).or(handed) else {
-        context.prove(context.resource(), ObjectType::Server, facts::SERVER_ID)?;
+        context.prove(context.resource(), ObjectType::Server)?;
         return Ok(lost("The server whose disk it kept"));
     };
+    let is_own = backing.kept.is_some();
+    if is_own && auxiliary::closed_before(context, server).is_some() {
+        let ties = auxiliary::missing(context, [&auxiliary::deny_all()]);
+        if !ties.is_empty() {
+            return Ok(Planned::new(Plan::Tie(ties)));
+        }
+    }
+    // What an earlier release, or somebody else, left on it.
+    if is_own && !power::is_busy(server) && server.status == ServerStatus::Off {
+        instance::strip(context, server)?;
+    }
     let size = size_on(server, spec);
     Ok(settled().status(status(size, None)).note(
         Reason::BootVolumeHeld,
@@ -168,33 +196,38 @@ fn logical(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>
     if let Some(volume) = backing.volume {
         // Somebody may have attached it by hand, and detached it again.
         let object = ObjectId::Volume(volume.id);
-        let attached = row.marked(facts::EVER_ATTACHED) || volume.server.is_some();
+        let attached = BlockStorageFacts::of(row).ever_attached || volume.server.is_some();
         let attached = match context.snapshot.was_used(object) {
             Some(ever) => attached || ever,
             None if attached => true,
             None => return Ok(context.ask(Call::History { object })),
         };
         if attached {
-            return Ok(keep_volume(context, spec, volume).fact(facts::EVER_ATTACHED, true).note(
+            let kept = keep_volume(context, spec, volume);
+            return Ok(kept.remember(row, |facts: &mut BlockStorageFacts| facts.ever_attached = true).note(
                 Reason::Unsupported,
                 "It has been used as a data volume, and Hetzner Cloud boots no server from a volume.",
             ));
         }
-        let gone = [(facts::BACKING, facts::RELEASING.into()), (facts::VOLUME_ID, Value::Null)];
-        return Ok(act(VolumeCall::Delete { volume: volume.id }.step(&volume.name).mark(mark(row, &gone))));
+        let gone = BlockStorageFacts::mark(row, disk::release);
+        return Ok(act(VolumeCall::Delete { volume: volume.id }.step(&volume.name).mark(gone)));
     }
-    if row.fact(facts::BACKING) != Some(facts::NONE) {
-        context.prove_unmade(ObjectType::Volume, facts::VOLUME_ID)?;
+    if BlockStorageFacts::of(row).backing != Some(facts::Backing::None) {
+        context.prove_unmade(ObjectType::Volume)?;
     }
     let user = backing.holders.and(holder(context)).filter(|instance| !instance.is_deleting());
-    let settled = settled().fact(facts::BACKING, facts::NONE).fact(facts::VOLUME_ID, Value::Null);
+    let settled = settled().remember(row, |facts: &mut BlockStorageFacts| {
+        facts.backing = Some(facts::Backing::None);
+        facts.volume_id = None;
+    });
     let Some(server) = backing.holders.or(backing.kept) else {
         // The instance that boots from it sees no image, so this one passes on what it is to be made from.
-        let origin = Origin::from_image(context)?;
-        let of = if origin.is_some() { source_image(row) } else { Value::Null };
+        let origin = origin_from_image(context)?;
         let planned = settled
-            .fact(facts::ORIGIN, origin.map_or(Value::Null, |origin| origin.fact()))
-            .fact(facts::ORIGIN_OF, of)
+            .remember(row, |facts: &mut BlockStorageFacts| {
+                facts.origin_of = source_image(row).filter(|_| origin.is_some());
+                facts.origin = origin;
+            })
             .status(status(u64::from(spec.size_gb), user));
         return Ok(noted(planned, missing_targets(context)));
     };
@@ -203,7 +236,7 @@ fn logical(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>
     if size < u64::from(spec.size_gb) {
         missing.push(format!("the disk of the server has {size} GB and cannot grow"));
     }
-    if row.facts.get(facts::SOURCE_IMAGE).cloned().unwrap_or_default() != source_image(row) {
+    if BlockStorageFacts::of(row).source_image != source_image(row) {
         missing.push("the disk was made from another image".to_owned());
     }
     let kept = (!missing.is_empty()).then(|| {
@@ -214,7 +247,10 @@ fn logical(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>
         );
         (Reason::AppliesOnRecreate, message)
     });
-    let settled = if power::has_run(server) { settled.fact(facts::EVER_STARTED, true) } else { settled };
+    let settled = match power::has_run(server) {
+        true => settled.remember(row, disk::start),
+        false => settled,
+    };
     Ok(noted(settled.status(status(size, user)), kept.into_iter().chain(missing_targets(context))))
 }
 
@@ -225,11 +261,11 @@ fn size_on(server: &Server, spec: &BlockStorageSpec) -> u64 {
     if server.primary_disk_size == 0 { asked } else { asked.min(server.primary_disk_size) }
 }
 
-/// The image that a boot volume names, as text; null for none.
-pub(super) fn source_image(row: &Resource) -> Value {
+/// The image that a boot volume names, as text.
+pub(super) fn source_image(row: &Resource) -> Option<String> {
     let spec = row.spec::<BlockStorageSpec>().ok();
     let reference = spec.and_then(|spec| spec.source_image_ref).filter(|reference| !reference.is_unset());
-    reference.map_or(Value::Null, |reference| Value::String(reference.resource))
+    reference.map(|reference| reference.resource)
 }
 
 fn create_volume(context: &Context<'_>, spec: &BlockStorageSpec) -> Planned {
@@ -250,7 +286,7 @@ fn create_volume(context: &Context<'_>, spec: &BlockStorageSpec) -> Planned {
         automount: None,
         format: None,
     };
-    let mark = mark(context.resource(), &[(facts::BACKING, facts::VOLUME.into())]);
+    let mark = BlockStorageFacts::mark(context.resource(), |facts| facts.backing = Some(facts::Backing::Volume));
     act(VolumeCall::Create(Box::new(body)).step(name).mark(mark))
 }
 
@@ -272,17 +308,32 @@ fn keep_volume(context: &Context<'_>, spec: &BlockStorageSpec, volume: &Volume) 
     if volume.size < wanted {
         return act(VolumeCall::Resize { volume: volume.id, size: wanted }.step(&volume.name));
     }
-    let planned = settled()
-        .fact(facts::BACKING, facts::VOLUME)
-        .fact(facts::VOLUME_ID, volume.id.to_string())
-        .status(status(volume.size, None));
-    // Whoever attached it: it may hold data.
-    let planned = if volume.server.is_some() { planned.fact(facts::EVER_ATTACHED, true) } else { planned };
-    if volume.size == wanted {
-        return planned;
+    let user = holder(context).filter(|instance| is_on(context, volume, instance.uid));
+    let planned =
+        settled().status(status(volume.size, user)).remember(context.resource(), |facts: &mut BlockStorageFacts| {
+            facts.backing = Some(facts::Backing::Volume);
+            facts.volume_id = Some(volume.id.to_string());
+            // Whoever attached it: it may hold data.
+            facts.ever_attached |= volume.server.is_some();
+        });
+    let mut notes = Vec::new();
+    if volume.size != wanted {
+        let why = if wanted < SMALLEST_GB { "the smallest Hetzner volume" } else { "volumes never shrink" };
+        notes.push((Reason::SizeAdjusted, format!("{} GB instead of {wanted} GB: {why}.", volume.size)));
     }
-    let why = if wanted < SMALLEST_GB { "the smallest Hetzner volume" } else { "volumes never shrink" };
-    planned.note(Reason::SizeAdjusted, format!("{} GB instead of {wanted} GB: {why}.", volume.size))
+    let attached = user.map(|instance| {
+        format!(
+            "The instance `{}` has it as /dev/disk/by-id/scsi-0HC_Volume_{}; it is neither formatted nor mounted.",
+            instance.key.name, volume.id
+        )
+    });
+    noted(planned, notes.into_iter().chain(attached.map(|text| (Reason::Attached, text))))
+}
+
+/// Whether a volume is attached to the server of an instance.
+fn is_on(context: &Context<'_>, volume: &Volume, instance: Uid) -> bool {
+    let server = context.snapshot.server_labelled(context.installation(), instance);
+    server.is_some_and(|server| volume.server == Some(server.id))
 }
 
 fn status(size: u64, user: Option<&Resource>) -> Map<String, Value> {

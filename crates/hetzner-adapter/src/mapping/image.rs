@@ -14,15 +14,16 @@ use std::time::Duration;
 
 use control_plane::{
     Reason, Resource, Uid,
+    disk::Disk,
+    facts::{BlockStorageFacts, Facts, ImageFacts, Origin},
     ports::{Plan, Planned},
 };
-use hcloud_client::types::{Image, ImageStatus, Server};
+use hcloud_client::types::{Id, Image, ImageStatus, Server};
 use seca_api::{ImageSpec, Kind};
-use serde_json::Value;
 
 use super::{
-    Checked, Context, Mapping, Owned, PlannedExt, act, facts, fail, map, mark, missing_targets, noted,
-    origin::{Origin, whole, word},
+    Checked, Context, Mapping, Owned, PlannedExt, act, fail, map, missing_targets, noted,
+    origin::{architecture, origin_of_volume, whole, word},
     power, settled, wait,
 };
 use crate::{
@@ -54,7 +55,7 @@ impl Mapping for ImageMapping {
     }
 
     fn objects(&self) -> &'static [Owned] {
-        &[Owned { kind: ObjectType::Image, id: facts::IMAGE_ID, made: true }]
+        &[Owned { kind: ObjectType::Image, made: true }]
     }
 }
 
@@ -72,7 +73,7 @@ fn remove(image: &Image) -> Planned {
 fn alive(context: &Context<'_>, image: Option<&Image>) -> Checked<Planned> {
     let spec: ImageSpec = context.spec()?;
     let row = context.resource();
-    let was_usable = row.fact(facts::IMAGE_ID).is_some();
+    let was_usable = ImageFacts::of(row).image_id.is_some();
     if let Some(image) = image {
         return Ok(keep(context, &spec, image));
     }
@@ -83,11 +84,11 @@ fn alive(context: &Context<'_>, image: Option<&Image>) -> Checked<Planned> {
         return Ok(again.note(Reason::OutcomeUnknown, message));
     }
     // Snapshots have no names: nothing else keeps the provider from making a second one.
-    context.prove_unmade(ObjectType::Image, facts::IMAGE_ID)?;
+    context.prove_unmade(ObjectType::Image)?;
     if was_usable {
         return Ok(lost("The snapshot was deleted at Hetzner Cloud"));
     }
-    match Origin::of(row) {
+    match ImageFacts::of(row).origin {
         Some(origin) => alias(context, &spec, origin, &Copied::of(row)),
         None => take(context, &spec),
     }
@@ -119,7 +120,7 @@ fn take(context: &Context<'_>, spec: &ImageSpec) -> Checked<Planned> {
     let Some(source) = source(context) else { return Ok(noted(settled(), missing_targets(context))) };
     let copied = Copied { uid: source.uid.to_string(), name: source.key.name.clone() };
     let Some(server) = disk(context, source)? else {
-        let Some(origin) = Origin::of_volume(context.desired.catalog, source) else {
+        let Some(origin) = origin_of_volume(context.desired.catalog, source) else {
             let message = format!("The image that the block storage `{}` is made from is not ready.", copied.name);
             return Err(Box::new(wait(Reason::WaitingForDependency, message)));
         };
@@ -131,7 +132,7 @@ fn take(context: &Context<'_>, spec: &ImageSpec) -> Checked<Planned> {
     let name = &context.resource().key.name;
     let description = format!("{name} (of block storage {})", copied.name);
     let call = ImageCall::Create { server: server.id, description, labels: context.labels(CREATE_IMAGE) };
-    Ok(act(call.step(name).mark(mark(context.resource(), &copied.facts()))))
+    Ok(act(call.step(name).mark(ImageFacts::mark(context.resource(), |facts| copied.remember(facts)))))
 }
 
 /// The server whose disk is the blocks of a block storage; none if nothing was ever written to it.
@@ -139,8 +140,13 @@ fn disk<'a>(context: &Context<'a>, source: &Resource) -> Checked<Option<&'a Serv
     let stop = |planned: Planned| Err(Box::new(planned));
     let name = &source.key.name;
     let labelled = |uid| context.snapshot.server_labelled(context.installation(), uid);
-    let keeps = source.fact(facts::BACKING) == Some(facts::SERVER);
-    let (started, attached) = (source.marked(facts::EVER_STARTED), source.marked(facts::EVER_ATTACHED));
+    let facts = BlockStorageFacts::of(source);
+    let (started, attached) = (facts.ever_started, facts.ever_attached);
+    let kept = match Disk::of(source) {
+        Disk::Held { server } => Some(server),
+        _ => None,
+    };
+    let keeps = kept.is_some();
     let project = &context.resource().project;
     if *project != source.project {
         return match (keeps || started || attached, project.is_local()) {
@@ -163,19 +169,18 @@ fn disk<'a>(context: &Context<'a>, source: &Resource) -> Checked<Option<&'a Serv
         return Ok(Some(server));
     }
     // While the instance hands its server over, that bears the instance's labels.
-    let remembered = source.fact(facts::SERVER_ID).filter(|_| keeps).and_then(|id| id.parse::<i64>().ok());
-    if let Some(server) = remembered.and_then(|id| context.snapshot.objects.servers.get(&id)) {
+    if let Some(server) = kept.flatten().and_then(|id| id.parse().ok()).and_then(|id| context.snapshot.get(id)) {
         return Ok(Some(server));
     }
     // An instance may hold a volume that it did not boot from after all.
-    let made = |holder: &Uid| source.fact(facts::DISK_OF) == Some(holder.to_string().as_str());
+    let made = |holder: &Uid| facts.disk_of == Some(*holder);
     if let Some(server) = source.holder.filter(made).and_then(labelled) {
         return Ok(Some(server));
     }
     if keeps || started {
         match source.holder.filter(made) {
             Some(holder) => context.prove_none(ObjectType::Server, Owner::main(holder), None)?,
-            None => context.prove(source, ObjectType::Server, facts::SERVER_ID)?,
+            None => context.prove(source, ObjectType::Server)?,
         }
         return stop(fail(
             Reason::BackingLost,
@@ -213,12 +218,13 @@ struct Copied {
 impl Copied {
     /// As the image remembers it.
     fn of(row: &Resource) -> Self {
-        let text = |fact: &str| row.fact(fact).unwrap_or_default().to_owned();
-        Self { uid: text(facts::TAKEN_FROM), name: text(facts::TAKEN_NAME) }
+        let facts = ImageFacts::of(row);
+        Self { uid: facts.taken_from.unwrap_or_default(), name: facts.taken_from_name.unwrap_or_default() }
     }
 
-    fn facts(&self) -> [(&'static str, Value); 2] {
-        [(facts::TAKEN_FROM, self.uid.clone().into()), (facts::TAKEN_NAME, self.name.clone().into())]
+    fn remember(&self, facts: &mut ImageFacts) {
+        facts.taken_from = Some(self.uid.clone());
+        facts.taken_from_name = Some(self.name.clone());
     }
 }
 
@@ -228,14 +234,17 @@ fn keep(context: &Context<'_>, spec: &ImageSpec, image: &Image) -> Planned {
         ImageStatus::Creating => return watch(ObjectId::Image(image.id), &image.description),
         ImageStatus::Available => {}
         // It never was of use to anybody, and nothing comes of it any more.
-        ImageStatus::Unavailable if row.fact(facts::IMAGE_ID).is_none() => return remove(image),
+        ImageStatus::Unavailable if ImageFacts::of(row).image_id.is_none() => return remove(image),
         _ => {
             let message = format!("Hetzner Cloud calls the snapshot {}, so nothing can be made from it.", image.status);
             return fail(Reason::ProviderUnavailable, message);
         }
     }
-    let origin = Origin::Snapshot { id: image.id, project: row.project.clone() };
-    let planned = settled().fact(facts::IMAGE_ID, image.id.to_string()).fact(facts::ORIGIN, origin.fact());
+    let origin = Origin::Snapshot { id: image.id.get(), project: row.project.clone() };
+    let planned = settled().remember(row, |facts: &mut ImageFacts| {
+        facts.image_id = Some(image.id.to_string());
+        facts.origin = Some(origin.clone());
+    });
     let planned = match image.image_size {
         Some(gb) => planned.status(map(&[("sizeMB", whole(gb * 1_000.0).max(1).into())])),
         None => planned,
@@ -253,9 +262,9 @@ fn alias(context: &Context<'_>, spec: &ImageSpec, origin: Origin, copied: &Copie
             (Reason::EmptySource, format!("Nothing was written to the block storage `{name}`, so the image is empty.")),
         ),
         Origin::Snapshot { id, project }
-            if project == context.resource().project && !context.snapshot.objects.images.contains_key(&id.get()) =>
+            if project == context.resource().project && context.snapshot.get(Id::<Image>::new(id)).is_none() =>
         {
-            context.prove_gone(ObjectId::Image(id))?;
+            context.prove_gone(ObjectId::Image(Id::new(id)))?;
             return Ok(lost("The snapshot that the image is the same as was deleted"));
         }
         origin => (
@@ -269,8 +278,10 @@ fn alias(context: &Context<'_>, spec: &ImageSpec, origin: Origin, copied: &Copie
             ),
         ),
     };
-    let mut planned = settled().fact(facts::ORIGIN, origin.fact());
-    planned.facts.extend(map(&copied.facts()));
+    let planned = settled().remember(context.resource(), |facts: &mut ImageFacts| {
+        facts.origin = Some(origin.clone());
+        copied.remember(facts);
+    });
     let mut notes = notes(context, spec, &origin, copied);
     notes.push(own);
     Ok(noted(planned, notes))
@@ -288,7 +299,7 @@ fn notes(context: &Context<'_>, spec: &ImageSpec, origin: &Origin, copied: &Copi
         notes.push((Reason::AppliesOnRecreate, text));
     }
     let told = word(spec.cpu_architecture);
-    if let Some(real) = origin.architecture(context).filter(|real| *real != told) {
+    if let Some(real) = architecture(origin, context).filter(|real| *real != told) {
         let text = format!("cpuArchitecture is {told}, but what was copied is for {real}.");
         notes.push((Reason::PartlySupported, text));
     }

@@ -1,30 +1,39 @@
-//! An instance is a server, created off. Its disk is its boot volume's blocks, which decides what becomes of the
-//! server when the instance is deleted: one that ever ran is handed over to the block storage, powered off, with
-//! the block storage's name and labels; any other is deleted.
+//! An instance is a server, created off and shaped before it first runs: see [`super::shape`] and [`super::diff`]. Its disk
+//! is its boot volume's blocks, which decides what becomes of the server when the instance is deleted: one that ever ran is
+//! handed over to the block storage, powered off, with the block storage's name and labels; any other is deleted.
 
 use control_plane::{
     CatalogEntry, Reason, Resource,
     catalog::zone_name,
-    kinds::instance::user_data_for_provider,
-    ports::{Plan, Planned, Tie},
+    disk::{self, Disk},
+    facts::{BlockStorageFacts, Facts, InstanceFacts},
+    ports::{Mark, Plan, Planned, Tie},
 };
-use hcloud_client::types::{CreateServer, CreateServerFirewall, CreateServerPublicNet, Server, ServerStatus};
+use hcloud_client::types::{
+    CreateServer, CreateServerFirewall, CreateServerPublicNet, Firewall, Id, Server, ServerStatus,
+};
 use seca_api::{InstanceSpec, Kind, ResourceState, reference::Target};
 use secrecy::SecretString;
-use serde_json::Value;
 
 use super::{
-    Checked, Context, Mapping, Owned, PlannedExt, act, block_storage, deny_all, facts, fail, mark, missing_targets,
-    noted, origin::boot_image, power, settled, wait,
+    Checked, Context, Mapping, Owned, PlannedExt, act, auxiliary, block_storage,
+    diff::{Diff, Rest, is_guarded},
+    fail,
+    keys::Keys,
+    noted,
+    origin::boot_image,
+    power, seen, settled,
+    shape::{Guard, Shape, shape},
+    wait,
 };
 use crate::{
     call::{Call, StepExt, Until},
     naming,
-    objects::{ObjectId, ObjectType, ServerCall},
+    objects::{ObjectId, ObjectType, PrimaryIpCall, ServerCall},
 };
 
 /// The field that names the boot volume.
-const BOOT_VOLUME: &str = "/spec/bootVolume/deviceRef";
+pub(super) const BOOT_VOLUME: &str = "/spec/bootVolume/deviceRef";
 
 /// See the module.
 pub(super) struct InstanceMapping;
@@ -46,14 +55,20 @@ impl Mapping for InstanceMapping {
 
     fn delete(&self, context: &Context<'_>) -> Planned {
         match context.snapshot.server_of(context.installation(), context.resource()) {
-            Some(server) => delete(context, server),
-            None => deny_all::release(context).unwrap_or_else(settled),
+            Some(server) => delete(context, server).unwrap_or_else(|step| *step),
+            None => without_placeholder(context).or_else(|| auxiliary::release(context, &[])).unwrap_or_else(settled),
         }
     }
 
     fn objects(&self) -> &'static [Owned] {
-        &[Owned { kind: ObjectType::Server, id: facts::SERVER_ID, made: true }]
+        &[Owned { kind: ObjectType::Server, made: true }]
     }
+}
+
+/// Removes the address of a placeholder that outlived its server.
+fn without_placeholder(context: &Context<'_>) -> Option<Planned> {
+    let ip = context.placeholder().filter(|ip| ip.assignee_id.is_none())?;
+    Some(act(PrimaryIpCall::Delete { primary_ip: ip.id }.step(&ip.name)))
 }
 
 /// The row of the block storage that it boots from.
@@ -70,7 +85,7 @@ pub(super) fn disk<'a>(context: &Context<'a>) -> Option<&'a Resource> {
 /// to name another one, but a volume may become the server's disk at the very moment.
 fn boots_from_another(context: &Context<'_>) -> bool {
     let Some(target) = context.bundle().target(BOOT_VOLUME) else { return true };
-    let made_from = context.resource().fact(facts::BOOT_VOLUME);
+    let made_from = InstanceFacts::of(context.resource()).boot_volume;
     let is_other = made_from.is_some_and(|name| name != target.key.name);
     let is_live = target.resource.as_ref().is_some_and(|volume| !volume.is_deleting());
     is_other || is_live && disk(context).is_none()
@@ -79,7 +94,7 @@ fn boots_from_another(context: &Context<'_>) -> bool {
 /// A server that bears the labels of the boot volume although the instance is there: the database is older than the
 /// hand-over, because it was restored.
 fn handed_over<'a>(context: &Context<'a>) -> Option<(&'a Server, &'a Resource)> {
-    let volume = disk(context).filter(|volume| volume.fact(facts::BACKING) != Some(facts::SERVER))?;
+    let volume = disk(context).filter(|volume| !Disk::of(volume).is_held())?;
     Some((context.snapshot.server_labelled(context.installation(), volume.uid)?, volume))
 }
 
@@ -91,16 +106,19 @@ fn take_back(context: &Context<'_>, server: &Server, volume: &Resource) -> Plann
     let row = context.resource();
     let call =
         ServerCall::Update { server: server.id, name: context.object_name(), labels: context.labels("take_back") };
-    let started = (facts::EVER_STARTED, Value::Bool(true));
-    let own = [(facts::BOOT_VOLUME, volume.key.name.clone().into()), started.clone()];
-    let disk = [(facts::DISK_OF, row.uid.to_string().into()), started];
-    act(call.step(&server.name).frees(&server.name).mark(mark(row, &own)).mark(mark(volume, &disk)))
+    let own = InstanceFacts::mark(row, |facts| {
+        facts.boot_volume = Some(volume.key.name.clone());
+        facts.ever_started = true;
+    });
+    let disk = BlockStorageFacts::mark(volume, |facts| disk::give_back(facts, row.uid));
+    act(call.step(&server.name).frees(&server.name).mark(own).mark(disk))
 }
 
 /// What is said instead of what could lose the disk of a volume, or make nobody remember that it holds data.
 pub(super) fn wrong_volume(context: &Context<'_>) -> Planned {
     let named = context.bundle().target(BOOT_VOLUME).map_or("none", |target| target.key.name.as_str());
-    let real = context.resource().fact(facts::BOOT_VOLUME).unwrap_or("another one");
+    let real = InstanceFacts::of(context.resource()).boot_volume;
+    let real = real.as_deref().unwrap_or("another one");
     let remedy = if context.resource().is_deleting() {
         "The server is kept, because its disk may hold data; when that is not needed any more, delete the server at \
          Hetzner Cloud."
@@ -127,11 +145,12 @@ fn without_server(context: &Context<'_>, planned: Planned) -> Planned {
 fn create(context: &Context<'_>) -> Checked<Planned> {
     let spec: InstanceSpec = context.spec()?;
     let row = context.resource();
-    match row.marked(facts::EVER_STARTED) {
-        true => context.prove(row, ObjectType::Server, facts::SERVER_ID)?,
-        false => context.prove_lost(ObjectType::Server, facts::SERVER_ID)?,
+    let ever_started = InstanceFacts::of(row).ever_started;
+    match ever_started {
+        true => context.prove(row, ObjectType::Server)?,
+        false => context.prove_lost(ObjectType::Server)?,
     }
-    if row.marked(facts::EVER_STARTED) {
+    if ever_started {
         return Ok(fail(
             Reason::BackingLost,
             "The server was deleted at Hetzner Cloud, and its disk with it. It is not made again empty: delete the \
@@ -141,40 +160,96 @@ fn create(context: &Context<'_>) -> Checked<Planned> {
     let sku = sku(context, &spec)?;
     let volume = held_volume(context)?;
     let image = boot_image(context, volume, sku)?;
-    let firewall = deny_all::ready(context)?;
+    let shape = shape(context, &spec, true)?;
+    let keys = Keys::of(&spec, context.installation());
+    let ssh_keys = keys.ready(context)?;
+    let group = match &shape.group {
+        Some(group) => Some(auxiliary::placement_group(context, group)?.id),
+        None => None,
+    };
     let name = context.object_name();
+    // Zones are locations.
+    let location = zone_name(&spec.zone).to_owned();
     let body = CreateServer {
         name: name.clone(),
         server_type: sku.fact("serverType").unwrap_or(&sku.name).to_owned(),
         image: image.id,
-        // Zones are locations.
-        location: Some(zone_name(&spec.zone).to_owned()),
-        firewalls: vec![CreateServerFirewall { firewall: firewall.id }],
+        location: Some(location.clone()),
+        ssh_keys,
+        volumes: volumes(context, &shape, &location),
+        firewalls: firewalls(context, &shape)?.into_iter().map(|firewall| CreateServerFirewall { firewall }).collect(),
+        placement_group: group,
         labels: context.labels("create_server"),
+        automount: Some(false),
         start_after_create: Some(false),
-        public_net: Some(CreateServerPublicNet { enable_ipv4: false, enable_ipv6: true, ipv4: None, ipv6: None }),
+        public_net: Some(public_net(context, &shape, &location)),
         ..CreateServer::default()
     };
-    let made_with = [
-        (facts::USER_DATA, hash_of(spec.user_data.as_ref())),
-        (facts::DEFAULT_IMAGE, image.defaulted.map_or(Value::Null, Value::String)),
-        (facts::BOOT_VOLUME, volume.key.name.clone().into()),
-    ];
-    let disk_of = [
-        (facts::SOURCE_IMAGE, block_storage::source_image(volume)),
-        (facts::DISK_OF, context.resource().uid.to_string().into()),
-    ];
-    let step = ServerCall::Create(Box::new(body))
-        .step(name)
-        .mark(mark(context.resource(), &made_with))
-        .mark(mark(volume, &disk_of))
-        .secret(spec.user_data.map(|text| SecretString::from(sendable(text))));
-    Ok(act(step))
+    let attached = shape.volumes.iter().filter(|(volume, _)| body.volumes.contains(volume));
+    let attached: Vec<Mark> =
+        attached.map(|(_, row)| BlockStorageFacts::trial(row, |facts| facts.ever_attached = true)).collect();
+    let made_with = InstanceFacts::mark(row, |facts| {
+        facts.user_data_hash = hash_of(spec.user_data.as_ref());
+        facts.keys_hash = Some(keys.hash());
+        facts.default_image = image.defaulted;
+        facts.boot_volume = Some(volume.key.name.clone());
+        facts.shaped = true;
+        facts.made_closed = !shape.has_interface();
+        // Those of a server that is gone.
+        facts.placeholder = None;
+        facts.interfaces.clear();
+    });
+    let disk_of =
+        BlockStorageFacts::mark(volume, |facts| disk::take(facts, row.uid, block_storage::source_image(volume)));
+    let mut step = ServerCall::Create(Box::new(body)).step(name).mark(made_with).mark(disk_of);
+    for mark in attached {
+        step = step.mark(mark);
+    }
+    Ok(act(step.secret(user_data(&spec)?)))
 }
 
-/// User data as the provider takes it. Admission let nothing longer pass, so that what fits in no form is refused there.
-fn sendable(text: String) -> String {
-    user_data_for_provider(&text).unwrap_or(text)
+/// The user data as the provider takes it.
+fn user_data(spec: &InstanceSpec) -> Checked<Option<SecretString>> {
+    let Some(text) = spec.user_data.as_deref() else { return Ok(None) };
+    match control_plane::kinds::instance::user_data_for_provider(text) {
+        Some(encoded) => Ok(Some(SecretString::from(encoded))),
+        None => Err(Box::new(fail(Reason::ProviderRefused, "The user data is longer than Hetzner Cloud takes."))),
+    }
+}
+
+/// The public interfaces of a new server. Without any interface of its own it has one that nothing gets through.
+fn public_net(context: &Context<'_>, shape: &Shape<'_>, location: &str) -> CreateServerPublicNet {
+    if !shape.has_interface() {
+        return CreateServerPublicNet { enable_ipv4: false, enable_ipv6: true, ipv4: None, ipv6: None };
+    }
+    // What lies elsewhere, or is another server's still, would make the provider refuse the whole server.
+    let usable = |address: &Option<super::shape::PublicAddress>| {
+        let wanted = address.as_ref()?.primary_ip;
+        let ip = context.snapshot.get(wanted)?;
+        (ip.assignee_id.is_none() && ip.location.name == location).then_some(wanted)
+    };
+    let (ipv4, ipv6) = (usable(&shape.ipv4), usable(&shape.ipv6));
+    CreateServerPublicNet { enable_ipv4: ipv4.is_some(), enable_ipv6: ipv6.is_some(), ipv4, ipv6 }
+}
+
+/// The data volumes that a new server can have from its beginning.
+fn volumes(context: &Context<'_>, shape: &Shape<'_>, location: &str) -> Vec<Id<hcloud_client::types::Volume>> {
+    let is_free = |id: &Id<hcloud_client::types::Volume>| {
+        context.snapshot.get(*id).is_some_and(|volume| volume.server.is_none() && volume.location.name == location)
+    };
+    shape.volumes.iter().map(|(volume, _)| *volume).filter(is_free).collect()
+}
+
+/// The firewalls of a new server: the provider refuses them for one without a public interface.
+fn firewalls(context: &Context<'_>, shape: &Shape<'_>) -> Checked<Vec<Id<Firewall>>> {
+    let closed = || auxiliary::closed(context).map(|firewall| vec![firewall.id]);
+    match &shape.guard {
+        _ if !shape.has_interface() => closed(),
+        _ if !shape.is_public() => Ok(Vec::new()),
+        Guard::Open => Ok(Vec::new()),
+        Guard::Groups { firewalls, closed: false, ready: true } => Ok(firewalls.iter().copied().collect()),
+        Guard::Groups { .. } | Guard::Closed | Guard::Kept => closed(),
+    }
 }
 
 fn sku<'a>(context: &Context<'a>, spec: &InstanceSpec) -> Checked<&'a CatalogEntry> {
@@ -198,7 +273,7 @@ fn held_volume<'a>(context: &Context<'a>) -> Checked<&'a Resource> {
     if volume.is_deleting() {
         return stop(wait(Reason::DependencyMissing, format!("The block storage `{name}` is being deleted.")));
     }
-    if volume.fact(facts::BACKING) == Some(facts::SERVER) {
+    if Disk::of(volume).is_held() {
         return stop(wait(
             Reason::BootVolumeHeld,
             format!(
@@ -218,7 +293,7 @@ fn held_volume<'a>(context: &Context<'a>) -> Checked<&'a Resource> {
         Some(_) => {}
     }
     let is_ready = matches!(volume.state, ResourceState::Active | ResourceState::Updating);
-    if !is_ready || volume.fact(facts::BACKING) != Some(facts::NONE) {
+    if !is_ready || BlockStorageFacts::of(volume).backing != Some(control_plane::facts::Backing::None) {
         return stop(wait(
             Reason::WaitingForDependency,
             format!("The block storage `{name}` is not ready to boot from."),
@@ -227,146 +302,152 @@ fn held_volume<'a>(context: &Context<'a>) -> Checked<&'a Resource> {
     Ok(volume)
 }
 
-/// A hash of a text; null for none. Facts are no place for user data.
-fn hash_of(text: Option<&String>) -> Value {
-    text.map_or(Value::Null, |text| Value::String(naming::hash(&naming::hash(text, 52), 26)))
+/// A hash of a text. Facts are no place for user data.
+pub(super) fn hash_of(text: Option<&String>) -> Option<String> {
+    text.map(|text| naming::hash(&naming::hash(text, 52), 26))
 }
 
 // -- keeping ----------------------------------------------------------------------------------------------------
 
 fn keep(context: &Context<'_>, server: &Server) -> Checked<Planned> {
     let spec: InstanceSpec = context.spec()?;
-    let with_status = |planned: Planned| {
-        let planned = power::with_last_reboot(planned, context, server)
-            .fact(facts::SERVER_ID, server.id.to_string())
-            .status(power::status(context, server));
-        let planned = power::without_shutdown(planned, server);
-        // Whoever switched it on: its disk may hold data.
-        if power::has_run(server) { planned.fact(facts::EVER_STARTED, true) } else { planned }
-    };
-    if power::is_busy(server) && context.is_converging() {
-        return Ok(with_status(context.watch_server(server, Until::Settled)));
+    let row = context.resource();
+    let with_status = |planned: Planned| power::with_status(planned, context, server);
+    if power::is_busy(server) {
+        if context.is_converging() {
+            return Ok(with_status(context.watch_server(server, Until::Settled)));
+        }
+        return Ok(with_status(noted(settled(), seen::notes(context, server, &spec, Rest::default()))));
     }
-    if !power::is_busy(server)
-        && let Err(closing) = deny_all::stand_before(context, server)
+    if let Some(tied) = seen::tie(context, server) {
+        return Ok(with_status(tied));
+    }
+    if !seen::is_shaped(row) {
+        return Ok(with_status(unshaped(context, server, &spec)));
+    }
+    // What switches a server off waits for nothing.
+    if power::is_to_stop(context, server)
+        && let power::Next::Act(planned) = power::next(context, server)
     {
-        return Ok(with_status(*closing));
+        return Ok(with_status(*planned));
+    }
+    let shape = match shape(context, &spec, false) {
+        Ok(shape) => shape,
+        Err(planned) => return Ok(with_status(*planned)),
+    };
+    let diff = Diff { context, server, shape: &shape };
+    let mut rest = match diff.next() {
+        Ok(rest) => rest,
+        Err(planned) => return Ok(with_status(*planned)),
+    };
+    rest.notes.splice(0..0, shape.notes.iter().cloned());
+    let keys = Keys::of(&spec, context.installation());
+    let mut used: Vec<_> = keys.auxiliaries().chain(shape.auxiliaries()).cloned().collect();
+    if auxiliary::closed_before(context, server).is_some() {
+        used.push(auxiliary::deny_all());
+    }
+    if let Some(released) = auxiliary::release(context, &used) {
+        return Ok(with_status(released));
+    }
+    let planned = match power::next(context, server) {
+        power::Next::Act(planned) if power::is_to_start(context, server) => match may_start(&diff, &shape, server) {
+            Ok(true) => return Ok(with_status(*planned)),
+            Ok(false) => Planned::new(Plan::Defer),
+            Err(step) => return Ok(with_status(*step)),
+        },
+        power::Next::Act(planned) => return Ok(with_status(*planned)),
+        power::Next::Settled(done) => Planned { action_done: done, ..settled() },
+    };
+    let notes = seen::notes(context, server, &spec, rest);
+    Ok(with_status(noted(planned, notes)).remember(row, |facts: &mut InstanceFacts| {
+        seen::remember_aliases(facts, server, &shape);
+    }))
+}
+
+/// A server of the release before is left as it is until somebody writes to the instance.
+fn unshaped(context: &Context<'_>, server: &Server, spec: &InstanceSpec) -> Planned {
+    if let Err(closing) = seen::stand_closed(context, server) {
+        return *closing;
     }
     match power::next(context, server) {
-        power::Next::Act(planned) => Ok(with_status(*planned)),
+        power::Next::Act(planned) => *planned,
         power::Next::Settled(done) => {
-            let mut planned = with_status(with_notes(settled(), context, server, &spec));
-            planned.action_done = done;
-            Ok(planned)
+            let planned = Planned { action_done: done, ..settled() };
+            noted(planned, seen::notes_unshaped(context, server, spec))
         }
     }
 }
 
-/// All that a person must know about an instance that is as asked for; the weightiest gives the reason.
-fn with_notes(planned: Planned, context: &Context<'_>, server: &Server, spec: &InstanceSpec) -> Planned {
-    let row = context.resource();
-    let mut notes = Vec::from_iter(missing_targets(context));
-    if row.facts.get(facts::USER_DATA).cloned().unwrap_or_default() != hash_of(spec.user_data.as_ref()) {
-        notes.push((
-            Reason::AppliesOnRecreate,
-            "The server was made with other user data; the change applies when the instance is created again."
-                .to_owned(),
-        ));
+/// Whether a server may be switched on: its firewalls are in force, and it has an interface. The first time it has all that
+/// it is to have; later it waits for nobody.
+fn may_start(diff: &Diff<'_, '_>, shape: &Shape<'_>, server: &Server) -> Checked<bool> {
+    let first = !InstanceFacts::of(diff.context.resource()).ever_started;
+    if first && shape.lacks {
+        return Ok(false);
     }
-    if let Some(names) = not_attached(spec) {
-        notes.push((
-            Reason::NotAttached,
-            format!("The instance names {names}, which this release does not attach to its server yet."),
-        ));
+    diff.interface()?;
+    match is_guarded(server) {
+        true => Ok(true),
+        false => Err(Box::new(act(diff.context.watch(ObjectId::Server(server.id), Until::Applied).step(&server.name)))),
     }
-    if let Some(image) = row.fact(facts::DEFAULT_IMAGE) {
-        notes.push((
-            Reason::BootImageDefaulted,
-            format!("Nothing that boots was on the boot volume, so it was made from `{image}`."),
-        ));
-    }
-    let closed = match deny_all::is_in_force(context, server) {
-        true => "that a firewall closes in both directions.",
-        false => "that a firewall is about to close in both directions.",
-    };
-    let text = format!("No NIC is attached, so the server has an IPv6 interface {closed}");
-    notes.push((Reason::PlaceholderInterface, text));
-    noted(planned, notes)
-}
-
-/// What an instance names and this release does not attach.
-fn not_attached(spec: &InstanceSpec) -> Option<String> {
-    let count = |count: usize, noun: &str| match count {
-        0 => None,
-        1 => Some(format!("1 {noun}")),
-        many => Some(format!("{many} {noun}s")),
-    };
-    let nics = spec.primary_nic_ref.iter().chain(&spec.additional_nic_refs).filter(|nic| !nic.is_unset()).count();
-    let group = spec.security_group_ref.iter().filter(|group| !group.is_unset()).count();
-    let placement = spec.anti_affinity_group.iter().filter(|group| !group.is_empty()).count();
-    let named: Vec<String> = [
-        count(nics, "NIC"),
-        (nics > 0).then(|| "the public IPs of its NICs".to_owned()),
-        count(group, "security group"),
-        count(spec.data_volumes.len(), "data volume"),
-        count(spec.ssh_keys.len(), "SSH key"),
-        count(placement, "anti-affinity group"),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    (!named.is_empty()).then(|| named.join(", "))
 }
 
 // -- deleting ---------------------------------------------------------------------------------------------------
 
-fn delete(context: &Context<'_>, server: &Server) -> Planned {
+fn delete(context: &Context<'_>, server: &Server) -> Checked<Planned> {
     if power::is_busy(server) {
-        return context.watch_server(server, Until::Settled);
+        return Ok(context.watch_server(server, Until::Settled));
     }
-    let started = |row: &Resource| row.marked(facts::EVER_STARTED);
+    let row = context.resource();
     let disk = disk(context);
     let stays = disk.filter(|volume| !volume.is_deleting());
-    let mut ran = started(context.resource()) || disk.is_some_and(started) || power::has_run(server);
+    let mut ran = InstanceFacts::of(row).ever_started
+        || disk.is_some_and(|volume| BlockStorageFacts::of(volume).ever_started)
+        || power::has_run(server);
     if !ran && stays.is_some() {
         // Somebody may have switched it on at the console, and off again.
         let object = ObjectId::Server(server.id);
         match context.snapshot.was_used(object) {
             Some(ever) => ran = ever,
-            None => return context.ask(Call::History { object }),
+            None => return Ok(context.ask(Call::History { object })),
         }
     }
     if ran && boots_from_another(context) {
-        return wrong_volume(context);
+        return Ok(wrong_volume(context));
     }
     let heir = stays
         .filter(|_| ran)
         // It has its disk already: this server came of a lost call, after the name was free again.
-        .filter(|volume| volume.fact(facts::BACKING) != Some(facts::SERVER) || inherits(volume, server));
+        .filter(|volume| !Disk::of(volume).is_held() || inherits(volume, server));
     match heir {
-        None => act(ServerCall::Delete { server: server.id }.step(&server.name)),
+        None => Ok(act(ServerCall::Delete { server: server.id }.step(&server.name))),
         Some(_) if server.status != ServerStatus::Off => {
-            act(ServerCall::Poweroff { server: server.id }.step(&server.name))
+            Ok(act(ServerCall::Poweroff { server: server.id }.step(&server.name)))
         }
-        Some(volume) => hand_over(context, server, volume),
+        Some(volume) => {
+            strip(context, server)?;
+            hand_over(context, server, volume)
+        }
     }
 }
 
 fn inherits(volume: &Resource, server: &Server) -> bool {
-    volume.fact(facts::SERVER_ID) == Some(server.id.to_string().as_str())
+    BlockStorageFacts::of(volume).server_id.is_some_and(|id| id == server.id.to_string())
+}
+
+/// Frees what others may want of a server that is off and serves nobody. Its placeholder, and what closes that, stay.
+pub(super) fn strip(context: &Context<'_>, server: &Server) -> Checked<()> {
+    let shape = Shape::default();
+    Diff { context, server, shape: &shape }.strip()
 }
 
 /// The disk is the block storage's: the server passes to it with name and labels.
-fn hand_over(context: &Context<'_>, server: &Server, volume: &Resource) -> Planned {
+fn hand_over(context: &Context<'_>, server: &Server, volume: &Resource) -> Checked<Planned> {
     let call = ServerCall::Update {
         server: server.id,
         name: naming::object_name(&volume.key.name, volume.uid),
         labels: naming::labels(context.installation(), volume, "hand_over", context.now),
     };
-    let inherits = [
-        (facts::BACKING, facts::SERVER.into()),
-        (facts::SERVER_ID, server.id.to_string().into()),
-        (facts::EVER_STARTED, Value::Bool(true)),
-    ];
-    act(call.step(&server.name).frees(&server.name).mark(mark(volume, &inherits)))
+    let inherits = BlockStorageFacts::mark(volume, |facts| disk::hold(facts, server.id.to_string()));
+    Ok(act(call.step(&server.name).frees(&server.name).mark(inherits)))
 }

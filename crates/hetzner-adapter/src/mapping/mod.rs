@@ -1,12 +1,13 @@
 //! What each SECA kind comes to at the provider: one file per kind, named like the kind's half in the control
 //! plane. Pure: a mapping looks at a row with its relations and at a snapshot, and says what to do next.
 
+mod auxiliary;
 mod block_storage;
-mod deny_all;
-pub(crate) mod facts;
+mod diff;
 mod image;
 mod instance;
 mod internet_gateway;
+mod keys;
 mod network;
 mod nic;
 mod origin;
@@ -17,6 +18,8 @@ mod role_assignment;
 mod route_table;
 mod security_group;
 mod security_group_rule;
+mod seen;
+mod shape;
 mod subnet;
 mod workspace;
 
@@ -24,9 +27,11 @@ use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
 
 use control_plane::{
     Reason, Resource,
-    ports::{Bundle, Desired, Mark, Note, Plan, Planned, Related, Step},
+    facts::{Facts, ObjectIds},
+    ports::{Bundle, Desired, Note, Plan, Planned, Related, Step},
+    state,
 };
-use hcloud_client::types::{Labels, Network, Server};
+use hcloud_client::types::{Labels, Network, PrimaryIp, Server};
 use seca_api::{Kind, ResourceKey, ResourceState, Status, StatusCondition, Timestamp};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -35,7 +40,7 @@ use crate::{
     call::{Call, Until},
     naming,
     objects::{ObjectId, ObjectType},
-    owner::Owner,
+    owner::{Owner, Role},
     provider::AdapterSettings,
     snapshot::Snapshot,
 };
@@ -67,8 +72,6 @@ pub trait Mapping: Sync {
 pub struct Owned {
     /// Its type.
     pub kind: ObjectType,
-    /// The fact that remembers its id.
-    pub id: &'static str,
     /// Whether the resource makes it; else it is handed over, and the id is remembered before that.
     pub made: bool,
 }
@@ -119,10 +122,11 @@ fn delete(context: &Context<'_>, mapping: &dyn Mapping) -> Planned {
         return planned;
     }
     let row = context.resource();
-    let unproven = mapping.objects().iter().find_map(|owned| match owned.made || row.fact(owned.id).is_some() {
-        true => context.prove_unmade(owned.kind, owned.id).err(),
-        false => None,
-    });
+    let unproven =
+        mapping.objects().iter().find_map(|owned| match owned.made || remembered(row, owned.kind).is_some() {
+            true => context.prove_unmade(owned.kind).err(),
+            false => None,
+        });
     unproven.map_or(planned, |look| *look)
 }
 
@@ -196,12 +200,30 @@ impl<'a> Context<'a> {
         naming::labels(self.installation(), self.resource(), step, self.now)
     }
 
+    /// The same for an object that is another one than the main one.
+    fn labels_in_role(&self, step: &str, role: &Role) -> Labels {
+        naming::role_labels(self.installation(), self.resource(), Some(role), step, self.now)
+    }
+
+    /// The address that the server of an instance has, or had, only because it needs an interface.
+    fn placeholder(&self) -> Option<&'a PrimaryIp> {
+        let owner = Owner::in_role(self.resource().uid, diff::PLACEHOLDER);
+        self.snapshot.owned_by(self.installation(), &owner)
+    }
+
+    /// The resource that holds this one, as far as it still names it.
+    fn holder(&self) -> Option<&'a Related> {
+        let holder = self.resource().holder?;
+        let is_holder = |related: &&Related| related.resource.as_ref().is_some_and(|row| row.uid == holder);
+        self.bundle().referrers.iter().find(is_holder)
+    }
+
     /// The Hetzner network that it is in, for what lives in one; none if it does not exist.
     fn network(&self) -> Checked<Option<&'a Network>> {
         let Some(row) = self.bundle().parent(Kind::Network) else { return Ok(None) };
         let network = self.snapshot.network_of(self.installation(), row);
-        if network.is_none() && row.fact(facts::NETWORK_ID).is_some() {
-            self.prove(row, ObjectType::Network, facts::NETWORK_ID)?;
+        if network.is_none() && remembered(row, ObjectType::Network).is_some() {
+            self.prove(row, ObjectType::Network)?;
         }
         Ok(network)
     }
@@ -216,8 +238,8 @@ impl<'a> Context<'a> {
 
     /// Proves that the object of a row does not exist that is not seen; else the plan is to ask for it, by the id that the row remembers,
     /// or by label and name.
-    fn prove(&self, row: &Resource, kind: ObjectType, id: &str) -> Checked<()> {
-        if let Some(id) = row.fact(id).and_then(|id| id.parse().ok()) {
+    fn prove(&self, row: &Resource, kind: ObjectType) -> Checked<()> {
+        if let Some(id) = remembered(row, kind) {
             return self.prove_gone(kind.id(id));
         }
         // Snapshots have no names.
@@ -226,15 +248,15 @@ impl<'a> Context<'a> {
     }
 
     /// Proves that the resource has no object of a type. Before its first step there is none.
-    fn prove_unmade(&self, kind: ObjectType, id: &str) -> Checked<()> {
-        if self.bundle().touched { self.prove(self.resource(), kind, id) } else { self.prove_lost(kind, id) }
+    fn prove_unmade(&self, kind: ObjectType) -> Checked<()> {
+        if self.bundle().touched { self.prove(self.resource(), kind) } else { self.prove_lost(kind) }
     }
 
     /// Proves that the object does not exist that the resource had. One that it may have, and that nobody saw, cannot be
     /// made a second time: the provider refuses its name.
-    fn prove_lost(&self, kind: ObjectType, id: &str) -> Checked<()> {
+    fn prove_lost(&self, kind: ObjectType) -> Checked<()> {
         let row = self.resource();
-        if row.fact(id).is_some() { self.prove(row, kind, id) } else { Ok(()) }
+        if remembered(row, kind).is_some() { self.prove(row, kind) } else { Ok(()) }
     }
 
     /// The same for an object by its id. One that is seen, but not where it was looked for, is not the row's any more.
@@ -361,16 +383,18 @@ fn part_status(
     Status { state: Some(state), conditions }
 }
 
-fn mark(resource: &Resource, facts: &[(&str, Value)]) -> Mark {
-    Mark { uid: resource.uid, facts: map(facts), undo: Map::new() }
-}
-
-/// A mark that is taken back when the call certainly fails: what was so before is so again.
-fn tried(resource: &Resource, facts: &[(&str, Value)]) -> Mark {
-    let before = |name: &str| resource.facts.get(name).cloned().unwrap_or_default();
-    let changed = facts.iter().filter(|(name, value)| before(name) != *value);
-    let undo = changed.map(|(name, _)| ((*name).to_owned(), before(name))).collect();
-    Mark { undo, ..mark(resource, facts) }
+/// The provider's id that a row remembers of its main object of a type.
+pub(crate) fn remembered(row: &Resource, kind: ObjectType) -> Option<i64> {
+    let ids = ObjectIds::of(row);
+    let id = match kind {
+        ObjectType::Server => ids.server_id,
+        ObjectType::Volume => ids.volume_id,
+        ObjectType::Network => ids.network_id,
+        ObjectType::PrimaryIp => ids.primary_ip_id,
+        ObjectType::Image => ids.image_id,
+        ObjectType::Firewall | ObjectType::PlacementGroup | ObjectType::SshKey => None,
+    };
+    id?.parse().ok()
 }
 
 fn map(members: &[(&str, Value)]) -> Map<String, Value> {
@@ -379,13 +403,16 @@ fn map(members: &[(&str, Value)]) -> Map<String, Value> {
 
 /// What a plan may have beside it.
 trait PlannedExt: Sized {
-    fn fact(self, name: &str, value: impl Into<Value>) -> Self;
+    /// With a change of the facts of the planned row.
+    fn remember<T: Facts>(self, row: &Resource, change: impl FnOnce(&mut T)) -> Self;
     fn status(self, members: Map<String, Value>) -> Self;
 }
 
 impl PlannedExt for Planned {
-    fn fact(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.facts.insert(name.to_owned(), value.into());
+    fn remember<T: Facts>(mut self, row: &Resource, change: impl FnOnce(&mut T)) -> Self {
+        let mut facts = row.facts.clone();
+        state::merge(&mut facts, &self.facts);
+        self.facts.extend(T::read(&facts).changes(change));
         self
     }
 

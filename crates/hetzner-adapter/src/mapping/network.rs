@@ -1,13 +1,13 @@
 //! A network is a Hetzner network of its IPv4 block. It holds no data: a vanished one is made again, and one whose
 //! block cannot be extended to the new one is replaced while it is empty.
 
-use control_plane::{Reason, ports::Planned};
+use control_plane::{Reason, facts::NetworkFacts, ports::Planned};
 use hcloud_client::types::{self as hcloud, CreateNetwork};
 use ipnet::Ipv4Net;
 use seca_api::{Kind, NetworkSpec};
 use serde_json::{Value, json};
 
-use super::{Checked, Context, Mapping, Owned, PlannedExt, act, facts, map, settled, wait};
+use super::{Checked, Context, Mapping, Owned, PlannedExt, act, map, settled, wait};
 use crate::objects::{NetworkCall, ObjectType};
 
 /// See the module.
@@ -27,7 +27,7 @@ impl Mapping for NetworkMapping {
     }
 
     fn objects(&self) -> &'static [Owned] {
-        &[Owned { kind: ObjectType::Network, id: facts::NETWORK_ID, made: true }]
+        &[Owned { kind: ObjectType::Network, made: true }]
     }
 }
 
@@ -52,14 +52,22 @@ fn alive(context: &Context<'_>, network: Option<&hcloud::Network>) -> Checked<Pl
     };
     let asked = asked.trunc();
     let Some(network) = network else {
-        context.prove_lost(ObjectType::Network, facts::NETWORK_ID)?;
+        context.prove_lost(ObjectType::Network)?;
         return Ok(create(context, asked));
     };
     if network.ip_range != asked {
         return Ok(change(context, network, &spec, asked));
     }
-    let planned = settled().fact(facts::NETWORK_ID, network.id.to_string());
+    let planned = seen(context, network);
     Ok(with_intent(planned.status(status(&spec, None)), &spec))
+}
+
+/// What is remembered of a network that is there.
+fn seen(context: &Context<'_>, network: &hcloud::Network) -> Planned {
+    settled().remember(context.resource(), |facts: &mut NetworkFacts| {
+        facts.network_id = Some(network.id.to_string());
+        facts.range = Some(network.ip_range);
+    })
 }
 
 fn create(context: &Context<'_>, ip_range: Ipv4Net) -> Planned {
@@ -84,7 +92,7 @@ fn change(context: &Context<'_>, network: &hcloud::Network, spec: &NetworkSpec, 
     if is_empty && context.is_converging() {
         return act(NetworkCall::Delete { network: network.id }.step(&network.name));
     }
-    settled().fact(facts::NETWORK_ID, network.id.to_string()).status(status(spec, Some(real))).note(
+    seen(context, network).status(status(spec, Some(real))).note(
         Reason::AppliesOnRecreate,
         format!("The network keeps the block {real}: it can be replaced by {wanted} only while it is empty."),
     )

@@ -1,119 +1,85 @@
 //! What a disk begins with. An image passes it on to the block storages that are made from it, and they to the
 //! servers that boot from them. Each remembers it in a fact, because a plan sees no further than the next resource.
 
-use control_plane::{Catalog, CatalogEntry, ProjectId, Reason, Resource};
+use control_plane::{
+    Catalog, CatalogEntry, Reason, Resource,
+    facts::{BlockStorageFacts, Facts, ImageFacts, Origin},
+};
 use hcloud_client::types::{Id, Image, ImageStatus};
 use seca_api::{BlockStorageSpec, CpuArchitecture, Kind, reference::Target};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Checked, Context, block_storage::source_image, facts, fail, wait};
+use super::{Checked, Context, block_storage::source_image, fail, wait};
 use crate::{catalog, objects::ObjectId};
 
 /// The field of a block storage that names its image.
 const SOURCE_IMAGE: &str = "/spec/sourceImageRef";
 
-/// See the module.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) enum Origin {
-    /// Nothing, so that the operator's default image boots: on these processors, if an image says so.
-    Blank {
-        /// The processors.
-        architecture: Option<CpuArchitecture>,
-    },
-    /// A system image, by its name in the catalogue.
-    System(String),
-    /// A snapshot.
-    Snapshot {
-        /// Its id.
-        id: Id<Image>,
-        /// The project that it is in: no other can use it.
-        project: ProjectId,
-    },
+/// What a disk made for a block storage begins with, as far as it is known.
+pub(super) fn origin_of_volume(catalog: &Catalog, volume: &Resource) -> Option<Origin> {
+    let facts = BlockStorageFacts::of(volume);
+    let Some(reference) = source_image(volume) else { return Some(Origin::Blank { architecture: None }) };
+    if facts.origin_of.as_ref() == Some(&reference) {
+        return facts.origin;
+    }
+    let spec: BlockStorageSpec = volume.spec().ok()?;
+    match spec.source_image_ref?.resolve(&volume.key, &[Kind::Image]) {
+        Ok(Target::Resource(key)) => {
+            catalog.get(Kind::Image, &key.region, &key.name).map(|entry| Origin::System(entry.name.clone()))
+        }
+        _ => None,
+    }
 }
 
-impl Origin {
-    /// As a resource remembers it.
-    pub(super) fn of(row: &Resource) -> Option<Self> {
-        serde_json::from_value(row.facts.get(facts::ORIGIN)?.clone()).ok()
-    }
-
-    /// As a fact.
-    pub(super) fn fact(&self) -> Value {
-        // Writing it cannot fail: it has no maps.
-        serde_json::to_value(self).unwrap_or_default()
-    }
-
-    /// Of a block storage, as far as it is known.
-    pub(super) fn of_volume(catalog: &Catalog, volume: &Resource) -> Option<Self> {
-        let reference = source_image(volume);
-        if reference.is_null() {
-            return Some(Self::Blank { architecture: None });
-        }
-        if volume.facts.get(facts::ORIGIN_OF) == Some(&reference) {
-            return Self::of(volume);
-        }
-        let spec: BlockStorageSpec = volume.spec().ok()?;
-        match spec.source_image_ref?.resolve(&volume.key, &[Kind::Image]) {
-            Ok(Target::Resource(key)) => {
-                catalog.get(Kind::Image, &key.region, &key.name).map(|entry| Self::System(entry.name.clone()))
-            }
-            _ => None,
-        }
-    }
-
-    /// What the image of a user passes on to the block storage that is planned; none if it names no such image.
-    pub(super) fn from_image(context: &Context<'_>) -> Checked<Option<Self>> {
-        let Some(target) = context.bundle().target(SOURCE_IMAGE) else { return Ok(None) };
-        let (row, name) = (context.resource(), &target.key.name);
-        let image = target.resource.as_ref().filter(|image| !image.is_deleting());
-        let is_remembered = row.facts.get(facts::ORIGIN_OF) == Some(&source_image(row));
-        let origin = match image {
-            Some(image) => Self::of(image),
-            None => Self::of(row).filter(|_| is_remembered),
+/// What the image of a user passes on to the block storage that is planned; none if it names no such image.
+pub(super) fn origin_from_image(context: &Context<'_>) -> Checked<Option<Origin>> {
+    let Some(target) = context.bundle().target(SOURCE_IMAGE) else { return Ok(None) };
+    let (row, name) = (context.resource(), &target.key.name);
+    let image = target.resource.as_ref().filter(|image| !image.is_deleting());
+    let facts = BlockStorageFacts::of(row);
+    let is_remembered = facts.origin_of == source_image(row);
+    let origin = match image {
+        Some(image) => ImageFacts::of(image).origin,
+        None => facts.origin.filter(|_| is_remembered),
+    };
+    let Some(origin) = origin else {
+        let (reason, what) = match image {
+            Some(_) => (Reason::WaitingForDependency, "is not ready; its status says why"),
+            None => (Reason::DependencyMissing, "does not exist any more; create it, or change the reference"),
         };
-        let Some(origin) = origin else {
-            let (reason, what) = match image {
-                Some(_) => (Reason::WaitingForDependency, "is not ready; its status says why"),
-                None => (Reason::DependencyMissing, "does not exist any more; create it, or change the reference"),
-            };
-            return Err(Box::new(wait(reason, format!("The image `{name}` {what}."))));
-        };
-        match &origin {
-            Self::Snapshot { project, .. } if *project != row.project => {
-                let message = format!(
-                    "The image `{name}` is a snapshot in another Hetzner Cloud project than this block storage, and \
-                     snapshots stay in their project; use an image of a block storage of the same project."
-                );
-                Err(Box::new(fail(Reason::Unsupported, message)))
-            }
-            Self::Snapshot { id, .. } if !context.snapshot.objects.images.contains_key(&id.get()) => {
-                context.prove_gone(ObjectId::Image(*id))?;
-                let message = format!(
-                    "The snapshot behind the image `{name}` was deleted before an instance booted from this block \
-                     storage; name another image, or delete the block storage."
-                );
-                Err(Box::new(fail(Reason::BackingLost, message)))
-            }
-            _ => Ok(Some(origin)),
+        return Err(Box::new(wait(reason, format!("The image `{name}` {what}."))));
+    };
+    match &origin {
+        Origin::Snapshot { project, .. } if *project != row.project => {
+            let message = format!(
+                "The image `{name}` is a snapshot in another Hetzner Cloud project than this block storage, and \
+                 snapshots stay in their project; use an image of a block storage of the same project."
+            );
+            Err(Box::new(fail(Reason::Unsupported, message)))
         }
+        Origin::Snapshot { id, .. } if context.snapshot.get(Id::<Image>::new(*id)).is_none() => {
+            context.prove_gone(ObjectId::Image(Id::new(*id)))?;
+            let message = format!(
+                "The snapshot behind the image `{name}` was deleted before an instance booted from this block \
+                 storage; name another image, or delete the block storage."
+            );
+            Err(Box::new(fail(Reason::BackingLost, message)))
+        }
+        _ => Ok(Some(origin)),
     }
+}
 
-    /// The processors that it runs on, as far as they are known.
-    pub(super) fn architecture(&self, context: &Context<'_>) -> Option<&'static str> {
-        match self {
-            Self::Blank { architecture } => architecture.map(word),
-            Self::System(name) => {
-                let entry = context.desired.catalog.get(Kind::Image, context.region(), name)?;
-                entry.fact("architecture").and_then(known_word)
-            }
-            Self::Snapshot { id, .. } => context
-                .snapshot
-                .objects
-                .images
-                .get(&id.get())
-                .and_then(|image| catalog::architecture(&image.architecture)),
+/// The processors that it runs on, as far as they are known.
+pub(super) fn architecture(origin: &Origin, context: &Context<'_>) -> Option<&'static str> {
+    match origin {
+        Origin::Blank { architecture } => architecture.map(word),
+        Origin::System(name) => {
+            let entry = context.desired.catalog.get(Kind::Image, context.region(), name)?;
+            entry.fact("architecture").and_then(known_word)
+        }
+        Origin::Snapshot { id, .. } => {
+            let image = context.snapshot.get(Id::<Image>::new(*id))?;
+            catalog::architecture(&image.architecture)
         }
     }
 }
@@ -154,14 +120,14 @@ pub(super) fn boot_image(context: &Context<'_>, volume: &Resource, sku: &Catalog
             spec.size_gb, sku.name
         ));
     }
-    let Some(origin) = Origin::of_volume(context.desired.catalog, volume) else {
+    let Some(origin) = origin_of_volume(context.desired.catalog, volume) else {
         return Err(Box::new(match volume.observed_generation == volume.generation {
             true => fail(Reason::Unsupported, format!("The region has no image for the block storage `{name}`.")),
             false => wait(Reason::WaitingForDependency, format!("The block storage `{name}` is not ready.")),
         }));
     };
     let wanted = sku.fact("architecture").unwrap_or("amd64");
-    if let Some(other) = origin.architecture(context).filter(|architecture| *architecture != wanted) {
+    if let Some(other) = architecture(&origin, context).filter(|architecture| *architecture != wanted) {
         return refuse(format!(
             "The image behind the block storage `{name}` is for {other}, and the SKU `{}` is {wanted}; choose another \
              of them.",
@@ -177,9 +143,9 @@ pub(super) fn boot_image(context: &Context<'_>, volume: &Resource, sku: &Catalog
         }
         Origin::Snapshot { id, .. } => {
             let image =
-                context.snapshot.objects.images.get(&id.get()).filter(|image| image.status == ImageStatus::Available);
+                context.snapshot.get(Id::<Image>::new(id)).filter(|image| image.status == ImageStatus::Available);
             let Some(image) = image else {
-                context.prove_gone(ObjectId::Image(id))?;
+                context.prove_gone(ObjectId::Image(Id::new(id)))?;
                 let message = format!("The snapshot that the block storage `{name}` is made from cannot be used.");
                 return Err(Box::new(wait(Reason::WaitingForDependency, message)));
             };

@@ -3,12 +3,16 @@
 //! Start and stop are done when the server is seen on or off. A reboot leaves nothing to be seen, so it is done
 //! when its step is. What a person does at the console changes the status only.
 
-use control_plane::{ActionKind, ports::Planned};
+use control_plane::{
+    ActionKind, disk,
+    facts::{BlockStorageFacts, Facts, InstanceFacts},
+    ports::Planned,
+};
 use hcloud_client::types::{Server, ServerStatus};
 use seca_api::{InstanceStatus, PowerState, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::{Context, PlannedExt, act, facts, instance, map, mark, tried};
+use super::{Context, PlannedExt, act, instance, map, seen};
 use crate::{
     call::{StepExt, Until, millis},
     objects::{ObjectId, ServerCall},
@@ -80,13 +84,12 @@ pub(super) fn next(context: &Context<'_>, server: &Server) -> Next {
 
 /// Whether the guest was asked to shut down for an earlier action and was not seen off since: it is on only for now.
 fn is_shutting_down(context: &Context<'_>) -> bool {
-    let asked_for = context.resource().facts.get(facts::SHUTDOWN_SEQ).and_then(Value::as_i64);
-    asked_for.is_some_and(|seq| seq < context.resource().action.seq)
+    InstanceFacts::of(context.resource()).shutdown_seq.is_some_and(|seq| seq < context.resource().action.seq)
 }
 
 /// The stop ends as it would have ended; then the server is off, and is started.
 fn end_shutdown(context: &Context<'_>, server: &Server) -> Planned {
-    let asked_at = context.resource().facts.get(facts::SHUTDOWN_AT).and_then(Value::as_i64);
+    let asked_at = InstanceFacts::of(context.resource()).shutdown_at;
     let waited = asked_at.map(|at| context.now.since(Timestamp::from_millis(at)));
     if waited.is_none_or(|waited| waited >= context.desired.stop_grace) {
         return act(ServerCall::Poweroff { server: server.id }.step(&server.name));
@@ -95,9 +98,12 @@ fn end_shutdown(context: &Context<'_>, server: &Server) -> Planned {
 }
 
 /// What is remembered of a shutdown ends when the server is seen off.
-pub(super) fn without_shutdown(planned: Planned, server: &Server) -> Planned {
+fn without_shutdown(planned: Planned, context: &Context<'_>, server: &Server) -> Planned {
     match observed(server) {
-        Some(PowerState::Off) => planned.fact(facts::SHUTDOWN_SEQ, Value::Null).fact(facts::SHUTDOWN_AT, Value::Null),
+        Some(PowerState::Off) => planned.remember(context.resource(), |facts: &mut InstanceFacts| {
+            facts.shutdown_seq = None;
+            facts.shutdown_at = None;
+        }),
         _ => planned,
     }
 }
@@ -106,8 +112,9 @@ fn power_on(context: &Context<'_>, server: &Server, completes: Option<i64>) -> P
     // A volume that nobody marks would not inherit the disk, and one that is not the disk must not be marked.
     let Some(volume) = instance::disk(context) else { return instance::wrong_volume(context) };
     let step = ServerCall::Poweron { server: server.id }.step(&server.name);
-    let started = |row| tried(row, &[(facts::EVER_STARTED, Value::Bool(true))]);
-    let step = step.mark(started(context.resource())).mark(started(volume));
+    let step = step
+        .mark(InstanceFacts::trial(context.resource(), |facts| facts.ever_started = true))
+        .mark(BlockStorageFacts::trial(volume, disk::start));
     act(match completes {
         Some(seq) => step.completes(seq),
         None => step,
@@ -118,8 +125,9 @@ fn power_on(context: &Context<'_>, server: &Server, completes: Option<i64>) -> P
 fn stop(context: &Context<'_>, server: &Server) -> Planned {
     let row = context.resource();
     let seq = row.action.seq;
-    let is_same = row.facts.get(facts::SHUTDOWN_SEQ).and_then(Value::as_i64) == Some(seq);
-    let asked_at = row.facts.get(facts::SHUTDOWN_AT).and_then(Value::as_i64).filter(|_| is_same);
+    let facts = InstanceFacts::of(row);
+    let is_same = facts.shutdown_seq == Some(seq);
+    let asked_at = facts.shutdown_at.filter(|_| is_same);
     let asked_at = asked_at.map_or(context.now, Timestamp::from_millis);
     if is_same && context.now.since(asked_at) >= context.desired.stop_grace {
         return act(ServerCall::Poweroff { server: server.id }.step(&server.name));
@@ -128,15 +136,18 @@ fn stop(context: &Context<'_>, server: &Server) -> Planned {
         return act(context.watch(ObjectId::Server(server.id), Until::Off).step(&server.name));
     }
     // Asking a guest twice does no harm, and after a restart of ours nobody knows whether it was asked.
-    let asked = [(facts::SHUTDOWN_SEQ, seq.into()), (facts::SHUTDOWN_AT, millis(asked_at).into())];
+    let asked = InstanceFacts::mark(row, |facts| {
+        facts.shutdown_seq = Some(seq);
+        facts.shutdown_at = Some(millis(asked_at));
+    });
     let call = ServerCall::Shutdown { server: server.id, seq, issued_at: millis(context.now) };
-    act(call.step(&server.name).mark(mark(row, &asked)))
+    act(call.step(&server.name).mark(asked))
 }
 
 fn restart(context: &Context<'_>, server: &Server) -> Planned {
     let row = context.resource();
     let seq = row.action.seq;
-    let was_sent = row.facts.get(facts::REBOOT_SEQ).and_then(Value::as_i64) == Some(seq);
+    let was_sent = InstanceFacts::of(row).reboot_seq == Some(seq);
     let (server_id, issued_at) = (server.id, millis(context.now));
     let after_action = last_reboot(context, server);
     let call = if was_sent && context.bundle().attempts >= REBOOTS {
@@ -144,25 +155,41 @@ fn restart(context: &Context<'_>, server: &Server) -> Planned {
     } else {
         ServerCall::Reboot { server: server_id, issued_at, after_action }
     };
-    act(call.step(&server.name).mark(mark(row, &[(facts::REBOOT_SEQ, seq.into())])).completes(seq))
+    act(call.step(&server.name).mark(InstanceFacts::mark(row, |facts| facts.reboot_seq = Some(seq))).completes(seq))
 }
 
 /// The last reboot that anybody knows of: the action list of the server has it among the new ones.
 fn last_reboot(context: &Context<'_>, server: &Server) -> Option<i64> {
-    let remembered = context.resource().facts.get(facts::LAST_REBOOT).and_then(Value::as_i64);
-    remembered.max(context.snapshot.last_reboot(server.id))
+    InstanceFacts::of(context.resource()).last_reboot.max(context.snapshot.last_reboot(server.id))
 }
 
-/// Remembers the last reboot beyond this process.
-pub(super) fn with_last_reboot(planned: Planned, context: &Context<'_>, server: &Server) -> Planned {
-    match last_reboot(context, server) {
-        Some(action) => planned.fact(facts::LAST_REBOOT, action),
-        None => planned,
-    }
+/// A plan with all that is seen of a server.
+pub(super) fn with_status(planned: Planned, context: &Context<'_>, server: &Server) -> Planned {
+    let last_reboot = last_reboot(context, server);
+    let planned = planned.status(status(context, server)).remember(context.resource(), |facts: &mut InstanceFacts| {
+        facts.server_id = Some(server.id.to_string());
+        facts.last_reboot = last_reboot;
+        // Whoever switched it on: its disk may hold data.
+        facts.ever_started |= has_run(server);
+        seen::remember(facts, context, server);
+    });
+    without_shutdown(planned, context, server)
+}
+
+/// Whether the server runs, and the last action is to end that.
+pub(super) fn is_to_stop(context: &Context<'_>, server: &Server) -> bool {
+    let is_on = observed(server) == Some(PowerState::On);
+    is_on && matches!(context.resource().action.pending(), Some(ActionKind::Stop | ActionKind::Restart))
+}
+
+/// Whether the server is off, and the last action is to end that.
+pub(super) fn is_to_start(context: &Context<'_>, server: &Server) -> bool {
+    let is_off = observed(server) == Some(PowerState::Off);
+    is_off && context.resource().action.pending().is_some_and(ActionKind::powers_on)
 }
 
 /// The status members: the power, and since when it is so. None while it was never on.
-pub(super) fn status(context: &Context<'_>, server: &Server) -> Map<String, Value> {
+fn status(context: &Context<'_>, server: &Server) -> Map<String, Value> {
     let before: InstanceStatus = context.resource().status().unwrap_or_default();
     let power = observed(server).unwrap_or(before.power_state);
     let since = if power == before.power_state { before.power_state_since } else { Some(context.now) };

@@ -1,15 +1,20 @@
 //! A public IP is a Hetzner primary IP of its own, which outlives the server that has it. Hetzner gives the address:
 //! one that a client asks for is not honoured, and the status shows the real one.
 
-use control_plane::{Reason, ports::Planned};
-use hcloud_client::types::{CreatePrimaryIp, IpType, PrimaryIp};
+use control_plane::{
+    Reason, Resource,
+    facts::{Facts, PublicIpFacts},
+    ports::{Plan, Planned, Tie},
+};
+use hcloud_client::types::{CreatePrimaryIp, Id, IpType, PrimaryIp, Server, ServerStatus};
 use ipnet::Ipv6Net;
-use seca_api::{IpVersion, Kind, PublicIpSpec};
-use serde_json::{Value, json};
+use seca_api::{IpVersion, Kind, PublicIpSpec, Reference};
+use serde_json::json;
 
-use super::{Checked, Context, Mapping, Owned, PlannedExt, act, facts, fail, map, mark, noted, referrers, settled};
+use super::{Checked, Context, Mapping, Owned, PlannedExt, act, fail, map, noted, referrers, settled, wait};
 use crate::{
     call::{StepExt, Until},
+    naming,
     objects::{ObjectId, ObjectType, PrimaryIpCall},
 };
 
@@ -31,30 +36,57 @@ impl Mapping for PublicIpMapping {
     }
 
     fn objects(&self) -> &'static [Owned] {
-        &[Owned { kind: ObjectType::PrimaryIp, id: facts::PRIMARY_IP_ID, made: true }]
+        &[Owned { kind: ObjectType::PrimaryIp, made: true }]
     }
 }
 
-/// Hetzner refuses to delete what is assigned, and nothing here assigns it.
+/// Hetzner refuses to delete what is assigned. An instance of ours lets it go when it is off; what somebody assigned by
+/// hand, a person unassigns.
 fn remove(context: &Context<'_>, ip: &PrimaryIp) -> Planned {
     if let Some(server) = ip.assignee_id {
+        let ours = context.snapshot.get(Id::<Server>::new(server));
+        if let Some(server) = ours.filter(|server| naming::is_of(&server.labels, context.installation())) {
+            let name = server.labels.get(naming::NAME).map_or(server.name.as_str(), String::as_str);
+            let (reason, text) = match server.status {
+                ServerStatus::Off => (Reason::WaitingForDependency, format!("The instance `{name}` still lets it go.")),
+                _ => (
+                    Reason::AppliesWhenOff,
+                    format!(
+                        "The instance `{name}` has the address {}, and a Hetzner server lets an address go only while it \
+                         is off; stop the instance.",
+                        ip.ip
+                    ),
+                ),
+            };
+            return wait(reason, text);
+        }
         let text =
             format!("The address {} is assigned to the server {server} at Hetzner Cloud; unassign it there.", ip.ip);
         return context.await_person(ObjectId::PrimaryIp(ip.id), Until::Free, Reason::WaitingForDependency, text);
     }
-    let forget = mark(context.resource(), &[(facts::ADDRESS, Value::Null), (facts::LOST_ADDRESS, Value::Null)]);
+    let forget = PublicIpFacts::mark(context.resource(), |facts| {
+        facts.address = None;
+        facts.lost_address = None;
+    });
     act(PrimaryIpCall::Delete { primary_ip: ip.id }.step(&ip.name).mark(forget))
 }
 
 fn alive(context: &Context<'_>, ip: Option<&PrimaryIp>) -> Checked<Planned> {
     let spec: PublicIpSpec = context.spec()?;
+    // The claim of a NIC that names it no longer ends when it leads nowhere.
+    let is_wanted = context.holder().is_some_and(|nic| nic.resource.as_ref().is_some_and(|nic| !nic.is_deleting()));
+    if let Some(holder) =
+        context.resource().holder.filter(|_| !is_wanted && ip.is_none_or(|ip| ip.assignee_id.is_none()))
+    {
+        return Ok(Planned::new(Plan::Tie(vec![Tie::Release(holder)])));
+    }
     let wanted = match spec.version {
         IpVersion::IPv4 => IpType::Ipv4,
         IpVersion::IPv6 => IpType::Ipv6,
     };
     match ip {
         None => {
-            context.prove_lost(ObjectType::PrimaryIp, facts::PRIMARY_IP_ID)?;
+            context.prove_lost(ObjectType::PrimaryIp)?;
             Ok(create(context, wanted))
         }
         // Another family is another address.
@@ -83,32 +115,52 @@ fn create(context: &Context<'_>, kind: IpType) -> Planned {
 fn keep(context: &Context<'_>, spec: &PublicIpSpec, ip: &PrimaryIp) -> Planned {
     let row = context.resource();
     let address = address(ip);
-    let before = row.fact(facts::ADDRESS).filter(|before| *before != address);
-    let lost = before.or_else(|| row.fact(facts::LOST_ADDRESS));
+    let facts = PublicIpFacts::of(row);
+    let before = facts.address.filter(|before| *before != address);
+    let lost = before.or(facts.lost_address);
     let mut notes = Vec::new();
     if let Some(asked) = spec.address.as_deref().filter(|asked| !asked.is_empty() && *asked != address) {
         let text =
             format!("Hetzner Cloud gives addresses itself: it is {address}, not the {asked} that was asked for.");
         notes.push((Reason::AddressNotHonoured, text));
     }
-    if let Some(lost) = lost {
+    if let Some(lost) = &lost {
         let text = format!("{lost}, which it had before, was deleted at Hetzner Cloud; it has {address} instead.");
         notes.push((Reason::AddressNotHonoured, text));
     }
-    let idle = match referrers(context, &[Kind::Nic]) {
-        None => "Nothing uses the address.".to_owned(),
-        Some(nics) => format!(
-            "The address is named by {nics}, but leads nowhere yet: attaching public IPs to instances comes with a later \
-             release."
-        ),
-    };
-    notes.push((Reason::NotInEffect, idle));
-    let planned = settled()
-        .fact(facts::PRIMARY_IP_ID, ip.id.to_string())
-        .fact(facts::LOST_ADDRESS, lost.map_or(Value::Null, Value::from))
-        .fact(facts::ADDRESS, address.clone())
-        .status(map(&[("ipAddress", json!(address))]));
+    let mut status = map(&[("ipAddress", json!(address))]);
+    let user = user(context, ip);
+    match user {
+        Some(nic) => drop(status.insert("attachedTo".to_owned(), json!(Reference::to(&nic.key)))),
+        None => notes.push((Reason::NotInEffect, idle(context))),
+    }
+    let planned = settled().status(status).remember(row, |facts: &mut PublicIpFacts| {
+        facts.primary_ip_id = Some(ip.id.to_string());
+        facts.lost_address = lost;
+        facts.address = Some(address);
+    });
     noted(planned, notes)
+}
+
+/// The NIC that has it, once it leads to the server that the NIC is attached to.
+fn user<'a>(context: &Context<'a>, ip: &PrimaryIp) -> Option<&'a Resource> {
+    let nic = context.holder()?.resource.as_ref()?;
+    let server = context.snapshot.server_labelled(context.installation(), nic.holder?)?;
+    (ip.assignee_id == Some(server.id.get())).then_some(nic)
+}
+
+/// Why it leads nowhere.
+fn idle(context: &Context<'_>) -> String {
+    match (context.holder(), referrers(context, &[Kind::Nic])) {
+        (_, None) => "Nothing uses the address.".to_owned(),
+        (Some(nic), Some(_)) => {
+            let name = &nic.key.name;
+            format!(
+                "The address is the NIC `{name}`'s, and leads nowhere until an instance has that and was off since."
+            )
+        }
+        (None, Some(nics)) => format!("The address is named by {nics}, and leads nowhere yet."),
+    }
 }
 
 /// The address that a server would have: of an IPv6 block, which Hetzner gives as a whole, the first host.

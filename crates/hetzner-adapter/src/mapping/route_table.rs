@@ -4,16 +4,19 @@
 
 use std::collections::BTreeSet;
 
-use control_plane::{Reason, Resource, ports::Planned};
+use control_plane::{
+    Reason, Resource,
+    facts::{Facts, RouteTableFacts},
+    ports::Planned,
+};
 use hcloud_client::types::{self as hcloud, Route};
 use igw_polyfill::{Effect, NextHop};
 use ipnet::Ipv4Net;
 use seca_api::{Kind, ResourceState, RouteSpec, RouteStatus, RouteTableSpec, RouteTableStatus, reference::Target};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
-    Checked, Context, Mapping, PUBLIC_ROUTER, PlannedExt, act, facts, map, missing_targets, noted, part_status,
-    settled, tried, wait,
+    Checked, Context, Mapping, PUBLIC_ROUTER, PlannedExt, act, map, missing_targets, noted, part_status, settled, wait,
 };
 use crate::{
     call::{StepExt, Until},
@@ -66,7 +69,8 @@ fn alive(context: &Context<'_>, network: Option<&hcloud::Network>) -> Checked<Pl
         let name = &context.resource().key.network;
         return Ok(wait(Reason::WaitingForDependency, format!("The network `{name}` is not ready.")));
     }
-    Ok(settled_with(context, network, &spec).fact(facts::ROUTES, texts(&wanted)))
+    let planned = settled_with(context, network, &spec);
+    Ok(planned.remember(context.resource(), |facts: &mut RouteTableFacts| facts.routes = texts(&wanted)))
 }
 
 /// The routes of a table that name an address.
@@ -108,9 +112,9 @@ fn refusal(network: &hcloud::Network, made: &Route) -> Option<String> {
 
 /// What was made for this table, as far as it is still there.
 fn own(context: &Context<'_>, network: &hcloud::Network) -> BTreeSet<Route> {
-    let remembered = context.resource().facts.get(facts::ROUTES).and_then(Value::as_array).into_iter().flatten();
-    let remembered = remembered.filter_map(|text| {
-        let (destination, gateway) = text.as_str()?.split_once(' ')?;
+    let remembered = RouteTableFacts::of(context.resource()).routes;
+    let remembered = remembered.iter().filter_map(|text| {
+        let (destination, gateway) = text.split_once(' ')?;
         Some(Route { destination: destination.parse().ok()?, gateway: gateway.parse().ok()? })
     });
     remembered.filter(|made| network.routes.contains(made)).collect()
@@ -121,8 +125,8 @@ fn text(route: &Route) -> String {
     format!("{} {}", route.destination, route.gateway)
 }
 
-fn texts(routes: &BTreeSet<Route>) -> Value {
-    if routes.is_empty() { Value::Null } else { routes.iter().map(text).collect() }
+fn texts(routes: &BTreeSet<Route>) -> Vec<String> {
+    routes.iter().map(text).collect()
 }
 
 /// Takes away what was made for this table and what neither it nor another one wants.
@@ -154,7 +158,7 @@ fn add(context: &Context<'_>, network: &hcloud::Network, wanted: &BTreeSet<Route
     own.insert(made.clone());
     let call = NetworkCall::AddRoute { network: network.id, route: made.clone() };
     let step = call.step(format!("{} {}", network.name, text(made)));
-    act(step.mark(tried(context.resource(), &[(facts::ROUTES, texts(&own))])))
+    act(step.mark(RouteTableFacts::trial(context.resource(), |facts| facts.routes = texts(&own))))
 }
 
 fn settled_with(context: &Context<'_>, network: Option<&hcloud::Network>, spec: &RouteTableSpec) -> Planned {

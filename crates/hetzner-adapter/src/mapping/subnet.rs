@@ -1,15 +1,17 @@
 //! A subnet is a cloud subnet of the network. It has no id and no label at the provider, only its range: whose it
 //! is, the row remembers. Of two subnets with overlapping ranges the second one waits.
 
-use control_plane::{Reason, Uid, ports::Planned};
+use control_plane::{
+    Reason, Uid,
+    facts::{Facts, SubnetFacts},
+    ports::Planned,
+};
 use hcloud_client::types::{self as hcloud, AddSubnet};
 use ipnet::Ipv4Net;
 use seca_api::{Kind, SubnetSpec};
 use serde_json::{Map, Value, json};
 
-use super::{
-    Checked, Context, Mapping, PlannedExt, act, facts, fail, map, missing_targets, noted, settled, tried, wait,
-};
+use super::{Checked, Context, Mapping, PlannedExt, act, fail, map, missing_targets, noted, settled, wait};
 use crate::{
     call::{StepExt, Until},
     objects::{NetworkCall, ObjectId, has_subnet, overlapping},
@@ -38,7 +40,7 @@ impl Mapping for SubnetMapping {
 /// The range that was added for this resource: the mark says that it was tried, the snapshot whether another of the
 /// same range was first.
 fn own_range(context: &Context<'_>, network: &hcloud::Network) -> Option<Ipv4Net> {
-    let remembered = context.resource().fact(facts::IP_RANGE)?.parse().ok()?;
+    let remembered = SubnetFacts::of(context.resource()).ip_range?;
     let first = owner(context, network, remembered);
     (has_subnet(network, remembered) && first.is_none_or(|uid| uid == context.resource().uid)).then_some(remembered)
 }
@@ -71,9 +73,13 @@ fn alive(context: &Context<'_>, network: Option<&hcloud::Network>) -> Checked<Pl
             format!("The network `{}` is not ready.", context.resource().key.network),
         ));
     };
+    let row = context.resource();
     match own_range(context, network) {
         Some(own) if own == range => {
-            let planned = settled().fact(facts::IP_RANGE, own.to_string()).status(status(&spec));
+            let planned = settled().status(status(&spec)).remember(row, |facts: &mut SubnetFacts| {
+                facts.ip_range = Some(own);
+                facts.network_id = Some(network.id.to_string());
+            });
             let text = "Hetzner networks carry no IPv6; the IPv6 block is kept as intent and carries nothing.";
             let intent = spec.cidr.ipv6.is_some().then(|| (Reason::IPv6Unsupported, text.to_owned()));
             Ok(noted(planned, missing.into_iter().chain(intent)))
@@ -90,7 +96,7 @@ fn add(context: &Context<'_>, network: &hcloud::Network, range: Ipv4Net) -> Plan
         let until = Until::NoSubnet(range);
         return context
             .await_person(ObjectId::Network(network.id), until, Reason::AddressConflict, text)
-            .fact(facts::IP_RANGE, Value::Null);
+            .remember(context.resource(), |facts: &mut SubnetFacts| *facts = SubnetFacts::default());
     }
     let Some(zone) = context.region_fact("networkZone") else {
         return fail(Reason::Unsupported, format!("The region `{}` has no network zone.", context.region()));
@@ -100,7 +106,7 @@ fn add(context: &Context<'_>, network: &hcloud::Network, range: Ipv4Net) -> Plan
         subnet: AddSubnet::cloud(range, zone),
         owner: context.resource().uid,
     };
-    let added = tried(context.resource(), &[(facts::IP_RANGE, range.to_string().into())]);
+    let added = SubnetFacts::trial(context.resource(), |facts| facts.ip_range = Some(range));
     act(call.step(format!("{} {range}", network.name)).mark(added))
 }
 

@@ -1,8 +1,8 @@
 //! The types of objects at the provider, one file each: how they are listed, read and removed, what their calls are
 //! and what shows the effect of each, and what one object tells about others.
 //!
-//! [`each_type`] lists the types once; what is needed for each of them is made from that list. A new type is a file
-//! here and a line there.
+//! The macro `each_type` lists the types once, and what is needed for each of them is made from that list. A new type is
+//! a file here, with its `mod` and `use`, and a line there.
 
 mod calls;
 mod firewall;
@@ -100,6 +100,12 @@ pub trait ProviderObject: Resource + Clone + Into<Object> {
 
 /// A type whose objects a snapshot keeps.
 pub trait Stored: ProviderObject {
+    /// The type as data.
+    const TYPE: ObjectType;
+
+    /// Its id as data.
+    fn object_id(&self) -> ObjectId;
+
     /// Those that are known, by id.
     fn all(objects: &Objects) -> &BTreeMap<i64, Self>;
 }
@@ -166,6 +172,12 @@ macro_rules! objects {
             }
 
             impl Stored for $Type {
+                const TYPE: ObjectType = ObjectType::$Type;
+
+                fn object_id(&self) -> ObjectId {
+                    ObjectId::$Type(self.id)
+                }
+
                 fn all(objects: &Objects) -> &BTreeMap<i64, Self> {
                     &objects.$all
                 }

@@ -426,13 +426,12 @@ impl World {
         changes.extend(model.volumes.iter().cloned().map(Object::from));
         changes.extend(model.networks.iter().cloned().map(Object::from));
         changes.extend(model.firewalls_in_use().into_iter().map(Object::from));
-        changes.extend(model.primary_ips.iter().cloned().map(Object::from));
+        changes.extend(model.all_primary_ips().into_iter().map(Object::from));
+        changes.extend(model.placement_groups.iter().cloned().map(Object::from));
+        changes.extend(model.ssh_keys.iter().cloned().map(Object::from));
         changes.extend(model.images.iter().cloned().map(Object::from));
         self.snapshot = Snapshot::default();
-        // The shared firewall has no row that could ask for it.
-        let is_shared = |object: &Object| matches!(object, Object::Firewall(_));
-        let shown = changes.into_iter().enumerate();
-        let shown = shown.filter(|(index, object)| is_shared(object) || !hidden.contains(index));
+        let shown = changes.into_iter().enumerate().filter(|(index, _)| !hidden.contains(index));
         let changes = shown.map(|(_, object)| Change::Seen(object)).collect();
         self.snapshot.absorb(hetzner_adapter::Observation::new(changes));
     }

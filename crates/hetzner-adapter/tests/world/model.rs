@@ -3,16 +3,25 @@
 use std::collections::BTreeSet;
 
 use control_plane::CatalogEntry;
-use hcloud_client::types::{Firewall, FirewallResource, Id, Image, Network, PrimaryIp, Server, Volume};
+use hcloud_client::types::{
+    Firewall, FirewallResource, Id, Image, IpType, Network, PlacementGroup, PrimaryIp, Server, ServerStatus, SshKey,
+    Volume,
+};
 use hetzner_adapter::{
     Observation,
     call::Call,
-    objects::{FirewallCall, ImageCall, NetworkCall, Object, ObjectId, PrimaryIpCall, ServerCall, VolumeCall},
+    objects::{
+        FirewallCall, ImageCall, NetworkCall, Object, ObjectId, PlacementGroupCall, PrimaryIpCall, ServerCall,
+        SshKeyCall, VolumeCall,
+    },
     snapshot::Change,
 };
 use serde_json::{Value, json};
 
 pub const CREATED: &str = "2026-01-01T00:00:00Z";
+
+/// The ids of addresses that were made with servers begin here.
+const MADE_WITH: i64 = 1_000_000;
 
 /// The objects, and how many were ever made.
 #[derive(Debug, Default)]
@@ -22,6 +31,8 @@ pub struct Model {
     pub networks: Vec<Network>,
     pub firewalls: Vec<Firewall>,
     pub primary_ips: Vec<PrimaryIp>,
+    pub placement_groups: Vec<PlacementGroup>,
+    pub ssh_keys: Vec<SshKey>,
     /// Snapshots.
     pub images: Vec<Image>,
     /// Servers that ever ran and volumes that were ever attached, as their actions tell.
@@ -33,7 +44,8 @@ pub fn server(id: i64, name: &str, status: &str, labels: &Value, firewalls: &[i6
     let firewalls: Vec<Value> = firewalls.iter().map(|id| json!({"id": id, "status": "applied"})).collect();
     serde_json::from_value(json!({
         "id": id, "name": name, "status": status, "primary_disk_size": 40, "created": CREATED, "labels": labels,
-        "public_net": {"firewalls": firewalls},
+        // The address that the provider makes with a server, which has no row of its own here.
+        "public_net": {"firewalls": firewalls, "ipv6": {"id": MADE_WITH + id, "ip": "2001:db8::/64"}},
         "server_type": {"id": 114, "name": "cx23", "cores": 2, "memory": 4.0, "disk": 40,
                         "cpu_type": "shared", "architecture": "x86"},
         "location": {"id": 1, "name": "fsn1", "network_zone": "eu-central"},
@@ -61,6 +73,26 @@ pub fn snapshot(id: i64, description: &str, server: &Server, labels: &Value) -> 
         "id": id, "type": "snapshot", "status": "available", "description": description, "created": CREATED,
         "labels": labels, "image_size": 1.5, "disk_size": server.primary_disk_size,
         "created_from": {"id": server.id, "name": server.name}, "architecture": server.server_type.architecture,
+    }))
+    .unwrap()
+}
+
+pub fn primary_ip(
+    id: i64,
+    name: &str,
+    kind: &str,
+    labels: &Value,
+    auto_delete: bool,
+    server: Option<i64>,
+) -> PrimaryIp {
+    let address = match kind {
+        "ipv6" => format!("2001:db8:{:x}::/64", id % 65_536),
+        _ => format!("203.0.113.{id}"),
+    };
+    serde_json::from_value(json!({
+        "id": id, "name": name, "created": CREATED, "labels": labels, "type": kind, "ip": address,
+        "auto_delete": auto_delete, "assignee_id": server,
+        "location": {"id": 1, "name": "fsn1", "network_zone": "eu-central"},
     }))
     .unwrap()
 }
@@ -93,13 +125,88 @@ impl Model {
         self.firewalls.iter().map(|f| Firewall { applied_to: applied(f), ..f.clone() }).collect()
     }
 
+    /// The primary IPs: those with a life of their own, and those that were made with servers.
+    pub fn all_primary_ips(&self) -> Vec<PrimaryIp> {
+        let mut all = self.primary_ips.clone();
+        for server in &self.servers {
+            let id = server.public_net.ipv6.as_ref().and_then(|ip| ip.id).map(Id::get);
+            if let Some(id) = id.filter(|id| *id > MADE_WITH) {
+                all.push(primary_ip(id, "made-with-server", "ipv6", &json!({}), true, Some(server.id.get())));
+            }
+        }
+        all
+    }
+
+    fn primary_ip(&mut self, id: Id<PrimaryIp>) -> &mut PrimaryIp {
+        self.primary_ips.iter_mut().find(|ip| ip.id == id).expect("a call names a primary IP that exists")
+    }
+
+    /// Puts an address on a server, or takes it away.
+    fn assign(&mut self, id: Id<PrimaryIp>, server: Option<Id<Server>>) {
+        for found in &mut self.servers {
+            found.public_net.ipv4 = found.public_net.ipv4.take().filter(|ip| ip.id != Some(id));
+            found.public_net.ipv6 = found.public_net.ipv6.take().filter(|ip| ip.id != Some(id));
+        }
+        let Some(server) = server else {
+            if let Some(ip) = self.primary_ips.iter_mut().find(|ip| ip.id == id) {
+                ip.assignee_id = None;
+            }
+            return;
+        };
+        let ip = self.primary_ip(id);
+        assert_eq!(ip.assignee_id, None, "the address is another server's");
+        ip.assignee_id = Some(server.get());
+        let (kind, shown) = (ip.kind.clone(), json!({"id": id, "ip": ip.ip}));
+        let net = &mut self.server(server).public_net;
+        match kind {
+            IpType::Ipv4 => {
+                assert!(net.ipv4.is_none(), "the server has an IPv4 address");
+                net.ipv4 = serde_json::from_value(shown).unwrap();
+            }
+            _ => {
+                assert!(net.ipv6.is_none(), "the server has an IPv6 address");
+                net.ipv6 = serde_json::from_value(shown).unwrap();
+            }
+        }
+    }
+
+    fn volume(&mut self, id: Id<Volume>) -> &mut Volume {
+        self.volumes.iter_mut().find(|volume| volume.id == id).expect("a call names a volume that exists")
+    }
+
+    /// Attaches a volume to a server, or detaches it.
+    fn attach(&mut self, id: Id<Volume>, server: Option<Id<Server>>) {
+        for found in &mut self.servers {
+            found.volumes.retain(|volume| *volume != id);
+        }
+        if let Some(server) = server {
+            assert_eq!(self.volume(id).server, None, "the volume is another server's");
+            self.server(server).volumes.push(id);
+            self.used.insert(ObjectId::Volume(id));
+        }
+        self.volume(id).server = server;
+    }
+
+    /// Servers, and what is told of them elsewhere, go together.
+    fn free_of(&mut self, id: Id<Server>) {
+        for volume in &mut self.volumes {
+            volume.server = volume.server.filter(|server| *server != id);
+        }
+        self.primary_ips.retain(|ip| !(ip.auto_delete && ip.assignee_id == Some(id.get())));
+        for ip in &mut self.primary_ips {
+            ip.assignee_id = ip.assignee_id.filter(|server| *server != id.get());
+        }
+    }
+
     /// All objects.
     fn objects(&self) -> Vec<Object> {
         let mut all: Vec<Object> = self.servers.iter().cloned().map(Object::from).collect();
         all.extend(self.volumes.iter().cloned().map(Object::from));
         all.extend(self.networks.iter().cloned().map(Object::from));
-        all.extend(self.firewalls.iter().cloned().map(Object::from));
-        all.extend(self.primary_ips.iter().cloned().map(Object::from));
+        all.extend(self.firewalls_in_use().into_iter().map(Object::from));
+        all.extend(self.all_primary_ips().into_iter().map(Object::from));
+        all.extend(self.placement_groups.iter().cloned().map(Object::from));
+        all.extend(self.ssh_keys.iter().cloned().map(Object::from));
         all.extend(self.images.iter().cloned().map(Object::from));
         all
     }
@@ -122,6 +229,13 @@ impl Model {
                     return one(Change::Seen(own.clone().into()));
                 }
                 assert!(body.user_data.is_none(), "user data is recorded");
+                assert!(!body.ssh_keys.is_empty(), "the provider would make a root password");
+                for key in &body.ssh_keys {
+                    assert!(self.ssh_keys.iter().any(|known| known.id.to_string() == *key), "no SSH key {key}");
+                }
+                let net = body.public_net.expect("the provider would make addresses");
+                let is_public = net.enable_ipv4 || net.enable_ipv6;
+                assert!(is_public || body.firewalls.is_empty(), "only a public interface has firewalls");
                 assert_eq!(body.start_after_create, Some(false));
                 assert!(self.servers.iter().all(|s| s.name != body.name), "two servers named {}", body.name);
                 let id: i64 = body.image.parse().unwrap_or_default();
@@ -133,9 +247,23 @@ impl Model {
                     assert!(self.firewalls.iter().any(|f| f.id == wanted.firewall), "no such firewall");
                 }
                 let firewalls: Vec<i64> = body.firewalls.iter().map(|f| f.firewall.get()).collect();
-                let made = server(self.id(), &body.name, "off", &json!(body.labels), &firewalls);
-                self.servers.push(made.clone());
-                one(Change::Seen(made.into()))
+                let mut made = server(self.id(), &body.name, "off", &json!(body.labels), &firewalls);
+                let id = made.id;
+                if !net.enable_ipv6 || net.ipv6.is_some() {
+                    made.public_net.ipv6 = None;
+                }
+                if let Some(group) = body.placement_group {
+                    made.placement_group = self.placement_groups.iter().find(|known| known.id == group).cloned();
+                    assert!(made.placement_group.is_some(), "no placement group {group}");
+                }
+                self.servers.push(made);
+                for ip in [net.ipv4, net.ipv6].into_iter().flatten() {
+                    self.assign(ip, Some(id));
+                }
+                for volume in &body.volumes {
+                    self.attach(*volume, Some(id));
+                }
+                self.seen(id)
             }
             Call::Server(ServerCall::Update { server, name, labels }) => {
                 assert!(self.servers.iter().all(|s| s.id == *server || s.name != *name), "{name} is taken");
@@ -146,9 +274,52 @@ impl Model {
             Call::Server(ServerCall::Delete { server }) => {
                 self.server(*server);
                 self.servers.retain(|s| s.id != *server);
+                self.free_of(*server);
                 one(Change::Gone(ObjectId::Server(*server)))
             }
-            Call::Server(ServerCall::Poweron { server }) => self.power(*server, "running"),
+            Call::Server(ServerCall::Poweron { server }) => {
+                let found = self.server(*server);
+                let net = &found.public_net;
+                let has_interface = net.ipv4.is_some() || net.ipv6.is_some() || !found.private_net.is_empty();
+                assert!(has_interface, "a server without an interface cannot be switched on");
+                self.power(*server, "running")
+            }
+            Call::Server(ServerCall::AttachToNetwork { server, network, ip, alias_ips }) => {
+                assert!(self.network(*network).ip_range.contains(ip), "{ip} is not in the network");
+                let taken = |s: &Server| {
+                    s.attachment(*network).is_some_and(|net| net.ip == Some(*ip) || net.alias_ips.contains(ip))
+                };
+                assert!(!self.servers.iter().any(taken), "{ip} is taken");
+                let found = self.server(*server);
+                assert!(found.attachment(*network).is_none(), "it is in the network already");
+                let mac = format!("86:00:00:00:{:02x}:{:02x}", server.get() % 256, network.get() % 256);
+                let net = json!({"network": network, "ip": ip, "alias_ips": alias_ips, "mac_address": mac});
+                found.private_net.push(serde_json::from_value(net).unwrap());
+                self.network(*network).servers.push(*server);
+                self.seen(*server)
+            }
+            Call::Server(ServerCall::DetachFromNetwork { server, network }) => {
+                self.server(*server).private_net.retain(|net| net.network != *network);
+                self.network(*network).servers.retain(|other| other != server);
+                self.seen(*server)
+            }
+            Call::Server(ServerCall::ChangeAliasIps { server, network, alias_ips }) => {
+                let found = self.server(*server);
+                let net = found.private_net.iter_mut().find(|net| net.network == *network).expect("an attachment");
+                net.alias_ips.clone_from(alias_ips);
+                self.seen(*server)
+            }
+            Call::Server(ServerCall::AddToPlacementGroup { server, placement_group }) => {
+                let group = self.placement_groups.iter().find(|known| known.id == *placement_group).cloned();
+                let found = self.server(*server);
+                assert_eq!(found.status, ServerStatus::Off, "only a server that is off joins a placement group");
+                found.placement_group = Some(group.expect("a placement group"));
+                self.seen(*server)
+            }
+            Call::Server(ServerCall::RemoveFromPlacementGroup { server, .. }) => {
+                self.server(*server).placement_group = None;
+                self.seen(*server)
+            }
             Call::Server(ServerCall::Poweroff { server }) => self.power(*server, "off"),
             // The guest does not listen: the grace period runs out.
             Call::Server(ServerCall::Shutdown { server, seq, .. }) => {
@@ -179,7 +350,16 @@ impl Model {
                 found.size = *size;
                 one(Change::Seen(found.clone().into()))
             }
+            Call::Volume(VolumeCall::Attach { volume, server }) => {
+                self.attach(*volume, Some(*server));
+                self.seen(*server)
+            }
+            Call::Volume(VolumeCall::Detach { volume, server }) => {
+                self.attach(*volume, None);
+                self.seen(*server)
+            }
             Call::Volume(VolumeCall::Delete { volume }) => {
+                assert_eq!(self.volume(*volume).server, None, "the volume is attached");
                 self.volumes.retain(|v| v.id != *volume);
                 one(Change::Gone(ObjectId::Volume(*volume)))
             }
@@ -258,7 +438,13 @@ impl Model {
                 let found = self.firewalls_in_use().into_iter().find(|f| f.id == *firewall).expect("a firewall");
                 one(Change::Seen(found.into()))
             }
+            Call::Firewall(FirewallCall::Remove { firewall, server }) => {
+                self.server(*server).public_net.firewalls.retain(|applied| applied.id != *firewall);
+                self.seen(*server)
+            }
             Call::Firewall(FirewallCall::Apply { firewall, server }) => {
+                let net = &self.server(*server).public_net;
+                assert!(net.ipv4.is_some() || net.ipv6.is_some(), "only a public interface has firewalls");
                 let applied = serde_json::from_value(json!({"id": firewall, "status": "applied"})).unwrap();
                 self.server(*server).public_net.firewalls.push(applied);
                 self.seen(*server)
@@ -279,25 +465,63 @@ impl Model {
                     return one(Change::Seen(own.clone().into()));
                 }
                 assert!(self.primary_ips.iter().all(|ip| ip.name != body.name), "two primary IPs named {}", body.name);
-                assert!(body.location.is_some() && body.auto_delete == Some(false), "it outlives servers");
-                let id = self.id();
-                let address = match body.kind {
-                    hcloud_client::types::IpType::Ipv6 => format!("2001:db8:{id}::/64"),
-                    _ => format!("203.0.113.{id}"),
-                };
-                let made: PrimaryIp = serde_json::from_value(json!({
-                    "id": id, "name": body.name, "created": CREATED, "labels": body.labels, "type": body.kind,
-                    "ip": address, "location": {"id": 1, "name": body.location, "network_zone": "eu-central"},
-                }))
-                .unwrap();
+                let is_placeholder = body.labels.contains_key("seca.role");
+                assert!(body.location.is_some() && body.auto_delete == Some(is_placeholder), "it outlives servers");
+                let kind = if body.kind == IpType::Ipv6 { "ipv6" } else { "ipv4" };
+                let made = primary_ip(self.id(), &body.name, kind, &json!(body.labels), is_placeholder, None);
                 self.primary_ips.push(made.clone());
                 one(Change::Seen(made.into()))
+            }
+            Call::PrimaryIp(PrimaryIpCall::Assign { primary_ip, server }) => {
+                assert_eq!(self.server(*server).status, ServerStatus::Off, "addresses come while a server is off");
+                self.assign(*primary_ip, Some(*server));
+                self.seen(*server)
+            }
+            Call::PrimaryIp(PrimaryIpCall::Unassign { primary_ip, server }) => {
+                assert_eq!(self.server(*server).status, ServerStatus::Off, "addresses go while a server is off");
+                self.assign(*primary_ip, None);
+                self.seen(*server)
             }
             Call::PrimaryIp(PrimaryIpCall::Delete { primary_ip }) => {
                 let found = self.primary_ips.iter().find(|ip| ip.id == *primary_ip).expect("a primary IP to delete");
                 assert_eq!(found.assignee_id, None, "it must be unassigned first");
                 self.primary_ips.retain(|ip| ip.id != *primary_ip);
                 one(Change::Gone(ObjectId::PrimaryIp(*primary_ip)))
+            }
+            Call::SshKey(SshKeyCall::Create(body)) => {
+                let same = |key: &&SshKey| key.name == body.name || key.public_key == body.public_key;
+                if let Some(known) = self.ssh_keys.iter().find(same) {
+                    return one(Change::Seen(known.clone().into()));
+                }
+                let made: SshKey = serde_json::from_value(json!({
+                    "id": self.id(), "name": body.name, "created": CREATED, "labels": body.labels, "fingerprint": "",
+                    "public_key": body.public_key,
+                }))
+                .unwrap();
+                self.ssh_keys.push(made.clone());
+                one(Change::Seen(made.into()))
+            }
+            Call::SshKey(SshKeyCall::Delete { ssh_key }) => {
+                self.ssh_keys.retain(|key| key.id != *ssh_key);
+                one(Change::Gone(ObjectId::SshKey(*ssh_key)))
+            }
+            Call::PlacementGroup(PlacementGroupCall::Create(body)) => {
+                if let Some(known) = self.placement_groups.iter().find(|group| group.name == body.name) {
+                    return one(Change::Seen(known.clone().into()));
+                }
+                let made: PlacementGroup = serde_json::from_value(json!({
+                    "id": self.id(), "name": body.name, "created": CREATED, "labels": body.labels, "type": "spread",
+                    "servers": [],
+                }))
+                .unwrap();
+                self.placement_groups.push(made.clone());
+                one(Change::Seen(made.into()))
+            }
+            Call::PlacementGroup(PlacementGroupCall::Delete { placement_group }) => {
+                let used = |s: &Server| s.placement_group.as_ref().is_some_and(|group| group.id == *placement_group);
+                assert!(!self.servers.iter().any(used), "the placement group is in use");
+                self.placement_groups.retain(|group| group.id != *placement_group);
+                one(Change::Gone(ObjectId::PlacementGroup(*placement_group)))
             }
             Call::Image(ImageCall::Create { server, description, labels }) => {
                 let source = self.server(*server).clone();
@@ -333,6 +557,8 @@ impl Model {
             && self.networks.is_empty()
             && self.firewalls.is_empty()
             && self.primary_ips.is_empty()
+            && self.placement_groups.is_empty()
+            && self.ssh_keys.is_empty()
             && self.images.is_empty()
     }
 }
