@@ -112,7 +112,8 @@ fn data_volumes(judgement: &Judgement<'_>) -> Vec<Violation> {
 }
 
 fn twice(other: &Named<'_>) -> String {
-    let other = other.pointer.trim_start_matches("/spec/").trim_end_matches("/deviceRef");
+    let item = other.pointer.trim_end_matches("/deviceRef");
+    let other = Violation::at(item, "").parameter;
     format!("like {other} does, and a volume is attached once; remove one of the two")
 }
 

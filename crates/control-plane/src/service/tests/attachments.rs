@@ -181,7 +181,7 @@ async fn data_volumes() {
         .await;
     world.commit(&key(Kind::BlockStorage, "kept"), Verdict::Working, json!({"backing": "server"})).await;
     let cases = [
-        (&["data", "more", "data"][..], 2, "names block storage data, like dataVolumes/0 does"),
+        (&["data", "more", "data"][..], 2, "names block storage data, like dataVolumes[0] does"),
         (&["data", "disk"], 1, "names block storage disk, which the instance boots from"),
         (&["imaged"], 0, "which is made from an image"),
         (&["system"], 0, "which is the system disk of an instance"),
