@@ -609,5 +609,7 @@ fn one_who_leaves_and_one_who_comes_do_not_fight_for_the_firewall() {
         world.look(uid);
     }
     assert_eq!(world.operations(), ["create_server", "read_actions", "delete_server"]);
+    world.settle();
+    assert_eq!(world.operations(), [] as [&str; 0], "the key and the firewall have a user");
     assert!(world.find(Kind::Instance, "i").is_none());
 }
