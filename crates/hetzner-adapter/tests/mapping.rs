@@ -307,7 +307,7 @@ fn a_second_instance_of_a_boot_volume_waits() {
 }
 
 #[test]
-fn a_volume_with_a_held_server_boots_nobody_and_takes_it_along() {
+fn a_volume_keeps_the_server_of_a_deleted_instance_and_takes_it_along() {
     let mut world = with_instance(Some("ubuntu-24.04"));
     world.act("i", ActionKind::Start);
     world.settle();
@@ -321,11 +321,6 @@ fn a_volume_with_a_held_server_boots_nobody_and_takes_it_along() {
         (server.labels["seca.uid"].clone(), server.labels["seca.kind"].as_str()),
         (volume.uid.to_string(), "block-storage")
     );
-    world.instance("j", "v");
-    world.settle();
-    world.check(Kind::Instance, "j", CREATING, Some("BootVolumeHeld"));
-    world.delete(Kind::Instance, "j");
-    world.settle();
     world.delete(Kind::BlockStorage, "v");
     world.settle();
     assert!(world.model.is_empty());
@@ -494,9 +489,13 @@ fn a_guest_that_ignores_the_shutdown_loses_its_power_when_the_grace_is_over() {
     world.look(uid);
     world.now += i64::try_from(world::GRACE.as_millis()).unwrap();
     assert_eq!(world.planned_call(Kind::Instance, "i").operation(), "poweroff");
-    // A delete ends the grace at once.
+    // A delete asks the guest too, and has less patience.
     world.now -= i64::try_from(world::GRACE.as_millis()).unwrap();
     world.delete(Kind::Instance, "i");
+    assert_eq!(world.planned_call(Kind::Instance, "i").operation(), "shutdown");
+    world.look(uid);
+    assert_eq!(world.planned_call(Kind::Instance, "i").operation(), "read");
+    world.now += 20_000;
     assert_eq!(world.planned_call(Kind::Instance, "i").operation(), "poweroff");
 }
 

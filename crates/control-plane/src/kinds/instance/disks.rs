@@ -9,7 +9,7 @@ use super::{BOOT_VOLUME, DATA_VOLUMES, SKU};
 use crate::{
     catalog::CatalogEntry,
     disk::Disk,
-    facts::{BlockStorageFacts, Facts, InstanceFacts, Origin},
+    facts::{BlockStorageFacts, Facts, Origin},
     kinds::{Found, Judgement, Named, catalog, is_set, spelled},
     resource::{Resource, Uid},
 };
@@ -22,7 +22,6 @@ pub(super) fn violations(judgement: &Judgement<'_>) -> Vec<Violation> {
     // A volume that grew, or that another instance left, is no reason to refuse a change that is not about it.
     if judgement.retargeted(BOOT_VOLUME) {
         found.extend(disk_in_use(judgement));
-        found.extend(held_server(judgement));
         found.extend(disk_too_small(judgement));
         found.extend(other_architecture(judgement));
     }
@@ -142,8 +141,16 @@ fn unusable(volume: &Resource) -> Option<String> {
 fn other_architecture(judgement: &Judgement<'_>) -> Option<Violation> {
     let volume = judgement.found(BOOT_VOLUME)?.row()?;
     let sku = judgement.found(SKU)?.entry()?;
-    let (image, theirs) = source_image(judgement, volume)?;
     let ours = sku.fact("architecture")?;
+    if let Some(theirs) = BlockStorageFacts::of(volume).architecture.filter(|theirs| theirs != ours) {
+        let rule = format!(
+            "deviceRef names block storage {} with a system for {theirs} on it, but SKU {} has {ours} processors; use a SKU \
+             with {theirs} processors",
+            volume.key.name, sku.name
+        );
+        return Some(Violation::at(BOOT_VOLUME, rule));
+    }
+    let (image, theirs) = source_image(judgement, volume)?;
     (theirs != ours).then(|| {
         let rule = format!(
             "deviceRef names block storage {} with image {image} for {theirs}, but SKU {} has {ours} processors; use a SKU \
@@ -197,34 +204,15 @@ fn disk_in_use(judgement: &Judgement<'_>) -> Option<Violation> {
     Some(Violation::at(BOOT_VOLUME, rule))
 }
 
-/// A volume that keeps the server of a deleted instance, or is about to, cannot boot another one yet.
-fn held_server(judgement: &Judgement<'_>) -> Option<Violation> {
-    let Some(Found::Row { row: volume, holder, .. }) = judgement.found(BOOT_VOLUME) else { return None };
-    let own = judgement.subject.old.map(|(row, _)| row.uid);
-    let is_held = match holder {
-        None => Disk::of(volume).is_held(),
-        Some(holder) if Some(holder.uid) == own => false,
-        Some(holder) => {
-            let ran = InstanceFacts::of(holder).ever_started || BlockStorageFacts::of(volume).ever_started;
-            holder.is_deleting() && ran
-        }
-    };
-    is_held.then(|| {
-        let rule = format!(
-            "deviceRef names block storage {}, which holds the disk of an instance that was deleted; booting another \
-             instance from it is not supported yet and comes with a later release; use a new block storage",
-            volume.key.name
-        );
-        Violation::at(BOOT_VOLUME, rule)
-    })
-}
-
 /// The boot volume becomes the server's own disk, which comes with the SKU.
 fn disk_too_small(judgement: &Judgement<'_>) -> Option<Violation> {
     let volume = judgement.found(BOOT_VOLUME)?.row()?;
     let sku = judgement.found(SKU)?.entry()?;
     let disk = disk(sku)?;
-    let size = serde_json::from_str::<Value>(&volume.spec).ok()?.get("sizeGB")?.as_i64()?;
+    let asked = serde_json::from_str::<Value>(&volume.spec).ok()?.get("sizeGB")?.as_i64()?;
+    // A disk that a system was on may have more than was asked for, and never gets less.
+    let real = BlockStorageFacts::of(volume).disk_gb.and_then(|size| i64::try_from(size).ok());
+    let size = real.unwrap_or_default().max(asked);
     (size > disk).then(|| {
         let rule = format!(
             "deviceRef names block storage {} of {size} GB, but the disk of SKU {} has {disk} GB; use a SKU with a \
