@@ -67,7 +67,7 @@ sim-clients: ## The hcloud CLI and hcloud-python against the simulator
 soak: ## Two replicas under kills, faults and other people's hands for SOAK_MINUTES (10), then a judgement (docs/testing.md)
 	$(CARGO) run -q -p secapi-proxy --example soak -- $(ARGS)
 
-mixed-releases: ## This release and the one before on one database for MIXED_MINUTES (5), handing over to each other
+mixed-releases: ## This release and the one before on one database for MIXED_MINUTES (5), taking over from it
 	scripts/mixed-releases $(ARGS)
 
 bench: ## What get, list and put cost beside a bare handler, on both databases (docs/benchmarks.md); needs wrk or oha
