@@ -87,7 +87,7 @@ reasons! {
         "Set sourceImageRef on the block storage before an instance uses it.";
     PlaceholderInterface: "The instance names no NIC, so it has a closed IPv6 interface that Hetzner Cloud needs to power it on.",
         "Nothing.";
-    NotInEffect: "The resource is as asked for, but nothing routes or filters by it yet.",
+    NotInEffect: "The resource is as asked for, but nothing uses it, or nothing routes by it yet.",
         "The message says what is missing.";
     BackingLost: "What backed the resource was deleted outside of this API; it is never made again empty.",
         "Restore from a backup into a new resource.";
