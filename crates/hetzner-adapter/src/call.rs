@@ -179,6 +179,10 @@ impl Call {
     }
 
     fn serial(&self) -> Vec<String> {
+        // While one resource makes what many share, the others need not ask whether it is there.
+        if let Self::Find { owner: Owner::Shared { .. }, name: Some(name), .. } = self {
+            return vec![name_key(name)];
+        }
         let held = match self {
             call if call.reads() => Vec::new(),
             Self::Sweep { object, .. } => vec![*object],

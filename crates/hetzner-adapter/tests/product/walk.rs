@@ -4,7 +4,8 @@
 use super::*;
 
 /// A public key, and the same with its comment away.
-pub(crate) const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ4aWzyVWvYQ0RyqvYz4Yq2n0cWm0rV2m1b1n3m4c5d6 ann@laptop";
+pub(crate) const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ4aWzyVWvYQ0RyqvYz4Yq2n0cWm0rV2m1b1n3m4c5d6 ann@laptop";
 
 /// What the rules of the walk's group let in.
 pub(crate) fn web_rules() -> Value {
@@ -192,7 +193,7 @@ async fn every_request_spoiled(effect: Value) {
         let changes = product.cloud.changes().await;
         assert!(walk.is_ok(), "{effect} {nth}: {changes:#?}");
         assert_eq!(product.cloud.counts().await, only_the_marker(), "{effect} {nth}: {changes:#?}");
-        exposure::never_open(&product, &[web_rules()], &format!("{effect} {nth}")).await;
+        exposure::never_open(&product, "", &[web_rules()], &format!("{effect} {nth}")).await;
         if product.cloud.fired().await == 0 {
             assert!(nth > 20, "only {nth} requests change anything");
             return;
@@ -243,7 +244,7 @@ async fn killed_at_every_request(effect: &str) {
             () = kill => {}
         }
         assert_eq!(product.cloud.counts().await, only_the_marker(), "{effect} {nth}");
-        exposure::never_open(&product, &[web_rules()], &format!("{effect} {nth}")).await;
+        exposure::never_open(&product, "", &[web_rules()], &format!("{effect} {nth}")).await;
         if !product.cloud.faults().await.is_empty() {
             assert!(nth > 20, "only {nth} requests change anything");
             return;
