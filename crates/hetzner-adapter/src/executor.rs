@@ -49,7 +49,7 @@ impl Executor<'_> {
             Call::Find { kind, installation, owner, name } => {
                 return self.look_for(*kind, installation, owner, name.as_deref()).await;
             }
-            Call::History { object } => return self.read_history(*object).await,
+            Call::History { object, attempt } => return self.read_history(*object, *attempt).await,
             _ => {}
         }
         if let Call::Sweep { object, uid } = &call

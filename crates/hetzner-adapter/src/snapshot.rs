@@ -23,7 +23,7 @@ pub struct Snapshot {
     /// What was asked for since the lists were read, and does not exist.
     absent: Absent,
     /// What the actions of an object told since then: whether a server ever ran, whether a volume was ever attached.
-    used: BTreeMap<ObjectId, bool>,
+    used: BTreeMap<ObjectId, (bool, u32)>,
     /// Lives as long as somebody has the snapshot: see [`Memory`](crate::memory::Memory).
     pub(crate) life: Option<Arc<()>>,
 }
@@ -99,6 +99,8 @@ pub enum Change {
         object: ObjectId,
         /// Whether it was.
         ever: bool,
+        /// How often in a row the resource that asked had been tried.
+        attempt: u32,
     },
     /// The project's limit of servers is reached: another one was refused.
     NoRoomForServer,
@@ -202,7 +204,7 @@ impl Snapshot {
                     self.absent.prove_owned(kind, owner);
                 }
             }
-            Change::Used { object, ever } => drop(self.used.insert(object, ever)),
+            Change::Used { object, ever, attempt } => drop(self.used.insert(object, (ever, attempt))),
             Change::NoRoomForServer
             | Change::ShutdownSent { .. }
             | Change::Rebooted { .. }
@@ -221,9 +223,10 @@ impl Snapshot {
     }
 
     /// Whether a server ever ran, or a volume was ever attached, as its actions told; none if nobody asked since it was
-    /// last seen.
-    pub fn was_used(&self, id: ObjectId) -> Option<bool> {
-        self.used.get(&id).copied()
+    /// last seen, or since the resource that asks was last tried: meanwhile somebody may have used it.
+    pub fn was_used(&self, id: ObjectId, attempt: u32) -> Option<bool> {
+        let (ever, asked_at) = self.used.get(&id).copied()?;
+        (ever || asked_at == attempt).then_some(ever)
     }
 
     /// The objects of a type, whoever has made them.

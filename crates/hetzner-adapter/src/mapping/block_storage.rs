@@ -214,10 +214,10 @@ fn logical(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>
         // Somebody may have attached it by hand, and detached it again.
         let object = ObjectId::Volume(volume.id);
         let attached = BlockStorageFacts::of(row).ever_attached || volume.server.is_some();
-        let attached = match context.snapshot.was_used(object) {
+        let attached = match context.snapshot.was_used(object, context.bundle().attempts) {
             Some(ever) => attached || ever,
             None if attached => true,
-            None => return Ok(context.ask(Call::History { object })),
+            None => return Ok(context.ask(Call::History { object, attempt: context.bundle().attempts })),
         };
         if attached {
             let kept = keep_volume(context, spec, volume);

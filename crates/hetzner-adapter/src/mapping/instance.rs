@@ -461,9 +461,9 @@ fn delete(context: &Context<'_>, server: &Server) -> Checked<Planned> {
     if !ran && stays.is_some() {
         // Somebody may have switched it on at the console, and off again.
         let object = ObjectId::Server(server.id);
-        match context.snapshot.was_used(object) {
+        match context.snapshot.was_used(object, context.bundle().attempts) {
             Some(ever) => ran = ever,
-            None => return Ok(context.ask(Call::History { object })),
+            None => return Ok(context.ask(Call::History { object, attempt: context.bundle().attempts })),
         }
     }
     if ran && boots_from_another(context) {

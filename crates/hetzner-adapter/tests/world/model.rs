@@ -546,7 +546,9 @@ impl Model {
                 let found = self.objects().into_iter().filter(own).map(Change::Seen);
                 Observation::new(found.chain([Change::Absent { kind: *kind, owner: owner.clone() }]).collect())
             }
-            Call::History { object } => one(Change::Used { object: *object, ever: self.used.contains(object) }),
+            Call::History { object, attempt } => {
+                one(Change::Used { object: *object, ever: self.used.contains(object), attempt: *attempt })
+            }
             other => panic!("no plan makes this call: {other:?}"),
         }
     }
