@@ -81,8 +81,10 @@ reasons! {
         "Send the instance again, or start or restart it.";
     RulesTooMany: "The rules are more than Hetzner Cloud takes; the former ones stay in force.",
         "Merge or remove rules.";
-    BootVolumeHeld: "The block storage holds the disk of an instance that was deleted; reusing it comes with a later release.",
-        "Use a new block storage.";
+    BootVolumeHeld: "The block storage keeps the server of an instance that was deleted, switched off, and Hetzner Cloud bills it.",
+        "Boot an instance from it, or delete the block storage; after a while it becomes a snapshot by itself.";
+    BootVolumeParked: "The block storage keeps its disk in a snapshot, which Hetzner Cloud bills by its size.",
+        "Boot an instance from it, or delete the block storage.";
     BootImageDefaulted: "The boot volume has no source image, or an empty one, so the default image boots.",
         "Set sourceImageRef on the block storage before an instance uses it.";
     PlaceholderInterface: "The instance names no NIC, so it has a closed IPv6 interface that Hetzner Cloud needs to power it on.",

@@ -1,9 +1,11 @@
 //! Objects that belong to no single resource: SSH keys, placement groups, and the firewall that lets nothing through. The
 //! store knows who uses which of them. The first user makes one, the last one removes it.
 
+use std::time::Duration;
+
 use control_plane::{
     Reason,
-    ports::{Auxiliary, AuxiliaryUse, Plan, Planned, Tie},
+    ports::{Auxiliary, AuxiliaryUse, Plan, Planned, Step, Tie},
 };
 use hcloud_client::types::{
     CreateFirewall, CreatePlacementGroup, CreateSshKey, Firewall, FirewallRule, Id, PlacementGroup, PlacementGroupType,
@@ -18,6 +20,9 @@ use crate::{
     objects::{FirewallCall, ObjectId, ObjectType, PlacementGroupCall, SshKeyCall, Stored, has_firewall},
     owner::Owner,
 };
+
+/// How often it is looked whether a lost creation came, or cannot come any more.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The firewall that lets nothing through.
 pub(super) const DENY_ALL: &str = "deny-all";
@@ -68,7 +73,9 @@ fn ready<'a, T: Stored>(
         context.prove_none(T::TYPE, owner, Some(name.clone()))?;
     }
     let content = Some(auxiliary.content.as_str()).filter(|content| !content.is_empty());
-    let labels = naming::content_labels(context.installation(), &auxiliary.purpose, content);
+    let mut labels = naming::content_labels(context.installation(), &auxiliary.purpose, content);
+    // Of several creations of unknown outcome each is closed by its own object only.
+    labels.insert(naming::STEP.to_owned(), format!("{}.{}", context.resource().uid, context.now.as_millis()));
     Err(Box::new(act(create(name.clone(), labels).step(name))))
 }
 
@@ -131,6 +138,10 @@ pub(super) fn placement_group<'a>(context: &Context<'a>, group: &Auxiliary) -> C
 /// Lets go of what the planned resource uses no longer. What nobody uses any more is removed first, and the provider's
 /// word counts too: what stands before a server is in use, whoever put it there.
 pub(super) fn release(context: &Context<'_>, wanted: &[Auxiliary]) -> Option<Planned> {
+    if let Some(open) = context.bundle().open_steps.iter().find(|open| is_creation(context, &open.step)) {
+        let text = format!("The answer to {} was lost; what it may yet make has this user.", open.step.operation);
+        return Some(Planned::new(Plan::Wait { retry: Some(AGAIN) }).note(Reason::OutcomeUnknown, text));
+    }
     let unwanted = context.bundle().auxiliaries.iter().filter(|tied| !wanted.contains(&tied.auxiliary));
     let (mut dropped, mut last) = (Vec::new(), Vec::new());
     for tied in unwanted {
@@ -163,6 +174,13 @@ pub(super) fn release(context: &Context<'_>, wanted: &[Auxiliary]) -> Option<Pla
         Reason::WaitingForDependency,
         "What it shared with others, and nothing uses any more, is being removed at Hetzner Cloud.",
     ))
+}
+
+/// Whether a step makes an auxiliary.
+fn is_creation(context: &Context<'_>, step: &Step) -> bool {
+    let tied = context.bundle().auxiliaries.iter().map(|tied| owner(&tied.auxiliary));
+    let mut names = tied.map(|owner| owner.object_name(context.installation(), ""));
+    !step.frees && names.any(|name| name == step.target)
 }
 
 /// An auxiliary as it is at the provider.
