@@ -75,6 +75,8 @@ pub(crate) struct ServeConfig {
     pub(crate) catalog_refresh: Duration,
     /// Whether nothing reaches an instance for which no security group is named.
     pub(crate) ungrouped_closed: bool,
+    /// How long a block storage keeps the server of a deleted instance; none: for ever.
+    pub(crate) disk_hold: Option<Duration>,
     pub(crate) lease_ttl: Duration,
     pub(crate) stop_grace: Duration,
     pub(crate) late_window: Duration,
@@ -196,6 +198,7 @@ pub(crate) fn serve(settings: &Settings) -> Result<ServeConfig, Vec<Problem>> {
         request_timeout,
         catalog_refresh: reader.duration(Setting::AvailabilityCacheTtl, 0, u64::MAX).unwrap_or(Duration::from_secs(60)),
         ungrouped_closed: reader.ungrouped_closed(),
+        disk_hold: reader.disk_hold(),
         lease_ttl: reader.duration(Setting::LeaseTtl, 300, 600_000).unwrap_or(Duration::from_secs(15)),
         stop_grace: reader.duration(Setting::StopGrace, 0, 3_600_000).unwrap_or(Duration::from_secs(90)),
         late_window,
@@ -452,6 +455,14 @@ impl<'a> Reader<'a> {
     fn ungrouped_closed(&mut self) -> bool {
         let choices = [("open", false), ("closed", true)];
         self.value(Setting::UngroupedTraffic, |text| one_of(text, &choices)).unwrap_or(false)
+    }
+
+    fn disk_hold(&mut self) -> Option<Duration> {
+        let hold = self.value(Setting::DiskHold, |text| match text.trim() {
+            "never" => Some(None),
+            text => parse_duration(text).map(Some),
+        });
+        hold.unwrap_or(Some(Duration::from_secs(900)))
     }
 
     fn tenants(&mut self) -> Tenants {

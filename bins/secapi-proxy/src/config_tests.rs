@@ -92,6 +92,16 @@ fn ungrouped_traffic_is_open_or_closed_and_from_the_file_too() {
 }
 
 #[test]
+fn disks_are_held_for_a_while_or_not_at_all_or_for_ever() {
+    let of = |more: &[(&str, &str)]| environment(more).unwrap_or_else(|p| panic!("{p:?}")).disk_hold;
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    assert_eq!(of(&[]), seconds(900));
+    for (text, hold) in [("0s", seconds(0)), ("1h", seconds(3_600)), ("never", None)] {
+        assert_eq!(of(&[("SECA_DISK_HOLD", text)]), hold, "{text}");
+    }
+}
+
+#[test]
 fn what_is_required_is_asked_for_all_at_once() {
     let problems = sentences(serve(&Settings::default()).err().unwrap_or_default());
     let names: Vec<_> =
@@ -148,6 +158,8 @@ fn a_wrong_setting_is_one_sentence_with_the_variable_the_rule_and_an_example() {
         ("SECA_HETZNER_AVAILABILITY_CACHE_TTL", "-1s"),
         ("SECA_INTERNET_GATEWAY_NAT_VM", "si"),
         ("SECA_UNGROUPED_TRAFFIC", "true"),
+        ("SECA_DISK_HOLD", "a while"),
+        ("SECA_DISK_HOLD", "off"),
         ("SECA_LEASE_TTL", "1ms"),
         ("SECA_LEASE_TTL", "fifteen"),
         ("SECA_STOP_GRACE", "2h"),

@@ -225,7 +225,11 @@ pub(crate) fn provider(
 
 /// What of the settings the adapter decides by.
 fn adapter_settings(config: &ServeConfig) -> AdapterSettings {
-    AdapterSettings { ungrouped_closed: config.ungrouped_closed, ..AdapterSettings::default() }
+    AdapterSettings {
+        ungrouped_closed: config.ungrouped_closed,
+        disk_hold: config.disk_hold,
+        ..AdapterSettings::default()
+    }
 }
 
 /// The catalogue to begin with: the stored one, else the provider's, else the embedded one.
