@@ -1,11 +1,9 @@
 //! Objects that belong to no single resource: SSH keys, placement groups, and the firewall that lets nothing through. The
 //! store knows who uses which of them. The first user makes one, the last one removes it.
 
-use std::time::Duration;
-
 use control_plane::{
     Reason,
-    ports::{Auxiliary, AuxiliaryUse, Plan, Planned, Step, Tie},
+    ports::{Auxiliary, AuxiliaryUse, Plan, Planned, StepRecord, Tie},
 };
 use hcloud_client::types::{
     CreateFirewall, CreatePlacementGroup, CreateSshKey, Firewall, FirewallRule, Id, PlacementGroup, PlacementGroupType,
@@ -20,9 +18,6 @@ use crate::{
     objects::{FirewallCall, ObjectId, ObjectType, PlacementGroupCall, SshKeyCall, Stored, has_firewall},
     owner::Owner,
 };
-
-/// How often it is looked whether a lost creation came, or cannot come any more.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// The firewall that lets nothing through.
 pub(super) const DENY_ALL: &str = "deny-all";
@@ -138,11 +133,8 @@ pub(super) fn placement_group<'a>(context: &Context<'a>, group: &Auxiliary) -> C
 /// Lets go of what the planned resource uses no longer. What nobody uses any more is removed first, and the provider's
 /// word counts too: what stands before a server is in use, whoever put it there.
 pub(super) fn release(context: &Context<'_>, wanted: &[Auxiliary]) -> Option<Planned> {
-    if let Some(open) = context.bundle().open_steps.iter().find(|open| is_creation(context, &open.step)) {
-        let text = format!("The answer to {} was lost; what it may yet make has this user.", open.step.operation);
-        return Some(Planned::new(Plan::Wait { retry: Some(AGAIN) }).note(Reason::OutcomeUnknown, text));
-    }
     let unwanted = context.bundle().auxiliaries.iter().filter(|tied| !wanted.contains(&tied.auxiliary));
+    let unwanted = unwanted.filter(|tied| !may_yet_be_made(context, &tied.auxiliary));
     let (mut dropped, mut last) = (Vec::new(), Vec::new());
     for tied in unwanted {
         match tied.others {
@@ -176,11 +168,13 @@ pub(super) fn release(context: &Context<'_>, wanted: &[Auxiliary]) -> Option<Pla
     ))
 }
 
-/// Whether a step makes an auxiliary.
-fn is_creation(context: &Context<'_>, step: &Step) -> bool {
-    let tied = context.bundle().auxiliaries.iter().map(|tied| owner(&tied.auxiliary));
-    let mut names = tied.map(|owner| owner.object_name(context.installation(), ""));
-    !step.frees && names.any(|name| name == step.target)
+/// Whether a call of the planned resource, whose answer was lost, may yet make the auxiliary. Until that is over the
+/// resource stays a user, so that somebody is there to remove it.
+fn may_yet_be_made(context: &Context<'_>, auxiliary: &Auxiliary) -> bool {
+    let name = owner(auxiliary).object_name(context.installation(), "");
+    let makes_it =
+        |open: &StepRecord| Call::of(&open.step).is_ok_and(|call| call.creates().is_some_and(|(made, _)| made == name));
+    context.bundle().open_steps.iter().any(makes_it)
 }
 
 /// An auxiliary as it is at the provider.

@@ -2,6 +2,8 @@
 //! is its boot volume's blocks, which decides what becomes of the server when the instance is deleted: one that ever ran is
 //! handed over to the block storage, powered off, with the block storage's name and labels; any other is deleted.
 
+use std::time::Duration;
+
 use control_plane::{
     CatalogEntry, Reason, Resource,
     catalog::zone_name,
@@ -32,6 +34,8 @@ use crate::{
     objects::{ObjectId, ObjectType, PrimaryIpCall, ServerCall},
 };
 
+/// How often it is looked whether another server let go of what is ours.
+const AGAIN: Duration = Duration::from_secs(2);
 /// The field that names the boot volume.
 pub(super) const BOOT_VOLUME: &str = "/spec/bootVolume/deviceRef";
 
@@ -387,6 +391,8 @@ fn keep(context: &Context<'_>, server: &Server) -> Checked<Planned> {
         Ok(rest) => rest,
         Err(planned) => return Ok(with_status(*planned)),
     };
+    // Nobody tells when another server lets go of what is ours; the plan sees it, and asks nobody.
+    let again = rest.awaits_another().then_some(AGAIN);
     rest.notes.splice(0..0, shape.notes.iter().cloned());
     let keys = Keys::of(&spec, context.installation());
     let mut used: Vec<_> = keys.auxiliaries().chain(shape.auxiliaries()).cloned().collect();
@@ -405,6 +411,7 @@ fn keep(context: &Context<'_>, server: &Server) -> Checked<Planned> {
         power::Next::Act(planned) => return Ok(with_status(*planned)),
         power::Next::Settled(done) => Planned { action_done: done, ..settled() },
     };
+    let planned = Planned { again, ..planned };
     let notes = seen::notes(context, server, &spec, rest);
     Ok(with_status(noted(planned, notes)).remember(row, |facts: &mut InstanceFacts| {
         seen::remember_aliases(facts, server, &shape);
