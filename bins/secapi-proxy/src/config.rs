@@ -452,17 +452,17 @@ impl<'a> Reader<'a> {
         Patience { hold: self.duration(Setting::PatientGet, 0, 30_000).unwrap_or(patience.hold), ..patience }
     }
 
+    fn disk_hold(&mut self) -> Option<Duration> {
+        let hold = |text: &str| match text {
+            "never" => Some(None),
+            _ => parse_duration(text).map(Some),
+        };
+        self.value(Setting::DiskHold, hold).unwrap_or(Some(Duration::from_secs(900)))
+    }
+
     fn ungrouped_closed(&mut self) -> bool {
         let choices = [("open", false), ("closed", true)];
         self.value(Setting::UngroupedTraffic, |text| one_of(text, &choices)).unwrap_or(false)
-    }
-
-    fn disk_hold(&mut self) -> Option<Duration> {
-        let hold = self.value(Setting::DiskHold, |text| match text.trim() {
-            "never" => Some(None),
-            text => parse_duration(text).map(Some),
-        });
-        hold.unwrap_or(Some(Duration::from_secs(900)))
     }
 
     fn tenants(&mut self) -> Tenants {
