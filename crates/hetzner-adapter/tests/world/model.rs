@@ -148,8 +148,10 @@ impl Model {
             found.public_net.ipv6 = found.public_net.ipv6.take().filter(|ip| ip.id != Some(id));
         }
         let Some(server) = server else {
-            if let Some(ip) = self.primary_ips.iter_mut().find(|ip| ip.id == id) {
-                ip.assignee_id = None;
+            match self.primary_ips.iter_mut().find(|ip| ip.id == id) {
+                Some(ip) => ip.assignee_id = None,
+                // One that was made with its server stays until somebody deletes it.
+                None => self.primary_ips.push(primary_ip(id.get(), "made-with-server", "ipv6", &json!({}), true, None)),
             }
             return;
         };
