@@ -179,7 +179,7 @@ impl Call {
     }
 
     fn serial(&self) -> Vec<String> {
-        // While one resource makes what many share, the others need not ask whether it is there.
+        // Many may ask at once for what serves them all: one question is enough.
         if let Self::Find { owner: Owner::Shared { .. }, name: Some(name), .. } = self {
             return vec![name_key(name)];
         }

@@ -68,7 +68,9 @@ fn ready<'a, T: Stored>(
         context.prove_none(T::TYPE, owner, Some(name.clone()))?;
     }
     let content = Some(auxiliary.content.as_str()).filter(|content| !content.is_empty());
-    let labels = naming::content_labels(context.installation(), &auxiliary.purpose, content);
+    let mut labels = naming::content_labels(context.installation(), &auxiliary.purpose, content);
+    // Of several creations of unknown outcome each is closed by its own object only.
+    labels.insert(naming::STEP.to_owned(), format!("{}.{}", context.resource().uid, context.now.as_millis()));
     Err(Box::new(act(create(name.clone(), labels).step(name))))
 }
 
