@@ -430,7 +430,7 @@ impl World {
         changes.extend(model.networks.iter().cloned().map(Object::from));
         changes.extend(model.firewalls_in_use().into_iter().map(Object::from));
         changes.extend(model.all_primary_ips().into_iter().map(Object::from));
-        changes.extend(model.placement_groups.iter().cloned().map(Object::from));
+        changes.extend(model.groups_in_use().into_iter().map(Object::from));
         changes.extend(model.ssh_keys.iter().cloned().map(Object::from));
         changes.extend(model.images.iter().cloned().map(Object::from));
         self.snapshot = Snapshot::default();
