@@ -604,7 +604,7 @@ fn one_who_leaves_and_one_who_comes_do_not_fight_for_the_firewall() {
     world.delete(Kind::Instance, "i");
     world.operations();
     // Who comes says first that it uses the firewall, so that who leaves does not take it away.
-    for uid in [comes, comes, comes, leaves, leaves, leaves, comes] {
+    for uid in [comes, comes, comes, leaves, leaves, leaves, leaves, comes] {
         world.look(uid);
     }
     assert_eq!(world.operations(), ["create_server", "read_actions", "delete_server"]);

@@ -7,13 +7,14 @@ mod world;
 use control_plane::{ActionKind, ports::Plan};
 use hetzner_adapter::{
     call::Call,
-    objects::{ObjectId, ServerCall},
+    objects::{ObjectId, ServerCall, VolumeCall},
 };
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use seca_api::{Kind, ResourceState};
-use serde_json::json;
+use serde_json::{Value, json};
 use world::World;
 
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ4aWzyVWvYQ0RyqvYz4Yq2n0cWm0rV2m1b1n3m4c5d6 ann@laptop";
 const ERROR: ResourceState = ResourceState::Error;
 
 /// What a client may do, and what may happen.
@@ -60,6 +61,39 @@ enum Event {
         block: u8,
     },
     DeleteSubnet(u8),
+    /// A blank volume for data.
+    Data(u8),
+    PublicIp {
+        name: u8,
+        v6: bool,
+    },
+    /// A group is made, or lets another port in.
+    Group {
+        name: u8,
+        port: u16,
+    },
+    /// A NIC is made, or is to have another address, public IP or group.
+    Nic {
+        name: u8,
+        subnet: u8,
+        addresses: u8,
+        ip: Option<u8>,
+        group: Option<u8>,
+    },
+    /// An instance is to have a NIC, data, a group, a key and neighbours, or none of them.
+    Equip {
+        name: u8,
+        nic: Option<u8>,
+        data: Option<u8>,
+        group: Option<u8>,
+        key: bool,
+        apart: bool,
+    },
+    /// What an instance may name goes, unless something names it.
+    DeletePart {
+        kind: Kind,
+        name: u8,
+    },
     /// A few resources are looked at, in some order; calls are under way when the next event comes.
     Look(Vec<u8>),
     /// Another process takes over.
@@ -75,6 +109,8 @@ enum Event {
 
 fn event() -> impl Strategy<Value = Event> {
     let small = 0..3_u8;
+    let maybe = || proptest::option::of(0..3_u8);
+    let part = prop_oneof![Just(Kind::PublicIp), Just(Kind::SecurityGroup), Just(Kind::Nic), Just(Kind::BlockStorage),];
     let action = prop_oneof![Just(ActionKind::Start), Just(ActionKind::Stop), Just(ActionKind::Restart)];
     prop_oneof![
         2 => (small.clone(), any::<bool>()).prop_map(|(name, blank)| Event::Volume { name, blank }),
@@ -90,7 +126,17 @@ fn event() -> impl Strategy<Value = Event> {
         2 => small.clone().prop_map(Event::DeleteInstance),
         1 => (14..20_u8).prop_map(|size| Event::Network { size }),
         2 => (small.clone(), 0..4_u8).prop_map(|(name, block)| Event::Subnet { name, block }),
-        1 => small.prop_map(Event::DeleteSubnet),
+        1 => small.clone().prop_map(Event::DeleteSubnet),
+        1 => small.clone().prop_map(Event::Data),
+        2 => (small.clone(), any::<bool>()).prop_map(|(name, v6)| Event::PublicIp { name, v6 }),
+        2 => (small.clone(), 1_u16..4).prop_map(|(name, port)| Event::Group { name, port }),
+        4 => (small.clone(), small.clone(), 1..3_u8, maybe(), maybe()).prop_map(|(name, subnet, addresses, ip, group)| {
+            Event::Nic { name, subnet, addresses, ip, group }
+        }),
+        4 => (small.clone(), maybe(), maybe(), maybe(), any::<bool>(), any::<bool>()).prop_map(
+            |(name, nic, data, group, key, apart)| Event::Equip { name, nic, data, group, key, apart }
+        ),
+        2 => (part, small).prop_map(|(kind, name)| Event::DeletePart { kind, name }),
         6 => proptest::collection::vec(any::<u8>(), 1..12).prop_map(Event::Look),
         1 => Just(Event::Forget),
         2 => proptest::collection::vec(0..6_usize, 1..6).prop_map(Event::Shift),
@@ -100,6 +146,35 @@ fn event() -> impl Strategy<Value = Event> {
 
 fn is_live(world: &World, kind: Kind, name: &str) -> bool {
     world.find(kind, name).is_some_and(|row| !row.is_deleting())
+}
+
+/// Whether a live row names a resource.
+fn is_named(world: &World, name: &str) -> bool {
+    let end = format!("/{name}\"");
+    world.rows.values().any(|row| !row.is_deleting() && row.spec.contains(&end))
+}
+
+fn put_nic(world: &mut World, name: u8, subnet: u8, addresses: u8, ip: Option<u8>, group: Option<u8>) {
+    let (name, subnet) = (format!("k{name}"), format!("n/s{subnet}"));
+    if !is_live(world, Kind::Subnet, &subnet) || world.find(Kind::Nic, &name).is_some_and(|row| row.is_deleting()) {
+        return;
+    }
+    // The subnet of a NIC cannot be changed.
+    let before: Option<Value> = world.find(Kind::Nic, &name).map(|row| row.spec().unwrap());
+    let subnet = match before {
+        Some(before) => before["subnetRef"].clone(),
+        None => json!({"resource": format!("networks/{}", subnet.replace('/', "/subnets/"))}),
+    };
+    let named = |kind: Kind, letter: &str, of: &str, number: Option<u8>| -> Vec<Value> {
+        let name = number.map(|number| format!("{letter}{number}")).filter(|name| is_live(world, kind, name));
+        name.map(|name| json!({"resource": format!("{of}/{name}")})).into_iter().collect()
+    };
+    let spec = json!({
+        "addresses": vec!["0.0.0.0"; usize::from(addresses)], "subnetRef": subnet,
+        "publicIpRefs": named(Kind::PublicIp, "p", "public-ips", ip),
+        "securityGroupRefs": named(Kind::SecurityGroup, "g", "security-groups", group),
+    });
+    world.put(Kind::Nic, &name, spec);
 }
 
 /// Carries an event out as far as admission lets it.
@@ -183,8 +258,67 @@ fn happen(world: &mut World, event: &Event) {
         }
         Event::DeleteSubnet(name) => {
             let name = format!("n/s{name}");
-            if is_live(world, Kind::Subnet, &name) {
+            if is_live(world, Kind::Subnet, &name) && !is_named(world, &name.replace('/', "/subnets/")) {
                 world.delete(Kind::Subnet, &name);
+            }
+        }
+        Event::Data(name) => {
+            let name = format!("d{name}");
+            if world.find(Kind::BlockStorage, &name).is_none() {
+                world.volume(&name, None);
+            }
+        }
+        Event::PublicIp { name, v6 } => {
+            let name = format!("p{name}");
+            if world.find(Kind::PublicIp, &name).is_none() {
+                world.put(Kind::PublicIp, &name, json!({"version": if *v6 { "IPv6" } else { "IPv4" }}));
+            }
+        }
+        Event::Group { name, port } => {
+            let name = format!("g{name}");
+            if world.find(Kind::SecurityGroup, &name).is_none_or(|row| !row.is_deleting()) {
+                let rule = json!({"direction": "ingress", "protocol": "tcp", "ports": {"from": port}});
+                world.put(Kind::SecurityGroup, &name, json!({"rules": [rule]}));
+            }
+        }
+        Event::Nic { name, subnet, addresses, ip, group } => put_nic(world, *name, *subnet, *addresses, *ip, *group),
+        Event::Equip { name, nic, data, group, key, apart } => {
+            let name = format!("i{name}");
+            if !is_live(world, Kind::Instance, &name) {
+                return;
+            }
+            let mut spec: Value = world.row(Kind::Instance, &name).spec().unwrap();
+            let members = spec.as_object_mut().unwrap();
+            let named = |kind: Kind, letter: &str, number: Option<u8>| {
+                let name = number.map(|number| format!("{letter}{number}"))?;
+                is_live(world, kind, &name).then_some(name)
+            };
+            let mut set = |member: &str, value: Option<Value>| match value {
+                Some(value) => drop(members.insert(member.to_owned(), value)),
+                None => drop(members.remove(member)),
+            };
+            let reference = |of: &str, name: String| json!({"resource": format!("{of}/{name}")});
+            set("primaryNicRef", named(Kind::Nic, "k", *nic).map(|name| reference("nics", name)));
+            set(
+                "securityGroupRef",
+                named(Kind::SecurityGroup, "g", *group).map(|name| reference("security-groups", name)),
+            );
+            let data = named(Kind::BlockStorage, "d", *data);
+            set("dataVolumes", data.map(|name| json!([{"deviceRef": reference("block-storages", name)}])));
+            set("sshKeys", key.then(|| json!([KEY])));
+            set("antiAffinityGroup", apart.then(|| json!("apart")));
+            world.put(Kind::Instance, &name, spec);
+        }
+        Event::DeletePart { kind, name } => {
+            let letter = match kind {
+                Kind::PublicIp => "p",
+                Kind::SecurityGroup => "g",
+                Kind::Nic => "k",
+                _ => "d",
+            };
+            let name = format!("{letter}{name}");
+            if is_live(world, *kind, &name) && !is_named(world, &name) {
+                world.delete(*kind, &name);
             }
         }
         Event::Look(order) => {
@@ -221,7 +355,42 @@ fn look(world: &mut World, uid: control_plane::Uid) {
         assert!(row.is_deleting() || row.key.kind == Kind::BlockStorage, "{name} is deleted for {}", row.key);
         assert!(!stays || !ran, "{name} holds data that stays asked for");
     }
+    if let Plan::Act(step) = &planned.plan
+        && let Call::Volume(VolumeCall::Delete { volume }) = Call::of(step).unwrap()
+    {
+        let row = &world.rows[&uid];
+        let used = world.model.used.contains(&ObjectId::Volume(volume));
+        assert!(row.is_deleting() || !used, "{} holds data that stays asked for", row.key);
+    }
     world.look(uid);
+}
+
+/// Where a group is named, a server that the internet reaches has a firewall of ours; and nothing that instances share is
+/// there for nobody.
+fn check_servers(world: &World) {
+    for row in world.rows.values().filter(|row| row.key.kind == Kind::Instance && row.state == ResourceState::Active) {
+        let spec: Value = row.spec().unwrap();
+        let is_its =
+            |server: &&hcloud_client::types::Server| hetzner_adapter::naming::uid_of(&server.labels) == Some(row.uid);
+        let Some(server) = world.model.servers.iter().find(is_its) else { continue };
+        let net = &server.public_net;
+        let is_public = net.ipv4.is_some() || net.ipv6.is_some();
+        if spec.get("securityGroupRef").is_some() && is_public {
+            assert!(!net.firewalls.is_empty(), "{} is open: {:?}", row.key, row.conditions[0]);
+        }
+        if spec.get("dataVolumes").is_none() {
+            assert!(server.volumes.is_empty(), "{} keeps a volume", row.key);
+        }
+        if spec.get("primaryNicRef").is_none() {
+            assert!(server.private_net.is_empty(), "{} keeps a NIC", row.key);
+        }
+    }
+    let used = |purpose: &str| world.auxiliaries.iter().filter(|(used, _)| used.purpose == purpose).count();
+    for (purpose, count) in
+        [("ssh-key", world.model.ssh_keys.len()), ("placement-group", world.model.placement_groups.len())]
+    {
+        assert!(count <= used(purpose), "{purpose}: {count} for {} users", used(purpose));
+    }
 }
 
 proptest! {
@@ -251,6 +420,7 @@ proptest! {
                 prop_assert!(!changes(&plan) && !matches!(plan, Plan::Tie(_)), "{}: {plan:?}", row.key);
             }
         }
+        check_servers(&world);
         // One snapshot for each image that is one, and none that nobody remembers.
         let snapshots = world.rows.values().filter_map(|row| row.fact("imageId").filter(|_| row.state != ERROR));
         let mut snapshots: Vec<String> = snapshots.map(str::to_owned).collect();

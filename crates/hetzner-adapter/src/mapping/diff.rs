@@ -68,13 +68,7 @@ impl<'a> Diff<'a, '_> {
     pub(super) fn strip(&self) -> Checked<()> {
         let mut rest = Rest::default();
         self.let_go(&mut rest)?;
-        for address in [
-            self.server.public_net.ipv4.as_ref().and_then(|ip| ip.id),
-            self.server.public_net.ipv6.as_ref().and_then(|ip| ip.id),
-        ] {
-            self.address(address, None, &mut rest)?;
-        }
-        self.group_firewalls()?;
+        self.take_firewalls(auxiliary::closed_before(self.context, self.server))?;
         match &self.server.placement_group {
             Some(group) if self.is_ours(&group.labels) => {
                 self.step(ServerCall::RemoveFromPlacementGroup { server: self.server.id, placement_group: group.id })
@@ -83,10 +77,9 @@ impl<'a> Diff<'a, '_> {
         }
     }
 
-    /// Takes the firewalls of groups away from a server that has no public address any more.
-    fn group_firewalls(&self) -> Checked<()> {
-        let closed = auxiliary::closed_before(self.context, self.server);
-        for firewall in self.server.public_net.firewalls.iter().filter(|firewall| Some(firewall.id) != closed) {
+    /// Takes our firewalls but one away from a server that has no public address any more.
+    fn take_firewalls(&self, kept: Option<Id<Firewall>>) -> Checked<()> {
+        for firewall in self.server.public_net.firewalls.iter().filter(|firewall| Some(firewall.id) != kept) {
             let known: Option<&Firewall> = self.context.snapshot.get(firewall.id);
             if known.is_some_and(|known| self.is_ours(&known.labels)) {
                 return self.step(FirewallCall::Remove { firewall: firewall.id, server: self.server.id });
@@ -139,6 +132,15 @@ impl<'a> Diff<'a, '_> {
                 _ => return self.step(ServerCall::DetachFromNetwork { server, network: net.network }),
             }
         }
+        let net = &self.server.public_net;
+        let own = [
+            (net.ipv4.as_ref().and_then(|ip| ip.id), self.shape.ipv4.as_ref()),
+            (net.ipv6.as_ref().and_then(|ip| ip.id), self.shape.ipv6.as_ref()),
+        ];
+        // What cannot go now is told when all that stays is looked at.
+        for (now, wanted) in own.into_iter().filter(|(now, _)| self.is_off() && now.is_some()) {
+            self.address(now, wanted, &mut Rest::default())?;
+        }
         Ok(())
     }
 
@@ -184,7 +186,9 @@ impl<'a> Diff<'a, '_> {
 
     fn guard(&self, rest: &mut Rest) -> Checked<()> {
         if !self.is_public() {
-            return Ok(());
+            // Nothing comes by an interface that is not there, and their groups may be waiting for them.
+            let is_left = !self.shape.is_public() && !self.shape.unsettled;
+            return if is_left { self.take_firewalls(None) } else { Ok(()) };
         }
         let wanted = self.wanted_firewalls()?;
         let present = &self.server.public_net.firewalls;

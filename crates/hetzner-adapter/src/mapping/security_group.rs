@@ -16,7 +16,7 @@ use serde_json::json;
 use super::{
     Checked, Context, Mapping, Owned, PlannedExt, act, map, missing_targets, noted, part_status,
     security_group_rule::{idle_member, resolved},
-    settled, wait,
+    seen, settled, wait,
 };
 use crate::{
     firewall_rules::{Compiled, CompiledRule, Shard, compile_rule, expand, same_rules},
@@ -67,11 +67,25 @@ fn users<'a>(context: &Context<'a>) -> impl Iterator<Item = &'a Resource> {
     rows.filter(|row| matches!(row.key.kind, Kind::Instance | Kind::Nic))
 }
 
+/// Whether a group has been as it is since the release before, which made no firewalls and told no rules.
+fn is_of_release_before(row: &Resource) -> bool {
+    SecurityGroupFacts::of(row).rules.is_none() && row.observed_generation == row.generation
+}
+
+/// Whether a user of such a group has been written to since: an instance itself, a NIC too by the instance that has it.
+fn is_written(user: &Resource) -> bool {
+    match user.key.kind {
+        Kind::Instance => seen::is_shaped(user),
+        _ => user.holder.is_some() || user.observed_generation != user.generation,
+    }
+}
+
 fn alive(context: &Context<'_>) -> Checked<Planned> {
     let spec: SecurityGroupSpec = context.spec()?;
     let row = context.resource();
     let compiled = compiled(context, &spec);
-    let is_used = users(context).next().is_some();
+    let is_waiting = is_of_release_before(row) && !users(context).any(is_written);
+    let is_used = users(context).next().is_some() && !is_waiting;
     let shards: &[Shard] = if is_used { &compiled.shards } else { &[] };
     let members = members(context);
     let excess = compiled.excess();
@@ -89,7 +103,7 @@ fn alive(context: &Context<'_>) -> Checked<Planned> {
         }
     }
     let known = Known { firewalls, ready: excess.is_none(), rules: compiled.effective_rules };
-    let planned = publish(settled(), row, excess.is_none().then_some(known), &members);
+    let planned = publish(settled(), row, (excess.is_none() && !is_waiting).then_some(known), &members);
     // Those that are not needed any more go when no instance has them: those that have are told first.
     if excess.is_none()
         && let Some(removal) = remove(context, &(0..shards.len()).collect())
@@ -100,8 +114,15 @@ fn alive(context: &Context<'_>) -> Checked<Planned> {
     if let Some(excess) = excess {
         notes.push((Reason::RulesTooMany, format!("The former rules stay in force: {excess}.")));
     }
-    if !is_used {
-        notes.push((Reason::NotInEffect, "Nothing names it, so it filters nothing.".to_owned()));
+    match users(context).next() {
+        None => notes.push((Reason::NotInEffect, "Nothing names it, so it filters nothing.".to_owned())),
+        Some(_) if is_waiting => notes.push((
+            Reason::AppliesOnNextWrite,
+            "An earlier release made the instances that it is to filter. It stands before them when they are sent again, \
+             started or restarted."
+                .to_owned(),
+        )),
+        Some(_) => {}
     }
     notes.extend(compiled.notes.iter().map(|note| (Reason::PartlySupported, note.to_string())));
     Ok(noted(planned.status(status(context, &spec, is_used)), notes))

@@ -42,6 +42,8 @@ pub struct World {
     pub touched: BTreeSet<Uid>,
     /// Who uses which auxiliary.
     pub auxiliaries: BTreeSet<(Auxiliary, Uid)>,
+    /// The operator's choices.
+    pub settings: AdapterSettings,
     next_uid: u128,
 }
 
@@ -73,6 +75,7 @@ impl Default for World {
             calls: Vec::new(),
             touched: BTreeSet::new(),
             auxiliaries: BTreeSet::new(),
+            settings: AdapterSettings::default(),
             next_uid: 0x018f_4e9c_0000_7000_8000_0000_0000_0000,
         };
         world.put(Kind::Workspace, "w", json!({}));
@@ -247,8 +250,8 @@ impl World {
 
     pub fn plan_bundle(&self, bundle: &Bundle) -> Planned {
         let desired = Desired { bundle, catalog: &self.catalog, installation: INSTALLATION, stop_grace: GRACE };
-        let settings = AdapterSettings::default();
-        mapping::plan(&Context { desired: &desired, snapshot: &self.snapshot, now: self.time(), settings: &settings })
+        let (snapshot, settings) = (&self.snapshot, &self.settings);
+        mapping::plan(&Context { desired: &desired, snapshot, now: self.time(), settings })
     }
 
     pub fn plan_of(&self, kind: Kind, name: &str) -> Planned {
@@ -427,7 +430,7 @@ impl World {
         changes.extend(model.networks.iter().cloned().map(Object::from));
         changes.extend(model.firewalls_in_use().into_iter().map(Object::from));
         changes.extend(model.all_primary_ips().into_iter().map(Object::from));
-        changes.extend(model.placement_groups.iter().cloned().map(Object::from));
+        changes.extend(model.groups_in_use().into_iter().map(Object::from));
         changes.extend(model.ssh_keys.iter().cloned().map(Object::from));
         changes.extend(model.images.iter().cloned().map(Object::from));
         self.snapshot = Snapshot::default();

@@ -125,6 +125,13 @@ impl Model {
         self.firewalls.iter().map(|f| Firewall { applied_to: applied(f), ..f.clone() }).collect()
     }
 
+    /// The placement groups, each with its servers.
+    pub fn groups_in_use(&self) -> Vec<PlacementGroup> {
+        let is_in = |s: &&Server, id| s.placement_group.as_ref().is_some_and(|group| group.id == id);
+        let servers = |id| self.servers.iter().filter(|s| is_in(s, id)).map(|s| s.id).collect();
+        self.placement_groups.iter().map(|g| PlacementGroup { servers: servers(g.id), ..g.clone() }).collect()
+    }
+
     /// The primary IPs: those with a life of their own, and those that were made with servers.
     pub fn all_primary_ips(&self) -> Vec<PrimaryIp> {
         let mut all = self.primary_ips.clone();
@@ -148,8 +155,10 @@ impl Model {
             found.public_net.ipv6 = found.public_net.ipv6.take().filter(|ip| ip.id != Some(id));
         }
         let Some(server) = server else {
-            if let Some(ip) = self.primary_ips.iter_mut().find(|ip| ip.id == id) {
-                ip.assignee_id = None;
+            match self.primary_ips.iter_mut().find(|ip| ip.id == id) {
+                Some(ip) => ip.assignee_id = None,
+                // One that was made with its server stays until somebody deletes it.
+                None => self.primary_ips.push(primary_ip(id.get(), "made-with-server", "ipv6", &json!({}), true, None)),
             }
             return;
         };
@@ -205,7 +214,7 @@ impl Model {
         all.extend(self.networks.iter().cloned().map(Object::from));
         all.extend(self.firewalls_in_use().into_iter().map(Object::from));
         all.extend(self.all_primary_ips().into_iter().map(Object::from));
-        all.extend(self.placement_groups.iter().cloned().map(Object::from));
+        all.extend(self.groups_in_use().into_iter().map(Object::from));
         all.extend(self.ssh_keys.iter().cloned().map(Object::from));
         all.extend(self.images.iter().cloned().map(Object::from));
         all
@@ -403,6 +412,9 @@ impl Model {
                 Observation::new(vec![Change::Seen(found.clone().into()), added])
             }
             Call::Network(NetworkCall::DeleteSubnet { network, ip_range }) => {
+                let inside = |ip: &std::net::Ipv4Addr| ip_range.contains(ip);
+                let attached = |s: &Server| s.attachment(*network).is_some_and(|net| net.ip.iter().any(inside));
+                assert!(!self.servers.iter().any(attached), "servers are attached to the subnet {ip_range}");
                 let found = self.network(*network);
                 found.subnets.retain(|subnet| subnet.ip_range != Some(*ip_range));
                 one(Change::Seen(found.clone().into()))

@@ -1,0 +1,316 @@
+//! What changes after an instance runs: by its owner, by drift, and between two instances.
+
+use super::*;
+
+/// An instance that runs, with a NIC `k` and nothing more.
+fn plain() -> World {
+    let mut world = networked();
+    public_ip(&mut world, "p", "IPv4");
+    nic(&mut world, "k", &["10.0.1.20"], &json!({}));
+    running(&mut world, "i", &json!({"primaryNicRef": {"resource": "nics/k"}}));
+    world.operations();
+    world
+}
+
+#[test]
+fn what_needs_a_server_that_is_off_is_told_and_done_after_the_stop_and_not_by_a_restart() {
+    for what in ["address", "no address", "group", "nic"] {
+        let mut world = plain();
+        let with_ip = json!({"publicIpRefs": refs("public-ips", &["p"])});
+        let mut after = json!({"nets": [["10.0.1.20", []]], "on": true});
+        match what {
+            "address" => {
+                nic(&mut world, "k", &["10.0.1.20"], &with_ip);
+                after["ipv4"] = json!("p");
+            }
+            "no address" => {
+                nic(&mut world, "k", &["10.0.1.20"], &with_ip);
+                world.settle();
+                power(&mut world, "i", ActionKind::Stop);
+                power(&mut world, "i", ActionKind::Start);
+                assert_eq!(has(&world, "i")["ipv4"], "p");
+                nic(&mut world, "k", &["10.0.1.20"], &json!({}));
+            }
+            "group" => {
+                instance(
+                    &mut world,
+                    "i",
+                    &json!({"primaryNicRef": {"resource": "nics/k"}, "antiAffinityGroup": "apart"}),
+                );
+                after["group"] = json!("placement-group");
+            }
+            _ => {
+                nic(&mut world, "k", &["10.0.1.21"], &json!({}));
+                after["nets"] = json!([["10.0.1.21", []]]);
+            }
+        }
+        let mut before = has(&world, "i");
+        if what == "no address" {
+            // It leads to the server until that is off, and nothing comes by it any more.
+            before["firewalls"] = json!(["deny-all"]);
+        }
+        world.settle();
+        assert_eq!(has(&world, "i"), before, "{what}");
+        world.check(Kind::Instance, "i", ACTIVE, Some("AppliesWhenOff"));
+        assert!(world.message(Kind::Instance, "i").contains("a restart does not do"), "{what}");
+        power(&mut world, "i", ActionKind::Restart);
+        assert_eq!(has(&world, "i"), before, "{what}: a restart leaves the server on");
+        world.check(Kind::Instance, "i", ACTIVE, Some("AppliesWhenOff"));
+        power(&mut world, "i", ActionKind::Stop);
+        let mut off = after.clone();
+        off["on"] = json!(false);
+        check(&world, "i", &off);
+        power(&mut world, "i", ActionKind::Start);
+        check(&world, "i", &after);
+        assert_ne!(world.row(Kind::Instance, "i").conditions[0].reason.as_deref(), Some("AppliesWhenOff"), "{what}");
+    }
+}
+
+#[test]
+fn what_a_running_server_takes_is_changed_at_once() {
+    let mut world = plain();
+    world.put(Kind::Network, "m", json!({"cidr": {"ipv4": "10.7.0.0/16"}, "skuRef": "x"}));
+    world.put(Kind::Subnet, "m/a", json!({"cidr": {"ipv4": "10.7.1.0/24"}, "zone": "fsn1"}));
+    let subnet = json!({"subnetRef": {"resource": "networks/m/subnets/a"}});
+    nic(&mut world, "l", &["10.7.1.9"], &subnet);
+    nic(&mut world, "k", &["10.0.1.20", "10.0.1.30"], &json!({}));
+    world.volume("d", None);
+    let more = json!({
+        "primaryNicRef": {"resource": "nics/k"}, "additionalNicRefs": refs("nics", &["l"]),
+        "dataVolumes": [{"deviceRef": {"resource": "block-storages/d"}}],
+    });
+    instance(&mut world, "i", &more);
+    world.settle();
+    let all = json!({"nets": [["10.0.1.20", ["10.0.1.30"]], ["10.7.1.9", []]], "volumes": ["d"], "on": true});
+    check(&world, "i", &all);
+    world.check(Kind::Instance, "i", ACTIVE, None);
+    nic(&mut world, "k", &["10.0.1.20"], &json!({}));
+    instance(&mut world, "i", &json!({"primaryNicRef": {"resource": "nics/k"}}));
+    world.settle();
+    check(&world, "i", &json!({"nets": [["10.0.1.20", []]], "on": true}));
+    world.check(Kind::Nic, "l", ACTIVE, Some("NotInEffect"));
+    assert_eq!((world.row(Kind::Nic, "l").holder, world.row(Kind::BlockStorage, "d").holder), (None, None));
+    world.check(Kind::BlockStorage, "d", ACTIVE, None);
+}
+
+#[test]
+fn a_server_leaves_its_placement_group_while_it_runs() {
+    let mut world = networked();
+    running(&mut world, "i", &json!({"antiAffinityGroup": "apart"}));
+    assert_eq!(has(&world, "i")["group"], "placement-group");
+    instance(&mut world, "i", &json!({}));
+    world.settle();
+    assert_eq!((has(&world, "i")["group"].clone(), has(&world, "i")["on"].clone()), (json!(null), json!(true)));
+    assert!(world.model.placement_groups.is_empty(), "the last one removes it");
+}
+
+#[test]
+fn what_drifts_is_mended_and_power_is_not() {
+    let mut world = networked();
+    public_ip(&mut world, "p", "IPv4");
+    group(&mut world, "g", 22);
+    let more =
+        json!({"publicIpRefs": refs("public-ips", &["p"]), "securityGroupRefs": refs("security-groups", &["g"])});
+    nic(&mut world, "k", &["10.0.1.20", "10.0.1.30"], &more);
+    world.volume("d", None);
+    let all = json!({
+        "primaryNicRef": {"resource": "nics/k"}, "dataVolumes": [{"deviceRef": {"resource": "block-storages/d"}}],
+    });
+    running(&mut world, "i", &all);
+    let before = has(&world, "i");
+    let id = server(&world, "i").id;
+    for what in ["detached", "aliases", "firewall", "rules", "volume", "volume elsewhere", "off"] {
+        let mut wanted = before.clone();
+        let found = world.model.servers.iter_mut().find(|server| server.id == id).unwrap();
+        match what {
+            "detached" => {
+                found.private_net.clear();
+                world.model.networks[0].servers.clear();
+            }
+            "aliases" => found.private_net[0].alias_ips.clear(),
+            "firewall" => found.public_net.firewalls.clear(),
+            "rules" => world.model.firewalls[0].rules.clear(),
+            "volume" => {
+                found.volumes.clear();
+                world.model.volumes[0].server = None;
+            }
+            "volume elsewhere" => {
+                found.volumes.clear();
+                instance(&mut world, "other", &json!({}));
+                world.settle();
+                let other = server(&world, "other").id;
+                world.model.servers.iter_mut().find(|s| s.id == other).unwrap().volumes.push(world.model.volumes[0].id);
+                world.model.volumes[0].server = Some(other);
+            }
+            _ => {
+                found.status = ServerStatus::Off;
+                wanted["on"] = json!(false);
+            }
+        }
+        let rules = firewall_of(&world, "g").unwrap().rules.len();
+        world.forget();
+        world.settle();
+        assert_eq!(has(&world, "i"), wanted, "{what}: {}", world.message(Kind::Instance, "i"));
+        assert_eq!(firewall_of(&world, "g").unwrap().rules.len(), 2, "{what}: {rules}");
+    }
+}
+
+/// Every order of some numbers.
+fn orders(count: usize) -> Vec<Vec<usize>> {
+    match count {
+        0 => vec![Vec::new()],
+        _ => orders(count - 1)
+            .into_iter()
+            .flat_map(|order| {
+                (0..count).map(move |at| {
+                    let mut order = order.clone();
+                    order.insert(at, count - 1);
+                    order
+                })
+            })
+            .collect(),
+    }
+}
+
+#[test]
+fn nics_and_volumes_that_two_instances_swap_end_where_they_were_asked_for() {
+    for order in orders(2) {
+        for between in [false, true] {
+            let mut world = networked();
+            for name in ["k", "l"] {
+                nic(&mut world, name, &[if name == "k" { "10.0.1.20" } else { "10.0.1.21" }], &json!({}));
+            }
+            for name in ["d", "e"] {
+                world.volume(name, None);
+            }
+            let of = |nic: &str, volume: &str| {
+                json!({"primaryNicRef": {"resource": format!("nics/{nic}")},
+                       "dataVolumes": [{"deviceRef": {"resource": format!("block-storages/{volume}")}}]})
+            };
+            running(&mut world, "i", &of("k", "d"));
+            running(&mut world, "j", &of("l", "e"));
+            let puts = [("i", of("l", "e")), ("j", of("k", "d"))];
+            for at in &order {
+                let (name, patch) = &puts[*at];
+                instance(&mut world, name, patch);
+                if between {
+                    world.settle();
+                }
+            }
+            world.settle();
+            for name in ["i", "j"] {
+                if world.row(Kind::Instance, name).conditions[0].reason.as_deref() == Some("AppliesWhenOff") {
+                    power(&mut world, name, ActionKind::Stop);
+                    power(&mut world, name, ActionKind::Start);
+                }
+            }
+            world.settle();
+            check(&world, "i", &json!({"nets": [["10.0.1.21", []]], "volumes": ["e"], "on": true}));
+            check(&world, "j", &json!({"nets": [["10.0.1.20", []]], "volumes": ["d"], "on": true}));
+            for name in ["i", "j"] {
+                world.check(Kind::Instance, name, ACTIVE, None);
+            }
+        }
+    }
+}
+
+#[test]
+fn addresses_that_two_nics_swap_end_where_they_were_asked_for() {
+    for order in orders(4) {
+        for between in [false, true] {
+            let mut world = networked();
+            public_ip(&mut world, "p", "IPv4");
+            public_ip(&mut world, "q", "IPv4");
+            let with = |ip: &str| json!({"publicIpRefs": refs("public-ips", &[ip])});
+            nic(&mut world, "k", &["10.0.1.20"], &with("p"));
+            nic(&mut world, "l", &["10.0.1.21"], &with("q"));
+            running(&mut world, "i", &json!({"primaryNicRef": {"resource": "nics/k"}}));
+            running(&mut world, "j", &json!({"primaryNicRef": {"resource": "nics/l"}}));
+            for at in &order {
+                match at {
+                    0 => nic(&mut world, "k", &["10.0.1.20"], &with("q")),
+                    1 => nic(&mut world, "l", &["10.0.1.21"], &with("p")),
+                    2 => assert!(world.act("i", ActionKind::Stop)),
+                    _ => assert!(world.act("j", ActionKind::Stop)),
+                }
+                if between {
+                    world.settle();
+                }
+            }
+            world.settle();
+            power(&mut world, "i", ActionKind::Start);
+            power(&mut world, "j", ActionKind::Start);
+            check(&world, "i", &json!({"ipv4": "q", "nets": [["10.0.1.20", []]], "on": true}));
+            check(&world, "j", &json!({"ipv4": "p", "nets": [["10.0.1.21", []]], "on": true}));
+            for (ip, nic) in [("p", "l"), ("q", "k")] {
+                let status = world.status(Kind::PublicIp, ip);
+                assert!(
+                    status["attachedTo"]["resource"].as_str().unwrap().ends_with(&format!("nics/{nic}")),
+                    "{status}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn an_address_that_a_running_server_has_is_deleted_after_the_stop() {
+    let mut world = networked();
+    public_ip(&mut world, "p", "IPv4");
+    nic(&mut world, "k", &["10.0.1.20"], &json!({"publicIpRefs": refs("public-ips", &["p"])}));
+    running(&mut world, "i", &json!({"primaryNicRef": {"resource": "nics/k"}}));
+    world.delete(Kind::PublicIp, "p");
+    world.settle();
+    world.check(Kind::PublicIp, "p", ResourceState::Deleting, Some("AppliesWhenOff"));
+    assert!(world.message(Kind::PublicIp, "p").contains("`i`"), "{}", world.message(Kind::PublicIp, "p"));
+    power(&mut world, "i", ActionKind::Stop);
+    assert!(world.find(Kind::PublicIp, "p").is_none());
+    assert!(world.model.primary_ips.is_empty());
+}
+
+#[test]
+fn the_members_of_a_group_are_followed_as_sources_when_they_come_and_go() {
+    let mut world = networked();
+    group(&mut world, "web", 80);
+    let rule = json!({"direction": "ingress", "protocol": "tcp", "ports": {"from": 5432},
+                      "sourceRef": [{"resource": "security-groups/web"}]});
+    world.put(Kind::SecurityGroup, "db", json!({"rules": [rule]}));
+    public_ip(&mut world, "p", "IPv4");
+    public_ip(&mut world, "q", "IPv4");
+    let of = |ip: &str, group: &str| json!({"publicIpRefs": refs("public-ips", &[ip]), "securityGroupRefs": refs("security-groups", &[group])});
+    nic(&mut world, "k", &["10.0.1.20"], &of("p", "web"));
+    nic(&mut world, "l", &["10.0.1.21"], &of("q", "db"));
+    running(&mut world, "i", &json!({"primaryNicRef": {"resource": "nics/k"}}));
+    running(&mut world, "j", &json!({"primaryNicRef": {"resource": "nics/l"}}));
+    let sources = |world: &World| -> Vec<String> {
+        let firewall = firewall_of(world, "db").unwrap();
+        firewall.rules.iter().flat_map(|rule| rule.source_ips.iter().map(ToString::to_string)).collect()
+    };
+    let address = format!("{}/32", world.status(Kind::PublicIp, "p")["ipAddress"].as_str().unwrap());
+    assert_eq!(sources(&world), [address.as_str()]);
+    check(&world, "j", &json!({"ipv4": "q", "firewalls": ["db"], "nets": [["10.0.1.21", []]], "on": true}));
+    // It leaves the group: the rule comes to nothing, and lets nothing in.
+    nic(&mut world, "k", &["10.0.1.20"], &json!({"publicIpRefs": refs("public-ips", &["p"])}));
+    world.settle();
+    assert!(sources(&world).is_empty(), "{:?}", sources(&world));
+    check(&world, "j", &json!({"ipv4": "q", "firewalls": ["db"], "nets": [["10.0.1.21", []]], "on": true}));
+}
+
+#[test]
+fn a_group_can_go_when_the_address_that_it_filtered_is_gone() {
+    let mut world = networked();
+    public_ip(&mut world, "p", "IPv4");
+    group(&mut world, "g", 22);
+    let more =
+        json!({"publicIpRefs": refs("public-ips", &["p"]), "securityGroupRefs": refs("security-groups", &["g"])});
+    nic(&mut world, "k", &["10.0.1.20"], &more);
+    running(&mut world, "i", &json!({"primaryNicRef": {"resource": "nics/k"}}));
+    power(&mut world, "i", ActionKind::Stop);
+    nic(&mut world, "k", &["10.0.1.20"], &json!({}));
+    world.delete(Kind::SecurityGroup, "g");
+    world.delete(Kind::PublicIp, "p");
+    world.settle();
+    assert!(world.find(Kind::SecurityGroup, "g").is_none(), "{}", world.message(Kind::SecurityGroup, "g"));
+    check(&world, "i", &json!({"nets": [["10.0.1.20", []]]}));
+    assert!(world.model.firewalls.is_empty() && world.model.primary_ips.is_empty());
+}
