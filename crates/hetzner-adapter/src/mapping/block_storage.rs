@@ -19,7 +19,9 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Checked, Context, Mapping, Owned, PlannedExt, act, auxiliary, fail, instance, map, missing_targets, noted,
-    origin::origin_from_image, power, settled, wait,
+    origin::origin_from_image,
+    power, settled, wait,
+    zone::{self, Place},
 };
 use crate::{
     call::{Call, StepExt, Until},
@@ -219,6 +221,7 @@ fn logical(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>
     let settled = settled().remember(row, |facts: &mut BlockStorageFacts| {
         facts.backing = Some(facts::Backing::None);
         facts.volume_id = None;
+        facts.location = None;
     });
     let Some(server) = backing.holders.or(backing.kept) else {
         // The instance that boots from it sees no image, so this one passes on what it is to be made from.
@@ -273,15 +276,16 @@ fn create_volume(context: &Context<'_>, spec: &BlockStorageSpec) -> Planned {
     if size > LARGEST_GB {
         return too_large(spec);
     }
-    let Some(location) = context.region_fact("location") else {
-        return fail(Reason::Unsupported, format!("The region `{}` has no location.", context.region()));
+    let location = match Place::of(context, holder(context).and_then(zone::of_instance)).location(context) {
+        Ok(location) => location,
+        Err(planned) => return planned.status(status(u64::from(spec.size_gb), None)),
     };
     let name = context.object_name();
     let body = CreateVolume {
         size,
         name: name.clone(),
         labels: context.labels("create_volume"),
-        location: Some(location.to_owned()),
+        location: Some(location),
         server: None,
         automount: None,
         format: None,
@@ -313,10 +317,12 @@ fn keep_volume(context: &Context<'_>, spec: &BlockStorageSpec, volume: &Volume) 
         settled().status(status(volume.size, user)).remember(context.resource(), |facts: &mut BlockStorageFacts| {
             facts.backing = Some(facts::Backing::Volume);
             facts.volume_id = Some(volume.id.to_string());
+            facts.location = Some(volume.location.name.clone());
             // Whoever attached it: it may hold data.
             facts.ever_attached |= volume.server.is_some();
         });
-    let mut notes = Vec::new();
+    let user_zone = holder(context).and_then(zone::of_instance);
+    let mut notes = Vec::from_iter(zone::elsewhere(context, &volume.location.name, user_zone));
     if volume.size != wanted {
         let why = if wanted < SMALLEST_GB { "the smallest Hetzner volume" } else { "volumes never shrink" };
         notes.push((Reason::SizeAdjusted, format!("{} GB instead of {wanted} GB: {why}.", volume.size)));
