@@ -10,7 +10,7 @@ SHELL := bash
         conformance-bootstrap conformance-run conformance-smoke conformance-full conformance-region conformance-auth \
         conformance-workspace conformance-compute conformance-storage conformance-network conformance-foundation \
         conformance-foundation-core conformance-report ci ci-verify ci-unit ci-integration ci-contract ci-conformance ci-package \
-        sim-clients check-go-sdk bench check-report distil check-distillate soak mixed-releases
+        sim-clients check-go-sdk check-walk bench check-report distil check-distillate soak mixed-releases
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 30
@@ -67,7 +67,7 @@ sim-clients: ## The hcloud CLI and hcloud-python against the simulator
 soak: ## Two replicas under kills, faults and other people's hands for SOAK_MINUTES (10), then a judgement (docs/testing.md)
 	$(CARGO) run -q -p secapi-proxy --example soak -- $(ARGS)
 
-mixed-releases: ## This release and the one before on one database for MIXED_MINUTES (5), handing over to each other
+mixed-releases: ## This release and the one before on one database for MIXED_MINUTES (5), taking over from it
 	scripts/mixed-releases $(ARGS)
 
 bench: ## What get, list and put cost beside a bare handler, on both databases (docs/benchmarks.md); needs wrk or oha
@@ -75,6 +75,9 @@ bench: ## What get, list and put cost beside a bare handler, on both databases (
 
 check-go-sdk: ## The official Go SDK against everything, in two regions; needs Go
 	scripts/check-go-sdk.sh $(ARGS)
+
+check-walk: ## The walk of examples/walk against a proxy of its own; needs jq
+	scripts/check-walk
 
 ci: verify test check-report demo ## What CI runs: each once, and a minute of soak
 	SOAK_MINUTES=$${SOAK_MINUTES:-1} $(MAKE) --no-print-directory soak

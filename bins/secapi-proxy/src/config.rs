@@ -76,6 +76,10 @@ pub(crate) struct ServeConfig {
     pub(crate) endpoints: EndpointPolicy,
     pub(crate) request_timeout: Duration,
     pub(crate) catalog_refresh: Duration,
+    /// Whether nothing reaches an instance for which no security group is named.
+    pub(crate) ungrouped_closed: bool,
+    /// How long a block storage keeps the server of a deleted instance; none: for ever.
+    pub(crate) disk_hold: Option<Duration>,
     pub(crate) lease_ttl: Duration,
     pub(crate) stop_grace: Duration,
     pub(crate) late_window: Duration,
@@ -198,6 +202,8 @@ pub(crate) fn serve(settings: &Settings) -> Result<ServeConfig, Vec<Problem>> {
         endpoints: endpoints.unwrap_or_else(hetzner),
         request_timeout,
         catalog_refresh: reader.duration(Setting::AvailabilityCacheTtl, 0, u64::MAX).unwrap_or(Duration::from_secs(60)),
+        ungrouped_closed: reader.ungrouped_closed(),
+        disk_hold: reader.disk_hold(),
         lease_ttl: reader.duration(Setting::LeaseTtl, 300, 600_000).unwrap_or(Duration::from_secs(15)),
         stop_grace: reader.duration(Setting::StopGrace, 0, 3_600_000).unwrap_or(Duration::from_secs(90)),
         late_window,
@@ -476,6 +482,19 @@ impl<'a> Reader<'a> {
     fn patience(&mut self) -> Patience {
         let patience = Patience::default();
         Patience { hold: self.duration(Setting::PatientGet, 0, 30_000).unwrap_or(patience.hold), ..patience }
+    }
+
+    fn disk_hold(&mut self) -> Option<Duration> {
+        let hold = |text: &str| match text {
+            "never" => Some(None),
+            _ => parse_duration(text).map(Some),
+        };
+        self.value(Setting::DiskHold, hold).unwrap_or(Some(Duration::from_secs(900)))
+    }
+
+    fn ungrouped_closed(&mut self) -> bool {
+        let choices = [("open", false), ("closed", true)];
+        self.value(Setting::UngroupedTraffic, |text| one_of(text, &choices)).unwrap_or(false)
     }
 
     fn tenants(&mut self) -> Tenants {

@@ -106,6 +106,35 @@ fn regions_are_a_choice_whose_mistakes_are_told() {
 }
 
 #[test]
+fn a_disk_is_held_for_a_while_for_ever_or_not_at_all() {
+    let of = |more: &[(&str, &str)]| {
+        environment(more).unwrap_or_else(|p| panic!("{p:?}")).disk_hold.map(|hold| hold.as_secs())
+    };
+    assert_eq!(of(&[]), Some(900));
+    for (text, seconds) in [("0s", Some(0)), ("1h30m", Some(5_400)), ("never", None)] {
+        assert_eq!(of(&[("SECA_DISK_HOLD", text)]), seconds, "{text}");
+    }
+}
+
+#[test]
+fn ungrouped_traffic_is_open_or_closed_and_from_the_file_too() {
+    let of = |more: &[(&str, &str)]| environment(more).unwrap_or_else(|p| panic!("{p:?}")).ungrouped_closed;
+    assert!(!of(&[]), "open by default");
+    assert!(!of(&[("SECA_UNGROUPED_TRAFFIC", "open")]));
+    assert!(of(&[("SECA_UNGROUPED_TRAFFIC", "closed")]));
+    for bad in ["true", "deny", "Closed"] {
+        let sentence = check_refused(&[("SECA_UNGROUPED_TRAFFIC", bad)], "SECA_UNGROUPED_TRAFFIC");
+        assert!(sentence.contains("open or closed"), "{sentence}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let toml = folder.path().join("proxy.toml");
+    fs::write(&toml, "ungrouped_traffic = \"closed\"\n").unwrap();
+    assert!(read(Vec::new(), &[], Some(&toml)).unwrap_or_else(|p| panic!("{p:?}")).ungrouped_closed);
+    let environment_wins = read(Vec::new(), &[("SECA_UNGROUPED_TRAFFIC", "open")], Some(&toml));
+    assert!(!environment_wins.unwrap_or_else(|p| panic!("{p:?}")).ungrouped_closed);
+}
+
+#[test]
 fn what_is_required_is_asked_for_all_at_once() {
     let problems = sentences(serve(&Settings::default()).err().unwrap_or_default());
     let names: Vec<_> =
@@ -161,6 +190,8 @@ fn a_wrong_setting_is_one_sentence_with_the_variable_the_rule_and_an_example() {
         ("SECA_HETZNER_AVAILABILITY_CACHE_TTL", "soon"),
         ("SECA_HETZNER_AVAILABILITY_CACHE_TTL", "-1s"),
         ("SECA_INTERNET_GATEWAY_NAT_VM", "si"),
+        ("SECA_UNGROUPED_TRAFFIC", "true"),
+        ("SECA_DISK_HOLD", "a while"),
         ("SECA_LEASE_TTL", "1ms"),
         ("SECA_LEASE_TTL", "fifteen"),
         ("SECA_STOP_GRACE", "2h"),

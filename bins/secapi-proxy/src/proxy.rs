@@ -220,8 +220,17 @@ pub(crate) fn provider(
     };
     let direct = is_loopback(&config.endpoints.default);
     let client = HcloudClient::with_client(http::client(config.request_timeout, direct)?, &settings)?;
-    let adapter = AdapterSettings { regions: config.regions.clone(), ..AdapterSettings::default() };
-    Ok(HetznerProvider::new(Arc::new(client), clock, rng, adapter))
+    Ok(HetznerProvider::new(Arc::new(client), clock, rng, adapter_settings(config)))
+}
+
+/// What of the settings the adapter decides by.
+fn adapter_settings(config: &ServeConfig) -> AdapterSettings {
+    AdapterSettings {
+        ungrouped_closed: config.ungrouped_closed,
+        disk_hold: config.disk_hold,
+        regions: config.regions.clone(),
+        ..AdapterSettings::default()
+    }
 }
 
 /// The catalogue to begin with: the stored one, else the provider's, else the embedded one. A stored one that was made by

@@ -42,6 +42,8 @@ pub(crate) enum Setting {
     RequestTimeout,
     AvailabilityCacheTtl,
     InternetGatewayNatVm,
+    UngroupedTraffic,
+    DiskHold,
     LeaseTtl,
     StopGrace,
     LateWindow,
@@ -149,6 +151,10 @@ settings! {
         "a duration: how often the catalogue is read from the provider; 0s: at every resync", "60s" }
     InternetGatewayNatVm { ["SECA_INTERNET_GATEWAY_NAT_VM"], "internet_gateway_nat_vm", false, "false",
         "true or false (also 1, yes, on, 0, no, off)", "false" }
+    UngroupedTraffic { ["SECA_UNGROUPED_TRAFFIC"], "ungrouped_traffic", false, "open",
+        "open or closed: whether everything or nothing reaches an instance with a public address for which no security group is named", "closed" }
+    DiskHold { ["SECA_DISK_HOLD"], "disk_hold", false, "15m",
+        "a duration, or never: how long a block storage keeps the server of a deleted instance before its disk becomes a snapshot", "15m" }
     LeaseTtl { ["SECA_LEASE_TTL"], "lease_ttl", false, "15s",
         "a duration from 300ms to 10m: how soon another process takes over after a crash", "15s" }
     StopGrace { ["SECA_STOP_GRACE"], "stop_grace", false, "90s",

@@ -182,6 +182,7 @@ fn a_missing_or_wrong_setting_ends_it_with_2_and_one_sentence() {
         (&[("SECA_REQUEST_TIMEOUT", Some("0"))], "SECA_REQUEST_TIMEOUT", &["duration"]),
         (&[("SECA_LATE_WINDOW", Some("1s"))], "SECA_LATE_WINDOW", &["SECA_REQUEST_TIMEOUT"]),
         (&[("SECA_STOP_GRACE", Some("-5s"))], "SECA_STOP_GRACE", &["duration"]),
+        (&[("SECA_UNGROUPED_TRAFFIC", Some("deny"))], "SECA_UNGROUPED_TRAFFIC", &["open or closed", "deny"]),
         (
             &[("SECA_HETZNER_AVAILABILITY_CACHE_TTL", Some("60 parsecs"))],
             "SECA_HETZNER_AVAILABILITY_CACHE_TTL",

@@ -20,6 +20,7 @@ use control_plane::{
     watch::{Held, Hold},
 };
 use seca_api::{ListMetadata, ProblemKind, Provider, ResourceKey, Violation, Wellknown, WellknownEndpoint, wellknown};
+use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -36,8 +37,8 @@ use crate::{
     observe::{Observer, Trace, observe},
     paging::Pager,
     published_keys, query,
-    room::Room,
-    route::{self, Route, RouteError, Routing, Target},
+    room::{Place, Room},
+    route::{self, Attachment, Route, RouteError, Routing, Target},
     service::Service,
     throttle::Throttle,
 };
@@ -47,6 +48,9 @@ const RECENT: Duration = Duration::from_secs(1);
 
 /// The paths that are no resource's and are answered to everybody.
 const STANDING: [&str; 4] = [wellknown::PATH, wellknown::ALIAS, "/healthz", "/readyz"];
+
+/// What the predecessor answered to a call that it accepted.
+const ACCEPTED: &str = r#"{"status":"accepted"}"#;
 
 struct Api {
     service: Arc<dyn Service>,
@@ -206,6 +210,8 @@ impl Api {
             (Target::Item(key), "DELETE") => self.delete(&call, key, body).await,
             (Target::Item(key), _) => self.get(&call, key).await,
             (Target::Action(key, action), _) => self.act(&call, key, *action, body).await,
+            (Target::Attachment(key, Attachment::Attach), _) => self.attach(&call, key, body).await,
+            (Target::Attachment(key, Attachment::Detach), _) => self.detach(&call, key, body).await,
         }
     }
 
@@ -274,12 +280,7 @@ impl Api {
         }
         headers::accept(call.headers)?;
         let if_version = headers::version(call.headers)?;
-        let bytes = body::read_json(call.headers, body, self.config.limits).await?;
-        let measured = self.sound(call, key, json::measure(&bytes)).await?;
-        // What is made of the text lives in there, until it is answered.
-        let _place = self.room.place(measured.takes(), call.trace).await?;
-        let document = self.sound(call, key, measured.object()).await?;
-        drop(bytes);
+        let (document, _place) = self.document(call, key, body).await?;
         let request = PutRequest { key: key.clone(), body: document, if_version };
         let caller = self.caller_now(call).await?;
         let work = self.service.put(call.by(&caller), request);
@@ -295,6 +296,14 @@ impl Api {
             response.headers_mut().append(header::WARNING, value);
         }
         Ok(response)
+    }
+
+    /// The document that a body holds, and the place that it takes until it is answered.
+    async fn document(&self, call: &Call<'_>, key: &ResourceKey, body: Body) -> Result<(Value, Place<'_>), Failure> {
+        let bytes = body::read_json(call.headers, body, self.config.limits).await?;
+        let measured = self.sound(call, key, json::measure(&bytes)).await?;
+        let place = self.room.place(measured.takes(), call.trace).await?;
+        Ok((self.sound(call, key, measured.object()).await?, place))
     }
 
     /// What is read of a body, or what is wrong with it.
@@ -331,6 +340,31 @@ impl Api {
         let work = self.service.act(call.by(&caller), key, action, if_version);
         self.recorded(call, action.as_str(), key, work, |()| StatusCode::ACCEPTED).await?;
         Ok(empty(StatusCode::ACCEPTED))
+    }
+
+    async fn attach(&self, call: &Call<'_>, key: &ResourceKey, body: Body) -> Result<Response<Body>, Failure> {
+        let action = Attachment::Attach.as_str();
+        let caller = self.caller_now(call).await?;
+        if let Err(refusal) = self.service.permits(&caller, "get", key).await {
+            body::refuse(call.headers, body).await;
+            let refused = self.recorded(call, action, key, async { Err(refusal) }, |()| StatusCode::ACCEPTED).await;
+            return refused.map(|()| empty(StatusCode::ACCEPTED));
+        }
+        let if_version = headers::version(call.headers)?;
+        let (document, _place) = self.document(call, key, body).await?;
+        let caller = self.caller_now(call).await?;
+        let work = self.service.attach(call.by(&caller), key, &document, if_version);
+        self.recorded(call, action, key, work, |()| StatusCode::ACCEPTED).await?;
+        Ok(json_text(StatusCode::ACCEPTED, ACCEPTED.to_owned()))
+    }
+
+    async fn detach(&self, call: &Call<'_>, key: &ResourceKey, body: Body) -> Result<Response<Body>, Failure> {
+        let if_version = headers::version(call.headers)?;
+        body::discard(call.headers, body, self.config.limits).await?;
+        let caller = self.caller_now(call).await?;
+        let work = self.service.detach(call.by(&caller), key, if_version);
+        self.recorded(call, Attachment::Detach.as_str(), key, work, |()| StatusCode::ACCEPTED).await?;
+        Ok(json_text(StatusCode::ACCEPTED, ACCEPTED.to_owned()))
     }
 
     /// Does a mutation, and leaves its activity.

@@ -34,13 +34,38 @@ pub enum Target {
     Item(ResourceKey),
     /// A power action on an instance.
     Action(ResourceKey, ActionKind),
+    /// A block storage, to be attached or detached: the predecessor's, under its paths alone.
+    Attachment(ResourceKey, Attachment),
+}
+
+/// What becomes of a block storage. The specification has no such calls: there the instance names its data volumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attachment {
+    /// An instance gets it.
+    Attach,
+    /// No instance keeps it.
+    Detach,
+}
+
+impl Attachment {
+    /// The path segment.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Attach => "attach",
+            Self::Detach => "detach",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Attach, Self::Detach].into_iter().find(|attachment| attachment.as_str() == text)
+    }
 }
 
 impl Target {
     /// The key; of a collection, with an empty name.
     pub const fn key(&self) -> &ResourceKey {
         match self {
-            Self::Collection(key) | Self::Item(key) | Self::Action(key, _) => key,
+            Self::Collection(key) | Self::Item(key) | Self::Action(key, _) | Self::Attachment(key, _) => key,
         }
     }
 
@@ -49,7 +74,7 @@ impl Target {
         match self {
             Self::Item(key) if routing.written.contains(&key.kind) => &[Method::GET, Method::PUT, Method::DELETE],
             Self::Collection(_) | Self::Item(_) => &[Method::GET],
-            Self::Action(..) => &[Method::POST],
+            Self::Action(..) | Self::Attachment(..) => &[Method::POST],
         }
     }
 }
@@ -118,7 +143,20 @@ fn named_by(raw_path: &str, routing: Routing<'_>) -> Result<Route, RouteError> {
         Some(segment) => segment.name("region", "")?,
         None => routing.default_region.to_owned(),
     };
-    let target = resource(provider, &region, rest)?;
+    let attachment = match rest {
+        // The predecessor's path of storage, and none of ours.
+        [rest @ .., last] if segments.first().is_some_and(|first| first.text == "storage") && rest.len() == 6 => {
+            Attachment::parse(&last.text).map(|attachment| (rest, attachment))
+        }
+        _ => None,
+    };
+    let target = match attachment {
+        None => resource(provider, &region, rest)?,
+        Some((rest, attachment)) => match resource(provider, &region, rest)? {
+            Target::Item(key) if key.kind == Kind::BlockStorage => Target::Attachment(key, attachment),
+            _ => return Err(RouteError::Unknown),
+        },
+    };
     let kind = target.key().kind;
     if !routing.written.contains(&kind) && !routing.read.contains(&kind) {
         return Err(RouteError::NotServed(kind));
@@ -247,6 +285,11 @@ impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let key = self.target.key();
         let part = |text| utf8_percent_encode(text, ENCODED);
+        if let Target::Attachment(_, attachment) = &self.target {
+            let (tenant, workspace, name) = (part(&key.tenant), part(&key.workspace), part(&key.name));
+            let volume = format!("{}/{name}", key.kind.collection());
+            return write!(f, "/storage/v1/tenants/{tenant}/workspaces/{workspace}/{volume}/{}", attachment.as_str());
+        }
         if !key.kind.provider().is_global() {
             write!(f, "/regions/{}", part(self.region.as_str()))?;
         }
@@ -262,7 +305,7 @@ impl fmt::Display for Route {
         }
         write!(f, "/{}", key.kind.collection())?;
         match &self.target {
-            Target::Collection(_) => Ok(()),
+            Target::Collection(_) | Target::Attachment(..) => Ok(()),
             Target::Item(_) => write!(f, "/{}", part(key.name.as_str())),
             Target::Action(_, action) => write!(f, "/{}/{}", part(key.name.as_str()), action.as_str()),
         }

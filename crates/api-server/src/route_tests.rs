@@ -19,6 +19,7 @@ fn show(path: &str) -> String {
                 Target::Collection(_) => "list",
                 Target::Item(_) => "item",
                 Target::Action(_, action) => action.as_str(),
+                Target::Attachment(_, attachment) => attachment.as_str(),
             };
             format!("{word} {} @{}", target.key(), target.key().region)
         }
@@ -83,7 +84,9 @@ fn every_path_of_the_specification_is_read_under_every_prefix() {
                 assert_eq!(told, format!("no resource has a path that ends with a slash; leave it out: {path}"));
             }
             let beyond = show(&format!("{collection}/x/detach"));
-            assert_eq!(beyond, "unknown");
+            let is_predecessors = collection.starts_with("/storage/v1/") && path.ends_with("/block-storages");
+            assert_eq!(beyond, if is_predecessors { item.replace("item", "detach") } else { "unknown".to_owned() });
+            assert_eq!(show(&format!("{collection}/x/eject")), "unknown");
         }
     }
     for action in ["start", "stop", "restart"] {
@@ -189,6 +192,26 @@ fn a_collection_that_is_not_served_says_so() {
 }
 
 #[test]
+fn a_block_storage_is_attached_under_the_predecessors_path_alone() {
+    let place = "tenants/t/workspaces/w";
+    let urn = "seca.storage/v1/tenants/t/workspaces/w/block-storages/x @fsn1";
+    for word in ["attach", "detach"] {
+        let path = |front: &str, rest: &str| format!("{front}/{place}/{rest}/{word}");
+        assert_eq!(show(&path("/storage/v1", "block-storages/x")), format!("{word} {urn}"));
+        for front in ["/providers/seca.storage/v1", "/regions/fsn1/providers/seca.storage/v1", "/compute/v1"] {
+            assert_eq!(show(&path(front, "block-storages/x")), "unknown", "{front}");
+        }
+        assert_eq!(show(&path("/compute/v1", "instances/x")), "unknown");
+        assert_eq!(show(&format!("/storage/v1/tenants/t/images/x/{word}")), "unknown");
+        assert_eq!(show(&format!("/storage/v1/tenants/t/a/b/images/x/{word}")), "unknown");
+        assert_eq!(show(&format!("{}/more", path("/storage/v1", "block-storages/x"))), "unknown");
+        // A block storage of that name is one like others.
+        let item = format!("/storage/v1/{place}/block-storages/{word}");
+        assert!(show(&item).starts_with("item "), "{item}");
+    }
+}
+
+#[test]
 fn methods_follow_from_the_target() {
     let routing = Routing { default_region: "fsn1", written: &[Kind::Instance], read: CATALOG };
     let methods = |path: &str| {
@@ -200,6 +223,9 @@ fn methods_follow_from_the_target() {
     assert_eq!(methods(&format!("{base}/workspaces/w/instances")), "GET");
     assert_eq!(methods(&format!("{base}/workspaces/w/instances/x")), "GET PUT DELETE");
     assert_eq!(methods(&format!("{base}/workspaces/w/instances/x/stop")), "POST");
+    let volumes = Routing { written: &[Kind::BlockStorage], ..routing };
+    let route = parse("/storage/v1/tenants/t/workspaces/w/block-storages/x/attach", volumes).unwrap();
+    assert_eq!(route.target.methods(volumes), [Method::POST]);
 }
 
 fn routes() -> impl Strategy<Value = Route> {
@@ -224,6 +250,11 @@ fn routes() -> impl Strategy<Value = Route> {
                 (0, _) => Target::Collection(key),
                 (1, Kind::Instance) => Target::Action(key, ActionKind::Start),
                 (2, Kind::Instance) => Target::Action(key, ActionKind::Restart),
+                // The predecessor's paths are bound to the default region.
+                (1, Kind::BlockStorage) => {
+                    let key = ResourceKey { region: "fsn1".to_owned(), ..key };
+                    return Route { region: key.region.clone(), target: Target::Attachment(key, Attachment::Detach) };
+                }
                 _ => Target::Item(key),
             };
             Route { region, target }

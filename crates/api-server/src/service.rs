@@ -14,6 +14,7 @@ use control_plane::{
     watch::{Held, Transition},
 };
 use seca_api::ResourceKey;
+use serde_json::Value;
 
 /// The public API's service. Each method is [`ControlPlane`]'s of the same name.
 #[async_trait]
@@ -45,6 +46,22 @@ pub trait Service: Send + Sync + 'static {
         action: ActionKind,
         if_version: Option<i64>,
     ) -> Result<(), Refusal>;
+    /// A service without instances attaches nothing.
+    async fn attach(
+        &self,
+        context: Context<'_>,
+        volume: &ResourceKey,
+        body: &Value,
+        if_version: Option<i64>,
+    ) -> Result<(), Refusal> {
+        let _ = (context, body, if_version);
+        Err(Refusal::NotFound(volume.clone()))
+    }
+    /// A service without instances detaches nothing.
+    async fn detach(&self, context: Context<'_>, volume: &ResourceKey, if_version: Option<i64>) -> Result<(), Refusal> {
+        let _ = (context, if_version);
+        Err(Refusal::NotFound(volume.clone()))
+    }
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), StoreError>;
     /// The projects that are paused because another database rules them; a service without projects has none.
@@ -111,6 +128,20 @@ impl Service for ControlPlane {
         if_version: Option<i64>,
     ) -> Result<(), Refusal> {
         Self::act(self, context, key, action, if_version).await
+    }
+
+    async fn attach(
+        &self,
+        context: Context<'_>,
+        volume: &ResourceKey,
+        body: &Value,
+        if_version: Option<i64>,
+    ) -> Result<(), Refusal> {
+        Self::attach(self, context, volume, body, if_version).await
+    }
+
+    async fn detach(&self, context: Context<'_>, volume: &ResourceKey, if_version: Option<i64>) -> Result<(), Refusal> {
+        Self::detach(self, context, volume, if_version).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -128,6 +128,45 @@ async fn a_resource_lives_from_201_to_202() {
 }
 
 #[tokio::test]
+async fn the_predecessors_calls_attach_and_detach_a_disk() {
+    let world = world();
+    world.ask("PUT", WORKSPACE, Some(r#"{"spec":null}"#)).await;
+    let boot = DISK.replace("disk", "boot");
+    for path in [DISK, &boot] {
+        assert_eq!(world.ask("PUT", path, Some(VOLUME)).await.status, 201);
+    }
+    let instance = "/providers/seca.compute/v1/tenants/acme/workspaces/w/instances/i";
+    let body = r#"{"spec":{"skuRef":"skus/cx23","zone":"fsn1","bootVolume":{"deviceRef":"block-storages/boot"}}}"#;
+    assert_eq!(world.ask("PUT", instance, Some(body)).await.status, 201);
+    let call = |name: &str| format!("/storage/v1/tenants/acme/workspaces/w/block-storages/{name}");
+    let volumes = async || world.ask("GET", instance, None).await.json()["spec"]["dataVolumes"].clone();
+
+    let to = |name: &str| format!(r#"{{"instanceRef":{{"resource":"{name}"}}}}"#);
+    let attach = call("disk/attach");
+    let answer = world.ask("POST", &attach, Some(&to("instances/i"))).await;
+    assert_eq!((answer.status.as_u16(), answer.text.as_str()), (202, r#"{"status":"accepted"}"#));
+    assert_eq!(volumes().await, json!([{"deviceRef": {"resource": "block-storages/disk"}}]));
+    world.ask("POST", &call("none/attach"), Some(&to("i"))).await.problem(404, &call("none/attach"));
+    world.ask("POST", &attach, Some(&to("instances/none"))).await.problem(404, &attach);
+    world.ask("POST", &attach, Some("{}")).await.problem(422, &attach);
+    world.ask("POST", &attach, Some("{")).await.problem(400, &attach);
+    world.ask("POST", &call("boot/attach"), Some(&to("i"))).await.problem(422, &call("boot/attach"));
+    world.ask("POST", &call("boot/detach"), None).await.problem(409, &call("boot/detach"));
+    let stale = with(request("POST", &call("disk/detach"), None), "if-unmodified-since", "7");
+    ask(&world.public, stale).await.problem(412, &call("disk/detach"));
+
+    for _ in 0..2 {
+        let answer = world.ask("POST", &call("disk/detach"), None).await;
+        assert_eq!((answer.status.as_u16(), answer.text.as_str()), (202, r#"{"status":"accepted"}"#));
+        assert_eq!(volumes().await, Value::Null);
+    }
+    world.ask("GET", &attach, None).await.problem(405, &attach);
+    // They are the predecessor's alone.
+    let ours = format!("{DISK}/attach");
+    world.ask("POST", &ours, Some(&to("i"))).await.problem(404, &ours);
+}
+
+#[tokio::test]
 async fn violations_are_listed_all_at_once_and_nothing_is_stored() {
     let world = world();
     world.ask("PUT", WORKSPACE, Some("{}")).await;

@@ -6,13 +6,16 @@
 //! |---|---|---|
 //! | is blank, and nobody boots from it | [`Disk::Blank`] | `Logical`, when it is to boot and was never attached |
 //! | was made from an image, or is to boot | [`Disk::Logical`] | `OnServer`, when a server is made for its holder |
-//! | is the disk of its holder's server | [`Disk::OnServer`] | `Held`, when an instance that ran is deleted; else `Logical` |
-//! | keeps the server of a deleted instance | [`Disk::Held`] | – |
+//! | is the disk of its holder's server | [`Disk::OnServer`] | `Held`, when an instance that ran is deleted; else what it was before |
+//! | keeps the server of a deleted instance | [`Disk::Held`] | `OnServer`, when the next instance fits; else `Parked` |
+//! | is a snapshot | [`Disk::Parked`] | `OnServer`, when a server is made from it; the snapshot goes when that has started |
+//!
+//! Each removal at the provider comes after what replaces the disk was observed.
 
 use seca_api::BlockStorageSpec;
 
 use crate::{
-    facts::{Backing, BlockStorageFacts, Facts},
+    facts::{Backing, BlockStorageFacts, Facts, MadeWith},
     resource::{Resource, Uid},
 };
 
@@ -38,6 +41,11 @@ pub enum Disk {
         /// The provider's id of the server.
         server: Option<String>,
     },
+    /// A snapshot, which the next server is made from.
+    Parked {
+        /// The provider's id of the snapshot.
+        image: Option<String>,
+    },
 }
 
 impl Disk {
@@ -47,6 +55,8 @@ impl Disk {
         let is_logical = || row.spec::<BlockStorageSpec>().is_ok_and(|spec| spec.source_image_ref.is_some());
         match (facts.backing, row.holder.filter(|holder| facts.disk_of == Some(*holder))) {
             (Some(Backing::Server), _) => Self::Held { server: facts.server_id },
+            // It is on a server as well, once one was made from it, and stays what it was until that has started.
+            (Some(Backing::Snapshot), _) => Self::Parked { image: facts.image_id },
             (Some(Backing::None), Some(instance)) => Self::OnServer { instance, ever_started: facts.ever_started },
             (Some(Backing::None | Backing::Releasing), None) => Self::Logical,
             (None, _) if is_logical() => Self::Logical,
@@ -62,7 +72,7 @@ impl Disk {
     /// Whether a block storage may hold what a system wrote: it can be no data volume.
     pub fn held_a_system(row: &Resource) -> bool {
         let facts = BlockStorageFacts::of(row);
-        facts.ever_started || facts.backing == Some(Backing::Server)
+        facts.ever_started || matches!(facts.backing, Some(Backing::Server | Backing::Snapshot))
     }
 }
 
@@ -78,15 +88,44 @@ pub fn start(facts: &mut BlockStorageFacts) {
 }
 
 /// The server of its instance is its own now.
-pub fn hold(facts: &mut BlockStorageFacts, server: String) {
+pub fn hold(facts: &mut BlockStorageFacts, server: String, made_with: Option<MadeWith>, since: i64) {
     facts.backing = Some(Backing::Server);
     facts.server_id = Some(server);
     facts.ever_started = true;
+    facts.made_with = made_with;
+    facts.held_since = Some(since);
 }
 
-/// The server that it kept is its instance's again.
+/// The server that it kept is an instance's: again, or the next one's.
 pub fn give_back(facts: &mut BlockStorageFacts, instance: Uid) {
+    facts.backing = Some(Backing::None);
+    facts.server_id = None;
+    facts.held_since = None;
+    facts.made_with = None;
+    facts.placeholder = None;
     facts.disk_of = Some(instance);
+    facts.ever_started = true;
+}
+
+/// Its disk is in a snapshot that is proven to be complete, and its server is about to go. Whatever a server made from it
+/// does, the snapshot stays as it is.
+pub fn park(facts: &mut BlockStorageFacts, image: String, disk_gb: u64, architecture: Option<String>) {
+    facts.backing = Some(Backing::Snapshot);
+    facts.image_id = Some(image);
+    facts.disk_gb = Some(disk_gb);
+    facts.architecture = architecture;
+    facts.server_id = None;
+    facts.held_since = None;
+    facts.made_with = None;
+    facts.placeholder = None;
+    facts.disk_of = None;
+    facts.ever_started = false;
+}
+
+/// The server that was made from its snapshot has started, so that the snapshot is old.
+pub fn leave_snapshot(facts: &mut BlockStorageFacts) {
+    facts.backing = Some(Backing::None);
+    facts.image_id = None;
     facts.ever_started = true;
 }
 

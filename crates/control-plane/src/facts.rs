@@ -234,6 +234,24 @@ pub struct BlockStorageFacts {
     /// A mark: the instance whose server's disk is its blocks.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub disk_of: Option<Uid>,
+    /// Since when it keeps the server, in milliseconds.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub held_since: Option<i64>,
+    /// What the server was made with that it keeps.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub made_with: Option<MadeWith>,
+    /// The provider's id of the public address that the server has only because it needs an interface.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub placeholder: Option<String>,
+    /// The provider's id of the snapshot that its disk is kept in.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub image_id: Option<String>,
+    /// The size in GB that the disk really has, which a server needs at least.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub disk_gb: Option<u64>,
+    /// The processors that the system on the disk is for.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
     /// What a disk begins with that is made for it.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
@@ -333,6 +351,24 @@ pub enum Backing {
     Server,
     /// A volume that is being removed.
     Releasing,
+    /// A snapshot of the disk of a server that is gone.
+    Snapshot,
+}
+
+/// What a server was made with that cannot be changed: another instance can have it only if it asks for the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct MadeWith {
+    /// A hash of the user data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_data_hash: Option<String>,
+    /// A hash of the SSH keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keys_hash: Option<String>,
+    /// The provider's name of the server type.
+    pub server_type: String,
+    /// The provider's name of the location.
+    pub location: String,
 }
 
 /// What a disk begins with. An image passes it on to the block storages that are made from it, and they to the servers that

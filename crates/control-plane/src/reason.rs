@@ -62,7 +62,7 @@ reasons! {
     Attached: "The volume is attached to an instance; the message tells by which path the guest finds it.",
         "Nothing.";
     Unfiltered: "The instance has a public address and names no security group, so everything reaches it.",
-        "Name a security group, or set SECA_UNGROUPED_TRAFFIC=closed.";
+        "Name a security group on the instance or on a NIC of it; an operator closes such instances with SECA_UNGROUPED_TRAFFIC=closed.";
     NicInUse: "Another instance has a NIC that this one names.",
         "Take the NIC from the other instance, or name another NIC.";
     AddressInUse: "Another NIC has a public IP that this one names, or the instance has one of the family already.",
@@ -85,13 +85,15 @@ reasons! {
         "Send the instance again, or start or restart it.";
     RulesTooMany: "The rules are more than Hetzner Cloud takes; the former ones stay in force.",
         "Merge or remove rules.";
-    BootVolumeHeld: "The block storage holds the disk of an instance that was deleted; reusing it comes with a later release.",
-        "Use a new block storage.";
+    BootVolumeHeld: "The block storage keeps the server of an instance that was deleted, switched off, and Hetzner Cloud bills it.",
+        "Boot an instance from it, or delete the block storage; after a while it becomes a snapshot by itself.";
+    BootVolumeParked: "The block storage keeps its disk in a snapshot, which Hetzner Cloud bills by its size.",
+        "Boot an instance from it, or delete the block storage.";
     BootImageDefaulted: "The boot volume has no source image, or an empty one, so the default image boots.",
         "Set sourceImageRef on the block storage before an instance uses it.";
     PlaceholderInterface: "The instance names no NIC, so it has a closed IPv6 interface that Hetzner Cloud needs to power it on.",
         "Nothing.";
-    NotInEffect: "The resource is as asked for, but nothing routes or filters by it yet.",
+    NotInEffect: "The resource is as asked for, but nothing uses it, or nothing routes by it yet.",
         "The message says what is missing.";
     BackingLost: "What backed the resource was deleted outside of this API; it is never made again empty.",
         "Restore from a backup into a new resource.";
@@ -105,8 +107,6 @@ reasons! {
         "Create the instance again to apply it.";
     AppliesWhenOff: "A change was accepted that needs the instance to be off.",
         "Stop the instance.";
-    NotAttached: "The instance names resources that are not attached to its server yet; attaching comes with a later release.",
-        "Nothing; the message names them.";
     EmptySource: "The image was taken from a block storage that nothing was ever written to, so it is empty as well.",
         "Nothing; take an image of a block storage that holds data.";
     UnwrittenSource: "The block storage was not written to since it was made from an image, so this image is a copy of that one.",

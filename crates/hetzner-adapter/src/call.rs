@@ -179,6 +179,10 @@ impl Call {
     }
 
     fn serial(&self) -> Vec<String> {
+        // Many may ask at once for what serves them all: one question is enough.
+        if let Self::Find { owner: Owner::Shared { .. }, name: Some(name), .. } = self {
+            return vec![name_key(name)];
+        }
         let held = match self {
             call if call.reads() => Vec::new(),
             Self::Sweep { object, .. } => vec![*object],

@@ -1,5 +1,6 @@
 //! The catalogue as the provider has it: the regions with their locations as zones, a SKU per server type that can be
-//! ordered in one of these, aliases for the specification's tiers, one storage and one network SKU, and the system images.
+//! ordered in one of these, aliases for the specification's tiers, one storage and one network SKU with names that are known
+//! elsewhere, and the system images.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,6 +57,7 @@ pub fn entries(
         entries.extend(TIERS.iter().filter_map(|tier| alias(region, tier, &orderable)));
         entries.push(storage_sku(region));
         entries.push(network_sku(region));
+        entries.extend(portable(region));
         let images = images.iter().filter(|image| is_current(image)).filter_map(SystemImage::of);
         entries.extend(images.filter_map(|image| system_image(region, &image)));
     }
@@ -267,6 +269,29 @@ fn storage_sku(region: &str) -> CatalogEntry {
 fn network_sku(region: &str) -> CatalogEntry {
     let spec = json!({"bandwidth": 1_000, "packets": 10_000});
     entry(Kind::NetworkSku, region, "hcloud-network", &[("provider", "hetzner")], spec, json!({}))
+}
+
+/// The specification's storage tiers that a volume reaches (seca-v1.7 §3.12): remote ones of at most the SKU's figure.
+const STORAGE_TIERS: [&str; 3] = ["RD100", "RD500", "RD2K"];
+/// Its network tiers that a private network is promised to reach.
+const NETWORK_TIERS: [&str; 1] = ["N1K"];
+
+/// The names of the specification's tiers for the storage and the network SKU, so that what was written for another cloud
+/// can be sent here. No list shows them: clients that choose from a list choose the SKU itself.
+fn portable(region: &str) -> impl Iterator<Item = CatalogEntry> {
+    let storage = STORAGE_TIERS.map(|tier| tier_of(storage_sku(region), tier));
+    storage.into_iter().chain(NETWORK_TIERS.map(|tier| tier_of(network_sku(region), tier)))
+}
+
+/// A SKU under the name of a tier. Its figures are the real ones.
+fn tier_of(sku: CatalogEntry, tier: &str) -> CatalogEntry {
+    let labels = [("provider", "seca"), ("tier", tier), ("Tier", tier), ("sku", &sku.name)];
+    CatalogEntry {
+        labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+        name: format!("seca.{}", tier.to_ascii_lowercase()),
+        listed: false,
+        ..sku
+    }
 }
 
 fn is_current(image: &Image) -> bool {
@@ -492,6 +517,44 @@ mod tests {
             assert_eq!(catalog.zones(region), [region.as_str()]);
         }
         assert!(catalog.get(Kind::InstanceSku, "fsn1", "seca.s2xl").is_none(), "nothing shared has 32 cores");
+    }
+
+    #[test]
+    fn portable_names_mean_the_real_skus_and_no_list_shows_them() {
+        let catalog = Catalog::new(0, fallback(), "fsn1");
+        for region in catalog.regions() {
+            for (kind, name, real, figure, least) in [
+                (Kind::StorageSku, "seca.rd100", "hcloud-volume", "iops", 100),
+                (Kind::StorageSku, "seca.rd500", "hcloud-volume", "iops", 500),
+                (Kind::StorageSku, "seca.rd2k", "hcloud-volume", "iops", 2_000),
+                (Kind::NetworkSku, "seca.n1k", "hcloud-network", "bandwidth", 1_000),
+            ] {
+                let (alias, real) =
+                    (catalog.get(kind, region, name).unwrap(), catalog.get(kind, region, real).unwrap());
+                assert_eq!((&alias.spec, &alias.facts), (&real.spec, &real.facts), "{region} {name}");
+                assert!(alias.spec[figure].as_u64().unwrap() >= least, "{name} promises more than there is");
+                assert_eq!(alias.labels["sku"], real.name);
+                assert_eq!(format!("seca.{}", alias.labels["tier"].to_ascii_lowercase()), name);
+                assert_eq!(catalog.list(kind, region).map(|sku| &sku.name).collect::<Vec<_>>(), [&real.name]);
+            }
+            for (kind, name) in [
+                (Kind::StorageSku, "seca.rd10k"),
+                (Kind::StorageSku, "seca.ld100"),
+                (Kind::StorageSku, "seca.le100"),
+                (Kind::NetworkSku, "seca.n5k"),
+            ] {
+                assert_eq!(catalog.get(kind, region, name), None, "{region} {name} is not reached");
+            }
+        }
+    }
+
+    #[test]
+    fn portable_names_stay_unlisted_after_a_refresh() {
+        let before = Catalog::new(0, fallback(), "fsn1");
+        let after = Catalog::new(1, before.merge(fallback()), "fsn1");
+        assert!(after.get(Kind::StorageSku, "fsn1", "seca.rd500").is_some());
+        assert_eq!(after.list(Kind::StorageSku, "fsn1").count(), 1);
+        assert_eq!(after.list(Kind::NetworkSku, "fsn1").count(), 1);
     }
 
     #[test]

@@ -40,13 +40,20 @@ pub struct AdapterSettings {
     pub default_image: String,
     /// Whether nothing reaches an instance with a public address that names no security group; else everything does.
     pub ungrouped_closed: bool,
+    /// How long a block storage keeps the server of a deleted instance, before its disk becomes a snapshot; none: for ever.
+    pub disk_hold: Option<Duration>,
     /// Which regions are served, and of which locations each is made.
     pub regions: Regions,
 }
 
 impl Default for AdapterSettings {
     fn default() -> Self {
-        Self { default_image: "ubuntu-24.04".to_owned(), ungrouped_closed: false, regions: Regions::default() }
+        Self {
+            default_image: "ubuntu-24.04".to_owned(),
+            ungrouped_closed: false,
+            regions: Regions::default(),
+            disk_hold: Some(Duration::from_secs(900)),
+        }
     }
 }
 

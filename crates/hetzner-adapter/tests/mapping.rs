@@ -3,9 +3,14 @@
 
 mod world;
 
-use control_plane::{ActionKind, Reason, ports::Plan};
+use control_plane::{
+    ActionKind, Reason, Uid,
+    kinds::instance::user_data_for_provider,
+    ports::{Plan, Step},
+};
 use hetzner_adapter::{call::Call, naming, objects::ServerCall};
 use seca_api::{Kind, ResourceState};
+use secrecy::ExposeSecret as _;
 use serde_json::json;
 use world::World;
 
@@ -200,16 +205,8 @@ fn a_vanished_volume_is_an_error_and_is_not_made_again() {
 
 // -- instances --------------------------------------------------------------------------------------------------
 
-#[test]
-fn a_server_is_made_off_closed_and_ours() {
-    let mut world = World::default();
-    world.volume("v", Some("ubuntu-24.04"));
-    let uid = world.put(
-        Kind::Instance,
-        "web.front",
-        json!({"skuRef": "skus/seca.ds", "zone": "fsn1", "userData": "secret!",
-               "bootVolume": {"deviceRef": "block-storages/v"}}),
-    );
+/// The step that makes the server of an instance.
+fn creation(world: &mut World, uid: Uid) -> Step {
     // Claim; then the volume sees its holder; then the firewall.
     while !matches!(&world.plan(uid).plan, Plan::Act(step) if step.operation == "create_server") {
         let uids: Vec<_> = world.rows.keys().copied().collect();
@@ -220,6 +217,20 @@ fn a_server_is_made_off_closed_and_ours() {
         }
     }
     let Plan::Act(step) = world.plan(uid).plan else { panic!("no step") };
+    *step
+}
+
+#[test]
+fn a_server_is_made_off_closed_and_ours() {
+    let mut world = World::default();
+    world.volume("v", Some("ubuntu-24.04"));
+    let uid = world.put(
+        Kind::Instance,
+        "web.front",
+        json!({"skuRef": "skus/seca.ds", "zone": "fsn1", "userData": "secret!",
+               "bootVolume": {"deviceRef": "block-storages/v"}}),
+    );
+    let step = creation(&mut world, uid);
     let Call::Server(ServerCall::Create(body)) = Call::of(&step).unwrap() else { panic!("another call") };
     assert_eq!((&*body.server_type, &*body.image, body.location.as_deref()), ("ccx13", "161547269", Some("fsn1")));
     assert!(body.name.starts_with("web-front-") && naming::is_label_value(&body.name));
@@ -234,6 +245,23 @@ fn a_server_is_made_off_closed_and_ours() {
     assert!(step.secret.is_some());
     let record = serde_json::to_string(&step).unwrap();
     assert!(!record.contains("secret!") && !format!("{step:?}").contains("secret!"));
+}
+
+#[test]
+fn user_data_that_is_too_long_for_the_provider_goes_packed() {
+    let sent = |text: &str| {
+        let mut world = World::default();
+        world.volume("v", Some("ubuntu-24.04"));
+        let mut spec = World::instance_spec("v");
+        spec["userData"] = json!(text);
+        let uid = world.put(Kind::Instance, "i", spec);
+        creation(&mut world, uid).secret.unwrap().expose_secret().to_owned()
+    };
+    assert_eq!(sent("#cloud-config"), "#cloud-config");
+    let long = "#cloud-config\n".to_owned() + &"# a line that says nothing\n".repeat(2_000);
+    let packed = sent(&long);
+    assert_eq!(Some(&packed), user_data_for_provider(&long).as_ref());
+    assert!(packed.len() < 32_768, "{} bytes", packed.len());
 }
 
 #[test]
@@ -279,7 +307,7 @@ fn a_second_instance_of_a_boot_volume_waits() {
 }
 
 #[test]
-fn a_volume_with_a_held_server_boots_nobody_and_takes_it_along() {
+fn a_volume_keeps_the_server_of_a_deleted_instance_and_takes_it_along() {
     let mut world = with_instance(Some("ubuntu-24.04"));
     world.act("i", ActionKind::Start);
     world.settle();
@@ -293,11 +321,6 @@ fn a_volume_with_a_held_server_boots_nobody_and_takes_it_along() {
         (server.labels["seca.uid"].clone(), server.labels["seca.kind"].as_str()),
         (volume.uid.to_string(), "block-storage")
     );
-    world.instance("j", "v");
-    world.settle();
-    world.check(Kind::Instance, "j", CREATING, Some("BootVolumeHeld"));
-    world.delete(Kind::Instance, "j");
-    world.settle();
     world.delete(Kind::BlockStorage, "v");
     world.settle();
     assert!(world.model.is_empty());
@@ -466,9 +489,13 @@ fn a_guest_that_ignores_the_shutdown_loses_its_power_when_the_grace_is_over() {
     world.look(uid);
     world.now += i64::try_from(world::GRACE.as_millis()).unwrap();
     assert_eq!(world.planned_call(Kind::Instance, "i").operation(), "poweroff");
-    // A delete ends the grace at once.
+    // A delete asks the guest too, and has less patience.
     world.now -= i64::try_from(world::GRACE.as_millis()).unwrap();
     world.delete(Kind::Instance, "i");
+    assert_eq!(world.planned_call(Kind::Instance, "i").operation(), "shutdown");
+    world.look(uid);
+    assert_eq!(world.planned_call(Kind::Instance, "i").operation(), "read");
+    world.now += 20_000;
     assert_eq!(world.planned_call(Kind::Instance, "i").operation(), "poweroff");
 }
 
@@ -581,5 +608,7 @@ fn one_who_leaves_and_one_who_comes_do_not_fight_for_the_firewall() {
         world.look(uid);
     }
     assert_eq!(world.operations(), ["create_server", "read_actions", "delete_server"]);
+    world.settle();
+    assert_eq!(world.operations(), [] as [&str; 0], "the key and the firewall have a user");
     assert!(world.find(Kind::Instance, "i").is_none());
 }

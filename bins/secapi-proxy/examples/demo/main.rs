@@ -1,4 +1,4 @@
-//! What a user does, from workspace to instance and back, against a `secapi-proxy dev`.
+//! What a user does, from workspace to instance and back, against a `secapi-proxy dev`: the walk of SECA's usage page.
 //!
 //! ```sh
 //! cargo run -p secapi-proxy --example demo     # a running dev, or one of its own
@@ -9,9 +9,12 @@
 
 #[path = "../../src/http.rs"]
 mod http;
+mod look;
 mod scenario;
 mod server;
 mod simulator;
+mod speed;
+mod stack;
 mod steps;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
@@ -20,7 +23,8 @@ use clap::Parser;
 
 use crate::{scenario::Scenario, server::Server, steps::Steps};
 
-/// Drives a SECA server as a user would: workspace, network, block storage, instance, start, stop, delete.
+/// Drives a SECA server as a user would: workspace, network, security group, public IP, NIC, volumes, instance, start, stop,
+/// delete. In between it shows what the simulated server really has.
 ///
 /// Without flags it uses the `secapi-proxy dev` whose folder is .dev, and starts one of its own on free ports when
 /// none runs.
@@ -36,6 +40,9 @@ struct Arguments {
     /// The simulator behind --url, to see what is left in it and how long its actions took
     #[arg(long, env = "SECA_DEMO_SIM", value_name = "URL")]
     sim: Option<String>,
+    /// The file with the token of the simulated project, to look at the server itself
+    #[arg(long, env = "SECA_DEMO_SIM_TOKEN_FILE", value_name = "FILE", requires = "sim")]
+    sim_token_file: Option<PathBuf>,
     /// The folder of the dev server to look for
     #[arg(long, value_name = "FOLDER", default_value = ".dev")]
     dir: PathBuf,

@@ -25,8 +25,14 @@ const DEV_PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) token: Option<SecretString>,
-    pub(crate) simulator: Option<String>,
+    pub(crate) simulator: Option<Door>,
     own: Option<Own>,
+}
+
+/// Where the simulator is, and the token of the simulated project, which its own door does not need.
+pub(crate) struct Door {
+    pub(crate) url: String,
+    pub(crate) token: Option<SecretString>,
 }
 
 /// A `dev` that the demo started.
@@ -49,7 +55,9 @@ impl Server {
         if let Some(url) = &arguments.url {
             let token = arguments.token_file.as_deref().map(read_token).transpose()?;
             steps.say(format!("Using {url}"));
-            return Ok(Self { url: url.clone(), token, simulator: arguments.sim.clone(), own: None });
+            let sim_token = arguments.sim_token_file.as_deref().map(read_token).transpose()?;
+            let simulator = arguments.sim.clone().map(|url| Door { url, token: sim_token });
+            return Ok(Self { url: url.clone(), token, simulator, own: None });
         }
         if !arguments.own
             && let Some(server) = Self::running(&arguments.dir).await
@@ -71,7 +79,10 @@ impl Server {
     fn ready(path: &Path, own: Option<Own>) -> anyhow::Result<Self> {
         let ready: Ready = serde_json::from_str(&fs::read_to_string(path)?)?;
         let token = Some(read_token(&ready.token_file)?);
-        Ok(Self { url: ready.public, token, simulator: Some(ready.sim), own })
+        // `dev` keeps its tokens in one folder.
+        let sim_token = read_token(&ready.token_file.with_file_name("sim.token"))?;
+        let simulator = Some(Door { url: ready.sim, token: Some(sim_token) });
+        Ok(Self { url: ready.public, token, simulator, own })
     }
 
     async fn start(steps: &mut Steps) -> anyhow::Result<Self> {

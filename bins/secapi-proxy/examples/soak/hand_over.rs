@@ -1,7 +1,8 @@
-//! Two releases beside each other: leases go from the old one to the new one and back, by SIGTERM and by SIGKILL.
+//! Two releases beside each other: the new one takes the leases over from the old one, by SIGTERM and by SIGKILL, and the
+//! old one takes none back, because its engine is older.
 //!
 //! The old release may refuse to start on a schema that the new one migrated, though it must go on working on it. So
-//! its processes are started before the migration, one for each time that it is to take over, and paused until then.
+//! its processes are started before the migration, one for each time that it is to be alone, and paused until then.
 
 use std::time::Duration;
 
@@ -44,10 +45,8 @@ pub(crate) async fn make(stage: &mut Stage, model: &Model, stop: CancellationTok
     let database = Database::at(&stage.database);
     let (new, mut old) = (0, 1);
     let folder = stage.folder.clone();
-    loop {
-        if turn(&stop).await {
-            break;
-        }
+    let mut is_over = turn(&stop).await;
+    while !is_over {
         // Forward: the new one is there before the old one goes.
         if stage.replicas[new].life == Life::Down {
             stage.replicas[new].start(&folder).await?;
@@ -58,12 +57,12 @@ pub(crate) async fn make(stage: &mut Stage, model: &Model, stop: CancellationTok
         if turn(&stop).await || old + 1 == stage.replicas.len() {
             break;
         }
-        // Back: the next old one wakes up, and the new one goes.
+        // The next old one wakes up, and the new one goes: users are served, and the projects wait for a newer engine.
         old += 1;
         stage.replicas[old].resume();
         stage.routes.set(vec![old]);
         end(stage, new, old % 2 == 1, model).await?;
-        wait_for(stage, old, &database, model).await?;
+        is_over = keeps_away(stage, old, &database, model, &stop).await?;
     }
     if stage.replicas[new].life == Life::Down {
         stage.replicas[new].start(&folder).await?;
@@ -91,6 +90,35 @@ async fn end(stage: &mut Stage, index: usize, kill: bool, model: &Model) -> anyh
         model.defect(error.to_string());
     }
     Ok(())
+}
+
+/// Lets a turn go by in which only the old release runs: it must take no project that the new one had. True when the time
+/// is over.
+async fn keeps_away(
+    stage: &mut Stage,
+    index: usize,
+    database: &Database,
+    model: &Model,
+    stop: &CancellationToken,
+) -> anyhow::Result<bool> {
+    // What was killed left its leases behind.
+    let deadline = Instant::now() + PATIENCE;
+    while database.newest_leased().await.unwrap_or(true) {
+        if Instant::now() > deadline {
+            model.defect(format!("{} took a project that a newer engine had", stage.replicas[index].name));
+            return Ok(turn(stop).await);
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+    let is_over = turn(stop).await;
+    if stage.replicas[index].ended() {
+        bail!("{} ended by itself; its log says why", stage.replicas[index].name);
+    }
+    if database.newest_leased().await? {
+        model.defect(format!("{} took a project that a newer engine had", stage.replicas[index].name));
+    }
+    model.trouble("older release alone");
+    Ok(is_over)
 }
 
 /// Waits until the leases of all projects are held by somebody again: of the two releases, one process runs.

@@ -151,6 +151,13 @@ impl Database {
         Ok(self.rows(query).await?.is_empty())
     }
 
+    /// Whether a project that the newest engine had last has an owner whose lease is not over.
+    pub(crate) async fn newest_leased(&self) -> anyhow::Result<bool> {
+        let query = "SELECT 1 AS held FROM projects WHERE engine_version = (SELECT max(engine_version) FROM projects) \
+                     AND owner IS NOT NULL AND until >= (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+        Ok(!self.rows(query).await?.is_empty())
+    }
+
     /// Ends some connections of the product, as a network or an administrator does; how many.
     pub(crate) async fn cut(&self) -> anyhow::Result<usize> {
         let query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \

@@ -77,6 +77,8 @@ fn verb(method: &str, target: &Target, routing: Routing<'_>) -> Result<&'static 
     Ok(match (target, method.as_str()) {
         (Target::Collection(_), _) => "list",
         (Target::Action(..), _) => "post",
+        // The other right that it asks for is one to an instance, which the path does not name.
+        (Target::Attachment(..), _) => "get",
         (Target::Item(_), "PUT") => "put",
         (Target::Item(_), "DELETE") => "delete",
         (Target::Item(_), _) => "get",

@@ -51,7 +51,10 @@ use crate::{
 /// The version of this engine, which a project's row keeps of who last took its lease: no engine takes the lease of a
 /// project that a newer one had. Raise it with every release that writes rows (facts, steps, states) which the release
 /// before would misread; then replicas of that release leave a project alone once a newer one had it.
-pub const ENGINE_VERSION: i64 = 1;
+///
+/// 2: instances have what they name. An engine of version 1 knows neither roles of objects nor auxiliaries, and would take a
+/// data volume that is claimed for a boot volume.
+pub const ENGINE_VERSION: i64 = 2;
 
 /// The engine's settings.
 #[derive(Clone, Debug)]

@@ -305,7 +305,10 @@ impl<P: CloudProvider> Project<P> {
                 }
                 Plan::Act(step) => return self.act(&bundle, planned, *step).await,
                 Plan::Nothing if bundle.resource.is_deleting() => return self.leave(&bundle, planned).await,
-                Plan::Nothing => return self.commit(&bundle, planned, Verdict::Converged, None).await,
+                Plan::Nothing => {
+                    let again = planned.again;
+                    return self.commit(&bundle, planned, Verdict::Converged, again).await;
+                }
                 Plan::Defer => return self.commit(&bundle, planned, Verdict::Deferred, Some(DEFERRED)).await,
                 Plan::Wait { retry } => {
                     let verdict = if self.lease.project.is_local() && bundle.resource.key.kind != Kind::Workspace {

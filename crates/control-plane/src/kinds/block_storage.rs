@@ -10,7 +10,7 @@ use crate::ports::DeleteRules;
 pub const RULES: KindRules = KindRules {
     references: &[
         ReferenceField::new("/spec/skuRef", &[Kind::StorageSku]).immutable(),
-        ReferenceField::new(SOURCE_IMAGE, &[Kind::Image]),
+        ReferenceField::new("/spec/sourceImageRef", &[Kind::Image]),
     ],
     delete: DeleteRules { refused_by_referrers: &[Kind::Instance], ..FREELY },
     located: true,
@@ -19,9 +19,6 @@ pub const RULES: KindRules = KindRules {
     judge,
     ..KindRules::new(Kind::BlockStorage)
 };
-
-/// The field that names the image that it is made from.
-pub(super) const SOURCE_IMAGE: &str = "/spec/sourceImageRef";
 
 /// The largest Hetzner volume in GB.
 const LARGEST_VOLUME: i64 = 10_240;

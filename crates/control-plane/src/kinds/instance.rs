@@ -10,6 +10,7 @@ mod disks;
 mod nics;
 mod user_data;
 
+pub(crate) use disks::{with_data_volume, without_data_volume};
 pub use user_data::user_data_for_provider;
 
 /// What differs about instances.
@@ -33,7 +34,8 @@ pub const RULES: KindRules = KindRules {
     ..KindRules::new(Kind::Instance)
 };
 
-const BOOT_VOLUME: &str = "/spec/bootVolume/deviceRef";
+/// The field that names the block storage that it boots from.
+pub(crate) const BOOT_VOLUME: &str = "/spec/bootVolume/deviceRef";
 const DATA_VOLUMES: &str = "/spec/dataVolumes/*/deviceRef";
 const PRIMARY_NIC: &str = "/spec/primaryNicRef";
 const ADDITIONAL_NICS: &str = "/spec/additionalNicRefs/*";

@@ -77,12 +77,14 @@ pub struct Planned {
     pub facts: Map<String, Value>,
     /// The last power action that is seen to be done, by its number.
     pub action_done: Option<i64>,
+    /// When to look again at what agrees ([`Plan::Nothing`]), though nothing wakes it; none: when woken.
+    pub again: Option<Duration>,
 }
 
 impl Planned {
     /// A plan without a word.
     pub fn new(plan: Plan) -> Self {
-        Self { plan, note: None, status: None, facts: Map::new(), action_done: None }
+        Self { plan, note: None, status: None, facts: Map::new(), action_done: None, again: None }
     }
 
     /// The same plan with a note.

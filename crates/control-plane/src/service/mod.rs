@@ -8,6 +8,7 @@ mod access;
 mod administration;
 mod administrators;
 mod admit;
+mod attach;
 mod bindings;
 mod draft;
 mod patient;

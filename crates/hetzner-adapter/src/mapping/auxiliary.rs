@@ -3,7 +3,7 @@
 
 use control_plane::{
     Reason,
-    ports::{Auxiliary, AuxiliaryUse, Plan, Planned, Tie},
+    ports::{Auxiliary, AuxiliaryUse, Plan, Planned, StepRecord, Tie},
 };
 use hcloud_client::types::{
     CreateFirewall, CreatePlacementGroup, CreateSshKey, Firewall, FirewallRule, Id, PlacementGroup, PlacementGroupType,
@@ -68,7 +68,9 @@ fn ready<'a, T: Stored>(
         context.prove_none(T::TYPE, owner, Some(name.clone()))?;
     }
     let content = Some(auxiliary.content.as_str()).filter(|content| !content.is_empty());
-    let labels = naming::content_labels(context.installation(), &auxiliary.purpose, content);
+    let mut labels = naming::content_labels(context.installation(), &auxiliary.purpose, content);
+    // Of several creations of unknown outcome each is closed by its own object only.
+    labels.insert(naming::STEP.to_owned(), format!("{}.{}", context.resource().uid, context.now.as_millis()));
     Err(Box::new(act(create(name.clone(), labels).step(name))))
 }
 
@@ -132,6 +134,7 @@ pub(super) fn placement_group<'a>(context: &Context<'a>, group: &Auxiliary) -> C
 /// word counts too: what stands before a server is in use, whoever put it there.
 pub(super) fn release(context: &Context<'_>, wanted: &[Auxiliary]) -> Option<Planned> {
     let unwanted = context.bundle().auxiliaries.iter().filter(|tied| !wanted.contains(&tied.auxiliary));
+    let unwanted = unwanted.filter(|tied| !may_yet_be_made(context, &tied.auxiliary));
     let (mut dropped, mut last) = (Vec::new(), Vec::new());
     for tied in unwanted {
         match tied.others {
@@ -163,6 +166,15 @@ pub(super) fn release(context: &Context<'_>, wanted: &[Auxiliary]) -> Option<Pla
         Reason::WaitingForDependency,
         "What it shared with others, and nothing uses any more, is being removed at Hetzner Cloud.",
     ))
+}
+
+/// Whether a call of the planned resource, whose answer was lost, may yet make the auxiliary. Until that is over the
+/// resource stays a user, so that somebody is there to remove it.
+fn may_yet_be_made(context: &Context<'_>, auxiliary: &Auxiliary) -> bool {
+    let name = owner(auxiliary).object_name(context.installation(), "");
+    let makes_it =
+        |open: &StepRecord| Call::of(&open.step).is_ok_and(|call| call.creates().is_some_and(|(made, _)| made == name));
+    context.bundle().open_steps.iter().any(makes_it)
 }
 
 /// An auxiliary as it is at the provider.

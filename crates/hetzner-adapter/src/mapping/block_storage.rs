@@ -6,6 +6,7 @@
 //! | blank, nobody boots from it | `volume`: a Hetzner volume |
 //! | made from an image, or somebody boots from it | `none`: nothing yet, or the disk of the holder's server |
 //! | left behind by an instance that ran | `server`: a server that is off and bears its name |
+//! | left behind a while ago, or wanted by an instance that this server does not fit | `snapshot`: of that server's disk |
 
 use control_plane::{
     Reason, Resource, Uid,
@@ -13,18 +14,18 @@ use control_plane::{
     facts::{self, BlockStorageFacts, Facts},
     ports::{Plan, Planned, Tie},
 };
-use hcloud_client::types::{CreateVolume, Server, ServerStatus, Volume, VolumeStatus};
+use hcloud_client::types::{CreateVolume, Image, Server, ServerStatus, Volume, VolumeStatus};
 use seca_api::{BlockStorageSpec, Kind, Reference};
 use serde_json::{Map, Value, json};
 
 use super::{
     Checked, Context, Mapping, Owned, PlannedExt, act, auxiliary, fail, instance, map, missing_targets, noted,
     origin::origin_from_image,
-    power, settled, wait,
+    parking, power, settled, wait,
     zone::{self, Place},
 };
 use crate::{
-    call::{Call, StepExt, Until},
+    call::{Call, StepExt, Until, millis},
     objects::{ObjectId, ObjectType, ServerCall, VolumeCall},
 };
 
@@ -50,17 +51,23 @@ impl Mapping for BlockStorageMapping {
     }
 
     fn objects(&self) -> &'static [Owned] {
-        &[Owned { kind: ObjectType::Volume, made: true }, Owned { kind: ObjectType::Server, made: false }]
+        &[
+            Owned { kind: ObjectType::Volume, made: true },
+            Owned { kind: ObjectType::Server, made: false },
+            Owned { kind: ObjectType::Image, made: false },
+        ]
     }
 }
 
 /// What is there of a block storage.
-struct Backing<'a> {
-    volume: Option<&'a Volume>,
+pub(super) struct Backing<'a> {
+    pub(super) volume: Option<&'a Volume>,
     /// The server that it keeps for itself.
-    kept: Option<&'a Server>,
+    pub(super) kept: Option<&'a Server>,
     /// The server of the instance that boots from it.
-    holders: Option<&'a Server>,
+    pub(super) holders: Option<&'a Server>,
+    /// The snapshot of its disk.
+    pub(super) snapshot: Option<&'a Image>,
 }
 
 impl<'a> Backing<'a> {
@@ -71,12 +78,13 @@ impl<'a> Backing<'a> {
             volume: context.snapshot.volume_of(context.installation(), row),
             kept: labelled(row.uid),
             holders: row.holder.and_then(labelled),
+            snapshot: parking::snapshot_of(context),
         }
     }
 }
 
 /// The instance that has it, if its row is still there and names it.
-fn holder<'a>(context: &Context<'a>) -> Option<&'a Resource> {
+pub(super) fn holder<'a>(context: &Context<'a>) -> Option<&'a Resource> {
     context.holder().and_then(|related| related.resource.as_ref())
 }
 
@@ -114,20 +122,26 @@ fn delete(context: &Context<'_>, backing: &Backing<'_>) -> Planned {
         );
         return context.await_person(ObjectId::Volume(volume.id), Until::Free, Reason::WaitingForDependency, text);
     }
+    if let Some(removal) = parking::remove(backing.snapshot) {
+        return removal;
+    }
     auxiliary::release(context, &[]).unwrap_or_else(settled)
 }
 
 fn alive(context: &Context<'_>, backing: &Backing<'_>) -> Checked<Planned> {
     let spec: BlockStorageSpec = context.spec()?;
     let row = context.resource();
-    if Disk::of(row).is_held() {
-        return kept(context, &spec, backing);
+    match Disk::of(row) {
+        Disk::Held { .. } => return kept(context, &spec, backing),
+        Disk::Parked { .. } => return parking::parked(context, &spec, backing),
+        _ => {}
     }
     if let (Some(server), None) = (backing.kept, holder(context)) {
         // The database is older than the hand-over, because it was restored: the server says whose disk it is.
         let id = server.id.to_string();
         let planned = kept(context, &spec, backing)?;
-        return Ok(planned.remember(row, |facts: &mut BlockStorageFacts| disk::hold(facts, id)));
+        let now = millis(context.now);
+        return Ok(planned.remember(row, |facts: &mut BlockStorageFacts| disk::hold(facts, id, None, now)));
     }
     if BlockStorageFacts::of(row).ever_started && backing.holders.or(backing.kept).is_none() {
         match holder(context) {
@@ -136,7 +150,8 @@ fn alive(context: &Context<'_>, backing: &Backing<'_>) -> Checked<Planned> {
         }
         return Ok(lost("The server whose disk it was"));
     }
-    if let Some(released) = release(context, backing.volume) {
+    // It keeps no server, or no longer.
+    if let Some(released) = auxiliary::release(context, &[]).or_else(|| release(context, backing.volume)) {
         return Ok(released);
     }
     if is_boot_volume(context) || spec.source_image_ref.is_some() {
@@ -154,7 +169,7 @@ fn alive(context: &Context<'_>, backing: &Backing<'_>) -> Checked<Planned> {
     })
 }
 
-fn lost(what: &str) -> Planned {
+pub(super) fn lost(what: &str) -> Planned {
     fail(
         Reason::BackingLost,
         format!(
@@ -180,16 +195,18 @@ fn kept(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>) -
             return Ok(Planned::new(Plan::Tie(ties)));
         }
     }
-    // What an earlier release, or somebody else, left on it.
-    if is_own && !power::is_busy(server) && server.status == ServerStatus::Off {
-        instance::strip(context, server)?;
+    if !is_own {
+        return Ok(settled().status(status(size_on(server, spec), None)));
     }
-    let size = size_on(server, spec);
-    Ok(settled().status(status(size, None)).note(
-        Reason::BootVolumeHeld,
-        "It keeps the disk of an instance that was deleted. Booting from it again comes with a later release; until \
-         then use a new block storage.",
-    ))
+    if power::is_busy(server) {
+        return Ok(context.watch_server(server, Until::Settled));
+    }
+    if server.status != ServerStatus::Off {
+        return Ok(parking::switch_off(server));
+    }
+    // What an earlier release, or somebody else, left on it.
+    instance::strip(context, server)?;
+    parking::hold(context, spec, backing, server)
 }
 
 /// Nothing of its own stands behind it: its blocks are, or will be, the disk of a server.
@@ -218,12 +235,15 @@ fn logical(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>
         context.prove_unmade(ObjectType::Volume)?;
     }
     let user = backing.holders.and(holder(context)).filter(|instance| !instance.is_deleting());
+    let on = backing.holders.or(backing.kept);
     let settled = settled().remember(row, |facts: &mut BlockStorageFacts| {
         facts.backing = Some(facts::Backing::None);
         facts.volume_id = None;
-        facts.location = None;
+        facts.disk_gb = on.map(|server| server.primary_disk_size).filter(|size| *size > 0);
+        facts.architecture = on.and_then(parking::processors);
+        facts.location = on.map(|server| server.location.name.clone());
     });
-    let Some(server) = backing.holders.or(backing.kept) else {
+    let Some(server) = on else {
         // The instance that boots from it sees no image, so this one passes on what it is to be made from.
         let origin = origin_from_image(context)?;
         let planned = settled
@@ -258,7 +278,7 @@ fn logical(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>
 }
 
 /// The size that a boot volume has on a server's disk, which may be larger, but is never smaller than is told.
-fn size_on(server: &Server, spec: &BlockStorageSpec) -> u64 {
+pub(super) fn size_on(server: &Server, spec: &BlockStorageSpec) -> u64 {
     let asked = u64::from(spec.size_gb);
     // Some answers leave the disk out.
     if server.primary_disk_size == 0 { asked } else { asked.min(server.primary_disk_size) }
@@ -342,7 +362,7 @@ fn is_on(context: &Context<'_>, volume: &Volume, instance: Uid) -> bool {
     server.is_some_and(|server| volume.server == Some(server.id))
 }
 
-fn status(size: u64, user: Option<&Resource>) -> Map<String, Value> {
+pub(super) fn status(size: u64, user: Option<&Resource>) -> Map<String, Value> {
     let mut members = map(&[("sizeGB", size.into())]);
     if let Some(instance) = user {
         members.insert("attachedTo".to_owned(), json!(Reference::to(&instance.key)));

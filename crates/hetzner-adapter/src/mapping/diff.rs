@@ -42,6 +42,15 @@ pub(super) struct Rest {
     pub(super) when_off: Vec<String>,
 }
 
+impl Rest {
+    /// Whether another server still has something that is this one's.
+    pub(super) fn awaits_another(&self) -> bool {
+        let is_taken =
+            |reason: &Reason| matches!(reason, Reason::NicInUse | Reason::AddressInUse | Reason::VolumeInUse);
+        self.notes.iter().any(|(reason, _)| is_taken(reason))
+    }
+}
+
 impl<'a> Diff<'a, '_> {
     /// Makes the first step that can be made; what cannot be done now is told.
     pub(super) fn next(&self) -> Checked<Rest> {

@@ -177,6 +177,15 @@ fn disk<'a>(context: &Context<'a>, source: &Resource) -> Checked<Option<&'a Serv
     if let Some(server) = source.holder.filter(made).and_then(labelled) {
         return Ok(Some(server));
     }
+    if let Disk::Parked { .. } = Disk::of(source) {
+        return stop(wait(
+            Reason::WaitingForDependency,
+            format!(
+                "The disk of the block storage `{name}` is kept in a snapshot; it is copied when an instance boots from \
+                 it."
+            ),
+        ));
+    }
     if keeps || started {
         match source.holder.filter(made) {
             Some(holder) => context.prove_none(ObjectType::Server, Owner::main(holder), None)?,

@@ -2,11 +2,13 @@
 //! is its boot volume's blocks, which decides what becomes of the server when the instance is deleted: one that ever ran is
 //! handed over to the block storage, powered off, with the block storage's name and labels; any other is deleted.
 
+use std::time::Duration;
+
 use control_plane::{
     CatalogEntry, Reason, Resource,
     catalog::zone_name,
     disk::{self, Disk},
-    facts::{BlockStorageFacts, Facts, InstanceFacts},
+    facts::{Backing, BlockStorageFacts, Facts, InstanceFacts, MadeWith},
     ports::{Mark, Plan, Planned, Tie},
 };
 use hcloud_client::types::{
@@ -22,16 +24,18 @@ use super::{
     keys::Keys,
     noted,
     origin::boot_image,
-    power, seen, settled,
+    parking, power, seen, settled,
     shape::{Guard, Shape, shape},
     wait,
 };
 use crate::{
-    call::{Call, StepExt, Until},
+    call::{Call, StepExt, Until, millis},
     naming,
     objects::{ObjectId, ObjectType, PrimaryIpCall, ServerCall},
 };
 
+/// How often it is looked whether another server let go of what is ours.
+const AGAIN: Duration = Duration::from_secs(2);
 /// The field that names the boot volume.
 pub(super) const BOOT_VOLUME: &str = "/spec/bootVolume/deviceRef";
 
@@ -160,6 +164,11 @@ fn create(context: &Context<'_>) -> Checked<Planned> {
     let sku = sku(context, &spec)?;
     let volume = held_volume(context)?;
     let image = boot_image(context, volume, sku)?;
+    let source_image = match Disk::of(volume) {
+        // What its disk was once made from.
+        Disk::Parked { .. } => BlockStorageFacts::of(volume).source_image,
+        _ => block_storage::source_image(volume),
+    };
     let shape = shape(context, &spec, true)?;
     let keys = Keys::of(&spec, context.installation());
     let ssh_keys = keys.ready(context)?;
@@ -199,8 +208,7 @@ fn create(context: &Context<'_>) -> Checked<Planned> {
         facts.placeholder = None;
         facts.interfaces.clear();
     });
-    let disk_of =
-        BlockStorageFacts::mark(volume, |facts| disk::take(facts, row.uid, block_storage::source_image(volume)));
+    let disk_of = BlockStorageFacts::mark(volume, |facts| disk::take(facts, row.uid, source_image));
     let mut step = ServerCall::Create(Box::new(body)).step(name).mark(made_with).mark(disk_of);
     for mark in attached {
         step = step.mark(mark);
@@ -273,15 +281,6 @@ fn held_volume<'a>(context: &Context<'a>) -> Checked<&'a Resource> {
     if volume.is_deleting() {
         return stop(wait(Reason::DependencyMissing, format!("The block storage `{name}` is being deleted.")));
     }
-    if Disk::of(volume).is_held() {
-        return stop(wait(
-            Reason::BootVolumeHeld,
-            format!(
-                "The block storage `{name}` keeps the disk of an instance that was deleted. Booting from it again \
-                 comes with a later release; use a new block storage."
-            ),
-        ));
-    }
     match volume.holder {
         None => return stop(Planned::new(Plan::Tie(vec![Tie::Claim(volume.uid)]))),
         Some(holder) if holder != context.resource().uid => {
@@ -292,14 +291,66 @@ fn held_volume<'a>(context: &Context<'a>) -> Checked<&'a Resource> {
         }
         Some(_) => {}
     }
+    if Disk::of(volume).is_held() {
+        return stop(take_over(context, volume));
+    }
     let is_ready = matches!(volume.state, ResourceState::Active | ResourceState::Updating);
-    if !is_ready || BlockStorageFacts::of(volume).backing != Some(control_plane::facts::Backing::None) {
+    let is_parked = matches!(Disk::of(volume), Disk::Parked { .. });
+    let is_logical = BlockStorageFacts::of(volume).backing == Some(Backing::None);
+    if !is_parked && !(is_ready && is_logical) {
         return stop(wait(
             Reason::WaitingForDependency,
             format!("The block storage `{name}` is not ready to boot from."),
         ));
     }
     Ok(volume)
+}
+
+/// Takes the server that a block storage keeps, if it is what the instance asks for; else its disk becomes a snapshot first.
+fn take_over(context: &Context<'_>, volume: &Resource) -> Planned {
+    let name = &volume.key.name;
+    let Some(server) = context.snapshot.server_labelled(context.installation(), volume.uid) else {
+        return wait(Reason::WaitingForDependency, format!("The block storage `{name}` is not ready to boot from."));
+    };
+    let row = context.resource();
+    if let Some(why) = parking::misfit(context, row, volume, server) {
+        let text = format!(
+            "The block storage `{name}` keeps the server of a deleted instance, and {why}: its disk becomes a snapshot, which \
+             this instance is made from. That takes some minutes."
+        );
+        return wait(Reason::WaitingForDependency, text);
+    }
+    if power::is_busy(server) || server.status != ServerStatus::Off {
+        // Its block storage switches it off.
+        return wait(
+            Reason::WaitingForDependency,
+            format!("The server that keeps the disk of `{name}` is not off yet."),
+        );
+    }
+    let kept = BlockStorageFacts::of(volume);
+    let call = ServerCall::Update { server: server.id, name: context.object_name(), labels: context.labels("reuse") };
+    let own = InstanceFacts::mark(row, |facts| {
+        facts.boot_volume = Some(name.clone());
+        facts.ever_started = true;
+        facts.shaped = true;
+        facts.placeholder = kept.placeholder.clone();
+        facts.user_data_hash = kept.made_with.as_ref().and_then(|made| made.user_data_hash.clone());
+        facts.keys_hash = kept.made_with.as_ref().and_then(|made| made.keys_hash.clone());
+    });
+    let disk = BlockStorageFacts::mark(volume, |facts| disk::give_back(facts, row.uid));
+    act(call.step(&server.name).frees(&server.name).mark(own).mark(disk))
+}
+
+/// What the server of an instance is made with.
+pub(super) fn made_with(context: &Context<'_>, row: &Resource, spec: &InstanceSpec) -> Option<MadeWith> {
+    let Ok(Target::Resource(key)) = spec.sku_ref.resolve(&row.key, &[Kind::InstanceSku]) else { return None };
+    let sku = context.desired.catalog.get(Kind::InstanceSku, &key.region, &key.name)?;
+    Some(MadeWith {
+        user_data_hash: hash_of(spec.user_data.as_ref()),
+        keys_hash: Some(Keys::of(spec, context.installation()).hash()),
+        server_type: sku.fact("serverType").unwrap_or(&sku.name).to_owned(),
+        location: zone_name(&spec.zone).to_owned(),
+    })
 }
 
 /// A hash of a text. Facts are no place for user data.
@@ -340,6 +391,8 @@ fn keep(context: &Context<'_>, server: &Server) -> Checked<Planned> {
         Ok(rest) => rest,
         Err(planned) => return Ok(with_status(*planned)),
     };
+    // Nobody tells when another server lets go of what is ours; the plan sees it, and asks nobody.
+    let again = rest.awaits_another().then_some(AGAIN);
     rest.notes.splice(0..0, shape.notes.iter().cloned());
     let keys = Keys::of(&spec, context.installation());
     let mut used: Vec<_> = keys.auxiliaries().chain(shape.auxiliaries()).cloned().collect();
@@ -358,6 +411,7 @@ fn keep(context: &Context<'_>, server: &Server) -> Checked<Planned> {
         power::Next::Act(planned) => return Ok(with_status(*planned)),
         power::Next::Settled(done) => Planned { action_done: done, ..settled() },
     };
+    let planned = Planned { again, ..planned };
     let notes = seen::notes(context, server, &spec, rest);
     Ok(with_status(noted(planned, notes)).remember(row, |facts: &mut InstanceFacts| {
         seen::remember_aliases(facts, server, &shape);
@@ -421,9 +475,7 @@ fn delete(context: &Context<'_>, server: &Server) -> Checked<Planned> {
         .filter(|volume| !Disk::of(volume).is_held() || inherits(volume, server));
     match heir {
         None => Ok(act(ServerCall::Delete { server: server.id }.step(&server.name))),
-        Some(_) if server.status != ServerStatus::Off => {
-            Ok(act(ServerCall::Poweroff { server: server.id }.step(&server.name)))
-        }
+        Some(_) if server.status != ServerStatus::Off => Ok(power::end(context, server)),
         Some(volume) => {
             strip(context, server)?;
             hand_over(context, server, volume)
@@ -448,6 +500,17 @@ fn hand_over(context: &Context<'_>, server: &Server, volume: &Resource) -> Check
         name: naming::object_name(&volume.key.name, volume.uid),
         labels: naming::labels(context.installation(), volume, "hand_over", context.now),
     };
-    let inherits = BlockStorageFacts::mark(volume, |facts| disk::hold(facts, server.id.to_string()));
+    let facts = InstanceFacts::of(context.resource());
+    let made_with = MadeWith {
+        user_data_hash: facts.user_data_hash,
+        // Those of the release before had none.
+        keys_hash: facts.keys_hash,
+        server_type: server.server_type.name.clone(),
+        location: server.location.name.clone(),
+    };
+    let inherits = BlockStorageFacts::mark(volume, |kept| {
+        disk::hold(kept, server.id.to_string(), Some(made_with), millis(context.now));
+        kept.placeholder = facts.placeholder;
+    });
     Ok(act(call.step(&server.name).frees(&server.name).mark(inherits)))
 }

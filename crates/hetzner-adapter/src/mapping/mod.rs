@@ -11,6 +11,7 @@ mod keys;
 mod network;
 mod nic;
 mod origin;
+mod parking;
 mod power;
 mod public_ip;
 mod role;

@@ -3,13 +3,14 @@
 
 use control_plane::{
     Catalog, CatalogEntry, Reason, Resource,
+    disk::Disk,
     facts::{BlockStorageFacts, Facts, ImageFacts, Origin},
 };
 use hcloud_client::types::{Id, Image, ImageStatus};
 use seca_api::{BlockStorageSpec, CpuArchitecture, Kind, reference::Target};
 use serde_json::Value;
 
-use super::{Checked, Context, block_storage::source_image, fail, wait};
+use super::{Checked, Context, block_storage::source_image, fail, parking, wait};
 use crate::{catalog, objects::ObjectId};
 
 /// The field of a block storage that names its image.
@@ -119,6 +120,9 @@ pub(super) fn boot_image(context: &Context<'_>, volume: &Resource, sku: &Catalog
              SKU or a smaller volume.",
             spec.size_gb, sku.name
         ));
+    }
+    if let Disk::Parked { .. } = Disk::of(volume) {
+        return Ok(BootImage { id: parking::boot_image(context, volume, disk)?, defaulted: None });
     }
     let Some(origin) = origin_of_volume(context.desired.catalog, volume) else {
         return Err(Box::new(match volume.observed_generation == volume.generation {

@@ -3,6 +3,8 @@
 //! Start and stop are done when the server is seen on or off. A reboot leaves nothing to be seen, so it is done
 //! when its step is. What a person does at the console changes the status only.
 
+use std::time::Duration;
+
 use control_plane::{
     ActionKind, disk,
     facts::{BlockStorageFacts, Facts, InstanceFacts},
@@ -20,6 +22,11 @@ use crate::{
 
 /// How often a reboot is tried before the server is reset.
 const REBOOTS: u32 = 3;
+
+/// In place of a power action's number: the guest was asked because its instance is deleted.
+const DELETED: i64 = -1;
+/// How long a guest has at most to shut down when its instance is deleted.
+const LAST_GRACE: Duration = Duration::from_secs(20);
 
 /// What power still needs.
 pub(super) enum Next {
@@ -95,6 +102,27 @@ fn end_shutdown(context: &Context<'_>, server: &Server) -> Planned {
         return act(ServerCall::Poweroff { server: server.id }.step(&server.name));
     }
     act(context.watch(ObjectId::Server(server.id), Until::Off).step(&server.name))
+}
+
+/// Ends a server whose instance is deleted and whose disk stays: the guest is asked, and its power is cut a little later.
+pub(super) fn end(context: &Context<'_>, server: &Server) -> Planned {
+    let row = context.resource();
+    let facts = InstanceFacts::of(row);
+    let asked_at = facts.shutdown_at.filter(|_| facts.shutdown_seq == Some(DELETED)).map(Timestamp::from_millis);
+    let grace = context.desired.stop_grace.min(LAST_GRACE);
+    if asked_at.is_some_and(|asked_at| context.now.since(asked_at) >= grace) {
+        return act(ServerCall::Poweroff { server: server.id }.step(&server.name));
+    }
+    if asked_at.is_some() && context.snapshot.was_asked_to_shut_down(server.id, DELETED) {
+        return act(context.watch(ObjectId::Server(server.id), Until::Off).step(&server.name));
+    }
+    let first = asked_at.unwrap_or(context.now);
+    let asked = InstanceFacts::mark(row, |facts| {
+        facts.shutdown_seq = Some(DELETED);
+        facts.shutdown_at = Some(millis(first));
+    });
+    let call = ServerCall::Shutdown { server: server.id, seq: DELETED, issued_at: millis(context.now) };
+    act(call.step(&server.name).mark(asked))
 }
 
 /// What is remembered of a shutdown ends when the server is seen off.

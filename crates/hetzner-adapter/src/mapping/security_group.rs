@@ -113,7 +113,7 @@ fn compiled(context: &Context<'_>, spec: &SecurityGroupSpec) -> Compiled {
     let own = spec.rules.iter().map(|rule| resolved(context, compile_rule(rule, &row.key)));
     let targets = context.bundle().targets.iter().filter(|target| target.field.starts_with(RULES));
     let named = targets.filter_map(|target| target.resource.as_ref()).filter(|row| !row.is_deleting());
-    let named = named.filter_map(|row| published(row));
+    let named = named.filter_map(published);
     let rules: Vec<CompiledRule> = own.chain(named).collect();
     // What a reference comes to is in the rule already.
     expand(&rules, &|_| None)

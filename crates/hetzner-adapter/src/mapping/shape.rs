@@ -353,8 +353,9 @@ fn data_volume<'a>(
         }
     }
     let facts = BlockStorageFacts::of(row);
-    let is_to_come =
-        facts.volume_id.is_none() && facts.backing != Some(Backing::None) && row.state != ResourceState::Error;
+    let is_to_come = facts.volume_id.is_none()
+        && matches!(facts.backing, None | Some(Backing::Volume))
+        && row.state != ResourceState::Error;
     match facts.volume_id.as_deref().filter(|_| facts.backing == Some(Backing::Volume)).and_then(|id| id.parse().ok()) {
         Some(volume) => {
             let found = context.snapshot.get::<Volume>(volume);

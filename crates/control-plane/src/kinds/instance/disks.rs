@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use seca_api::{Target, violation::Violation};
-use serde_json::Value;
+use seca_api::{BlockStorageSpec, CpuArchitecture, Kind, ResourceKey, Target, violation::Violation};
+use serde_json::{Value, json};
 
 use super::{BOOT_VOLUME, DATA_VOLUMES, SKU};
 use crate::{
     catalog::CatalogEntry,
     disk::Disk,
-    facts::{BlockStorageFacts, Facts, InstanceFacts},
-    kinds::{Found, Judgement, Named, block_storage, catalog, is_set, spelled},
+    facts::{BlockStorageFacts, Facts, Origin},
+    kinds::{Found, Judgement, Named, catalog, is_set, spelled},
     resource::{Resource, Uid},
 };
 
@@ -22,13 +22,54 @@ pub(super) fn violations(judgement: &Judgement<'_>) -> Vec<Violation> {
     // A volume that grew, or that another instance left, is no reason to refuse a change that is not about it.
     if judgement.retargeted(BOOT_VOLUME) {
         found.extend(disk_in_use(judgement));
-        found.extend(held_server(judgement));
         found.extend(disk_too_small(judgement));
         found.extend(other_architecture(judgement));
     }
     found.extend(too_many_volumes(judgement));
     found.extend(data_volumes(judgement));
     found
+}
+
+/// The specification of an instance with one data volume more; none if it names that already.
+pub(crate) fn with_data_volume(instance: &ResourceKey, spec: &Value, volume: &ResourceKey) -> Option<Value> {
+    if !places(instance, spec, volume).is_empty() {
+        return None;
+    }
+    let mut spec = spec.clone();
+    let item = json!({"deviceRef": {"resource": format!("{}/{}", volume.kind.collection(), volume.name)}});
+    match spec.get_mut("dataVolumes").and_then(Value::as_array_mut) {
+        Some(volumes) => volumes.push(item),
+        None => drop(spec.as_object_mut()?.insert("dataVolumes".to_owned(), json!([item]))),
+    }
+    Some(spec)
+}
+
+/// The specification of an instance without a data volume; none if it does not name that. The list goes with its last
+/// item.
+pub(crate) fn without_data_volume(instance: &ResourceKey, spec: &Value, volume: &ResourceKey) -> Option<Value> {
+    let places = places(instance, spec, volume);
+    if places.is_empty() {
+        return None;
+    }
+    let mut spec = spec.clone();
+    let volumes = spec.get_mut("dataVolumes")?.as_array_mut()?;
+    let mut index = 0;
+    volumes.retain(|_| {
+        index += 1;
+        !places.contains(&format!("/spec/dataVolumes/{}/deviceRef", index - 1))
+    });
+    if volumes.is_empty() {
+        spec.as_object_mut()?.shift_remove("dataVolumes");
+    }
+    Some(spec)
+}
+
+/// Where the data volumes of an instance name a block storage.
+fn places(instance: &ResourceKey, spec: &Value, volume: &ResourceKey) -> Vec<String> {
+    let mut references = spelled(super::RULES.references, instance, spec);
+    references.retain(|reference| reference.field.pointer == DATA_VOLUMES);
+    references.retain(|reference| matches!(&reference.target, Ok(Target::Resource(key)) if key == volume));
+    references.into_iter().map(|reference| reference.pointer).collect()
 }
 
 fn too_many_volumes(judgement: &Judgement<'_>) -> Option<Violation> {
@@ -70,7 +111,8 @@ fn data_volumes(judgement: &Judgement<'_>) -> Vec<Violation> {
 }
 
 fn twice(other: &Named<'_>) -> String {
-    let other = other.pointer.trim_start_matches("/spec/").trim_end_matches("/deviceRef");
+    let item = other.pointer.trim_end_matches("/deviceRef");
+    let other = Violation::at(item, "").parameter;
     format!("like {other} does, and a volume is attached once; remove one of the two")
 }
 
@@ -99,26 +141,53 @@ fn unusable(volume: &Resource) -> Option<String> {
 fn other_architecture(judgement: &Judgement<'_>) -> Option<Violation> {
     let volume = judgement.found(BOOT_VOLUME)?.row()?;
     let sku = judgement.found(SKU)?.entry()?;
-    let image = source_image(judgement, volume)?;
-    let (theirs, ours) = (image.spec.get("cpuArchitecture")?.as_str()?, sku.fact("architecture")?);
+    let ours = sku.fact("architecture")?;
+    if let Some(theirs) = BlockStorageFacts::of(volume).architecture.filter(|theirs| theirs != ours) {
+        let rule = format!(
+            "deviceRef names block storage {} with a system for {theirs} on it, but SKU {} has {ours} processors; use a SKU \
+             with {theirs} processors",
+            volume.key.name, sku.name
+        );
+        return Some(Violation::at(BOOT_VOLUME, rule));
+    }
+    let (image, theirs) = source_image(judgement, volume)?;
     (theirs != ours).then(|| {
         let rule = format!(
-            "deviceRef names block storage {} with image {} for {theirs}, but SKU {} has {ours} processors; use a SKU with \
-             {theirs} processors, or an image for {ours}",
-            volume.key.name, image.name, sku.name
+            "deviceRef names block storage {} with image {image} for {theirs}, but SKU {} has {ours} processors; use a SKU \
+             with {theirs} processors, or an image for {ours}",
+            volume.key.name, sku.name
         );
         Violation::at(BOOT_VOLUME, rule)
     })
 }
 
-/// The image of the catalogue that a block storage is made from.
-fn source_image<'a>(judgement: &Judgement<'a>, volume: &Resource) -> Option<&'a CatalogEntry> {
-    let spec: Value = serde_json::from_str(&volume.spec).ok()?;
-    let references = spelled(block_storage::RULES.references, &volume.key, &spec);
-    let image = references.into_iter().find(|reference| reference.pointer == block_storage::SOURCE_IMAGE)?;
-    match image.target {
-        Ok(Target::Resource(key)) => catalog::find(judgement.catalog, &key),
-        _ => None,
+/// The image that a block storage is made from, and the processors that it is for, as far as they are known: the block
+/// storage publishes what the image of a user passes on, and the catalogue tells of its own.
+fn source_image(judgement: &Judgement<'_>, volume: &Resource) -> Option<(String, String)> {
+    let spec: BlockStorageSpec = volume.spec().ok()?;
+    let reference = spec.source_image_ref.filter(|reference| !reference.is_unset())?;
+    let facts = BlockStorageFacts::of(volume);
+    let origin = facts.origin.filter(|_| facts.origin_of.as_ref() == Some(&reference.resource));
+    let Ok(Target::Resource(image)) = reference.resolve(&volume.key, &[Kind::Image]) else { return None };
+    let system = |key: &ResourceKey| {
+        let entry = catalog::find(judgement.catalog, key)?;
+        entry.spec.get("cpuArchitecture")?.as_str().map(str::to_owned)
+    };
+    let processors = match origin {
+        None => system(&image),
+        Some(Origin::System(name)) => system(&ResourceKey { name, ..image.clone() }),
+        Some(Origin::Blank { architecture }) => architecture.map(|architecture| word(architecture).to_owned()),
+        // Which processors a snapshot is for is known to the provider alone.
+        Some(Origin::Snapshot { .. }) => None,
+    };
+    Some((image.name, processors?))
+}
+
+/// The catalogue's word.
+const fn word(architecture: CpuArchitecture) -> &'static str {
+    match architecture {
+        CpuArchitecture::Amd64 => "amd64",
+        CpuArchitecture::Arm64 => "arm64",
     }
 }
 
@@ -135,34 +204,15 @@ fn disk_in_use(judgement: &Judgement<'_>) -> Option<Violation> {
     Some(Violation::at(BOOT_VOLUME, rule))
 }
 
-/// A volume that keeps the server of a deleted instance, or is about to, cannot boot another one yet.
-fn held_server(judgement: &Judgement<'_>) -> Option<Violation> {
-    let Some(Found::Row { row: volume, holder, .. }) = judgement.found(BOOT_VOLUME) else { return None };
-    let own = judgement.subject.old.map(|(row, _)| row.uid);
-    let is_held = match holder {
-        None => Disk::of(volume).is_held(),
-        Some(holder) if Some(holder.uid) == own => false,
-        Some(holder) => {
-            let ran = InstanceFacts::of(holder).ever_started || BlockStorageFacts::of(volume).ever_started;
-            holder.is_deleting() && ran
-        }
-    };
-    is_held.then(|| {
-        let rule = format!(
-            "deviceRef names block storage {}, which holds the disk of an instance that was deleted; booting another \
-             instance from it is not supported yet and comes with a later release; use a new block storage",
-            volume.key.name
-        );
-        Violation::at(BOOT_VOLUME, rule)
-    })
-}
-
 /// The boot volume becomes the server's own disk, which comes with the SKU.
 fn disk_too_small(judgement: &Judgement<'_>) -> Option<Violation> {
     let volume = judgement.found(BOOT_VOLUME)?.row()?;
     let sku = judgement.found(SKU)?.entry()?;
     let disk = disk(sku)?;
-    let size = serde_json::from_str::<Value>(&volume.spec).ok()?.get("sizeGB")?.as_i64()?;
+    let asked = serde_json::from_str::<Value>(&volume.spec).ok()?.get("sizeGB")?.as_i64()?;
+    // A disk that a system was on may have more than was asked for, and never gets less.
+    let real = BlockStorageFacts::of(volume).disk_gb.and_then(|size| i64::try_from(size).ok());
+    let size = real.unwrap_or_default().max(asked);
     (size > disk).then(|| {
         let rule = format!(
             "deviceRef names block storage {} of {size} GB, but the disk of SKU {} has {disk} GB; use a SKU with a \

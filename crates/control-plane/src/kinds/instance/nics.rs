@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use seca_api::{ResourceKey, Target, violation::Violation};
+use seca_api::{Kind, Reference, ResourceKey, Target, violation::Violation};
 use serde_json::Value;
 
 use super::{ADDITIONAL_NICS, PRIMARY_NIC};
 use crate::{
+    facts::{Facts as _, NicFacts},
     kinds::{Judgement, Named, nic, spelled},
-    resource::Uid,
+    resource::{Resource, Uid},
 };
 
 /// The most networks that Hetzner Cloud attaches a server to.
@@ -48,15 +49,24 @@ pub(super) fn violations(judgement: &Judgement<'_>) -> Vec<Violation> {
     found
 }
 
-/// None for a NIC whose subnet is spelled without its network: its status tells what becomes of it.
+/// Where a NIC is. None if its subnet is spelled without the network and it has not published yet which one that is: then
+/// the status of the instance tells what becomes of it.
 fn place(named: Named<'_>) -> Option<Placed<'_>> {
     let spec: Value = serde_json::from_str(&named.row.spec).ok()?;
     let references = spelled(nic::RULES.references, &named.row.key, &spec);
     let subnet = references.into_iter().find(|reference| reference.pointer == nic::SUBNET)?;
-    match subnet.target {
-        Ok(Target::Resource(subnet)) if !subnet.network.is_empty() => {
-            Some(Placed { subnet, addresses: nic::ipv4_addresses(&spec), named })
-        }
+    let Ok(Target::Resource(mut subnet)) = subnet.target else { return None };
+    if subnet.network.is_empty() {
+        subnet = published(named.row).filter(|published| published.name == subnet.name)?;
+    }
+    Some(Placed { subnet, addresses: nic::ipv4_addresses(&spec), named })
+}
+
+/// The subnet that a NIC says it is in.
+fn published(row: &Resource) -> Option<ResourceKey> {
+    let subnet = Reference::new(NicFacts::of(row).attachment?.subnet);
+    match subnet.resolve(&row.key, &[Kind::Subnet]) {
+        Ok(Target::Resource(subnet)) if !subnet.network.is_empty() => Some(subnet),
         _ => None,
     }
 }

@@ -124,6 +124,27 @@ async fn nics_of_an_instance() {
 }
 
 #[tokio::test]
+async fn a_subnet_without_its_network_is_the_one_that_the_nic_published() {
+    let world = world().await;
+    networks(&world).await;
+    // There is one subnet `b`, so that the short spelling means it.
+    world.create(Kind::Nic, "short", nic("subnets/b", &["0.0.0.0"])).await;
+    let body = nics("net-a", &["short"]);
+    world.create(Kind::Instance, "before", body.clone()).await;
+    let subnet = key(Kind::Subnet, "b");
+    for spelling in [subnet.urn(), subnet.resource()] {
+        let attachment = json!({"networkId": "7", "subnet": spelling, "addresses": ["10.0.2.2"]});
+        world.commit(&key(Kind::Nic, "short"), Verdict::Working, json!({"attachment": attachment})).await;
+        let words = "names NIC short in subnet b, but NIC net-a is in subnet a of the same network net";
+        only(&world, Kind::Instance, "x", body.clone(), "/spec/additionalNicRefs/0", words).await;
+    }
+    // What it published of another subnet counts no more.
+    let attachment = json!({"networkId": "7", "subnet": "networks/net/subnets/a", "addresses": ["10.0.1.2"]});
+    world.commit(&key(Kind::Nic, "short"), Verdict::Working, json!({"attachment": attachment})).await;
+    world.create(Kind::Instance, "after", body).await;
+}
+
+#[tokio::test]
 async fn only_the_nics_that_a_put_adds_are_judged() {
     let world = world().await;
     networks(&world).await;
@@ -160,7 +181,7 @@ async fn data_volumes() {
         .await;
     world.commit(&key(Kind::BlockStorage, "kept"), Verdict::Working, json!({"backing": "server"})).await;
     let cases = [
-        (&["data", "more", "data"][..], 2, "names block storage data, like dataVolumes/0 does"),
+        (&["data", "more", "data"][..], 2, "names block storage data, like dataVolumes[0] does"),
         (&["data", "disk"], 1, "names block storage disk, which the instance boots from"),
         (&["imaged"], 0, "which is made from an image"),
         (&["system"], 0, "which is the system disk of an instance"),
@@ -250,6 +271,38 @@ async fn image_and_sku_are_for_the_same_processors() {
     let old = key(Kind::Instance, "old");
     stored(&world, &old, body("arm", "cx23")).await;
     world.put(&old, with(body("arm", "cx23"), "/labels", json!({"a": "b"}))).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_image_of_a_user_is_for_is_told_by_its_block_storage() {
+    let world = world().await;
+    let image = json!({"spec": {"blockStorageRef": "workspaces/w/block-storages/disk", "cpuArchitecture": "arm64"}});
+    world.create(Kind::Image, "mine", image).await;
+    world.create(Kind::BlockStorage, "copy", with(volume(20), "/spec/sourceImageRef", json!("images/mine"))).await;
+    let boot = json!({"deviceRef": {"resource": "block-storages/copy"}});
+    let body = with(instance(), "/spec/bootVolume", boot);
+    world.create(Kind::Instance, "not-known-yet", body.clone()).await;
+    for (origin, is_refused) in [
+        (json!({"blank": {"architecture": "arm64"}}), true),
+        (json!({"system": "ubuntu-24.04-arm64"}), true),
+        (json!({"blank": {"architecture": "amd64"}}), false),
+        (json!({"blank": {"architecture": null}}), false),
+        (json!({"system": "ubuntu-24.04"}), false),
+        (json!({"snapshot": {"id": 7, "project": "p"}}), false),
+    ] {
+        let facts = |of: &str| json!({"origin": origin, "originOf": of});
+        world.commit(&key(Kind::BlockStorage, "copy"), Verdict::Working, facts("images/mine")).await;
+        if is_refused {
+            let words = "with image mine for arm64, but SKU cx23 has amd64 processors";
+            only(&world, Kind::Instance, "x", body.clone(), "/spec/bootVolume/deviceRef", words).await;
+        } else {
+            let name = format!("i{}", origin.to_string().len());
+            world.create(Kind::Instance, &name, body.clone()).await;
+        }
+        // What another image passed on says nothing of this one.
+        world.commit(&key(Kind::BlockStorage, "copy"), Verdict::Working, facts("images/former")).await;
+        world.put(&key(Kind::Instance, "later"), body.clone()).await.unwrap();
+    }
 }
 
 #[tokio::test]

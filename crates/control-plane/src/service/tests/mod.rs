@@ -2,6 +2,7 @@
 
 mod access;
 mod administrators;
+mod attach;
 mod attachments;
 mod bindings;
 mod delete;

@@ -454,29 +454,22 @@ async fn what_is_immutable_stays_but_its_spelling_may_change() {
 }
 
 #[tokio::test]
-async fn a_volume_that_keeps_the_server_of_a_deleted_instance_boots_no_other_yet() {
+async fn a_disk_that_a_system_was_on_needs_a_sku_that_takes_it() {
     let world = world().await;
-    let (disk, first) = (key(Kind::BlockStorage, "disk"), key(Kind::Instance, "first"));
-    world.create(Kind::Instance, "first", instance()).await;
-    world.claim(&disk, &first).await;
-    world.commit(&disk, Verdict::Working, json!({"backing": "none"})).await;
-    world.create(Kind::Instance, "waits-for-the-first", instance()).await;
-    world.put(&first, instance()).await.unwrap();
-
-    world.commit(&first, Verdict::Working, json!({"everStarted": true})).await;
-    world.delete(&first).await.unwrap();
-    let check = async |name: &str, body: Value| {
-        let found = world.violations(Kind::Instance, name, body).await;
-        assert_eq!(found[0].pointer, "/spec/bootVolume/deviceRef");
-        assert!(found[0].rule.contains("comes with a later release"), "{found:?}");
-    };
-    check("while-the-first-is-leaving", instance()).await;
-    world.put(&key(Kind::Instance, "waits-for-the-first"), instance()).await.unwrap();
-
+    let left = key(Kind::BlockStorage, "left");
     world.create(Kind::BlockStorage, "left", volume(20)).await;
-    world.commit(&key(Kind::BlockStorage, "left"), Verdict::Working, json!({"backing": "server"})).await;
     let body = with(instance(), "/spec/bootVolume/deviceRef", json!("block-storages/left"));
-    check("after-the-first-left", body.clone()).await;
-    // Neither can an instance that boots from elsewhere change over to it.
-    check("waits-for-the-first", body).await;
+    // Whatever keeps it, it boots again.
+    for backing in ["server", "snapshot"] {
+        world.commit(&left, Verdict::Working, json!({"backing": backing, "diskGb": 20})).await;
+        world.put(&key(Kind::Instance, backing), body.clone()).await.unwrap();
+    }
+    for (facts, rule) in
+        [(json!({"diskGb": 4_000}), "4000 GB"), (json!({"diskGb": 20, "architecture": "arm64"}), "arm64")]
+    {
+        world.commit(&left, Verdict::Working, facts).await;
+        let found = world.violations(Kind::Instance, "does-not-fit", body.clone()).await;
+        assert_eq!(found[0].pointer, "/spec/bootVolume/deviceRef");
+        assert!(found[0].rule.contains(rule), "{found:?}");
+    }
 }

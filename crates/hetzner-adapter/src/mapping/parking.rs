@@ -1,0 +1,248 @@
+//! Disks that outlive their instances. A block storage keeps the server of a deleted instance, switched off and stripped
+//! of all that others may want, so that the next instance can have it at once. After a while, or when the next instance
+//! asks for what this server was not made with, the disk becomes a snapshot, and the server goes. The snapshot goes when a
+//! server that was made from it has started. Nothing is removed before what replaces it was observed.
+
+use std::time::Duration;
+
+use control_plane::{
+    Reason, Resource, disk,
+    facts::{BlockStorageFacts, Facts},
+    ports::{Plan, Planned},
+};
+use hcloud_client::types::{Id, Image, ImageStatus, Server};
+use seca_api::{BlockStorageSpec, InstanceSpec, Timestamp};
+
+use super::{
+    Checked, Context, PlannedExt, act, auxiliary,
+    block_storage::{Backing, holder, lost, size_on, status},
+    fail, instance,
+    origin::whole,
+    power, settled, wait,
+};
+use crate::{
+    call::{Call, StepExt, Until, millis},
+    catalog,
+    objects::{CREATE_IMAGE, ImageCall, ObjectId, ObjectType, ServerCall},
+    owner::{Owner, Role},
+};
+
+/// The role of the snapshot that a disk is kept in.
+const PARKED: Role = Role::fixed("parked");
+/// How long a held server is kept: a duration, or `never`.
+const HOLD_EXTENSION: &str = "hetzner.cloud/disk-hold";
+/// `"always"`: the held server is used whatever it was made with.
+const REUSE_EXTENSION: &str = "hetzner.cloud/reuse-server";
+/// How often it is looked whether a lost snapshot came, or cannot come any more. It asks nobody.
+const LOST_AGAIN: Duration = Duration::from_secs(1);
+
+/// The snapshot of a block storage's disk.
+pub(super) fn snapshot_of<'a>(context: &Context<'a>) -> Option<&'a Image> {
+    let owner = Owner::in_role(context.resource().uid, PARKED);
+    context.snapshot.owned_by(context.installation(), &owner).or_else(|| {
+        let id = BlockStorageFacts::of(context.resource()).image_id?.parse().ok()?;
+        context.snapshot.get(id)
+    })
+}
+
+/// Removes a snapshot that nobody needs.
+pub(super) fn remove(snapshot: Option<&Image>) -> Option<Planned> {
+    let image = snapshot?;
+    Some(match image.status {
+        ImageStatus::Creating => watch(image),
+        _ => act(ImageCall::Delete { image: image.id }.step(&image.description)),
+    })
+}
+
+fn watch(image: &Image) -> Planned {
+    let call = Call::Read { object: ObjectId::Image(image.id), until: Until::Settled, why: None };
+    act(call.step(&image.description))
+}
+
+/// The processors of a server, in SECA's words.
+pub(super) fn processors(server: &Server) -> Option<String> {
+    catalog::architecture(&server.server_type.architecture).map(str::to_owned)
+}
+
+/// Why an instance cannot have a held server as it is; none if it can.
+pub(super) fn misfit(
+    context: &Context<'_>,
+    instance: &Resource,
+    volume: &Resource,
+    server: &Server,
+) -> Option<&'static str> {
+    let wanted = instance.spec::<InstanceSpec>().ok().and_then(|spec| instance::made_with(context, instance, &spec));
+    let Some(wanted) = wanted else { return Some("its SKU is not known") };
+    if wanted.server_type != server.server_type.name {
+        return Some("the server has another SKU");
+    }
+    if wanted.location != server.location.name {
+        return Some("the server is in another zone");
+    }
+    if instance.extension(REUSE_EXTENSION).as_deref() == Some("always") {
+        return None;
+    }
+    let Some(made) = BlockStorageFacts::of(volume).made_with else {
+        return Some("nobody knows what the server was made with");
+    };
+    match (made.user_data_hash == wanted.user_data_hash, made.keys_hash == wanted.keys_hash) {
+        (true, true) => None,
+        (false, _) => Some("the server was made with other user data"),
+        (true, false) => Some("the server was made with other SSH keys"),
+    }
+}
+
+/// Somebody switched it on at the console; it serves nobody.
+pub(super) fn switch_off(server: &Server) -> Planned {
+    act(ServerCall::Poweroff { server: server.id }.step(&server.name)).note(
+        Reason::BootVolumeHeld,
+        "Somebody switched the server on that keeps its disk; it is switched off again, and its disk stays.",
+    )
+}
+
+/// It keeps a server that is off and has nothing of anybody's.
+pub(super) fn hold(
+    context: &Context<'_>,
+    spec: &BlockStorageSpec,
+    backing: &Backing<'_>,
+    server: &Server,
+) -> Checked<Planned> {
+    let row = context.resource();
+    if let Some(instance) = holder(context).filter(|instance| !instance.is_deleting()) {
+        let name = &instance.key.name;
+        return match misfit(context, instance, row, server) {
+            None => Ok(settled().status(status(size_on(server, spec), None)).note(
+                Reason::BootVolumeHeld,
+                format!("The instance `{name}` is about to have the server that keeps its disk."),
+            )),
+            Some(why) => {
+                park(context, backing.snapshot, server, &format!("The instance `{name}` is to boot from it, and {why}"))
+            }
+        };
+    }
+    let since = BlockStorageFacts::of(row).held_since.map_or(context.now, Timestamp::from_millis);
+    let until = hold_of(context).map(|hold| since.plus(hold));
+    if until.is_some_and(|until| until <= context.now) {
+        return park(context, backing.snapshot, server, "It kept its server for as long as it may");
+    }
+    let text = format!(
+        "It keeps the disk of an instance that was deleted: a switched-off {}, billed {}. The next instance that boots from \
+         it has the server at once, if it asks for the same SKU, zone, user data and SSH keys.",
+        server.server_type.name,
+        until.map_or_else(|| "until it is used or deleted".to_owned(), |until| format!("until {until}"))
+    );
+    let planned = settled().status(status(size_on(server, spec), None)).note(Reason::BootVolumeHeld, text);
+    let planned = planned.remember(row, |facts: &mut BlockStorageFacts| {
+        facts.held_since = Some(millis(since));
+        facts.disk_gb = Some(server.primary_disk_size).filter(|size| *size > 0);
+        facts.architecture = processors(server);
+    });
+    Ok(Planned { again: until.map(|until| until.since(context.now)), ..planned })
+}
+
+/// How long a server is kept; none for ever.
+fn hold_of(context: &Context<'_>) -> Option<Duration> {
+    match context.resource().extension(HOLD_EXTENSION).as_deref() {
+        None => context.settings.disk_hold,
+        Some("never") => None,
+        // What cannot be read is as if it were not there.
+        Some(text) => humantime::parse_duration(text).ok().or(context.settings.disk_hold),
+    }
+}
+
+/// Takes a snapshot of the disk, and removes the server when that is proven to be complete.
+fn park(context: &Context<'_>, snapshot: Option<&Image>, server: &Server, why: &str) -> Checked<Planned> {
+    let row = context.resource();
+    let told = |planned: Planned, what: &str| planned.note(Reason::BootVolumeHeld, format!("{why}: {what}."));
+    let Some(image) = snapshot else {
+        if context.bundle().open_steps.iter().any(|open| open.step.operation == CREATE_IMAGE) {
+            let again = Planned::new(Plan::Wait { retry: Some(LOST_AGAIN) });
+            return Ok(told(again, "the answer to the order of the snapshot was lost, and the snapshot is looked for"));
+        }
+        // Snapshots have no names: nothing else keeps the provider from making a second one.
+        context.prove_none(ObjectType::Image, Owner::in_role(row.uid, PARKED), None)?;
+        let description = format!("disk of block storage {}", row.key.name);
+        let labels = context.labels_in_role(CREATE_IMAGE, &PARKED);
+        let call = ImageCall::Create { server: server.id, description, labels };
+        return Ok(told(act(call.step(&row.key.name)), "its disk is becoming a snapshot"));
+    };
+    Ok(match image.status {
+        ImageStatus::Creating => told(watch(image), "its disk is becoming a snapshot"),
+        ImageStatus::Available => {
+            let size = whole(image.disk_size).max(server.primary_disk_size);
+            let architecture = processors(server);
+            let parked =
+                BlockStorageFacts::mark(row, |facts| disk::park(facts, image.id.to_string(), size, architecture));
+            let call = ServerCall::Delete { server: server.id };
+            told(act(call.step(&server.name).mark(parked)), "its server is being removed")
+        }
+        // Nothing comes of it any more, and nobody ever used it.
+        _ => told(act(ImageCall::Delete { image: image.id }.step(&image.description)), "its snapshot failed"),
+    })
+}
+
+/// It is a snapshot, and perhaps the disk of a server that was made from that.
+pub(super) fn parked(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>) -> Checked<Planned> {
+    let row = context.resource();
+    let facts = BlockStorageFacts::of(row);
+    let Some(image) = backing.snapshot else {
+        if let Some(id) = facts.image_id.and_then(|id| id.parse().ok()) {
+            context.prove_gone(ObjectId::Image(id))?;
+        }
+        return Ok(lost("The snapshot that kept its disk"));
+    };
+    if let Some(server) = backing.kept {
+        // The call that was to remove it was lost, or failed.
+        return Ok(match (power::is_busy(server), &image.status) {
+            (true, _) => context.watch_server(server, Until::Settled),
+            (_, ImageStatus::Available) => act(ServerCall::Delete { server: server.id }.step(&server.name)),
+            _ => fail(Reason::ProviderUnavailable, "Its snapshot is not complete, and its server is kept."),
+        });
+    }
+    if let Some(released) = auxiliary::release(context, &[]) {
+        return Ok(released);
+    }
+    let user = holder(context).filter(|instance| !instance.is_deleting());
+    let made_of_it = backing.holders.filter(|_| row.holder.is_some() && facts.disk_of == row.holder);
+    if made_of_it.is_some_and(power::has_run) {
+        let old = BlockStorageFacts::mark(row, disk::leave_snapshot);
+        return Ok(act(ImageCall::Delete { image: image.id }.step(&image.description).mark(old)));
+    }
+    let told = match user {
+        Some(instance) => format!("The instance `{}` boots from its snapshot.", instance.key.name),
+        None => format!(
+            "Its disk is kept in a snapshot of {} GB, which is billed; the next instance is made from it and needs a disk of \
+             {} GB.",
+            image.image_size.map_or(0, whole).max(1),
+            facts.disk_gb.unwrap_or_default().max(whole(image.disk_size))
+        ),
+    };
+    let planned = settled().status(status(u64::from(spec.size_gb), made_of_it.and(user)));
+    Ok(planned.note(Reason::BootVolumeParked, told))
+}
+
+/// What an instance is made from whose boot volume is a snapshot.
+pub(super) fn boot_image(context: &Context<'_>, volume: &Resource, disk_of_sku: Option<u64>) -> Checked<String> {
+    let facts = BlockStorageFacts::of(volume);
+    let name = &volume.key.name;
+    let id: Option<Id<Image>> = facts.image_id.as_deref().and_then(|id| id.parse().ok());
+    let image = id.and_then(|id| context.snapshot.get(id)).filter(|image| image.status == ImageStatus::Available);
+    let Some(image) = image else {
+        if let Some(id) = id {
+            context.prove_gone(ObjectId::Image(id))?;
+        }
+        let text = format!("The snapshot that keeps the disk of the block storage `{name}` cannot be used.");
+        return Err(Box::new(wait(Reason::WaitingForDependency, text)));
+    };
+    let needed = whole(image.disk_size).max(facts.disk_gb.unwrap_or_default());
+    match disk_of_sku.filter(|disk| needed > *disk) {
+        Some(disk) => {
+            let text = format!(
+                "The disk of the block storage `{name}` has {needed} GB, and a server of the SKU has one of {disk} GB; create \
+                 the instance with a larger SKU."
+            );
+            Err(Box::new(wait(Reason::ProviderRefused, text)))
+        }
+        None => Ok(image.id.to_string()),
+    }
+}

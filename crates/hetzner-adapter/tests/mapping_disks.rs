@@ -1,0 +1,344 @@
+//! Disks that outlive their instances: kept with their server, used again, turned into snapshots.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod world;
+
+use control_plane::{ActionKind, Resource};
+use hcloud_client::types::ServerStatus;
+use seca_api::{Kind, ResourceState};
+use serde_json::{Value, json};
+use world::World;
+
+const ACTIVE: ResourceState = ResourceState::Active;
+const CREATING: ResourceState = ResourceState::Creating;
+const ERROR: ResourceState = ResourceState::Error;
+const MINUTE: i64 = 60_000;
+
+/// A world whose block storage `v` keeps the server of the deleted instance `i`, which ran.
+fn held() -> World {
+    let mut world = World::default();
+    world.volume("v", Some("ubuntu-24.04"));
+    world.instance("i", "v");
+    world.settle();
+    world.act("i", ActionKind::Start);
+    world.settle();
+    world.delete(Kind::Instance, "i");
+    world.settle();
+    world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeHeld"));
+    assert!(world.find(Kind::Instance, "i").is_none());
+    world.operations();
+    world
+}
+
+fn spec(change: impl FnOnce(&mut Value)) -> Value {
+    let mut spec = World::instance_spec("v");
+    change(&mut spec);
+    spec
+}
+
+fn wait_out_the_hold(world: &mut World) {
+    world.now += 15 * MINUTE;
+    world.settle();
+}
+
+fn extend(world: &mut World, name: &str, value: &str) {
+    let extensions: Value = json!({name: value});
+    world.row_mut(Kind::BlockStorage, "v").extensions = Some(extensions.to_string());
+}
+
+fn boot_volume(world: &World) -> &Resource {
+    world.row(Kind::BlockStorage, "v")
+}
+
+#[test]
+fn the_next_instance_has_the_same_server_if_it_asks_for_the_same() {
+    let mut world = held();
+    let server = world.model.servers[0].id;
+    let said = world.message(Kind::BlockStorage, "v");
+    assert!(said.contains("a switched-off cx23, billed until 2"), "{said}");
+    world.instance("j", "v");
+    world.settle();
+    assert_eq!(world.operations(), ["update_server"], "nothing is made and nothing is lost");
+    assert_eq!((world.model.servers.len(), world.model.servers[0].id), (1, server));
+    assert_eq!(
+        world.status(Kind::BlockStorage, "v")["attachedTo"]["resource"],
+        "seca.compute/v1/tenants/t/workspaces/w/instances/j"
+    );
+    world.act("j", ActionKind::Start);
+    world.settle();
+    assert_eq!(world.status(Kind::Instance, "j")["powerState"], "on");
+    // And so on.
+    world.delete(Kind::Instance, "j");
+    world.settle();
+    world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeHeld"));
+    assert_eq!(world.model.servers[0].id, server);
+}
+
+#[test]
+fn an_instance_that_asks_for_something_else_is_made_from_a_snapshot() {
+    let changes: [(&str, fn(&mut Value)); 3] = [
+        ("user data", |spec| spec["userData"] = json!("#!/bin/sh\ntrue\n")),
+        ("keys", |spec| {
+            spec["sshKeys"] =
+                json!(["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f a"])
+        }),
+        ("SKU", |spec| spec["skuRef"] = json!({"resource": "skus/cx33"})),
+    ];
+    for (what, change) in changes {
+        let mut world = held();
+        let first = world.model.servers[0].id;
+        world.put(Kind::Instance, "j", spec(change));
+        world.settle();
+        let calls = world.operations();
+        let at = |call: &str| {
+            calls.iter().position(|made| *made == call).unwrap_or_else(|| panic!("{what}: {call}: {calls:?}"))
+        };
+        assert!(
+            at("create_image") < at("delete_server") && at("delete_server") < at("create_server"),
+            "{what}: {calls:?}"
+        );
+        assert_eq!(world.model.servers.len(), 1);
+        assert_ne!(world.model.servers[0].id, first);
+        // Until it has started, the snapshot is what the disk is.
+        assert_eq!(world.model.images.len(), 1, "{what}");
+        world.act("j", ActionKind::Start);
+        world.settle();
+        assert!(world.model.images.is_empty(), "{what}");
+        world.check(Kind::BlockStorage, "v", ACTIVE, None);
+        world.delete(Kind::Instance, "j");
+        world.delete(Kind::BlockStorage, "v");
+        world.settle();
+        assert!(world.model.is_empty(), "{what}");
+    }
+}
+
+#[test]
+fn the_old_user_data_is_accepted_where_somebody_says_so() {
+    let mut world = held();
+    let server = world.model.servers[0].id;
+    world.put(Kind::Instance, "j", spec(|spec| spec["userData"] = json!("#!/bin/sh\ntrue\n")));
+    let extensions: Value = json!({"hetzner.cloud/reuse-server": "always"});
+    world.row_mut(Kind::Instance, "j").extensions = Some(extensions.to_string());
+    world.settle();
+    assert_eq!(world.model.servers[0].id, server);
+    world.check(Kind::Instance, "j", ACTIVE, Some("AppliesOnRecreate"));
+}
+
+#[test]
+fn a_server_that_never_started_leaves_the_snapshot_as_it_was() {
+    let mut world = held();
+    wait_out_the_hold(&mut world);
+    world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeParked"));
+    assert!(world.model.servers.is_empty() && world.model.images.len() == 1);
+    world.operations();
+    world.instance("j", "v");
+    world.settle();
+    let booted_from = world.model.images[0].id;
+    assert_eq!((world.model.servers.len(), world.model.images.len()), (1, 1));
+    world.delete(Kind::Instance, "j");
+    world.settle();
+    assert!(world.model.servers.is_empty(), "it never ran: the snapshot has all that it had");
+    assert_eq!(world.model.images[0].id, booted_from);
+    world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeParked"));
+    world.delete(Kind::BlockStorage, "v");
+    world.settle();
+    assert!(world.model.is_empty());
+}
+
+#[test]
+fn a_held_server_becomes_a_snapshot_after_its_time_and_no_sooner() {
+    let mut world = held();
+    world.now += 14 * MINUTE;
+    world.settle();
+    world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeHeld"));
+    assert_eq!(world.operations(), [] as [&str; 0]);
+    let again = world.plan_of(Kind::BlockStorage, "v").again.unwrap();
+    assert!(again.as_secs() > 0 && again.as_secs() <= 60, "{again:?}");
+    world.now += 2 * MINUTE;
+    world.settle();
+    assert_eq!(world.operations().last(), Some(&"delete_firewall"));
+    world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeParked"));
+    for (hold, kept) in [("never", true), ("0s", false), ("1h", true), ("some time", false)] {
+        let mut world = held();
+        extend(&mut world, "hetzner.cloud/disk-hold", hold);
+        wait_out_the_hold(&mut world);
+        assert_eq!(world.model.servers.len(), usize::from(kept), "{hold}");
+        assert_eq!(world.model.images.len(), usize::from(!kept), "{hold}");
+    }
+}
+
+#[test]
+fn a_server_goes_only_after_its_snapshot_is_complete() {
+    let mut world = held();
+    world.now += 15 * MINUTE;
+    let uid = boot_volume(&world).uid;
+    while world.model.images.is_empty() {
+        world.look(uid);
+    }
+    // It takes its time.
+    world.model.images[0].status = "creating".into();
+    world.forget();
+    for _ in 0..3 {
+        assert_eq!(world.planned_call(Kind::BlockStorage, "v").operation(), "read");
+        world.look(uid);
+    }
+    assert_eq!(world.model.servers.len(), 1);
+    // And fails: the disk stays where it is, and another snapshot is taken.
+    world.model.images[0].status = "unavailable".into();
+    world.forget();
+    world.operations();
+    world.look(uid);
+    assert_eq!(world.operations(), ["delete_image"]);
+    assert_eq!(world.model.servers.len(), 1);
+    world.settle();
+    assert_eq!((world.model.servers.len(), world.model.images.len()), (0, 1));
+}
+
+#[test]
+fn a_claim_while_the_disk_becomes_a_snapshot_waits_for_it() {
+    let mut world = held();
+    world.now += 15 * MINUTE;
+    let uid = boot_volume(&world).uid;
+    while world.model.images.is_empty() {
+        world.look(uid);
+    }
+    world.model.images[0].status = "creating".into();
+    world.forget();
+    let instance = world.put(Kind::Instance, "j", spec(|spec| spec["userData"] = json!("other")));
+    for _ in 0..6 {
+        world.look(instance);
+        world.look(uid);
+    }
+    world.check(Kind::Instance, "j", CREATING, Some("WaitingForDependency"));
+    assert_eq!((world.model.servers.len(), world.model.images.len()), (1, 1));
+    world.model.images[0].status = "available".into();
+    world.forget();
+    world.settle();
+    assert_eq!((world.model.servers.len(), world.model.images.len()), (1, 1));
+    world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeParked"));
+}
+
+#[test]
+fn what_somebody_does_to_a_kept_disk_loses_nothing_and_is_told() {
+    // Switched on at the console: it is switched off, and is the volume's.
+    let mut world = held();
+    world.model.servers[0].status = ServerStatus::Running;
+    world.forget();
+    world.settle();
+    assert_eq!(world.operations(), ["poweroff"]);
+    // Deleted at the console: it is lost, and is not made again empty.
+    world.model.servers.clear();
+    world.forget();
+    world.settle();
+    world.check(Kind::BlockStorage, "v", ERROR, Some("BackingLost"));
+    world.instance("j", "v");
+    world.settle();
+    assert!(world.model.servers.is_empty());
+    // The same of a snapshot.
+    let mut world = held();
+    wait_out_the_hold(&mut world);
+    world.model.images.clear();
+    world.forget();
+    world.settle();
+    world.check(Kind::BlockStorage, "v", ERROR, Some("BackingLost"));
+    world.instance("j", "v");
+    world.settle();
+    assert!(world.model.servers.is_empty());
+}
+
+#[test]
+fn a_snapshot_needs_a_disk_of_its_size() {
+    let mut world = held();
+    wait_out_the_hold(&mut world);
+    world.model.images[0].disk_size = 100.0;
+    world.forget();
+    world.instance("j", "v");
+    world.settle();
+    world.check(Kind::Instance, "j", CREATING, Some("ProviderRefused"));
+    assert!(world.model.servers.is_empty() && world.model.images.len() == 1, "it waits, and nothing is lost");
+}
+
+#[test]
+fn a_kept_server_has_nothing_that_others_may_want() {
+    let mut world = World::default();
+    world.volume("v", Some("ubuntu-24.04"));
+    world.volume("data", None);
+    world.put(Kind::Network, "n", json!({"cidr": {"ipv4": "10.0.0.0/16"}, "skuRef": "x"}));
+    world.put(Kind::Subnet, "n/s", json!({"cidr": {"ipv4": "10.0.1.0/24"}}));
+    world.put(Kind::PublicIp, "ip", json!({"version": "IPv4"}));
+    world.put(
+        Kind::SecurityGroup,
+        "g",
+        json!({"rules": [{"direction": "ingress", "protocol": "tcp", "ports": {"from": 22}}]}),
+    );
+    world.put(
+        Kind::Nic,
+        "a",
+        json!({"addresses": ["10.0.1.7"], "subnetRef": {"resource": "networks/n/subnets/s"},
+               "publicIpRefs": [{"resource": "public-ips/ip"}], "securityGroupRefs": [{"resource": "security-groups/g"}]}),
+    );
+    let full = spec(|spec| {
+        spec["primaryNicRef"] = json!({"resource": "nics/a"});
+        spec["dataVolumes"] = json!([{"deviceRef": {"resource": "block-storages/data"}}]);
+        spec["antiAffinityGroup"] = json!("apart");
+    });
+    world.put_with(Kind::Instance, "i", full.clone(), true);
+    world.settle();
+    let server = world.model.servers[0].clone();
+    assert_eq!(server.status, ServerStatus::Running);
+    assert!(server.public_net.ipv4.is_some() && server.private_net.len() == 1 && server.volumes.len() == 1);
+    world.delete(Kind::Instance, "i");
+    world.settle();
+    let kept = &world.model.servers[0];
+    assert_eq!(kept.id, server.id);
+    assert!(kept.public_net.ipv4.is_none() && kept.private_net.is_empty() && kept.volumes.is_empty());
+    assert!(kept.public_net.firewalls.is_empty() && kept.placement_group.is_none());
+    for (kind, name) in [(Kind::Nic, "a"), (Kind::PublicIp, "ip"), (Kind::BlockStorage, "data")] {
+        let holder = world.row(kind, name).holder;
+        assert!(holder.is_none() || kind == Kind::PublicIp, "{kind} {name}");
+    }
+    // The next one has all of it again.
+    world.put_with(Kind::Instance, "j", full, true);
+    world.settle();
+    let again = &world.model.servers[0];
+    assert_eq!((again.id, &again.status), (server.id, &ServerStatus::Running));
+    assert!(again.public_net.ipv4.is_some() && again.private_net.len() == 1 && again.volumes.len() == 1);
+    for name in
+        ["i", "j"].into_iter().filter_map(|name| world.find(Kind::Instance, name).map(|_| name)).collect::<Vec<_>>()
+    {
+        world.delete(Kind::Instance, name);
+    }
+    world.settle();
+    for (kind, name) in [
+        (Kind::Nic, "a"),
+        (Kind::PublicIp, "ip"),
+        (Kind::BlockStorage, "data"),
+        (Kind::BlockStorage, "v"),
+        (Kind::SecurityGroup, "g"),
+        (Kind::Subnet, "n/s"),
+        (Kind::Network, "n"),
+    ] {
+        world.delete(kind, name);
+    }
+    world.settle();
+    assert!(world.model.is_empty(), "{:?}", world.model);
+}
+
+#[test]
+fn an_image_of_a_kept_disk_is_a_copy_and_of_a_parked_one_waits() {
+    let mut world = held();
+    world.image("m", "v");
+    world.settle();
+    world.check(Kind::Image, "m", ACTIVE, None);
+    assert_eq!(world.model.images.len(), 1);
+    wait_out_the_hold(&mut world);
+    assert_eq!((world.model.servers.len(), world.model.images.len()), (0, 2));
+    world.image("late", "v");
+    world.settle();
+    world.check(Kind::Image, "late", CREATING, Some("WaitingForDependency"));
+    world.instance("j", "v");
+    world.settle();
+    world.act("j", ActionKind::Start);
+    world.settle();
+    world.check(Kind::Image, "late", ACTIVE, None);
+}
