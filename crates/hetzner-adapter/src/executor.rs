@@ -368,6 +368,13 @@ impl Executor<'_> {
             {
                 self.examine(call, Some(Refusal::Passing(note))).await
             }
+            // What keeps a server that nobody needs now can make room.
+            Verdict::Retry(after, note)
+                if note.reason == Reason::QuotaExceeded && call.makes() == Some(ObjectType::Server) =>
+            {
+                let observation = Observation::new(vec![Change::NoRoomForServer]);
+                Outcome::Refuted { observation, retry: Some((after, note)) }
+            }
             Verdict::Retry(after, note) => Outcome::Retry { after, note },
         }
     }

@@ -37,6 +37,8 @@ pub(crate) struct Learnt {
     reboots: BTreeMap<i64, i64>,
     /// Who added a subnet: it bears no label.
     subnet_owners: BTreeMap<(i64, Ipv4Net), Uid>,
+    /// No room was left for another server when one was last to be made.
+    is_full: bool,
 }
 
 impl Learnt {
@@ -59,7 +61,9 @@ impl Learnt {
             Change::Gone(ObjectId::Server(id)) => {
                 self.shutdowns.remove(&id.get());
                 self.reboots.remove(&id.get());
+                self.is_full = false;
             }
+            Change::NoRoomForServer => self.is_full = true,
             Change::Gone(ObjectId::Network(id)) => self.subnet_owners.retain(|(of, _), _| *of != id.get()),
             Change::ShutdownSent { server, seq } => drop(self.shutdowns.insert(server.get(), *seq)),
             Change::Rebooted { server, action } => {
@@ -96,6 +100,8 @@ pub enum Change {
         /// Whether it was.
         ever: bool,
     },
+    /// The project's limit of servers is reached: another one was refused.
+    NoRoomForServer,
     /// A guest was asked to shut down by a power action of this number.
     ShutdownSent {
         /// The server.
@@ -197,7 +203,10 @@ impl Snapshot {
                 }
             }
             Change::Used { object, ever } => drop(self.used.insert(object, ever)),
-            Change::ShutdownSent { .. } | Change::Rebooted { .. } | Change::SubnetAdded { .. } => {}
+            Change::NoRoomForServer
+            | Change::ShutdownSent { .. }
+            | Change::Rebooted { .. }
+            | Change::SubnetAdded { .. } => {}
         }
     }
 
@@ -299,6 +308,11 @@ impl Snapshot {
     /// Whether a server's guest was asked to shut down for a power action.
     pub(crate) fn was_asked_to_shut_down(&self, server: Id<Server>, seq: i64) -> bool {
         self.learnt.shutdowns.get(&server.get()) == Some(&seq)
+    }
+
+    /// Whether there was no room for another server when one was last to be made, and none went since.
+    pub(crate) fn has_no_room_for_servers(&self) -> bool {
+        self.learnt.is_full
     }
 
     /// The last reboot of a server that is known.
