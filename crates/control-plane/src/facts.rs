@@ -148,7 +148,7 @@ pub struct PublicIpFacts {
     /// The address that it had, if that was deleted at the provider.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub lost_address: Option<String>,
-    /// The location in which the primary IP lies.
+    /// A mark: the location in which the primary IP lies, or may lie.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
 }
@@ -258,7 +258,7 @@ pub struct BlockStorageFacts {
     /// The reference to the image that it has its origin from.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub origin_of: Option<String>,
-    /// The location in which the volume lies.
+    /// A mark: the location in which the volume lies or may lie, or the server whose disk it is.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
 }

@@ -310,7 +310,10 @@ fn create_volume(context: &Context<'_>, spec: &BlockStorageSpec) -> Planned {
         automount: None,
         format: None,
     };
-    let mark = BlockStorageFacts::mark(context.resource(), |facts| facts.backing = Some(facts::Backing::Volume));
+    let mark = BlockStorageFacts::mark(context.resource(), |facts| {
+        facts.backing = Some(facts::Backing::Volume);
+        facts.location.clone_from(&body.location);
+    });
     act(VolumeCall::Create(Box::new(body)).step(name).mark(mark))
 }
 

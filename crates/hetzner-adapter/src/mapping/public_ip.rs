@@ -114,7 +114,8 @@ fn create(context: &Context<'_>, kind: IpType) -> Planned {
         auto_delete: Some(false),
         labels: context.labels("create_primary_ip"),
     };
-    act(PrimaryIpCall::Create(Box::new(body)).step(name))
+    let mark = PublicIpFacts::mark(context.resource(), |facts| facts.location.clone_from(&body.location));
+    act(PrimaryIpCall::Create(Box::new(body)).step(name).mark(mark))
 }
 
 fn keep(context: &Context<'_>, spec: &PublicIpSpec, ip: &PrimaryIp) -> Planned {
