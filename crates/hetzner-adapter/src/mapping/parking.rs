@@ -141,6 +141,7 @@ pub(super) fn hold(
         facts.held_since = Some(millis(since));
         facts.disk_gb = Some(server.primary_disk_size).filter(|size| *size > 0);
         facts.architecture = processors(server);
+        facts.location = Some(server.location.name.clone());
     });
     let left = until.map_or(ROOM, |until| until.since(context.now));
     Ok(Planned { again: Some(left.min(ROOM)), ..planned })
