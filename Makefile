@@ -10,7 +10,7 @@ SHELL := bash
         conformance-bootstrap conformance-run conformance-smoke conformance-full conformance-region conformance-auth \
         conformance-workspace conformance-compute conformance-storage conformance-network conformance-foundation \
         conformance-foundation-core conformance-report ci ci-verify ci-unit ci-integration ci-contract ci-conformance ci-package \
-        sim-clients check-go-sdk bench check-report distil check-distillate soak mixed-releases
+        sim-clients check-go-sdk bench check-report distil check-distillate soak mixed-releases gateway-netns
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 30
@@ -76,7 +76,10 @@ bench: ## What get, list and put cost beside a bare handler, on both databases (
 check-go-sdk: ## The official Go SDK against everything, in two regions; needs Go
 	scripts/check-go-sdk.sh $(ARGS)
 
-ci: verify test check-report demo ## What CI runs: each once, and a minute of soak
+gateway-netns: ## The internet gateway's texts on the real kernel, in network namespaces (docs/testing.md); Linux, GATEWAY_NETNS=skip
+	scripts/gateway-netns
+
+ci: verify test check-report gateway-netns demo ## What CI runs: each once, and a minute of soak
 	SOAK_MINUTES=$${SOAK_MINUTES:-1} $(MAKE) --no-print-directory soak
 
 check-report: ## The committed report of the official tool against its list of scenarios, and how reports are read
