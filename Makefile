@@ -10,7 +10,8 @@ SHELL := bash
         conformance-bootstrap conformance-run conformance-smoke conformance-full conformance-region conformance-auth \
         conformance-workspace conformance-compute conformance-storage conformance-network conformance-foundation \
         conformance-foundation-core conformance-report ci ci-verify ci-unit ci-integration ci-contract ci-conformance ci-package \
-        sim-clients check-go-sdk bench check-report distil check-distillate soak mixed-releases gateway-netns
+        sim-clients check-go-sdk bench check-report distil check-distillate soak mixed-releases gateway-netns \
+        gateway-lab
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 30
@@ -78,6 +79,9 @@ check-go-sdk: ## The official Go SDK against everything, in two regions; needs G
 
 gateway-netns: ## The internet gateway's texts on the real kernel, in network namespaces (docs/testing.md); Linux, GATEWAY_NETNS=skip
 	scripts/gateway-netns
+
+gateway-lab: ## The same with real systemd, cloud-init and DHCP in containers (docs/testing.md); Linux, root, ten minutes
+	scripts/gateway-lab $(ARGS)
 
 ci: verify test check-report gateway-netns demo ## What CI runs: each once, and a minute of soak
 	SOAK_MINUTES=$${SOAK_MINUTES:-1} $(MAKE) --no-print-directory soak
