@@ -50,7 +50,7 @@ pub struct Seen {
     pub attached: bool,
     /// Whether it has its Primary IPv4.
     pub addressed: bool,
-    /// Since when all of these hold.
+    /// For how long all of these have held.
     pub well_for: Duration,
 }
 

@@ -34,7 +34,7 @@ pub enum Standing {
     },
     /// No type of the list can be had now.
     NoCapacity {
-        /// The types that were tried.
+        /// The types that were tried. None: the location sells none of the list.
         tried: Vec<String>,
     },
     /// The provider's quota forbids the server.
@@ -93,10 +93,13 @@ fn in_network(it: &InNetwork) -> String {
             "the NAT server was brought back {recoveries} times within an hour and does not stay up; it is tried again \
              more slowly."
         ),
+        Standing::NoCapacity { tried } if tried.is_empty() => {
+            "the location sells no server type of SECA_GATEWAY_SERVER_TYPES; name one there that it sells.".to_owned()
+        }
         Standing::NoCapacity { tried } => format!(
             "Hetzner Cloud has no capacity for a NAT server now ({} tried); it is tried again, and another type can be \
              named in SECA_GATEWAY_SERVER_TYPES.",
-            if tried.is_empty() { "no type that the location sells".to_owned() } else { tried.join(", ") }
+            tried.join(", ")
         ),
         Standing::Quota => {
             "the quota of the Hetzner project allows no further server or Primary IP; raise it, or remove something."
@@ -179,7 +182,7 @@ pub fn route(route: &PlannedRoute, destination: &str, up: bool) -> Option<String
         }
         Verdict::NotEverywhere => "only 0.0.0.0/0 can point to an internet gateway".to_owned(),
         Verdict::Missing => "the gateway does not exist".to_owned(),
-        Verdict::Ending => "the gateway is being deleted".to_owned(),
+        Verdict::Ending => "the gateway or the network is being deleted".to_owned(),
         Verdict::Blocked(why) => obstacle(*why).to_owned(),
     };
     Some(format!("The route to {destination} by `{target}` is not in effect: {why}."))

@@ -8,8 +8,11 @@ use std::{
 };
 
 use igw_polyfill::{
-    guest::{self, Guest, UserData},
+    guest::{self, Guest, Refusal, Unmanaged, UserData},
     nat::NatConfig,
+    packing::{MOST_BYTES, TooLong},
+    plan::{Due, Obstacle, PlannedRoute, Verdict},
+    sentences::{self, InNetwork, Standing},
 };
 use ipnet::Ipv4Net;
 
@@ -95,4 +98,70 @@ fn the_guests_are_as_somebody_read_them() {
     let prefer = Guest { prefer: nets(&["10.1.0.0/16"]), ..Guest::default() };
     check("guest-letters.mime", &managed(Some("#cloud-config\nhostname: grüße\n"), &prefer));
     assert_eq!(managed(Some(" \n"), &Guest::default()), managed(None, &Guest::default()));
+}
+
+#[test]
+fn a_nat_server_of_many_sources_gets_packed_text() {
+    let sources: Vec<Ipv4Net> =
+        (0..1_500_u32).map(|n| Ipv4Net::new((0x0a00_0000 + 512 * n).into(), 24).unwrap()).collect();
+    let config = NatConfig { sources, ..NatConfig::default() };
+    assert!(config.cloud_config().len() > MOST_BYTES);
+    let packed = config.user_data().unwrap();
+    assert!(
+        packed.len() <= MOST_BYTES && packed.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte))
+    );
+}
+
+#[test]
+fn the_sentences_are_as_somebody_read_them() {
+    let shop = || vec!["shop".to_owned()];
+    let standings = [
+        Standing::Starting { server_type: None },
+        Standing::Starting { server_type: Some("cx23".to_owned()) },
+        Standing::Up { server_type: "cx23".to_owned(), failed_over: false },
+        Standing::Up { server_type: "cx23".to_owned(), failed_over: true },
+        Standing::Replacing(Due::Closed(shop())),
+        Standing::Due(Due::Open(vec!["shop".to_owned(), "vault".to_owned()])),
+        Standing::Due(Due::AllowLists),
+        Standing::Due(Due::Version),
+        Standing::Due(Due::Place),
+        Standing::Unhealthy { recoveries: 3 },
+        Standing::NoCapacity { tried: vec!["cx23".to_owned(), "cax11".to_owned()] },
+        Standing::NoCapacity { tried: vec![] },
+        Standing::Quota,
+        Standing::ForeignRoute { gateway: "10.1.0.9".parse().unwrap() },
+        Standing::Lingering(std::time::Duration::from_secs(541)),
+        Standing::Blocked(Obstacle::Disabled),
+        Standing::Blocked(Obstacle::NoAddress),
+    ];
+    let egress = ["203.0.113.7", "203.0.113.8"].map(|address| address.parse().unwrap());
+    let mut lines = vec![sentences::gateway(true, &[]), sentences::gateway(false, &[])];
+    for (index, standing) in standings.into_iter().enumerate() {
+        let it = InNetwork { network: "net".to_owned(), standing, egress: egress[..index.min(2)].to_vec() };
+        lines.push(sentences::gateway(true, &[it]));
+    }
+    let verdicts = [
+        Verdict::Served,
+        Verdict::NotNamed,
+        Verdict::Conflict { table: "old".to_owned(), target: "10.1.0.9".to_owned() },
+        Verdict::NotEverywhere,
+        Verdict::Missing,
+        Verdict::Ending,
+        Verdict::Blocked(Obstacle::Disabled),
+    ];
+    for verdict in verdicts {
+        let route = PlannedRoute { table: "out".to_owned(), index: 0, target: "igw".to_owned(), verdict };
+        lines.push(sentences::route(&route, "0.0.0.0/0", false).unwrap());
+    }
+    lines.push(sentences::open_subnet("igw"));
+    lines.extend([Unmanaged::OptedOut, Unmanaged::UnknownForm, Unmanaged::Unreadable].map(sentences::unmanaged));
+    lines.push(sentences::made_without("an earlier release made it"));
+    let long = TooLong { bytes: 50_000, packed: 40_000 };
+    let refusals = [
+        Refusal::Include,
+        Refusal::TooLong { whole: long, own: 41_000, bootstrap: 9_000 },
+        Refusal::TooLongAsSent(long),
+    ];
+    lines.extend(refusals.map(sentences::refusal));
+    check("sentences.txt", &(lines.join("\n") + "\n"));
 }
