@@ -206,7 +206,38 @@ def metadata(it):
     it.lab.check("the timer asserts the rules again", it.back(began) is not None)
 
 
-GROUPS = [traffic, sources, healing, power, replacement, other_address, dual_homed, two_networks, hot_attach, absent, forms, metadata]
+def self_watch(it):
+    """The server's upstream answers no ping, then no ARP, then all of it again. The server reboots by itself."""
+    def within(seconds, holds):
+        end = time.time() + seconds
+        while time.time() < end and not holds():
+            time.sleep(1)
+        return holds()
+
+    journal = "journalctl -b -o cat -u seca-nat --since=-%ds"
+    it.nat.at_hypervisor("sysctl -qw net.ipv4.icmp_echo_ignore_all=1")
+    it.nat.run("ip neigh flush dev enp1s0")
+    began = time.time()
+    within(15, lambda: False)
+    said = it.nat.says(journal % (time.time() - began))
+    it.lab.check("an upstream that answers no ping is left alone", "unhealthy" not in said and it.guest.egress() == PUBLIC, said)
+    it.nat.at_hypervisor("ip link set pub arp off")
+    it.nat.run("ip neigh flush dev enp1s0")
+    began = time.time()
+    restarted = within(90, lambda: "restarting the network" in it.nat.says(journal % 120))
+    it.lab.check("without ARP the network is restarted", restarted, "%.0f s" % (time.time() - began))
+    rebooted = within(180, lambda: it.nat.does("test -s /var/lib/seca/reboots"))
+    it.lab.check("then the server reboots", rebooted, "%.0f s, %s" % (time.time() - began, it.nat.says("cat /var/lib/seca/reboots")))
+    it.nat.at_hypervisor("ip link set pub arp on; sysctl -qw net.ipv4.icmp_echo_ignore_all=0")
+    began = time.time()
+    seconds = it.back(began, 120)
+    it.lab.check("and forwards when the upstream is back", seconds, "%s s" % seconds)
+
+
+GROUPS = [
+    traffic, sources, healing, power, replacement, other_address, dual_homed, two_networks, hot_attach, absent, forms, metadata,
+    self_watch,
+]
 
 
 def main(folder, images, compose, suite, *names):

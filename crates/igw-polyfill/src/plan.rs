@@ -9,6 +9,7 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    lifecycle::Side,
     nat::{self, FirewallRule, NatConfig},
     ranges::{highest_addresses, highest_free, overlap, without},
 };
@@ -197,6 +198,17 @@ pub struct Serving {
     pub config: NatConfig,
     /// Live subnets that use it.
     pub users: Vec<String>,
+}
+
+impl Serving {
+    /// The route at Hetzner Cloud, destination and next hop, when this side has the traffic. It belongs to the table.
+    pub fn route(&self, side: Side) -> Option<(Ipv4Net, Ipv4Addr)> {
+        let server = match side {
+            Side::A => self.servers.first(),
+            Side::B => self.servers.get(1),
+        };
+        server.map(|server| (EVERYWHERE, server.private_address))
+    }
 }
 
 /// A NAT server.

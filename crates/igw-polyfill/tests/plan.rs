@@ -4,9 +4,10 @@
 use std::net::Ipv4Addr;
 
 use igw_polyfill::{
+    lifecycle::Side,
     nat,
     plan::{
-        Due, InternetGateway, Network, Obstacle, Place, Plan, Route, Settings, Subnet, Table, Target, Verdict,
+        Due, InternetGateway, Network, Obstacle, Place, Plan, Route, Serving, Settings, Subnet, Table, Target, Verdict,
         candidates, due, plan,
     },
     ranges::overlap,
@@ -236,7 +237,10 @@ fn a_pair_has_two_of_everything_but_the_firewall() {
     let n = "0192f0c17d2e7cc08a5e3f1f6f0a9b11";
     let roles: Vec<_> = serving.servers.iter().map(|it| (it.role.clone(), it.address_role.clone())).collect();
     assert_eq!(roles, [(format!("nat.{n}.a"), format!("nat-ip.{n}")), (format!("nat.{n}.b"), format!("nat-ip.{n}.b"))]);
-    assert_eq!(serving.servers[1].private_address.to_string(), "10.1.255.243");
+    let next_hop = |serving: &Serving, side| serving.route(side).map(|(to, by)| format!("{to} {by}"));
+    assert_eq!(next_hop(&serving, Side::A).as_deref(), Some("0.0.0.0/0 10.1.255.242"));
+    assert_eq!(next_hop(&serving, Side::B).as_deref(), Some("0.0.0.0/0 10.1.255.243"));
+    assert_eq!(next_hop(&planned(&usual()).serving.unwrap(), Side::B), None);
     assert_eq!(serving.firewall, "nat-fw");
     assert!(serving.placement_group.is_some());
 }
