@@ -197,7 +197,7 @@ def metadata(it):
     it.guest.run("ip route del 169.254.169.254")
     shut = it.guest.says(ask)
     it.nat.run("systemctl stop seca-nat.timer seca-nat.service; nft flush ruleset; nft add table ip n; "
-               "nft add chain ip n p '{ type nat hook postrouting priority 100; }'; nft add rule ip n p oifname enp1s0 masquerade")
+               "nft add chain ip n p '{ type nat hook postrouting priority 100; }'; nft add rule ip n p ip saddr 10.1.1.0/24 masquerade")
     control = it.guest.says(ask)
     it.nat.run("nft delete table ip n; systemctl start seca-nat.timer")
     it.guest.at_hypervisor("ip rule del pref 2")
@@ -216,13 +216,13 @@ def self_watch(it):
 
     journal = "journalctl -b -o cat -u seca-nat --since=-%ds"
     it.nat.at_hypervisor("sysctl -qw net.ipv4.icmp_echo_ignore_all=1")
-    it.nat.run("ip neigh flush dev enp1s0")
+    it.nat.run("ip neigh flush all")
     began = time.time()
     within(15, lambda: False)
     said = it.nat.says(journal % (time.time() - began))
     it.lab.check("an upstream that answers no ping is left alone", "unhealthy" not in said and it.guest.egress() == PUBLIC, said)
     it.nat.at_hypervisor("ip link set pub arp off")
-    it.nat.run("ip neigh flush dev enp1s0")
+    it.nat.run("ip neigh flush all")
     began = time.time()
     restarted = within(90, lambda: "restarting the network" in it.nat.says(journal % 120))
     it.lab.check("without ARP the network is restarted", restarted, "%.0f s" % (time.time() - began))
