@@ -10,8 +10,7 @@ SHELL := bash
         conformance-bootstrap conformance-run conformance-smoke conformance-full conformance-region conformance-auth \
         conformance-workspace conformance-compute conformance-storage conformance-network conformance-foundation \
         conformance-foundation-core conformance-report ci ci-verify ci-unit ci-integration ci-contract ci-conformance ci-package \
-        sim-clients check-go-sdk bench check-report distil check-distillate soak mixed-releases gateway-netns \
-        gateway-lab
+        sim-clients check-go-sdk bench check-report distil check-distillate soak mixed-releases
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 30
@@ -65,6 +64,13 @@ test-contract: ## The API through its router, and the wire types against the spe
 sim-clients: ## The hcloud CLI and hcloud-python against the simulator
 	scripts/check-sim-clients.sh
 
+.PHONY: gateway-netns gateway-lab
+gateway-netns: ## The internet gateway's texts on the real kernel, in network namespaces (docs/testing.md); Linux, GATEWAY_NETNS=skip
+	scripts/gateway-netns
+
+gateway-lab: ## The same with real systemd, cloud-init and DHCP in containers (docs/testing.md); Linux, root, ten minutes
+	scripts/gateway-lab $(ARGS)
+
 soak: ## Two replicas under kills, faults and other people's hands for SOAK_MINUTES (10), then a judgement (docs/testing.md)
 	$(CARGO) run -q -p secapi-proxy --example soak -- $(ARGS)
 
@@ -76,12 +82,6 @@ bench: ## What get, list and put cost beside a bare handler, on both databases (
 
 check-go-sdk: ## The official Go SDK against everything, in two regions; needs Go
 	scripts/check-go-sdk.sh $(ARGS)
-
-gateway-netns: ## The internet gateway's texts on the real kernel, in network namespaces (docs/testing.md); Linux, GATEWAY_NETNS=skip
-	scripts/gateway-netns
-
-gateway-lab: ## The same with real systemd, cloud-init and DHCP in containers (docs/testing.md); Linux, root, ten minutes
-	scripts/gateway-lab $(ARGS)
 
 ci: verify test check-report gateway-netns demo ## What CI runs: each once, and a minute of soak
 	SOAK_MINUTES=$${SOAK_MINUTES:-1} $(MAKE) --no-print-directory soak
