@@ -261,6 +261,13 @@ class Machine:
     def does(self, script, timeout=60):
         return self.run(script, timeout)[1] == 0
 
+    def is_down(self):
+        """Whether nothing can be run in it any more."""
+        try:
+            return not self.does("true")
+        except (RuntimeError, OSError):
+            return True
+
     def cut_power(self):
         if self.container and self.container.poll() is None:
             try:
