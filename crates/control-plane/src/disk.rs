@@ -107,14 +107,14 @@ pub fn give_back(facts: &mut BlockStorageFacts, instance: Uid) {
     facts.ever_started = true;
 }
 
-/// Its disk is in a snapshot that is proven to be complete, and its server is about to go. Whatever a server made from it
+/// Its disk is in a snapshot that is proven to be complete, and its server is about to go: until that is gone it is
+/// remembered, so that whoever waits for the snapshot is woken by its end. Whatever a server made from it
 /// does, the snapshot stays as it is.
 pub fn park(facts: &mut BlockStorageFacts, image: String, disk_gb: u64, architecture: Option<String>) {
     facts.backing = Some(Backing::Snapshot);
     facts.image_id = Some(image);
     facts.disk_gb = Some(disk_gb);
     facts.architecture = architecture;
-    facts.server_id = None;
     facts.held_since = None;
     facts.made_with = None;
     facts.placeholder = None;

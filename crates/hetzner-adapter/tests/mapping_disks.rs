@@ -77,7 +77,8 @@ fn the_next_instance_has_the_same_server_if_it_asks_for_the_same() {
 
 #[test]
 fn an_instance_that_asks_for_something_else_is_made_from_a_snapshot() {
-    let changes: [(&str, fn(&mut Value)); 3] = [
+    type Change = fn(&mut Value);
+    let changes: [(&str, Change); 3] = [
         ("user data", |spec| spec["userData"] = json!("#!/bin/sh\ntrue\n")),
         ("keys", |spec| {
             spec["sshKeys"] =

@@ -233,7 +233,9 @@ pub(super) fn parked(context: &Context<'_>, spec: &BlockStorageSpec, backing: &B
             facts.disk_gb.unwrap_or_default().max(whole(image.disk_size))
         ),
     };
-    let planned = settled().status(status(u64::from(spec.size_gb), made_of_it.and(user)));
+    let planned = settled()
+        .status(status(u64::from(spec.size_gb), made_of_it.and(user)))
+        .remember(row, |facts: &mut BlockStorageFacts| facts.server_id = None);
     Ok(planned.note(Reason::BootVolumeParked, told))
 }
 
