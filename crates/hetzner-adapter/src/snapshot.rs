@@ -9,9 +9,10 @@ use ipnet::Ipv4Net;
 
 use crate::{
     absence::Absent,
+    call::Call,
     mapping::remembered,
     naming,
-    objects::{Object, ObjectId, ObjectType, Objects, ProviderObject, Stored, has_subnet, is_same_key},
+    objects::{NetworkCall, Object, ObjectId, ObjectType, Objects, ProviderObject, Stored, has_subnet, is_same_key},
     owner::{Owner, Role},
 };
 
@@ -70,6 +71,11 @@ impl Learnt {
             Change::SubnetAdded { network, range, owner } => {
                 self.subnet_owners.entry((network.get(), *range)).or_insert(*owner);
             }
+            Change::Ended(call) => {
+                if let Call::Network(NetworkCall::DeleteSubnet { network, ip_range }) = &**call {
+                    self.subnet_owners.remove(&(network.get(), *ip_range));
+                }
+            }
             Change::Seen(_) | Change::Gone(_) | Change::Absent { .. } | Change::Used { .. } => {}
         }
     }
@@ -96,6 +102,8 @@ pub enum Change {
         /// Whether it was.
         ever: bool,
     },
+    /// The actions of a call went well that says what it makes of its object.
+    Ended(Box<Call>),
     /// A guest was asked to shut down by a power action of this number.
     ShutdownSent {
         /// The server.
@@ -197,6 +205,13 @@ impl Snapshot {
                 }
             }
             Change::Used { object, ever } => drop(self.used.insert(object, ever)),
+            Change::Ended(call) => {
+                let known = call.object().and_then(|id| self.objects.get(id));
+                if let (Some(mut object), Some(call)) = (known, call.of_type()) {
+                    call.foretell(&mut object);
+                    self.apply(Change::Seen(object));
+                }
+            }
             Change::ShutdownSent { .. } | Change::Rebooted { .. } | Change::SubnetAdded { .. } => {}
         }
     }
