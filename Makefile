@@ -64,6 +64,13 @@ test-contract: ## The API through its router, and the wire types against the spe
 sim-clients: ## The hcloud CLI and hcloud-python against the simulator
 	scripts/check-sim-clients.sh
 
+.PHONY: gateway-netns gateway-lab
+gateway-netns: ## The internet gateway's texts on the real kernel, in network namespaces (docs/testing.md); Linux, GATEWAY_NETNS=skip
+	scripts/gateway-netns
+
+gateway-lab: ## The same with real systemd, cloud-init and DHCP in containers (docs/testing.md); Linux, root, ten minutes
+	scripts/gateway-lab $(ARGS)
+
 soak: ## Two replicas under kills, faults and other people's hands for SOAK_MINUTES (10), then a judgement (docs/testing.md)
 	$(CARGO) run -q -p secapi-proxy --example soak -- $(ARGS)
 
@@ -80,6 +87,7 @@ check-walk: ## The walk of examples/walk against a proxy of its own; needs jq
 	scripts/check-walk
 
 ci: verify test check-report demo ## What CI runs: each once, and a minute of soak
+	$(MAKE) --no-print-directory gateway-netns
 	SOAK_MINUTES=$${SOAK_MINUTES:-1} $(MAKE) --no-print-directory soak
 
 check-report: ## The committed report of the official tool against its list of scenarios, and how reports are read

@@ -93,7 +93,7 @@ resource "seca_nic" "front" {
 
 # --- disks and instance ----------------------------------------------------------------------------------------------
 
-# A boot volume belongs to one instance at a time: it is replaced together with its instance, the instance first.
+# A boot volume belongs to one instance at a time, and outlives it: an instance that is replaced goes on with the same disk.
 resource "seca_block_storage" "boot" {
   name            = "boot"
   workspace_id    = seca_workspace.shop.name

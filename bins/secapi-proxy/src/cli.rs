@@ -228,6 +228,9 @@ pub(crate) struct DevArgs {
     /// The tenants, as in SECA_TENANTS
     #[arg(long, value_name = "LIST", default_value = "dev")]
     pub(crate) tenants: String,
+    /// The regions, as in SECA_REGIONS [default: each location is one]
+    #[arg(long, value_name = "LIST")]
+    pub(crate) regions: Option<String>,
     /// Once ready, write addresses and token files to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) ready_file: Option<PathBuf>,
@@ -291,6 +294,8 @@ Examples:
   secapi-proxy dev                              on 127.0.0.1:8080, 8081 (admin) and 8082 (simulator), state in .dev
   secapi-proxy dev --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --sim-listen 127.0.0.1:0 --dir /tmp/other
                                                 a second one, beside the first
+  secapi-proxy dev --regions eu-central=fsn1,nbg1,hel1
+                                                one region of three zones
   secapi-proxy dev --sim-speed 1                as slow as the real cloud";
 
 const ADOPT_EXAMPLES: &str = "\

@@ -20,6 +20,7 @@ use control_plane::{
     service::{EndpointPolicy, ReferencePolicy, Tenant, Tenants},
     watch::Patience,
 };
+use hetzner_adapter::Regions;
 use seca_api::{
     TenantName,
     names::{SUBJECT_MAX, is_printable},
@@ -69,6 +70,8 @@ pub(crate) struct ServeConfig {
     /// Whom to make an administrator, and of which tenant.
     pub(crate) bootstrap: Vec<(TenantName, String)>,
     pub(crate) activity_retention: Duration,
+    /// Which regions are served, and of which locations.
+    pub(crate) regions: Regions,
     pub(crate) default_region: String,
     pub(crate) endpoints: EndpointPolicy,
     pub(crate) request_timeout: Duration,
@@ -173,6 +176,7 @@ pub(crate) fn serve(settings: &Settings) -> Result<ServeConfig, Vec<Problem>> {
     let endpoints = reader.endpoints();
     let request_timeout = reader.duration(Setting::RequestTimeout, 100, 600_000).unwrap_or(DEFAULT_REQUEST_TIMEOUT);
     let late_window = reader.late_window(request_timeout);
+    let regions = reader.regions();
     reader.check_unused();
     let admin_tls = reader.admin_tls();
     if !admin_listen.is_loopback() && admin_tls.is_none() {
@@ -193,7 +197,8 @@ pub(crate) fn serve(settings: &Settings) -> Result<ServeConfig, Vec<Problem>> {
         tenants: reader.tenants(),
         bootstrap: reader.value(Setting::BootstrapAdmin, bootstrap).unwrap_or_default(),
         activity_retention: reader.duration(Setting::ActivityRetention, 3_600_000, u64::MAX).unwrap_or(NINETY_DAYS),
-        default_region: reader.value(Setting::DefaultRegion, region).unwrap_or_else(|| "fsn1".to_owned()),
+        default_region: reader.default_region(&regions),
+        regions,
         endpoints: endpoints.unwrap_or_else(hetzner),
         request_timeout,
         catalog_refresh: reader.duration(Setting::AvailabilityCacheTtl, 0, u64::MAX).unwrap_or(Duration::from_secs(60)),
@@ -442,6 +447,33 @@ impl<'a> Reader<'a> {
         Some(EndpointPolicy { default: url, allowed: hetzner().allowed })
     }
 
+    fn regions(&mut self) -> Regions {
+        let Some(found) = self.settings.get(Setting::Regions) else { return Regions::default() };
+        match Regions::parse(found.text.expose_secret()) {
+            Ok(regions) => {
+                for location in regions.unknown() {
+                    self.notes.push(format!(
+                        "{}: this release does not know the location {location}; it is served as soon as Hetzner Cloud is seen to have it",
+                        found.source
+                    ));
+                }
+                regions
+            }
+            Err(error) => {
+                self.problems.push(Problem::wrong_secret(&found.source, Setting::Regions.rule(), error));
+                Regions::default()
+            }
+        }
+    }
+
+    /// `fsn1` where that is a region, else the first one.
+    fn default_region(&mut self, regions: &Regions) -> String {
+        let default = Some("fsn1").filter(|name| regions.has_region(name)).or_else(|| regions.names().next());
+        let region = |text: &str| Some(text.trim()).filter(|name| regions.has_region(name)).map(str::to_owned);
+        let chosen = self.value(Setting::DefaultRegion, region);
+        chosen.or_else(|| default.map(str::to_owned)).unwrap_or_default()
+    }
+
     fn late_window(&mut self, request_timeout: Duration) -> Duration {
         let window = self.value(Setting::LateWindow, |text| parse_duration(text).filter(|w| *w >= request_timeout));
         window.unwrap_or(request_timeout + Duration::from_secs(60))
@@ -506,12 +538,6 @@ fn truth(text: &str) -> Option<bool> {
 
 fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Option<T> {
     choices.iter().find(|(word, _)| *word == text.trim()).map(|(_, choice)| *choice)
-}
-
-/// A region that this release knows of. Looked up here and not only in the catalogue, which is in the database.
-fn region(text: &str) -> Option<String> {
-    let name = text.trim();
-    hetzner_adapter::catalog::fallback().into_iter().map(|entry| entry.region).find(|region| region == name)
 }
 
 /// `tenant/subject`, comma-separated, each once; a subject may hold slashes itself.

@@ -74,6 +74,38 @@ fn the_rule_for_regions_names_all_that_this_release_knows_of() {
 }
 
 #[test]
+fn regions_are_a_choice_whose_mistakes_are_told() {
+    let chosen = |regions: &str, default: &str| {
+        let mut settings = vec![("SECA_REGIONS", regions)];
+        settings.extend(Some(("SECA_DEFAULT_REGION", default)).filter(|_| !default.is_empty()));
+        environment(&settings)
+    };
+    for (regions, asked, default) in [
+        ("eu-central=fsn1,nbg1,hel1;ash", "", "eu-central"),
+        ("eu-central=nbg1,hel1;fsn1", "", "fsn1"),
+        ("eu-central=fsn1,nbg1,hel1;ash", "ash", "ash"),
+    ] {
+        let config = chosen(regions, asked).unwrap_or_else(|problems| panic!("{regions}: {problems:?}"));
+        assert_eq!(config.default_region, default, "{regions}");
+        assert!(config.regions.has(default, if default == "eu-central" { "hel1" } else { default }));
+    }
+    for (regions, asked, parts) in [
+        ("eu=fsn1;de=fsn1", "", ["SECA_REGIONS", "`fsn1` is in the region `eu` and again in `de`"]),
+        ("eu=fsn1,ash", "", ["SECA_REGIONS", "network zone"]),
+        ("eu=", "", ["SECA_REGIONS", "for example eu-central=fsn1,nbg1,hel1;ash"]),
+        ("eu=fsn1", "nbg1", ["SECA_DEFAULT_REGION", "SECA_REGIONS"]),
+    ] {
+        let problems = chosen(regions, asked).err().unwrap_or_default();
+        for part in parts {
+            assert!(matches!(&*problems, [only] if only.contains(part)), "{regions}: {part}: {problems:?}");
+        }
+    }
+    let config = chosen("eu=fsn1,new1", "").unwrap_or_else(|problems| panic!("{problems:?}"));
+    assert!(config.notes.iter().any(|note| note.contains("new1")), "{:?}", config.notes);
+    assert!(environment(&[]).is_ok_and(|config| config.regions.is_default()));
+}
+
+#[test]
 fn a_disk_is_held_for_a_while_for_ever_or_not_at_all() {
     let of = |more: &[(&str, &str)]| {
         environment(more).unwrap_or_else(|p| panic!("{p:?}")).disk_hold.map(|hold| hold.as_secs())

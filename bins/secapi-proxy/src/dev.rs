@@ -100,6 +100,7 @@ fn settings(arguments: &DevArgs, folder: &Folder, simulator: SocketAddr) -> Sett
         (Setting::LeaseTtl, "2s".to_owned()),
         (Setting::BootstrapAdmin, admins(&arguments.tenants)),
     ];
+    values.extend(arguments.regions.clone().map(|regions| (Setting::Regions, regions)));
     values.extend(arguments.public_base_url.clone().map(|url| (Setting::PublicBaseUrl, url)));
     Settings::of(values)
 }

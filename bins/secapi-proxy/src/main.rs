@@ -19,6 +19,7 @@ mod log;
 mod migrate;
 mod proxy;
 mod prune;
+mod regions;
 mod rotate_keys;
 mod serve;
 mod settings;

@@ -31,7 +31,7 @@ use crate::{
     edge::{SystemClock, SystemRng},
     http,
     issuer_keys::HttpFetcher,
-    prune, tenants,
+    prune, regions, tenants,
 };
 
 /// How long stopping waits for the last activities to be written.
@@ -228,11 +228,17 @@ fn adapter_settings(config: &ServeConfig) -> AdapterSettings {
     AdapterSettings {
         ungrouped_closed: config.ungrouped_closed,
         disk_hold: config.disk_hold,
+        regions: config.regions.clone(),
         ..AdapterSettings::default()
     }
 }
 
-/// The catalogue to begin with: the stored one, else the provider's, else the embedded one.
+/// The catalogue to begin with: the stored one, else the provider's, else the embedded one. A stored one that was made by
+/// another choice of regions is made again from the embedded one, until the provider is asked.
+///
+/// # Errors
+/// Among others a [`Problem`](token_provisioner::setting::Problem), when a region or a location that is still in use is no
+/// longer one.
 pub(crate) async fn catalog(
     config: &ServeConfig,
     store: &dyn Store,
@@ -240,16 +246,25 @@ pub(crate) async fn catalog(
     token: Option<&SecretString>,
 ) -> anyhow::Result<Catalog> {
     let (version, stored) = store.catalog().await.context("the stored catalogue cannot be read")?;
-    let catalog = |version, entries| Ok(Catalog::new(version, entries, &config.default_region));
-    if version > 0 {
-        return catalog(version, stored);
+    let catalog = |version, entries| Catalog::new(version, entries, &config.default_region);
+    let is_current = hetzner_adapter::catalog::is_made_by(&stored, &config.regions);
+    if version > 0 && is_current {
+        return Ok(catalog(version, stored));
     }
-    let Some(token) = token else { return catalog(0, provider.fallback_catalog()) };
+    let occupancy = store.oversight().occupancy().await.context("it cannot be read which regions are in use")?;
+    regions::refuse_loss(&config.regions, &occupancy)?;
+    if version > 0 {
+        let entries = catalog(version, stored).merge(provider.fallback_catalog());
+        // Where another process was faster, that one's holds until the provider is asked.
+        let saved = store.save_catalog(version, &entries).await?;
+        return Ok(catalog(saved.unwrap_or(version), entries));
+    }
+    let Some(token) = token else { return Ok(catalog(0, provider.fallback_catalog())) };
     let project = ProjectId("catalogue".to_owned());
     let access = Access { project, endpoint: config.endpoints.default.clone(), token: token.clone() };
     let entries = provider.catalog(&access).await.context("the catalogue cannot be read")?;
     let version = store.save_catalog(0, &entries).await?.unwrap_or_default();
-    catalog(version, entries)
+    Ok(catalog(version, entries))
 }
 
 fn control_plane(config: &ServeConfig, shared: &Shared) -> ControlPlane {

@@ -35,6 +35,7 @@ pub(crate) enum Setting {
     BootstrapAdmin,
     ReferencePolicy,
     ConformanceMode,
+    Regions,
     DefaultRegion,
     ProviderEndpoint,
     PrimaryEndpoint,
@@ -135,8 +136,11 @@ settings! {
         "strict or late: what holds for a tenant that says nothing of it", "strict" }
     ConformanceMode { ["SECA_CONFORMANCE_MODE"], "conformance_mode", false, "false",
         "true or false (also 1, yes, on, 0, no, off): what holds for a tenant that says nothing of it", "false" }
-    DefaultRegion { ["SECA_DEFAULT_REGION"], "default_region", false, "fsn1",
-        "one of the regions ash, fsn1, hel1, hil, nbg1 and sin", "fsn1" }
+    Regions { ["SECA_REGIONS"], "regions", false, "each location is a region of the same name",
+        "a semicolon-separated list of all regions, each NAME=LOCATION[,LOCATION…] or a location alone, each location once and the locations of a region of one network zone (docs/regions.md)",
+        "eu-central=fsn1,nbg1,hel1;ash" }
+    DefaultRegion { ["SECA_DEFAULT_REGION"], "default_region", false, "fsn1, or the first of SECA_REGIONS",
+        "one of the regions of SECA_REGIONS, or without that one of ash, fsn1, hel1, hil, nbg1 and sin", "fsn1" }
     ProviderEndpoint { ["HCLOUD_ENDPOINT", "HETZNER_CLOUD_API_URL"], "hcloud_endpoint", false, "https://api.hetzner.cloud/v1",
         "the http or https base URL of the Hetzner Cloud API, version included", "https://api.hetzner.cloud/v1" }
     PrimaryEndpoint { ["HCLOUD_HETZNER_ENDPOINT", "HETZNER_PRIMARY_API_URL"], "hcloud_hetzner_endpoint", false, "not used",

@@ -17,7 +17,7 @@ use persistence::testing::postgres_url;
 use seca_client::{
     Error, SecaClient,
     admin::{BindingRequest, BindingState},
-    seca_api::{PowerState, WorkspaceSpec},
+    seca_api::{InstanceSpec, NicSpec, PowerState, Reference, WorkspaceSpec},
 };
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -436,5 +436,44 @@ async fn doctor_says_what_is_wrong_and_sends_no_token() {
         assert_eq!(code, Some(1), "{name}={value}: {said}");
         assert!(said.contains("BAD") && said.contains(word), "{said}");
         assert!(!said.contains(ADMIN_TOKEN) && !said.contains(KEY) && !said.contains("topsecret"), "{said}");
+    }
+}
+
+/// What is in front of the server of an instance with a public address that names no security group.
+async fn rules_before_an_ungrouped_instance(traffic: &str) -> Vec<serde_json::Value> {
+    let folder = tempfile::tempdir().unwrap();
+    let sim = Sim::start(folder.path(), SPEED).await;
+    let mut proxy = Setup::new(folder.path(), &sim.endpoint()).with("SECA_UNGROUPED_TRAFFIC", traffic).serve().await;
+    let seca = proxy.client().await;
+    life::workspace(&seca, &proxy.admin(), &sim.token).await.unwrap();
+    life::create_network(&seca).await.unwrap();
+    let nic = NicSpec {
+        security_group_refs: Vec::new(),
+        addresses: vec!["0.0.0.0".to_owned()],
+        public_ip_refs: vec![Reference::new(format!("public-ips/{}", life::ADDRESS))],
+        sku_ref: None,
+        subnet_ref: Reference::new(format!("networks/{}/subnets/{}", life::NETWORK, life::SUBNET)),
+    };
+    seca.nics(life::WORKSPACE).put("front", nic).await.unwrap();
+    seca.block_storages(life::WORKSPACE).put(life::DISK, life::disk()).await.unwrap();
+    let instance = InstanceSpec { primary_nic_ref: Some(Reference::new("nics/front")), ..life::instance(life::DISK) };
+    seca.instances(life::WORKSPACE).put(life::INSTANCE, instance).await.unwrap();
+    seca.instances(life::WORKSPACE).wait_active(life::INSTANCE, life::wait()).await.unwrap();
+    life::power(&seca, PowerState::On).await.unwrap();
+    let exposure = sim.get("/exposure").await;
+    let now = exposure["entries"].as_array().unwrap().last().unwrap().clone();
+    assert!(now["on"] == true && now["addresses"].as_array().is_some_and(|all| !all.is_empty()), "{now}");
+    assert_eq!(proxy.stop().await, Some(0));
+    now["open"].as_array().unwrap().clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_without_a_group_is_open_unless_the_operator_closes_it() {
+    let open = rules_before_an_ungrouped_instance("open").await;
+    assert!(open.iter().any(|address| address["everything"] == true), "{open:?}");
+    let closed = rules_before_an_ungrouped_instance("closed").await;
+    assert!(!closed.is_empty(), "the server has an address");
+    for address in closed {
+        assert!(address["everything"] == false && address["rules"] == json!([]), "{address}");
     }
 }

@@ -18,6 +18,9 @@ pub fn zone_name(spelling: &str) -> &str {
     }
 }
 
+/// The fact of an instance SKU that lists the zones where it is offered, in a region of several zones.
+pub const OFFERED_IN: &str = "offeredIn";
+
 /// One entry: a region, a SKU or a system image of one region.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CatalogEntry {
@@ -38,6 +41,12 @@ pub struct CatalogEntry {
 }
 
 impl CatalogEntry {
+    /// Whether it is offered in a zone of its region. What says nothing of zones is offered in all of them.
+    pub fn is_offered_in(&self, zone: &str) -> bool {
+        let Some(zones) = self.facts.get(OFFERED_IN).and_then(Value::as_array) else { return true };
+        zones.iter().any(|offered| offered.as_str() == Some(zone))
+    }
+
     /// A fact as text.
     pub fn fact(&self, name: &str) -> Option<&str> {
         self.facts.get(name)?.as_str()

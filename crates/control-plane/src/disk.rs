@@ -120,6 +120,8 @@ pub fn park(facts: &mut BlockStorageFacts, image: String, disk_gb: u64, architec
     facts.placeholder = None;
     facts.disk_of = None;
     facts.ever_started = false;
+    // Snapshots lie in no location.
+    facts.location = None;
 }
 
 /// The server that was made from its snapshot has started, so that the snapshot is old.

@@ -148,6 +148,9 @@ pub struct PublicIpFacts {
     /// The address that it had, if that was deleted at the provider.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub lost_address: Option<String>,
+    /// A mark: the location in which the primary IP lies, or may lie.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
 }
 
 impl Facts for PublicIpFacts {}
@@ -168,6 +171,9 @@ pub struct NicFacts {
     /// What the security groups that it names come to; none if it names none.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub groups: Option<NicGroups>,
+    /// The zone of the instance that has it, in which its public IPs are to lie.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
 }
 
 impl Facts for NicFacts {}
@@ -252,6 +258,9 @@ pub struct BlockStorageFacts {
     /// The reference to the image that it has its origin from.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub origin_of: Option<String>,
+    /// A mark: the location in which the volume lies or may lie, or the server whose disk it is.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
 }
 
 impl Facts for BlockStorageFacts {}

@@ -69,6 +69,10 @@ reasons! {
         "Take the public IP from the other NIC, or name another one.";
     VolumeInUse: "Another instance has a data volume that this one names.",
         "Take the volume from the other instance, or name another one.";
+    AwaitingZone: "The region has several zones, and nothing tells yet in which of them this is to lie.",
+        "Nothing: it is made where the first instance that uses it is. Or set the extension hetzner.cloud/location.";
+    InOtherZone: "It lies in another zone of the region than the instance that names it, and nothing moves between zones.",
+        "Name one of the same zone, or make it again in that zone.";
     SshKeyUnknown: "The instance names an SSH key that the Hetzner Cloud project does not have.",
         "Upload the key to the project under this name, or give the public key itself.";
     ForeignAttachment: "Something is attached to the server that this API did not attach; it is left alone.",

@@ -53,7 +53,12 @@ macro_rules! call {
                 name: Option<String>,
             },
             /// Reads the actions of a server or a volume: whether it was ever used, whoever did it.
-            History { object: ObjectId },
+            History {
+                object: ObjectId,
+                /// How often in a row the resource was tried: an answer is old when something was tried since.
+                #[serde(default)]
+                attempt: u32,
+            },
             $(
                 #[serde(untagged)]
                 $Type($Call),
@@ -121,7 +126,7 @@ impl Call {
     /// The object that shows its effect; none for a call that makes one.
     pub fn object(&self) -> Option<ObjectId> {
         match self {
-            Self::Sweep { object, .. } | Self::Read { object, .. } | Self::History { object } => Some(*object),
+            Self::Sweep { object, .. } | Self::Read { object, .. } | Self::History { object, .. } => Some(*object),
             _ => self.of_type()?.object(),
         }
     }

@@ -1,8 +1,8 @@
-//! The catalogue as the provider has it: one region per location, a SKU per server type that can be ordered there,
-//! aliases for the specification's tiers, one storage and one network SKU with names that are known elsewhere, and the system
-//! images.
+//! The catalogue as the provider has it: the regions with their locations as zones, a SKU per server type that can be
+//! ordered in one of these, aliases for the specification's tiers, one storage and one network SKU with names that are known
+//! elsewhere, and the system images.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use control_plane::CatalogEntry;
 use hcloud_client::types::{
@@ -12,6 +12,8 @@ use seca_api::{Kind, ResourceName};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
+
+use crate::regions::{RegionSet, Regions};
 
 /// What can be ordered where, until the provider was asked. Images have no ids here: those must be the provider's own,
 /// and until they are known it resolves the names itself.
@@ -40,17 +42,18 @@ const TIERS: [Tier; 14] = [
 
 /// The entries for what the provider lists.
 pub fn entries(
+    regions: &Regions,
     locations: &[Location],
     types: &[ServerType],
     images: &[Image],
     now: OffsetDateTime,
 ) -> Vec<CatalogEntry> {
     let mut entries = Vec::new();
-    for location in locations.iter().filter(|location| seca_api::RegionName::parse(&location.name).is_ok()) {
-        let region = location.name.as_str();
-        let orderable: Vec<&ServerType> = types.iter().filter(|t| can_be_ordered(t, region, now)).collect();
-        entries.push(region_entry(location));
-        entries.extend(orderable.iter().filter_map(|t| server_type(region, t)));
+    for set in regions.sets(locations) {
+        let region = set.name;
+        let orderable: Vec<Offer<'_>> = types.iter().filter_map(|t| Offer::of(t, &set, now)).collect();
+        entries.push(region_entry(&set, regions));
+        entries.extend(orderable.iter().filter_map(|offer| server_type(region, offer)));
         entries.extend(TIERS.iter().filter_map(|tier| alias(region, tier, &orderable)));
         entries.push(storage_sku(region));
         entries.push(network_sku(region));
@@ -61,19 +64,43 @@ pub fn entries(
     entries
 }
 
-/// The entries until the provider was asked.
+/// The entries until the provider was asked, where each location is a region.
 pub fn fallback() -> Vec<CatalogEntry> {
-    let Ok(known) = serde_json::from_str::<Known>(FALLBACK) else {
-        // A test reads the file; an unreadable one serves nothing rather than something wrong.
-        return Vec::new();
-    };
-    let (locations, types, images) = known.into_api();
-    let mut entries = entries(&locations, &types, &[], OffsetDateTime::UNIX_EPOCH);
-    for location in &locations {
+    fallback_of(&Regions::default())
+}
+
+/// The entries until the provider was asked.
+pub fn fallback_of(regions: &Regions) -> Vec<CatalogEntry> {
+    let Some((locations, types, images)) = known() else { return Vec::new() };
+    let mut entries = entries(regions, &locations, &types, &[], OffsetDateTime::UNIX_EPOCH);
+    for set in regions.sets(&locations) {
         let images = images.iter().flat_map(KnownImage::builds);
-        entries.extend(images.filter_map(|image| system_image(&location.name, &image)));
+        entries.extend(images.filter_map(|image| system_image(set.name, &image)));
     }
     entries
+}
+
+/// Whether stored entries were made by this choice of regions. Those of another one tell of other regions and zones.
+pub fn is_made_by(entries: &[CatalogEntry], regions: &Regions) -> bool {
+    let spelling = regions.spelling();
+    let mut listed = entries.iter().filter(|entry| entry.kind == Kind::Region && entry.listed);
+    listed.all(|entry| entry.fact(CHOSEN) == spelling.as_deref())
+}
+
+/// The fact of a region that tells by which choice of regions it was made.
+const CHOSEN: &str = "regions";
+
+/// The fact of a SKU that tells in which zones the provider offers it, in a region of several.
+const OFFERED: &str = control_plane::catalog::OFFERED_IN;
+
+/// The locations that this release knows.
+pub(crate) fn known_locations() -> Vec<Location> {
+    known().map(|(locations, _, _)| locations).unwrap_or_default()
+}
+
+/// What the embedded file says. A test reads it; an unreadable one serves nothing rather than something wrong.
+fn known() -> Option<(Vec<Location>, Vec<ServerType>, Vec<KnownImage>)> {
+    serde_json::from_str::<Known>(FALLBACK).ok().map(Known::into_api)
 }
 
 fn entry(kind: Kind, region: &str, name: &str, labels: &[(&str, &str)], spec: Value, facts: Value) -> CatalogEntry {
@@ -89,28 +116,68 @@ fn entry(kind: Kind, region: &str, name: &str, labels: &[(&str, &str)], spec: Va
     }
 }
 
-fn region_entry(location: &Location) -> CatalogEntry {
-    let name = location.name.as_str();
-    let country = location.country.to_ascii_lowercase();
-    entry(
-        Kind::Region,
-        name,
-        name,
-        &[("provider", "hetzner"), ("country", &country)],
-        json!({"availableZones": [name]}),
-        json!({"location": name, "networkZone": location.network_zone}),
-    )
+fn region_entry(set: &RegionSet<'_>, regions: &Regions) -> CatalogEntry {
+    let zones: Vec<&str> = set.zones().collect();
+    let network_zone = set.locations.first().map(|location| location.network_zone.as_str());
+    let countries: BTreeSet<String> =
+        set.locations.iter().map(|location| location.country.to_ascii_lowercase()).collect();
+    let mut labels = vec![("provider", "hetzner")];
+    // A region of several countries has none.
+    labels.extend(countries.first().filter(|_| countries.len() == 1).map(|country| ("country", country.as_str())));
+    let mut facts = json!({"networkZone": network_zone});
+    if let [only] = *zones {
+        facts["location"] = json!(only);
+    }
+    if let Some(chosen) = regions.spelling() {
+        facts[CHOSEN] = json!(chosen);
+    }
+    entry(Kind::Region, set.name, set.name, &labels, json!({"availableZones": zones}), facts)
 }
 
-/// Whether a type is offered in a location and is not past its last day there. Whether there is stock is a hint
-/// that goes by: a type without any at the moment stays resolvable once it was listed.
-fn can_be_ordered(server_type: &ServerType, location: &str, now: OffsetDateTime) -> bool {
+/// A server type in a region that has it.
+struct Offer<'a> {
+    server_type: &'a ServerType,
+    /// How many zones the region has.
+    all: usize,
+    /// The zones where it is offered.
+    offered: Vec<&'a str>,
+    /// Those where it can be ordered at the moment; at least one.
+    orderable: Vec<&'a str>,
+}
+
+impl<'a> Offer<'a> {
+    fn of(server_type: &'a ServerType, set: &RegionSet<'a>, now: OffsetDateTime) -> Option<Self> {
+        let zones: Vec<&'a str> = set.locations.iter().map(|location| location.name.as_str()).collect();
+        let those = |test: fn(&ServerType, &str, OffsetDateTime) -> bool| -> Vec<&'a str> {
+            zones.iter().copied().filter(|zone| test(server_type, zone, now)).collect()
+        };
+        let (offered, orderable) = (those(is_offered), those(can_be_ordered));
+        (!orderable.is_empty()).then_some(Self { server_type, all: zones.len(), offered, orderable })
+    }
+
+    fn is_everywhere(&self) -> bool {
+        self.orderable.len() == self.all
+    }
+
+    /// Where it can be ordered, as labels; in a region of one zone nobody needs to be told.
+    fn zone_labels(&self) -> Vec<(String, &'static str)> {
+        let zones = self.orderable.iter().filter(|_| self.all > 1);
+        zones.map(|zone| (format!("zone-{zone}"), "true")).collect()
+    }
+}
+
+/// Whether a type is offered in a location and is not past its last day there.
+fn is_offered(server_type: &ServerType, location: &str, now: OffsetDateTime) -> bool {
     let is_over = |deprecation: &Option<Deprecation>| deprecation.as_ref().is_some_and(|d| d.unavailable_after <= now);
     !is_over(&server_type.deprecation)
-        && server_type
-            .locations
-            .iter()
-            .any(|l| l.name == location && l.available != Some(false) && !is_over(&l.deprecation))
+        && server_type.locations.iter().any(|l| l.name == location && !is_over(&l.deprecation))
+}
+
+/// The same, and there is stock. Whether there is stock is a hint that goes by: a type without any at the moment stays
+/// resolvable once it was listed.
+fn can_be_ordered(server_type: &ServerType, location: &str, now: OffsetDateTime) -> bool {
+    let has_stock = |l: &ServerTypeLocation| l.name == location && l.available != Some(false);
+    is_offered(server_type, location, now) && server_type.locations.iter().any(has_stock)
 }
 
 /// SECA's word for an instruction set.
@@ -132,55 +199,63 @@ fn size_spec(server_type: &ServerType) -> Value {
     json!({"vCPU": server_type.cores, "ram": gib(server_type)})
 }
 
-fn size_facts(server_type: &ServerType, architecture: &str) -> Value {
-    json!({"serverType": server_type.name, "architecture": architecture, "disk": server_type.disk})
+fn size_facts(offer: &Offer<'_>, architecture: &str) -> Value {
+    let server_type = offer.server_type;
+    let mut facts = json!({"serverType": server_type.name, "architecture": architecture, "disk": server_type.disk});
+    if offer.all > 1 {
+        facts[OFFERED] = json!(offer.offered);
+    }
+    facts
 }
 
-fn server_type(region: &str, server_type: &ServerType) -> Option<CatalogEntry> {
+fn server_type(region: &str, offer: &Offer<'_>) -> Option<CatalogEntry> {
+    let server_type = offer.server_type;
     let architecture = architecture(&server_type.architecture)?;
     ResourceName::parse(&server_type.name).ok()?;
     let disk = server_type.disk.to_string();
-    Some(entry(
-        Kind::InstanceSku,
-        region,
-        &server_type.name,
-        &[
-            ("provider", "hetzner"),
-            ("architecture", architecture),
-            ("cpu", server_type.cpu_type.as_str()),
-            ("disk", &disk),
-        ],
-        size_spec(server_type),
-        size_facts(server_type, architecture),
-    ))
+    let zones = offer.zone_labels();
+    let mut labels = vec![
+        ("provider", "hetzner"),
+        ("architecture", architecture),
+        ("cpu", server_type.cpu_type.as_str()),
+        ("disk", &disk),
+    ];
+    labels.extend(zones.iter().map(|(label, value)| (label.as_str(), *value)));
+    let facts = size_facts(offer, architecture);
+    Some(entry(Kind::InstanceSku, region, &server_type.name, &labels, size_spec(server_type), facts))
 }
 
-/// The smallest type that gives what a tier promises; its real size is what the SKU shows.
-fn alias(region: &str, tier: &Tier, orderable: &[&ServerType]) -> Option<CatalogEntry> {
+/// The smallest type that gives what a tier promises; its real size is what the SKU shows. In a region of several zones it
+/// is one that all of them have, where there is such a type.
+fn alias(region: &str, tier: &Tier, orderable: &[Offer<'_>]) -> Option<CatalogEntry> {
     let (tier, cores, memory, dedicated) = *tier;
     let cpu = if dedicated { CpuType::Dedicated } else { CpuType::Shared };
-    let fits = |t: &&&ServerType| {
+    let fits = |offer: &&Offer<'_>| {
+        let t = offer.server_type;
         t.architecture == Architecture::X86 && t.cpu_type == cpu && t.cores >= cores && t.memory >= memory
     };
     let smallest = orderable.iter().filter(fits).min_by(|a, b| {
-        (a.cores, a.disk).cmp(&(b.cores, b.disk)).then(a.memory.total_cmp(&b.memory)).then_with(|| a.name.cmp(&b.name))
+        let (left, right) = (a.server_type, b.server_type);
+        let size = |t: &ServerType| (t.cores, t.disk);
+        (!a.is_everywhere(), size(left))
+            .cmp(&(!b.is_everywhere(), size(right)))
+            .then(left.memory.total_cmp(&right.memory))
+            .then_with(|| left.name.cmp(&right.name))
     })?;
-    Some(entry(
-        Kind::InstanceSku,
-        region,
-        &format!("seca.{}", tier.to_ascii_lowercase()),
-        // The conformance tool asks for `Tier`, the specification writes `tier`.
-        &[
-            ("provider", "seca"),
-            ("tier", tier),
-            ("Tier", tier),
-            ("architecture", "amd64"),
-            ("cpu", cpu.as_str()),
-            ("server-type", &smallest.name),
-        ],
-        size_spec(smallest),
-        size_facts(smallest, "amd64"),
-    ))
+    let zones = smallest.zone_labels();
+    // The conformance tool asks for `Tier`, the specification writes `tier`.
+    let mut labels = vec![
+        ("provider", "seca"),
+        ("tier", tier),
+        ("Tier", tier),
+        ("architecture", "amd64"),
+        ("cpu", cpu.as_str()),
+        ("server-type", &smallest.server_type.name),
+    ];
+    labels.extend(zones.iter().map(|(label, value)| (label.as_str(), *value)));
+    let name = format!("seca.{}", tier.to_ascii_lowercase());
+    let facts = size_facts(smallest, "amd64");
+    Some(entry(Kind::InstanceSku, region, &name, &labels, size_spec(smallest.server_type), facts))
 }
 
 /// One for now. The figure is a cautious one: third parties measured some 3,500 mixed operations per second on a
@@ -504,9 +579,59 @@ mod tests {
             location.deprecation = deprecation;
             location.available = available;
         }
-        let catalog = Catalog::new(1, entries(&locations, &types, &[], now), "fsn1");
+        let catalog = Catalog::new(1, entries(&Regions::default(), &locations, &types, &[], now), "fsn1");
         let listed = |name: &str| catalog.get(Kind::InstanceSku, "fsn1", name).is_some();
         assert_eq!(["cx23", "cx33", "cx43", "cx53"].map(listed), [false, true, false, true]);
         assert!(catalog.get(Kind::InstanceSku, "nbg1", "cx23").is_some(), "deprecation is per location");
+    }
+
+    #[test]
+    fn a_region_of_several_locations_has_them_as_zones_and_offers_what_any_of_them_has() {
+        let regions = Regions::parse("eu-central=fsn1,nbg1,hel1;ash").unwrap();
+        let (locations, mut types, _) = known().unwrap();
+        let withdraw = |types: &mut Vec<ServerType>, name: &str, from: &[&str]| {
+            let t = types.iter_mut().find(|t| t.name == name).unwrap();
+            t.locations.retain(|l| !from.contains(&l.name.as_str()));
+        };
+        withdraw(&mut types, "cx23", &["hel1"]);
+        withdraw(&mut types, "cx33", &["fsn1", "nbg1", "hel1"]);
+        let stock = |types: &mut Vec<ServerType>, name: &str, location: &str| {
+            let t = types.iter_mut().find(|t| t.name == name).unwrap();
+            t.locations.iter_mut().find(|l| l.name == location).unwrap().available = Some(false);
+        };
+        stock(&mut types, "cx43", "nbg1");
+        let catalog =
+            Catalog::new(1, entries(&regions, &locations, &types, &[], OffsetDateTime::UNIX_EPOCH), "eu-central");
+        assert_eq!(catalog.regions(), ["eu-central", "ash"]);
+        assert_eq!(catalog.zones("eu-central"), ["fsn1", "nbg1", "hel1"]);
+        let region = catalog.get(Kind::Region, "eu-central", "eu-central").unwrap();
+        assert_eq!((region.fact("networkZone"), region.fact("location")), (Some("eu-central"), None));
+        assert_eq!(region.labels.get("country"), None, "it is in two");
+        let sku = |name: &str| catalog.get(Kind::InstanceSku, "eu-central", name);
+        let zones = |name: &str| {
+            let labels = sku(name).unwrap().labels.keys();
+            labels.filter_map(|label| label.strip_prefix("zone-").map(str::to_owned)).collect::<Vec<_>>()
+        };
+        assert_eq!(zones("cx23"), ["fsn1", "nbg1"]);
+        assert_eq!(zones("cx43"), ["fsn1", "hel1"]);
+        assert_eq!(sku("cx43").unwrap().facts[OFFERED], json!(["fsn1", "nbg1", "hel1"]), "stock goes by");
+        assert!(sku("cx33").is_none());
+        // The smallest type with two shared cores is missing in hel1, so the tier means one that all zones have.
+        let tier = sku("seca.s2xs").unwrap();
+        assert_ne!(tier.fact("serverType"), Some("cx23"));
+        assert_eq!(zones("seca.s2xs"), ["fsn1", "hel1", "nbg1"]);
+        let alone = catalog.get(Kind::InstanceSku, "ash", "ccx13").unwrap();
+        assert!(!alone.labels.contains_key("zone-ash") && !alone.facts.contains_key(OFFERED));
+    }
+
+    #[test]
+    fn stored_entries_tell_by_which_choice_of_regions_they_were_made() {
+        let choices = ["eu-central=fsn1,nbg1,hel1", "eu-central=fsn1,nbg1", "fsn1"].map(|c| Regions::parse(c).unwrap());
+        let all = [&Regions::default(), &choices[0], &choices[1], &choices[2]];
+        for (made, by) in all.iter().enumerate() {
+            for (asked, choice) in all.iter().enumerate() {
+                assert_eq!(is_made_by(&fallback_of(by), choice), made == asked, "{by:?} {choice:?}");
+            }
+        }
     }
 }

@@ -50,7 +50,7 @@ impl Executor<'_> {
             Call::Find { kind, installation, owner, name } => {
                 return self.look_for(*kind, installation, owner, name.as_deref()).await;
             }
-            Call::History { object } => return self.read_history(*object).await,
+            Call::History { object, attempt } => return self.read_history(*object, *attempt).await,
             _ => {}
         }
         if let Call::Sweep { object, uid } = &call
@@ -378,6 +378,13 @@ impl Executor<'_> {
                 if error.class() == ErrorClass::Precondition && call.of_type().is_some_and(|c| c.is_rechecked()) =>
             {
                 self.examine(call, Some(Refusal::Passing(note))).await
+            }
+            // What keeps a server that nobody needs now can make room.
+            Verdict::Retry(after, note)
+                if note.reason == Reason::QuotaExceeded && call.makes() == Some(ObjectType::Server) =>
+            {
+                let observation = Observation::new(vec![Change::NoRoomForServer]);
+                Outcome::Refuted { observation, retry: Some((after, note)) }
             }
             Verdict::Retry(after, note) => Outcome::Retry { after, note },
         }

@@ -18,14 +18,14 @@ type Made = Outcome<Observation>;
 
 impl Executor<'_> {
     /// Whether a server ever ran, or a volume was ever attached, whoever did it.
-    pub(crate) async fn read_history(&self, object: ObjectId) -> Made {
+    pub(crate) async fn read_history(&self, object: ObjectId, attempt: u32) -> Made {
         let words = object.kind().used_by();
         match object.actions(&self.client).await {
             Ok(actions) => {
                 let ever = actions
                     .iter()
                     .any(|action| action.status != ActionStatus::Error && words.contains(&action.command.as_str()));
-                Outcome::Done(Observation::new(vec![Change::Used { object, ever }]))
+                Outcome::Done(Observation::new(vec![Change::Used { object, ever, attempt }]))
             }
             Err(error) if error.class() == ErrorClass::NotFound => self.ask(object).await,
             Err(error) => unanswered(&error),

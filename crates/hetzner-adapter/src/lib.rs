@@ -16,10 +16,12 @@ pub mod objects;
 mod outcome;
 pub mod owner;
 mod provider;
+mod regions;
 pub mod snapshot;
 mod token_proof;
 
 pub use mapping::{MAPPINGS, Mapping, kinds};
 pub use owner::{Owner, Role};
 pub use provider::{AdapterSettings, HetznerProvider};
+pub use regions::{Regions, RegionsError};
 pub use snapshot::{Observation, Snapshot};

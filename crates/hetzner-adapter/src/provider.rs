@@ -29,6 +29,7 @@ use crate::{
     memory::Memory,
     objects::Objects,
     outcome::{self, unreadable},
+    regions::Regions,
     snapshot::{Observation, Snapshot},
 };
 
@@ -41,6 +42,8 @@ pub struct AdapterSettings {
     pub ungrouped_closed: bool,
     /// How long a block storage keeps the server of a deleted instance, before its disk becomes a snapshot; none: for ever.
     pub disk_hold: Option<Duration>,
+    /// Which regions are served, and of which locations each is made.
+    pub regions: Regions,
 }
 
 impl Default for AdapterSettings {
@@ -48,6 +51,7 @@ impl Default for AdapterSettings {
         Self {
             default_image: "ubuntu-24.04".to_owned(),
             ungrouped_closed: false,
+            regions: Regions::default(),
             disk_hold: Some(Duration::from_secs(900)),
         }
     }
@@ -61,6 +65,8 @@ pub struct HetznerProvider {
     clock: Arc<dyn Clock>,
     settings: AdapterSettings,
     memories: Mutex<HashMap<ProjectId, Arc<Memory>>>,
+    /// What of the choice of regions did not fit the provider's locations, as it was last told.
+    unfit: Mutex<Vec<String>>,
 }
 
 impl HetznerProvider {
@@ -76,6 +82,7 @@ impl HetznerProvider {
             clock,
             settings,
             memories: Mutex::default(),
+            unfit: Mutex::default(),
         }
     }
 
@@ -92,6 +99,15 @@ impl HetznerProvider {
     fn memory(&self, project: &ProjectId) -> Arc<Memory> {
         let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(memories.entry(project.clone()).or_default())
+    }
+
+    /// Tells once what of the choice of regions does not fit, and again when that changes.
+    fn warn_of_unfit(&self, unfit: Vec<String>) {
+        let mut told = self.unfit.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told != unfit {
+            unfit.iter().for_each(|sentence| tracing::warn!("SECA_REGIONS: {sentence}"));
+            *told = unfit;
+        }
     }
 
     fn executor<'a>(&self, access: &Access, memory: &'a Memory, gate: &Arc<dyn Gate>) -> Executor<'a> {
@@ -225,10 +241,11 @@ impl CloudProvider for HetznerProvider {
             ))
         };
         let (locations, types, images) = read.await.map_err(|error| unreadable(&error))?;
-        Ok(catalog::entries(&locations, &types, &images, wall_time(self.clock.now())))
+        self.warn_of_unfit(self.settings.regions.unfit(&locations));
+        Ok(catalog::entries(&self.settings.regions, &locations, &types, &images, wall_time(self.clock.now())))
     }
 
     fn fallback_catalog(&self) -> Vec<CatalogEntry> {
-        catalog::fallback()
+        catalog::fallback_of(&self.settings.regions)
     }
 }

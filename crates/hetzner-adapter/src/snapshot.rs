@@ -24,7 +24,7 @@ pub struct Snapshot {
     /// What was asked for since the lists were read, and does not exist.
     absent: Absent,
     /// What the actions of an object told since then: whether a server ever ran, whether a volume was ever attached.
-    used: BTreeMap<ObjectId, bool>,
+    used: BTreeMap<ObjectId, (bool, u32)>,
     /// Lives as long as somebody has the snapshot: see [`Memory`](crate::memory::Memory).
     pub(crate) life: Option<Arc<()>>,
 }
@@ -38,6 +38,8 @@ pub(crate) struct Learnt {
     reboots: BTreeMap<i64, i64>,
     /// Who added a subnet: it bears no label.
     subnet_owners: BTreeMap<(i64, Ipv4Net), Uid>,
+    /// No room was left for another server when one was last to be made.
+    is_full: bool,
 }
 
 impl Learnt {
@@ -60,7 +62,9 @@ impl Learnt {
             Change::Gone(ObjectId::Server(id)) => {
                 self.shutdowns.remove(&id.get());
                 self.reboots.remove(&id.get());
+                self.is_full = false;
             }
+            Change::NoRoomForServer => self.is_full = true,
             Change::Gone(ObjectId::Network(id)) => self.subnet_owners.retain(|(of, _), _| *of != id.get()),
             Change::ShutdownSent { server, seq } => drop(self.shutdowns.insert(server.get(), *seq)),
             Change::Rebooted { server, action } => {
@@ -101,9 +105,13 @@ pub enum Change {
         object: ObjectId,
         /// Whether it was.
         ever: bool,
+        /// How often in a row the resource that asked had been tried.
+        attempt: u32,
     },
     /// The actions of a call went well that says what it makes of its object.
     Ended(Box<Call>),
+    /// The project's limit of servers is reached: another one was refused.
+    NoRoomForServer,
     /// A guest was asked to shut down by a power action of this number.
     ShutdownSent {
         /// The server.
@@ -204,7 +212,7 @@ impl Snapshot {
                     self.absent.prove_owned(kind, owner);
                 }
             }
-            Change::Used { object, ever } => drop(self.used.insert(object, ever)),
+            Change::Used { object, ever, attempt } => drop(self.used.insert(object, (ever, attempt))),
             Change::Ended(call) => {
                 let known = call.object().and_then(|id| self.objects.get(id));
                 if let (Some(mut object), Some(call)) = (known, call.of_type()) {
@@ -212,7 +220,10 @@ impl Snapshot {
                     self.apply(Change::Seen(object));
                 }
             }
-            Change::ShutdownSent { .. } | Change::Rebooted { .. } | Change::SubnetAdded { .. } => {}
+            Change::NoRoomForServer
+            | Change::ShutdownSent { .. }
+            | Change::Rebooted { .. }
+            | Change::SubnetAdded { .. } => {}
         }
     }
 
@@ -227,9 +238,10 @@ impl Snapshot {
     }
 
     /// Whether a server ever ran, or a volume was ever attached, as its actions told; none if nobody asked since it was
-    /// last seen.
-    pub fn was_used(&self, id: ObjectId) -> Option<bool> {
-        self.used.get(&id).copied()
+    /// last seen, or since the resource that asks was last tried: meanwhile somebody may have used it.
+    pub fn was_used(&self, id: ObjectId, attempt: u32) -> Option<bool> {
+        let (ever, asked_at) = self.used.get(&id).copied()?;
+        (ever || asked_at == attempt).then_some(ever)
     }
 
     /// The objects of a type, whoever has made them.
@@ -314,6 +326,11 @@ impl Snapshot {
     /// Whether a server's guest was asked to shut down for a power action.
     pub(crate) fn was_asked_to_shut_down(&self, server: Id<Server>, seq: i64) -> bool {
         self.learnt.shutdowns.get(&server.get()) == Some(&seq)
+    }
+
+    /// Whether there was no room for another server when one was last to be made, and none went since.
+    pub(crate) fn has_no_room_for_servers(&self) -> bool {
+        self.learnt.is_full
     }
 
     /// The last reboot of a server that is known.

@@ -164,6 +164,26 @@ fn a_server_that_never_ran_goes_with_its_instance() {
 }
 
 #[test]
+fn what_was_asked_before_a_removal_was_tried_is_asked_again_before_the_next_try() {
+    let mut world = with_instance(false);
+    let uid = world.row(Kind::Instance, "i").uid;
+    world.delete(Kind::Instance, "i");
+    world.look(uid);
+    assert_eq!(world.operations(), ["read_actions"]);
+    let operation = |world: &World, attempts: u32| {
+        let mut bundle = world.bundle(uid);
+        bundle.attempts = attempts;
+        match world.plan_bundle(&bundle).plan {
+            Plan::Act(step) => step.operation,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(operation(&world, 0), "delete_server");
+    // The removal was refused, and meanwhile somebody may have switched the server on, and off again.
+    assert_eq!(operation(&world, 1), "read_actions");
+}
+
+#[test]
 fn a_power_on_that_certainly_failed_leaves_no_mark() {
     let mut world = with_instance(false);
     assert!(world.act("i", ActionKind::Start));

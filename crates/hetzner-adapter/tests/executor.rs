@@ -313,10 +313,10 @@ async fn the_actions_of_an_object_tell_whether_it_was_used_whoever_did_it() {
     world.cloud.fault(json!({"mutating": true}), failing).await;
     let outcome = world.finish(&ServerCall::Poweron { server }).await;
     assert_eq!(reason(&outcome).0, "refuted", "it is seen off");
-    assert!(!ever(done(world.finish(&Call::History { object }).await)), "it never came up");
+    assert!(!ever(done(world.finish(&Call::History { object, attempt: 0 }).await)), "it never came up");
     done(world.finish(&ServerCall::Poweron { server }).await);
     done(world.finish(&ServerCall::Poweroff { server }).await);
-    assert!(ever(done(world.finish(&Call::History { object }).await)));
+    assert!(ever(done(world.finish(&Call::History { object, attempt: 0 }).await)));
 }
 
 #[tokio::test(start_paused = true)]

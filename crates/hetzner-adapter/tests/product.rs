@@ -578,6 +578,8 @@ async fn a_deleted_role_is_taken_from_its_assignments_and_these_are_active_again
 
 #[path = "product/cost.rs"]
 mod cost;
+#[path = "product/disks.rs"]
+mod disks;
 #[path = "product/exposure.rs"]
 mod exposure;
 #[path = "product/requests.rs"]

@@ -1,142 +1,15 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
-use std::net::IpAddr;
+mod effect;
+pub mod guest;
+pub mod lifecycle;
+pub mod nat;
+pub mod packing;
+pub mod plan;
+pub mod ranges;
+pub mod replacement;
+pub mod sentences;
+mod texts;
 
-use ipnet::IpNet;
-use seca_api::Kind;
-use serde::{Deserialize, Serialize};
-
-/// What is to be known of a gateway to say what it does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gateway {
-    /// Whether connections are to be opened from inside only.
-    pub egress_only: bool,
-    /// How many route tables name it.
-    pub route_tables: usize,
-}
-
-/// What something does to packets, and the sentence that says so.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Effect {
-    /// Whether packets take this way.
-    pub routed: bool,
-    /// A sentence for the person who asked for it.
-    pub message: String,
-}
-
-impl Effect {
-    fn not_yet(message: String) -> Self {
-        Self { routed: false, message }
-    }
-}
-
-/// What a gateway does.
-pub fn gateway(gateway: Gateway) -> Effect {
-    let way = if gateway.egress_only { "out of its networks" } else { "into or out of its networks" };
-    let users = match gateway.route_tables {
-        0 => "no route table uses it, and ".to_owned(),
-        1 => "1 route table names it, but ".to_owned(),
-        many => format!("{many} route tables name it, but "),
-    };
-    Effect::not_yet(format!(
-        "The gateway is accepted, but routes nothing yet: {users}Hetzner Cloud has no internet gateway, and this \
-         release does not run a NAT server in its place. No packet gets {way} through it."
-    ))
-}
-
-/// Where a route sends packets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NextHop {
-    /// An internet gateway.
-    Gateway,
-    /// An instance, which has no address in the network.
-    Instance,
-    /// A NIC or another thing that this release does not know.
-    Other(Kind),
-    /// An address that the provider routes to.
-    Address {
-        /// The address.
-        address: IpAddr,
-        /// Whether a server has it.
-        taken: bool,
-    },
-    /// An address that the provider does not route to, and why.
-    Refused(String),
-    /// A block of addresses, which is no next hop.
-    Block(IpNet),
-    /// Something that does not exist.
-    Missing,
-}
-
-/// What a route does. `target` is the reference as it was written, `destination` the block that it is for.
-pub fn route(destination: &str, target: &str, hop: &NextHop) -> Effect {
-    let by = format!("The route to {destination} by `{target}`");
-    let why = match hop {
-        NextHop::Address { taken: true, .. } => return Effect { routed: true, message: format!("{by} is in effect.") },
-        NextHop::Address { address, taken: false } => {
-            return Effect::not_yet(format!(
-                "{by} is made, but no server has the address {address} in this network yet, so nothing gets there."
-            ));
-        }
-        NextHop::Refused(why) => why.clone(),
-        NextHop::Gateway => "this release does not run a NAT server in place of the gateway".to_owned(),
-        NextHop::Instance => "the instance has no address in this network".to_owned(),
-        NextHop::Other(kind) => format!("this release routes to no {}", kind.noun()),
-        NextHop::Block(block) => format!("{block} is a block of addresses, not one of them"),
-        NextHop::Missing => "it does not exist".to_owned(),
-    };
-    Effect::not_yet(format!("{by} is kept, but routes nothing yet: {why}."))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_gateway_never_claims_to_route() {
-        for egress_only in [false, true] {
-            for route_tables in [0, 1, 7] {
-                let effect = gateway(Gateway { egress_only, route_tables });
-                assert!(!effect.routed);
-                assert!(effect.message.contains("routes nothing yet"), "{}", effect.message);
-            }
-        }
-    }
-
-    #[test]
-    fn a_gateway_says_which_way_is_closed_and_who_counts_on_it() {
-        let check = |egress_only, route_tables, expected: &str| {
-            let message = gateway(Gateway { egress_only, route_tables }).message;
-            assert!(message.contains(expected), "{message}");
-        };
-        check(true, 0, "gets out of its networks");
-        check(false, 0, "gets into or out of its networks");
-        check(false, 0, "no route table uses it");
-        check(false, 1, "1 route table names it");
-        check(false, 3, "3 route tables name it");
-    }
-
-    #[test]
-    fn a_route_says_what_its_target_lacks() {
-        let check = |hop, expected: &str| {
-            let effect = route("0.0.0.0/0", "x/y", &hop);
-            assert!(!effect.routed);
-            assert!(effect.message.contains("0.0.0.0/0") && effect.message.contains("`x/y`"), "{}", effect.message);
-            assert!(effect.message.contains(expected), "{}", effect.message);
-        };
-        check(NextHop::Gateway, "NAT server");
-        check(NextHop::Instance, "no address");
-        check(NextHop::Other(Kind::Nic), "no NIC");
-        check(
-            NextHop::Address { address: "10.0.0.9".parse().unwrap(), taken: false },
-            "no server has the address 10.0.0.9",
-        );
-        check(NextHop::Refused("it is outside".to_owned()), "it is outside");
-        check(NextHop::Block("10.0.0.0/8".parse().unwrap()), "10.0.0.0/8");
-        check(NextHop::Missing, "does not exist");
-        let effect =
-            route("0.0.0.0/0", "10.0.0.9", &NextHop::Address { address: "10.0.0.9".parse().unwrap(), taken: true });
-        assert!(effect.routed && effect.message.ends_with("is in effect."), "{}", effect.message);
-    }
-}
+pub use effect::{Effect, Gateway, NextHop, gateway, route};

@@ -63,8 +63,9 @@ fn sqlite_code(code: &str) -> Option<i32> {
 fn is_passing_code(error: &dyn DatabaseError) -> bool {
     let Some(code) = error.code() else { return false };
     // PostgreSQL: serialization failure, deadlock, lock not available, shutting down or starting, connection
-    // exceptions, too many connections; and a session that may only read, which is closed.
-    let postgres = ["40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53300", READ_ONLY];
+    // exceptions, too many connections; a session that ended because this process stood still in a transaction, or for
+    // long; and a session that may only read, which is closed.
+    let postgres = ["40001", "40P01", "55P03", "57P01", "57P02", "57P03", "57P05", "25P03", "53300", READ_ONLY];
     if postgres.contains(&code.as_ref()) || (code.len() == 5 && code.starts_with("08")) {
         return true;
     }
@@ -95,6 +96,65 @@ impl std::fmt::Display for Fault {
             Self::Sql(error) => error.fmt(f),
             Self::Corrupt(what) => f.write_str(what),
             Self::ReadOnly => f.write_str("its session may only read"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{borrow::Cow, error::Error, fmt};
+
+    use sqlx::error::ErrorKind;
+
+    use super::*;
+
+    /// An error of the database with a code, and nothing else.
+    #[derive(Debug)]
+    struct Coded(&'static str);
+
+    impl fmt::Display for Coded {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl Error for Coded {}
+
+    impl DatabaseError for Coded {
+        fn message(&self) -> &str {
+            self.0
+        }
+
+        fn code(&self) -> Option<Cow<'_, str>> {
+            Some(self.0.into())
+        }
+
+        fn as_error(&self) -> &(dyn Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn as_error_mut(&mut self) -> &mut (dyn Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn into_error(self: Box<Self>) -> Box<dyn Error + Send + Sync + 'static> {
+            self
+        }
+
+        fn kind(&self) -> ErrorKind {
+            ErrorKind::Other
+        }
+    }
+
+    #[test]
+    fn a_session_that_ended_is_no_defect_and_a_refused_statement_is_one() {
+        let told = |code| StoreError::from(Fault::Sql(sqlx::Error::Database(Box::new(Coded(code)))));
+        // The process stood still in a transaction, the server shut down, another one was first.
+        for passing in ["25P03", "57P05", "57P01", "40001", "08006", "53300"] {
+            assert!(matches!(told(passing), StoreError::Unavailable(_)), "{passing}");
+        }
+        for defect in ["42601", "23505"] {
+            assert!(matches!(told(defect), StoreError::Refused(_)), "{defect}");
         }
     }
 }

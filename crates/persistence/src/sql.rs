@@ -127,6 +127,13 @@ macro_rules! word {
     (sqlite (list $n:literal)) => {
         concat!("(SELECT value FROM json_each($", $n, "))")
     };
+    // In which location the object of `r` lies, or is to lie; NULL if nobody knows.
+    (postgres location) => {
+        "CASE r.kind WHEN 'instance' THEN r.spec::json->>'zone' ELSE r.facts::json->>'location' END"
+    };
+    (sqlite location) => {
+        "CASE r.kind WHEN 'instance' THEN r.spec->>'zone' ELSE r.facts->>'location' END"
+    };
     // All columns of a resource, in the order that `row.rs` reads.
     ($db:ident columns) => {
         "r.uid, r.tenant, r.region, r.kind, r.workspace, r.network, r.name, r.project, r.labels, r.annotations, \

@@ -52,8 +52,8 @@ use crate::{
 /// project that a newer one had. Raise it with every release that writes rows (facts, steps, states) which the release
 /// before would misread; then replicas of that release leave a project alone once a newer one had it.
 ///
-/// 2: instances have what they name. An engine of version 1 knows neither roles of objects nor auxiliaries, and would take a
-/// data volume that is claimed for a boot volume.
+/// 2: instances have what they name, and disks outlive them. An engine of version 1 knows neither roles of objects nor
+/// auxiliaries nor snapshots of disks, and would take a data volume that is claimed for a boot volume.
 pub const ENGINE_VERSION: i64 = 2;
 
 /// The engine's settings.

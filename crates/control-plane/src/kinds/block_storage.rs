@@ -13,6 +13,7 @@ pub const RULES: KindRules = KindRules {
         ReferenceField::new("/spec/sourceImageRef", &[Kind::Image]),
     ],
     delete: DeleteRules { refused_by_referrers: &[Kind::Instance], ..FREELY },
+    located: true,
     // Nothing is there yet, and nothing is what the status says.
     initial_status: |_| Map::from_iter([("sizeGB".to_owned(), json!(0))]),
     judge,

@@ -4,6 +4,7 @@ use seca_api::{Kind, violation::Violation};
 use serde_json::{Map, Value, json};
 
 use super::{Judgement, KindRules, ReferenceField, Relatives, clip, expand, ssh_key};
+use crate::catalog::zone_name;
 
 mod disks;
 mod nics;
@@ -46,12 +47,32 @@ const LARGEST_GROUP: usize = 10;
 
 fn judge(judgement: &Judgement<'_>) -> Vec<Violation> {
     let mut found = Vec::from_iter(judgement.unknown_zone("/zone"));
+    found.extend(not_offered(judgement));
     found.extend(user_data::violation(judgement));
     found.extend(unusable_keys(judgement));
     found.extend(full_group(judgement));
     found.extend(nics::violations(judgement));
     found.extend(disks::violations(judgement));
     found
+}
+
+/// Not every zone of a region has every server type.
+fn not_offered(judgement: &Judgement<'_>) -> Option<Violation> {
+    let zone = zone_name(judgement.text("/zone")?);
+    let region = &judgement.subject.key.region;
+    let zones = judgement.catalog.zones(region);
+    let sku = judgement.found(SKU)?.entry()?;
+    let is_zone = zones.iter().any(|known| known == zone);
+    if judgement.is_update() || !is_zone || sku.is_offered_in(zone) {
+        return None;
+    }
+    let offered: Vec<&str> = zones.iter().map(String::as_str).filter(|zone| sku.is_offered_in(zone)).collect();
+    let rule = format!(
+        "zone must be one that has the SKU {}, but {zone} has it not; use {}, or another SKU",
+        sku.name,
+        if offered.is_empty() { "another region".to_owned() } else { offered.join(" or ") }
+    );
+    Some(Violation::at("/spec/zone", rule))
 }
 
 /// The SSH keys that are neither a key nor the name of one.

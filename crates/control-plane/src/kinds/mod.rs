@@ -81,6 +81,8 @@ pub struct KindRules {
     pub delete: DeleteRules,
     /// Whether it has a power switch: actions, and the extension [`START_EXTENSION`].
     pub powered: bool,
+    /// Whether its object lies in a zone that the extension [`LOCATION_EXTENSION`] may choose.
+    pub located: bool,
     /// Whether its status counts its children.
     pub counts_children: bool,
     /// Whether it can be made without a provider's project: then project `local` makes it, from an empty snapshot.
@@ -107,6 +109,7 @@ impl KindRules {
             references: &[],
             delete: FREELY,
             powered: false,
+            located: false,
             counts_children: false,
             local: false,
             home: None,
@@ -126,6 +129,9 @@ impl KindRules {
 
 /// `"true"`: power on once it is made, also when a later PUT adds it.
 pub const START_EXTENSION: &str = "hetzner.cloud/start-after-create";
+
+/// The zone of the region in which an object is made; without it, the zone of the first instance that uses it.
+pub const LOCATION_EXTENSION: &str = "hetzner.cloud/location";
 
 /// Live resources that a judgement looks at beside parents and targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

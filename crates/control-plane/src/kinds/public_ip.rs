@@ -10,6 +10,7 @@ use crate::ports::DeleteRules;
 /// What differs about public IPs.
 pub const RULES: KindRules = KindRules {
     delete: DeleteRules { refused_by_referrers: &[Kind::Nic], ..FREELY },
+    located: true,
     judge,
     ..KindRules::new(Kind::PublicIp)
 };

@@ -120,6 +120,17 @@ pub struct ProjectOverview {
     pub abandoned: bool,
 }
 
+/// How much there is in a region, or in one of its locations.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Occupancy {
+    /// The region.
+    pub region: String,
+    /// The location, as the rows spell it; none for the whole region.
+    pub location: Option<String>,
+    /// How many resources: all of the region, or those that have an object in the location, or are to have one.
+    pub resources: i64,
+}
+
 /// What was in a project that was declared gone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Abandoned {
@@ -179,6 +190,10 @@ pub trait OversightStore: Send + Sync {
     /// ends. A token of it can be bound again once all rows have left, which takes the declaration back. None when there is
     /// no such project of the provider.
     async fn abandon(&self, project: &ProjectId, now: Timestamp) -> StoreResult<Option<Abandoned>>;
+
+    /// Where there is something: the regions that have resources, and the locations in which instances, volumes and public
+    /// IPs lie. It reads every row.
+    async fn occupancy(&self) -> StoreResult<Vec<Occupancy>>;
 
     /// All projects, by name.
     async fn projects(&self) -> StoreResult<Vec<ProjectOverview>>;

@@ -125,6 +125,7 @@ impl ControlPlane {
             catalog: &catalog,
             tenants: &self.known_tenants(caller, key, &draft.spec).await?,
         };
+        violations.extend(draft.unknown_location(rules, &subject, &catalog));
         violations.extend((rules.judge)(&judgement));
         if !violations.is_empty() {
             return Err(Refusal::Violations { kind: key.kind, violations });

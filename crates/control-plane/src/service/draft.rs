@@ -10,7 +10,10 @@ use seca_api::{
 use serde_json::{Map, Value};
 
 use super::Refusal;
-use crate::kinds::{KindRules, START_EXTENSION};
+use crate::{
+    catalog::{Catalog, zone_name},
+    kinds::{KindRules, LOCATION_EXTENSION, START_EXTENSION, Subject, clip},
+};
 
 /// A document, with all that can be said of it without looking anything up.
 pub(super) struct Draft {
@@ -75,6 +78,29 @@ impl Draft {
             self.violations.push(Violation::at(join("/extensions", START_EXTENSION), rule));
         }
         self
+    }
+
+    /// A violation unless the location that the user chose is a zone of the region.
+    pub(super) fn unknown_location(
+        &self,
+        rules: &KindRules,
+        subject: &Subject<'_>,
+        catalog: &Catalog,
+    ) -> Option<Violation> {
+        let chosen = self.extension(LOCATION_EXTENSION).filter(|_| rules.located)?;
+        let region = &subject.key.region;
+        let zones = catalog.zones(region);
+        // What was taken once is no reason to refuse a change that is not about it.
+        let before = subject.old.and_then(|(row, _)| row.extension(LOCATION_EXTENSION));
+        if zones.iter().any(|zone| zone == zone_name(chosen)) || before.as_deref() == Some(chosen) {
+            return None;
+        }
+        let rule = format!(
+            "{LOCATION_EXTENSION} must be a zone of region {region}, but is `{}`; use {}",
+            clip(chosen),
+            if zones.is_empty() { "another region, this one has none".to_owned() } else { zones.join(" or ") }
+        );
+        Some(Violation::at(join("/extensions", LOCATION_EXTENSION), rule))
     }
 
     /// One of the user's maps as it is stored.

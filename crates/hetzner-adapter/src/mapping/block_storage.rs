@@ -20,7 +20,9 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Checked, Context, Mapping, Owned, PlannedExt, act, auxiliary, fail, instance, map, missing_targets, noted,
-    origin::origin_from_image, parking, power, settled, wait,
+    origin::origin_from_image,
+    parking, power, settled, wait,
+    zone::{self, Place},
 };
 use crate::{
     call::{Call, StepExt, Until, millis},
@@ -214,10 +216,10 @@ fn logical(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>
         // Somebody may have attached it by hand, and detached it again.
         let object = ObjectId::Volume(volume.id);
         let attached = BlockStorageFacts::of(row).ever_attached || volume.server.is_some();
-        let attached = match context.snapshot.was_used(object) {
+        let attached = match context.snapshot.was_used(object, context.bundle().attempts) {
             Some(ever) => attached || ever,
             None if attached => true,
-            None => return Ok(context.ask(Call::History { object })),
+            None => return Ok(context.ask(Call::History { object, attempt: context.bundle().attempts })),
         };
         if attached {
             let kept = keep_volume(context, spec, volume);
@@ -239,6 +241,7 @@ fn logical(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>
         facts.volume_id = None;
         facts.disk_gb = on.map(|server| server.primary_disk_size).filter(|size| *size > 0);
         facts.architecture = on.and_then(parking::processors);
+        facts.location = on.map(|server| server.location.name.clone());
     });
     let Some(server) = on else {
         // The instance that boots from it sees no image, so this one passes on what it is to be made from.
@@ -293,20 +296,24 @@ fn create_volume(context: &Context<'_>, spec: &BlockStorageSpec) -> Planned {
     if size > LARGEST_GB {
         return too_large(spec);
     }
-    let Some(location) = context.region_fact("location") else {
-        return fail(Reason::Unsupported, format!("The region `{}` has no location.", context.region()));
+    let location = match Place::of(context, holder(context).and_then(zone::of_instance)).location(context) {
+        Ok(location) => location,
+        Err(planned) => return planned.status(status(u64::from(spec.size_gb), None)),
     };
     let name = context.object_name();
     let body = CreateVolume {
         size,
         name: name.clone(),
         labels: context.labels("create_volume"),
-        location: Some(location.to_owned()),
+        location: Some(location),
         server: None,
         automount: None,
         format: None,
     };
-    let mark = BlockStorageFacts::mark(context.resource(), |facts| facts.backing = Some(facts::Backing::Volume));
+    let mark = BlockStorageFacts::mark(context.resource(), |facts| {
+        facts.backing = Some(facts::Backing::Volume);
+        facts.location.clone_from(&body.location);
+    });
     act(VolumeCall::Create(Box::new(body)).step(name).mark(mark))
 }
 
@@ -333,10 +340,12 @@ fn keep_volume(context: &Context<'_>, spec: &BlockStorageSpec, volume: &Volume) 
         settled().status(status(volume.size, user)).remember(context.resource(), |facts: &mut BlockStorageFacts| {
             facts.backing = Some(facts::Backing::Volume);
             facts.volume_id = Some(volume.id.to_string());
+            facts.location = Some(volume.location.name.clone());
             // Whoever attached it: it may hold data.
             facts.ever_attached |= volume.server.is_some();
         });
-    let mut notes = Vec::new();
+    let user_zone = holder(context).and_then(zone::of_instance);
+    let mut notes = Vec::from_iter(zone::elsewhere(context, &volume.location.name, user_zone));
     if volume.size != wanted {
         let why = if wanted < SMALLEST_GB { "the smallest Hetzner volume" } else { "volumes never shrink" };
         notes.push((Reason::SizeAdjusted, format!("{} GB instead of {wanted} GB: {why}.", volume.size)));

@@ -302,7 +302,7 @@ impl<'a> Diff<'a, '_> {
                     "The public IP {} lies in {}, and the server in {}; use a public IP of the server's location.",
                     wanted.text, ip.location.name, self.server.location.name
                 );
-                rest.notes.push((Reason::Unsupported, text));
+                rest.notes.push((Reason::InOtherZone, text));
                 Ok(())
             }
             Some(_) => self.step(PrimaryIpCall::Assign { primary_ip: wanted.primary_ip, server }),
@@ -419,7 +419,7 @@ impl<'a> Diff<'a, '_> {
                         "The block storage `{name}` lies in {}, and the server in {}; use a volume of the server's location.",
                         known.location.name, self.server.location.name
                     );
-                    rest.notes.push((Reason::Unsupported, text));
+                    rest.notes.push((Reason::InOtherZone, text));
                 }
                 _ => {
                     let attached = BlockStorageFacts::trial(row, |facts| facts.ever_attached = true);

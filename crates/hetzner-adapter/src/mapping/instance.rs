@@ -297,7 +297,8 @@ fn held_volume<'a>(context: &Context<'a>) -> Checked<&'a Resource> {
     let is_ready = matches!(volume.state, ResourceState::Active | ResourceState::Updating);
     let is_parked = matches!(Disk::of(volume), Disk::Parked { .. });
     let is_logical = BlockStorageFacts::of(volume).backing == Some(Backing::None);
-    if !is_parked && !(is_ready && is_logical) {
+    let is_usable = is_parked || is_ready && is_logical;
+    if !is_usable {
         return stop(wait(
             Reason::WaitingForDependency,
             format!("The block storage `{name}` is not ready to boot from."),
@@ -461,9 +462,9 @@ fn delete(context: &Context<'_>, server: &Server) -> Checked<Planned> {
     if !ran && stays.is_some() {
         // Somebody may have switched it on at the console, and off again.
         let object = ObjectId::Server(server.id);
-        match context.snapshot.was_used(object) {
+        match context.snapshot.was_used(object, context.bundle().attempts) {
             Some(ever) => ran = ever,
-            None => return Ok(context.ask(Call::History { object })),
+            None => return Ok(context.ask(Call::History { object, attempt: context.bundle().attempts })),
         }
     }
     if ran && boots_from_another(context) {

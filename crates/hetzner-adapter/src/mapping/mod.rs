@@ -23,6 +23,7 @@ mod seen;
 mod shape;
 mod subnet;
 mod workspace;
+mod zone;
 
 use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
 

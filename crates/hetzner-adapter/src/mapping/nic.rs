@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::{
     Checked, Context, Mapping, PUBLIC_ROUTER, PlannedExt, map, missing_targets, noted, referrers, remembered, settled,
-    shape::group_use, wait,
+    shape::group_use, wait, zone,
 };
 use crate::{objects::ObjectType, owner::Owner};
 
@@ -105,6 +105,7 @@ fn alive(context: &Context<'_>) -> Checked<Planned> {
         });
         facts.public_ips = own.published;
         facts.groups = groups(context);
+        facts.zone = instance(context).filter(|instance| !instance.is_deleting()).and_then(zone::of_instance);
     });
     Ok(noted(planned, own.notes.into_iter().chain(notes(context, &spec))))
 }

@@ -11,7 +11,7 @@ use control_plane::{
     ports::{Plan, Planned},
 };
 use hcloud_client::types::{Id, Image, ImageStatus, Server};
-use seca_api::{BlockStorageSpec, InstanceSpec, Timestamp};
+use seca_api::{BlockStorageSpec, InstanceSpec, Kind, Timestamp};
 
 use super::{
     Checked, Context, PlannedExt, act, auxiliary,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     call::{Call, StepExt, Until, millis},
-    catalog,
+    catalog, naming,
     objects::{CREATE_IMAGE, ImageCall, ObjectId, ObjectType, ServerCall},
     owner::{Owner, Role},
 };
@@ -33,6 +33,8 @@ const PARKED: Role = Role::fixed("parked");
 const HOLD_EXTENSION: &str = "hetzner.cloud/disk-hold";
 /// `"always"`: the held server is used whatever it was made with.
 const REUSE_EXTENSION: &str = "hetzner.cloud/reuse-server";
+/// How often a kept server is looked at: whether its time is over, and whether its room is needed. It asks nobody.
+const ROOM: Duration = Duration::from_secs(30);
 /// How often it is looked whether a lost snapshot came, or cannot come any more. It asks nobody.
 const LOST_AGAIN: Duration = Duration::from_secs(1);
 
@@ -125,6 +127,9 @@ pub(super) fn hold(
     if until.is_some_and(|until| until <= context.now) {
         return park(context, backing.snapshot, server, "It kept its server for as long as it may");
     }
+    if context.snapshot.has_no_room_for_servers() && is_oldest(context, server) {
+        return park(context, backing.snapshot, server, "The Hetzner Cloud project has no room for another server");
+    }
     let text = format!(
         "It keeps the disk of an instance that was deleted: a switched-off {}, billed {}. The next instance that boots from \
          it has the server at once, if it asks for the same SKU, zone, user data and SSH keys.",
@@ -136,8 +141,19 @@ pub(super) fn hold(
         facts.held_since = Some(millis(since));
         facts.disk_gb = Some(server.primary_disk_size).filter(|size| *size > 0);
         facts.architecture = processors(server);
+        facts.location = Some(server.location.name.clone());
     });
-    Ok(Planned { again: until.map(|until| until.since(context.now)), ..planned })
+    let left = until.map_or(ROOM, |until| until.since(context.now));
+    Ok(Planned { again: Some(left.min(ROOM)), ..planned })
+}
+
+/// Whether no server that a block storage keeps was made before this one.
+fn is_oldest(context: &Context<'_>, server: &Server) -> bool {
+    let is_kept = |other: &&Server| {
+        naming::is_of(&other.labels, context.installation())
+            && other.labels.get(naming::KIND).is_some_and(|kind| kind == Kind::BlockStorage.as_str())
+    };
+    context.snapshot.all::<Server>().filter(is_kept).all(|other| server.id <= other.id)
 }
 
 /// How long a server is kept; none for ever.

@@ -3,7 +3,7 @@
 
 use control_plane::{
     Reason, Resource,
-    facts::{Facts, PublicIpFacts},
+    facts::{Facts, NicFacts, PublicIpFacts},
     ports::{Plan, Planned, Tie},
 };
 use hcloud_client::types::{CreatePrimaryIp, Id, IpType, PrimaryIp, Server, ServerStatus};
@@ -11,7 +11,10 @@ use ipnet::Ipv6Net;
 use seca_api::{IpVersion, Kind, PublicIpSpec, Reference};
 use serde_json::json;
 
-use super::{Checked, Context, Mapping, Owned, PlannedExt, act, fail, map, noted, referrers, settled, wait};
+use super::{
+    Checked, Context, Mapping, Owned, PlannedExt, act, map, noted, referrers, settled, wait,
+    zone::{self, Place},
+};
 use crate::{
     call::{StepExt, Until},
     naming,
@@ -67,6 +70,7 @@ fn remove(context: &Context<'_>, ip: &PrimaryIp) -> Planned {
     let forget = PublicIpFacts::mark(context.resource(), |facts| {
         facts.address = None;
         facts.lost_address = None;
+        facts.location = None;
     });
     act(PrimaryIpCall::Delete { primary_ip: ip.id }.step(&ip.name).mark(forget))
 }
@@ -96,20 +100,22 @@ fn alive(context: &Context<'_>, ip: Option<&PrimaryIp>) -> Checked<Planned> {
 }
 
 fn create(context: &Context<'_>, kind: IpType) -> Planned {
-    let Some(location) = context.region_fact("location") else {
-        return fail(Reason::Unsupported, format!("The region `{}` has no location.", context.region()));
+    let location = match Place::of(context, user_zone(context)).location(context) {
+        Ok(location) => location,
+        Err(planned) => return planned,
     };
     let name = context.object_name();
     let body = CreatePrimaryIp {
         name: name.clone(),
         kind,
-        location: Some(location.to_owned()),
+        location: Some(location),
         assignee_type: None,
         assignee_id: None,
         auto_delete: Some(false),
         labels: context.labels("create_primary_ip"),
     };
-    act(PrimaryIpCall::Create(Box::new(body)).step(name))
+    let mark = PublicIpFacts::mark(context.resource(), |facts| facts.location.clone_from(&body.location));
+    act(PrimaryIpCall::Create(Box::new(body)).step(name).mark(mark))
 }
 
 fn keep(context: &Context<'_>, spec: &PublicIpSpec, ip: &PrimaryIp) -> Planned {
@@ -118,7 +124,7 @@ fn keep(context: &Context<'_>, spec: &PublicIpSpec, ip: &PrimaryIp) -> Planned {
     let facts = PublicIpFacts::of(row);
     let before = facts.address.filter(|before| *before != address);
     let lost = before.or(facts.lost_address);
-    let mut notes = Vec::new();
+    let mut notes = Vec::from_iter(zone::elsewhere(context, &ip.location.name, user_zone(context)));
     if let Some(asked) = spec.address.as_deref().filter(|asked| !asked.is_empty() && *asked != address) {
         let text =
             format!("Hetzner Cloud gives addresses itself: it is {address}, not the {asked} that was asked for.");
@@ -138,8 +144,14 @@ fn keep(context: &Context<'_>, spec: &PublicIpSpec, ip: &PrimaryIp) -> Planned {
         facts.primary_ip_id = Some(ip.id.to_string());
         facts.lost_address = lost;
         facts.address = Some(address);
+        facts.location = Some(ip.location.name.clone());
     });
     noted(planned, notes)
+}
+
+/// The zone of the instance that has the NIC that has it.
+fn user_zone(context: &Context<'_>) -> Option<String> {
+    NicFacts::of(context.holder()?.resource.as_ref()?).zone
 }
 
 /// The NIC that has it, once it leads to the server that the NIC is attached to.

@@ -11,9 +11,9 @@ use control_plane::{
     ports::{Auxiliary, Plan, Planned, Related, Tie},
 };
 use hcloud_client::types::{Firewall, Id, Network, PrimaryIp, Volume};
-use seca_api::{InstanceSpec, IpVersion, Kind};
+use seca_api::{InstanceSpec, IpVersion, Kind, ResourceState};
 
-use super::{Checked, Context, auxiliary, wait};
+use super::{Checked, Context, auxiliary, wait, zone};
 use crate::firewall_rules::Excess;
 
 /// The field that names the first NIC.
@@ -243,7 +243,7 @@ fn nic<'a>(
     groups.extend(facts.groups.iter().flat_map(|groups| &groups.groups).cloned());
     attach(name, &facts, shape);
     for ip in &facts.public_ips {
-        public_ip(name, ip, shape);
+        public_ip(context, name, ip, shape);
     }
     Ok(())
 }
@@ -282,8 +282,12 @@ fn attach(name: &str, facts: &NicFacts, shape: &mut Shape<'_>) {
     }
 }
 
-fn public_ip(nic: &str, ip: &NicPublicIp, shape: &mut Shape<'_>) {
+fn public_ip(context: &Context<'_>, nic: &str, ip: &NicPublicIp, shape: &mut Shape<'_>) {
     let Ok(primary_ip) = ip.primary_ip_id.parse() else { return };
+    let found = context.snapshot.get::<PrimaryIp>(primary_ip);
+    if lies_elsewhere(context, &format!("public IP `{}`", ip.name), found.map(|ip| &*ip.location.name), shape) {
+        return;
+    }
     let place = match ip.version {
         IpVersion::IPv4 => &mut shape.ipv4,
         IpVersion::IPv6 => &mut shape.ipv6,
@@ -298,6 +302,21 @@ fn public_ip(nic: &str, ip: &NicPublicIp, shape: &mut Shape<'_>) {
         ip.name
     );
     shape.notes.push((Reason::AddressInUse, text));
+}
+
+/// Whether something lies in another zone than the instance, which then does without it, and is not started for the first
+/// time until that is put right.
+fn lies_elsewhere(context: &Context<'_>, what: &str, location: Option<&str>, shape: &mut Shape<'_>) -> bool {
+    let Some((location, zone)) = location.zip(zone::of_instance(context.resource())) else { return false };
+    if location == zone {
+        return false;
+    }
+    shape.lacks = true;
+    let text = format!(
+        "The {what} lies in {location}, and the instance in {zone}; nothing moves between zones, so use one in {zone}."
+    );
+    shape.notes.push((Reason::InOtherZone, text));
+    true
 }
 
 fn data_volume<'a>(
@@ -334,9 +353,19 @@ fn data_volume<'a>(
         }
     }
     let facts = BlockStorageFacts::of(row);
+    let is_to_come = facts.volume_id.is_none()
+        && matches!(facts.backing, None | Some(Backing::Volume))
+        && row.state != ResourceState::Error;
     match facts.volume_id.as_deref().filter(|_| facts.backing == Some(Backing::Volume)).and_then(|id| id.parse().ok()) {
-        Some(volume) => shape.volumes.push((volume, row)),
-        None if is_new && !row.was_active() => {
+        Some(volume) => {
+            let found = context.snapshot.get::<Volume>(volume);
+            let location = found.map(|volume| &*volume.location.name);
+            if !lies_elsewhere(context, &format!("block storage `{name}`"), location, shape) {
+                shape.volumes.push((volume, row));
+            }
+        }
+        // One that waited for its zone is active, and about to be made where this instance is.
+        None if is_new && (!row.was_active() || is_to_come) => {
             let text = format!("The block storage `{name}` is not ready; its status says why.");
             return Err(Box::new(wait(Reason::WaitingForDependency, text)));
         }

@@ -20,6 +20,7 @@ struct Cost {
 }
 
 impl Cost {
+    #[allow(clippy::print_stderr, reason = "the figures are to be seen")]
     fn print(&self, of: &str) {
         eprintln!("{of}: {} requests, {} of them changing", self.all, self.changing);
         for (request, count) in &self.by_request {

@@ -17,7 +17,7 @@ use control_plane::{
     state,
 };
 use hetzner_adapter::{
-    AdapterSettings, Snapshot,
+    AdapterSettings, Regions, Snapshot,
     call::{Call, Until},
     mapping::{self, Context},
     objects::Object,
@@ -62,7 +62,18 @@ fn image(region: &str, name: &str, image: &str, architecture: &str, id: &str) ->
 
 impl Default for World {
     fn default() -> Self {
-        let mut entries = hetzner_adapter::catalog::fallback();
+        Self::of(&Regions::default())
+    }
+}
+
+impl World {
+    /// The region of the world has these zones.
+    pub fn of_zones(zones: &[&str]) -> Self {
+        Self::of(&Regions::parse(&format!("fsn1={}", zones.join(","))).unwrap())
+    }
+
+    fn of(regions: &Regions) -> Self {
+        let mut entries = hetzner_adapter::catalog::fallback_of(regions);
         entries.push(image("fsn1", "ubuntu-24.04", "ubuntu-24.04", "amd64", "161547269"));
         entries.push(image("fsn1", "ubuntu-24.04-arm64", "ubuntu-24.04", "arm64", "161547270"));
         entries.push(image("fsn1", "debian-12", "debian-12", "amd64", "114690387"));
@@ -101,6 +112,14 @@ impl World {
     /// Makes or changes a resource. Subnets and route tables are named `network/name`.
     pub fn put(&mut self, kind: Kind, name: &str, spec: Value) -> Uid {
         self.put_with(kind, name, spec, false)
+    }
+
+    /// The same, with an extension.
+    pub fn put_extended(&mut self, kind: Kind, name: &str, spec: Value, extension: (&str, &str)) -> Uid {
+        let uid = self.put(kind, name, spec);
+        let extensions = json!({extension.0: extension.1}).to_string();
+        self.rows.get_mut(&uid).unwrap().extensions = Some(extensions);
+        uid
     }
 
     pub fn put_with(&mut self, kind: Kind, name: &str, spec: Value, start: bool) -> Uid {

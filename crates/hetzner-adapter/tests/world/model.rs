@@ -162,8 +162,10 @@ impl Model {
             }
             return;
         };
+        let there = self.server(server).location.name.clone();
         let ip = self.primary_ip(id);
         assert_eq!(ip.assignee_id, None, "the address is another server's");
+        assert_eq!(ip.location.name, there, "the address lies elsewhere");
         ip.assignee_id = Some(server.get());
         let (kind, shown) = (ip.kind.clone(), json!({"id": id, "ip": ip.ip}));
         let net = &mut self.server(server).public_net;
@@ -190,6 +192,8 @@ impl Model {
         }
         if let Some(server) = server {
             assert_eq!(self.volume(id).server, None, "the volume is another server's");
+            let there = self.server(server).location.name.clone();
+            assert_eq!(self.volume(id).location.name, there, "the volume lies elsewhere");
             self.server(server).volumes.push(id);
             self.used.insert(ObjectId::Volume(id));
         }
@@ -257,6 +261,7 @@ impl Model {
                 }
                 let firewalls: Vec<i64> = body.firewalls.iter().map(|f| f.firewall.get()).collect();
                 let mut made = server(self.id(), &body.name, "off", &json!(body.labels), &firewalls);
+                made.location.name = body.location.clone().expect("the provider would choose a location");
                 let id = made.id;
                 if !net.enable_ipv6 || net.ipv6.is_some() {
                     made.public_net.ipv6 = None;
@@ -349,7 +354,8 @@ impl Model {
                     return one(Change::Seen(own.clone().into()));
                 }
                 assert!((10..=10_240).contains(&body.size) && body.location.is_some());
-                let made = volume(self.id(), &body.name, body.size, &json!(body.labels));
+                let mut made = volume(self.id(), &body.name, body.size, &json!(body.labels));
+                made.location.name = body.location.clone().unwrap_or_default();
                 self.volumes.push(made.clone());
                 one(Change::Seen(made.into()))
             }
@@ -480,7 +486,8 @@ impl Model {
                 let is_placeholder = body.labels.contains_key("seca.role");
                 assert!(body.location.is_some() && body.auto_delete == Some(is_placeholder), "it outlives servers");
                 let kind = if body.kind == IpType::Ipv6 { "ipv6" } else { "ipv4" };
-                let made = primary_ip(self.id(), &body.name, kind, &json!(body.labels), is_placeholder, None);
+                let mut made = primary_ip(self.id(), &body.name, kind, &json!(body.labels), is_placeholder, None);
+                made.location.name = body.location.clone().unwrap_or_default();
                 self.primary_ips.push(made.clone());
                 one(Change::Seen(made.into()))
             }
@@ -558,7 +565,9 @@ impl Model {
                 let found = self.objects().into_iter().filter(own).map(Change::Seen);
                 Observation::new(found.chain([Change::Absent { kind: *kind, owner: owner.clone() }]).collect())
             }
-            Call::History { object } => one(Change::Used { object: *object, ever: self.used.contains(object) }),
+            Call::History { object, attempt } => {
+                one(Change::Used { object: *object, ever: self.used.contains(object), attempt: *attempt })
+            }
             other => panic!("no plan makes this call: {other:?}"),
         }
     }

@@ -2,7 +2,7 @@
 
 use control_plane::{
     ProjectId,
-    ports::{KnownBudget, PausedWorkspace, ProjectOverview},
+    ports::{KnownBudget, Occupancy, PausedWorkspace, ProjectOverview},
 };
 use seca_api::{ResourceKey, Timestamp};
 
@@ -35,6 +35,12 @@ const PROJECTS: Sql = sql!(
      (SELECT count(*) FROM resources r WHERE r.project = p.uid AND r.state NOT IN ('active', 'error')), \
      (SELECT count(*) FROM resources r WHERE r.project = p.uid), p.budget, " now " - p.budget_at, \
      CASE WHEN p.abandoned_at IS NULL THEN 0 ELSE 1 END FROM projects p ORDER BY p.uid"
+);
+
+const OCCUPANCY: Sql = sql!(
+    "SELECT r.region, NULL, count(*) FROM resources r WHERE r.region <> '' GROUP BY r.region \
+     UNION ALL SELECT l.region, l.location, count(*) FROM (SELECT r.region, " location " AS location FROM resources r \
+     WHERE r.kind IN ('instance', 'block-storage', 'public-ip')) l WHERE l.location <> '' GROUP BY l.region, l.location"
 );
 
 /// Pauses a workspace, or ends that (`by` is none).
@@ -87,6 +93,12 @@ pub(super) async fn projects(db: &Database) -> Result<Vec<ProjectOverview>, Faul
         })
     };
     db.fetch(Lane::Read, PROJECTS, &[]).await?.iter().map(overview).collect()
+}
+
+pub(super) async fn occupancy(db: &Database) -> Result<Vec<Occupancy>, Fault> {
+    let occupancy =
+        |row: &Row| Ok(Occupancy { region: row.text(0)?, location: row.maybe_text(1)?, resources: row.int(2)? });
+    db.fetch(Lane::Read, OCCUPANCY, &[]).await?.iter().map(occupancy).collect()
 }
 
 fn budget(row: &Row) -> Result<Option<KnownBudget>, Fault> {

@@ -7,8 +7,8 @@ use control_plane::{
     ProjectId,
     ports::{
         Abandoned, AccessStore, Activity, ActivityQuery, ActivityRecord, AuthorizationSnapshot, BootstrapOutcome,
-        DeniedToken, DepartedGrant, Departure, Epoch, OversightStore, PausedWorkspace, ProjectEpoch, ProjectOverview,
-        Put, StoreResult, TenantChange, TenantRecord,
+        DeniedToken, DepartedGrant, Departure, Epoch, Occupancy, OversightStore, PausedWorkspace, ProjectEpoch,
+        ProjectOverview, Put, StoreResult, TenantChange, TenantRecord,
     },
     service::{Tenant, Tenants},
 };
@@ -118,6 +118,10 @@ impl OversightStore for SqlStore {
 
     async fn abandon(&self, project: &ProjectId, now: Timestamp) -> StoreResult<Option<Abandoned>> {
         Ok(self.db.transact(Lane::Write, &abandon::Abandon { project, now }).await?)
+    }
+
+    async fn occupancy(&self) -> StoreResult<Vec<Occupancy>> {
+        Ok(oversight::occupancy(&self.db).await?)
     }
 
     async fn projects(&self) -> StoreResult<Vec<ProjectOverview>> {

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use control_plane::{
     engine::ENGINE_VERSION,
-    ports::{Activity, ActivityQuery, Listener, RequestBudget, Verdict},
+    ports::{Activity, ActivityQuery, Commit, Listener, Put, RequestBudget, Verdict},
 };
-use seca_api::{Kind, Timestamp};
+use seca_api::{Kind, ResourceKey, Timestamp};
+use serde_json::json;
 
 use super::{TTL, World, key, sorted, workspace};
 
@@ -105,6 +106,49 @@ pub async fn projects_are_told_with_their_leases_and_backlogs(world: &World) {
     tokio::time::sleep(Duration::from_millis(5)).await;
     let projects = world.store.oversight().projects().await.unwrap();
     assert_eq!((projects[1].owner.as_deref(), projects[1].leased_for), (Some("you"), Some(Duration::ZERO)));
+}
+
+pub async fn it_is_told_where_something_lies(world: &World) {
+    assert_eq!(world.store.oversight().occupancy().await.unwrap(), []);
+    let (ws, lease) = world.bound("p").await;
+    let in_region = |region: &str, key: ResourceKey| ResourceKey { region: region.to_owned(), ..key };
+    let (own, other) = (ws.key.region.as_str(), "elsewhere");
+    world.create(&in_region(other, workspace("w"))).await;
+    for (region, name, spec) in [
+        (own, "a", r#"{"zone": "nbg1"}"#),
+        (own, "b", r#"{"zone": "nbg1-dc3"}"#),
+        (own, "c", r#"{"zone": "nbg1"}"#),
+        (own, "d", r#"{"zone": ""}"#),
+        (other, "a", r#"{"zone": "nbg1"}"#),
+    ] {
+        let put = Put { spec: spec.to_owned(), ..world.new_put(&in_region(region, key(Kind::Instance, name))) };
+        world.put(put).await;
+    }
+    for (kind, name, location) in [
+        (Kind::BlockStorage, "v", json!("hel1")),
+        (Kind::PublicIp, "v", json!("hel1")),
+        (Kind::BlockStorage, "w", json!(null)),
+        // Of another kind it means something else.
+        (Kind::Nic, "v", json!("fsn1")),
+    ] {
+        let row = world.create(&key(kind, name)).await;
+        let facts = [("location".to_owned(), location)].into_iter().collect();
+        let commit = Commit { facts, ..world.commit_of(row.uid, Verdict::Converged).await };
+        world.commit(&lease, commit).await;
+    }
+    let mut told = world.store.oversight().occupancy().await.unwrap();
+    told.sort();
+    let told: Vec<_> = told.iter().map(|o| (o.region.as_str(), o.location.as_deref(), o.resources)).collect();
+    let mut expected = vec![
+        (own, None, 9),
+        (own, Some("hel1"), 2),
+        (own, Some("nbg1"), 2),
+        (own, Some("nbg1-dc3"), 1),
+        (other, None, 2),
+        (other, Some("nbg1"), 1),
+    ];
+    expected.sort_unstable();
+    assert_eq!(told, expected);
 }
 
 pub async fn what_a_holder_knows_of_the_request_budget_is_kept(world: &World) {

@@ -9,6 +9,7 @@ mod delete;
 mod put;
 mod read;
 mod violations;
+mod zones;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -96,13 +97,17 @@ fn key(kind: Kind, name: &str) -> ResourceKey {
 }
 
 fn empty_world() -> World {
+    world_over(catalog())
+}
+
+fn world_over(catalog: Catalog) -> World {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::default());
     let ids = Ids::new(clock.clone(), Arc::new(SeededRng::new(1)));
     let memory = Arc::new(MemoryStore::new("test").with_tenants(&["t", "other"]));
     let store: Arc<dyn Store> = memory.clone();
     let plane = ControlPlane::new(Parts {
         store: store.clone(),
-        catalog: CatalogCache::new(catalog()),
+        catalog: CatalogCache::new(catalog),
         enforcement: Enforcement::Off,
         clock: clock.clone(),
         ids: ids.clone(),

@@ -9,8 +9,8 @@ use super::MemoryStore;
 use crate::{
     ports::{
         Abandoned, AccessStore, Activity, ActivityQuery, ActivityRecord, AuthorizationSnapshot, BootstrapOutcome,
-        DeniedToken, DepartedGrant, Departure, Epoch, OversightStore, PausedWorkspace, ProjectEpoch, ProjectOverview,
-        Put, StoreResult, TenantChange, TenantRecord,
+        DeniedToken, DepartedGrant, Departure, Epoch, Occupancy, OversightStore, PausedWorkspace, ProjectEpoch,
+        ProjectOverview, Put, StoreResult, TenantChange, TenantRecord,
     },
     resource::ProjectId,
     service::{Tenant, Tenants},
@@ -124,6 +124,10 @@ impl OversightStore for MemoryStore {
 
     async fn abandon(&self, project: &ProjectId, now: Timestamp) -> StoreResult<Option<Abandoned>> {
         Ok(self.state()?.abandon(project, now))
+    }
+
+    async fn occupancy(&self) -> StoreResult<Vec<Occupancy>> {
+        Ok(self.state()?.occupancy())
     }
 
     async fn projects(&self) -> StoreResult<Vec<ProjectOverview>> {

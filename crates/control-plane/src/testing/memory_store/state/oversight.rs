@@ -1,12 +1,13 @@
 //! What operators look at.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use seca_api::{ResourceKey, Timestamp};
+use seca_api::{Kind, ResourceKey, Timestamp};
+use serde_json::Value;
 
 use super::{State, access::timestamp};
 use crate::{
-    ports::{Activity, ActivityQuery, ActivityRecord, KnownBudget, PausedWorkspace, ProjectOverview},
+    ports::{Activity, ActivityQuery, ActivityRecord, KnownBudget, Occupancy, PausedWorkspace, ProjectOverview},
     resource::Uid,
 };
 
@@ -70,6 +71,24 @@ impl State {
         let mut all: Vec<PausedWorkspace> = all.collect();
         all.sort_by(|a, b| a.workspace.cmp(&b.workspace));
         all
+    }
+
+    pub(in super::super) fn occupancy(&self) -> Vec<Occupancy> {
+        let mut found: BTreeMap<(String, Option<String>), i64> = BTreeMap::new();
+        for row in self.rows.values().map(|row| &row.resource).filter(|row| !row.key.region.is_empty()) {
+            let spec = || serde_json::from_str::<Value>(&row.spec).ok()?.get("zone")?.as_str().map(str::to_owned);
+            let location = match row.key.kind {
+                Kind::Instance => spec(),
+                Kind::BlockStorage | Kind::PublicIp => row.fact("location").map(str::to_owned),
+                _ => None,
+            };
+            let places = [Some(None), location.filter(|location| !location.is_empty()).map(Some)];
+            for place in places.into_iter().flatten() {
+                *found.entry((row.key.region.clone(), place)).or_default() += 1;
+            }
+        }
+        let told = |((region, location), resources)| Occupancy { region, location, resources };
+        found.into_iter().map(told).collect()
     }
 
     pub(in super::super) fn overview(&self) -> Vec<ProjectOverview> {

@@ -1,0 +1,1 @@
+"""Checks of the internet gateway's texts with real tools."""
