@@ -1,13 +1,14 @@
 //! Makes the calls that steps describe, waits for their actions, and finds out what became of lost ones.
 //!
-//! A change is sent once. Whether it took effect is never guessed: after a good answer the object is read, after
-//! a lost one it is looked up by name or id (a snapshot: by its label), and a name that is taken is adopted only if
-//! its labels are ours.
+//! A change is sent once. Whether it took effect is never guessed: when its actions went well the object is read, unless
+//! they say all that there is to see; after a lost answer it is looked up by name or id (a snapshot: by its label), and a
+//! name that is taken is adopted only if its labels are ours.
 
 use control_plane::{
     Reason, Uid,
     ports::{Note, Outcome, Step},
 };
+use futures::future::join_all;
 use hcloud_client::{
     Error, ErrorClass, ListFilter, Priority, ProjectClient,
     types::{Action, Id, Labels},
@@ -123,10 +124,16 @@ impl Executor<'_> {
         }
     }
 
-    /// The actions of a call went well. Of a removal that is the proof; what else it did is read.
+    /// The actions of a call went well. Of a removal that is the proof, and of a call that says what it makes of its
+    /// object too; what else it did is read.
     async fn ended(&self, call: &Call, actions: &[Action]) -> Made {
         match call.removed() {
             Some(object) if !actions.is_empty() => Outcome::Done(Observation::gone(object)),
+            None if !actions.is_empty() && call.of_type().is_some_and(|call| call.is_foretold()) => {
+                let told = call.of_type().and_then(|call| call.ended());
+                let ended = Change::Ended(Box::new(call.clone()));
+                Outcome::Done(Observation::new(std::iter::once(ended).chain(told).collect()))
+            }
             _ => self.look(call, actions).await,
         }
     }
@@ -158,12 +165,16 @@ impl Executor<'_> {
             Err(outcome) => return outcome,
         };
         let (mut ended, mut is_told) = (Vec::new(), true);
-        for id in ids.split(',').filter_map(|id| id.parse::<Id<Action>>().ok()) {
+        let ids = ids.split(',').filter_map(|id| id.parse::<Id<Action>>().ok());
+        // Together, so that one request asks for all.
+        let waits = ids.map(|id| async move {
             // An action that this process saw begin is first asked about when it used to be done.
-            let waited = match self.memory.take_action(id) {
+            match self.memory.take_action(id) {
                 Some(action) => self.client.wait(&action).await,
                 None => self.client.wait_for_id(id).await,
-            };
+            }
+        });
+        for waited in join_all(waits).await {
             match waited {
                 Ok(action) if action.succeeded() => ended.push(action),
                 Ok(action) => return self.failed(&call, &action).await,

@@ -9,9 +9,10 @@ use ipnet::Ipv4Net;
 
 use crate::{
     absence::Absent,
+    call::Call,
     mapping::remembered,
     naming,
-    objects::{Object, ObjectId, ObjectType, Objects, ProviderObject, Stored, has_subnet, is_same_key},
+    objects::{NetworkCall, Object, ObjectId, ObjectType, Objects, ProviderObject, Stored, has_subnet, is_same_key},
     owner::{Owner, Role},
 };
 
@@ -74,6 +75,11 @@ impl Learnt {
             Change::SubnetAdded { network, range, owner } => {
                 self.subnet_owners.entry((network.get(), *range)).or_insert(*owner);
             }
+            Change::Ended(call) => {
+                if let Call::Network(NetworkCall::DeleteSubnet { network, ip_range }) = &**call {
+                    self.subnet_owners.remove(&(network.get(), *ip_range));
+                }
+            }
             Change::Seen(_) | Change::Gone(_) | Change::Absent { .. } | Change::Used { .. } => {}
         }
     }
@@ -102,6 +108,8 @@ pub enum Change {
         /// How often in a row the resource that asked had been tried.
         attempt: u32,
     },
+    /// The actions of a call went well that says what it makes of its object.
+    Ended(Box<Call>),
     /// The project's limit of servers is reached: another one was refused.
     NoRoomForServer,
     /// A guest was asked to shut down by a power action of this number.
@@ -205,6 +213,13 @@ impl Snapshot {
                 }
             }
             Change::Used { object, ever, attempt } => drop(self.used.insert(object, (ever, attempt))),
+            Change::Ended(call) => {
+                let known = call.object().and_then(|id| self.objects.get(id));
+                if let (Some(mut object), Some(call)) = (known, call.of_type()) {
+                    call.foretell(&mut object);
+                    self.apply(Change::Seen(object));
+                }
+            }
             Change::NoRoomForServer
             | Change::ShutdownSent { .. }
             | Change::Rebooted { .. }

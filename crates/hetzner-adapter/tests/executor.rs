@@ -11,10 +11,10 @@ use control_plane::{
     ports::{CloudProvider, Epoch, Outcome, Step},
 };
 use hcloud_client::types::{
-    AddSubnet, CreateNetwork, CreateServer, CreateServerFirewall, CreateVolume, Id, Labels, Server,
+    AddSubnet, CreateNetwork, CreateServer, CreateServerFirewall, CreateVolume, Id, Labels, Network, Route, Server,
 };
 use hetzner_adapter::{
-    HetznerProvider, Observation,
+    HetznerProvider, Observation, Snapshot,
     call::{Call, Until},
     naming,
     objects::{FirewallCall, ImageCall, NetworkCall, Object, ObjectId, ObjectType, ServerCall, VolumeCall},
@@ -468,26 +468,97 @@ async fn a_subnet_that_overlaps_shows_the_network_as_it_is() {
         owner: UID.parse().unwrap(),
     };
     let changes = done(world.finish(&add("10.0.1.0/24")).await);
-    assert!(matches!(changes[..], [Change::Seen(_), Change::SubnetAdded { .. }]), "{changes:?}");
+    assert!(matches!(changes[..], [Change::Ended(_), Change::SubnetAdded { .. }]), "{changes:?}");
     let changes = refuted(world.finish(&add("10.0.0.0/22")).await);
     assert!(matches!(&changes[..], [Change::Seen(Object::Network(n))] if n.subnets.len() == 1), "{changes:?}");
     let outcome = world.finish(&add("192.168.0.0/24")).await;
     assert_eq!(reason(&outcome).1, Some(Reason::ProviderRefused), "{outcome:?}");
 }
 
+/// What a call is said to make of its object is what the provider shows of it afterwards, without a look in between.
 #[tokio::test(start_paused = true)]
-async fn the_power_of_a_server_is_read_after_its_action() {
+async fn what_is_foretold_of_an_object_is_what_it_looks_like() {
+    let world = World::new(1.0);
+    let mut snapshot = Snapshot::default();
+    let server = world.server().await;
+    let [Change::Seen(Object::Network(network))] = &done(world.finish(&create_network(UID)).await)[..] else {
+        panic!()
+    };
+    let network = network.id;
+    let volume = CreateVolume {
+        size: 10,
+        name: "data".into(),
+        labels: labels(UID),
+        location: Some("fsn1".into()),
+        server: None,
+        automount: None,
+        format: None,
+    };
+    let made = done(world.finish(&VolumeCall::Create(Box::new(volume))).await);
+    let Some(Change::Seen(Object::Volume(volume))) = made.first() else { panic!("{made:?}") };
+    let volume = volume.id;
+    let subnet = AddSubnet::cloud("10.0.1.0/24".parse().unwrap(), "eu-central");
+    let route = Route { destination: "10.9.0.0/16".parse().unwrap(), gateway: "10.0.1.9".parse().unwrap() };
+    let (ip, alias) = ("10.0.1.7".parse().unwrap(), "10.0.1.8".parse().unwrap());
+    let calls: [(Call, bool); 11] = [
+        (NetworkCall::AddSubnet { network, subnet, owner: UID.parse().unwrap() }.into(), true),
+        (NetworkCall::AddRoute { network, route: route.clone() }.into(), true),
+        (ServerCall::AttachToNetwork { server, network, ip, alias_ips: Vec::new() }.into(), false),
+        (ServerCall::ChangeAliasIps { server, network, alias_ips: vec![alias] }.into(), true),
+        (ServerCall::Poweron { server }.into(), true),
+        (VolumeCall::Attach { volume, server }.into(), true),
+        (VolumeCall::Resize { volume, size: 20 }.into(), true),
+        (VolumeCall::Detach { volume, server }.into(), true),
+        (ServerCall::DetachFromNetwork { server, network }.into(), true),
+        (NetworkCall::DeleteRoute { network, route }.into(), true),
+        (NetworkCall::DeleteSubnet { network, ip_range: "10.0.1.0/24".parse().unwrap() }.into(), true),
+    ];
+    for (call, is_foretold) in calls {
+        let object = call.object().unwrap();
+        let read = Call::Read { object, until: Until::Known, why: None };
+        snapshot.absorb(Observation::new(done(world.finish(&read).await)));
+        let changes = done(world.finish(&call).await);
+        let ended = changes.iter().any(|change| matches!(change, Change::Ended(_)));
+        assert_eq!(ended, is_foretold, "{}: {changes:?}", call.operation());
+        snapshot.absorb(Observation::new(changes));
+        let shown = done(world.finish(&read).await);
+        match &shown[..] {
+            [Change::Seen(Object::Server(shown))] => {
+                let told = snapshot.get(shown.id).unwrap();
+                assert_eq!(
+                    (&told.status, &told.private_net),
+                    (&shown.status, &shown.private_net),
+                    "{}",
+                    call.operation()
+                );
+            }
+            [Change::Seen(Object::Volume(shown))] => {
+                let told = snapshot.get(shown.id).unwrap();
+                assert_eq!((told.server, told.size), (shown.server, shown.size), "{}", call.operation());
+            }
+            [Change::Seen(Object::Network(shown))] => {
+                let told = snapshot.get(shown.id).unwrap();
+                let ranges = |network: &Network| network.subnets.iter().map(|s| s.ip_range).collect::<Vec<_>>();
+                assert_eq!((ranges(told), &told.routes), (ranges(shown), &shown.routes), "{}", call.operation());
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whether_a_server_is_off_is_read() {
     let world = World::new(1.0);
     let server = world.server().await;
     let power = async |call: Call| match done(world.finish(&call).await).as_slice() {
         [Change::Seen(Object::Server(server)), ..] => server.status.to_string(),
         other => panic!("{other:?}"),
     };
-    assert_eq!(power(ServerCall::Poweron { server }.into()).await, "running");
+    done(world.finish(&ServerCall::Poweron { server }).await);
     assert_eq!(power(ServerCall::Poweroff { server }.into()).await, "off");
     let read = Call::Read { object: ObjectId::Server(server), until: Until::Off, why: None };
     assert_eq!(power(read.clone()).await, "off");
-    power(ServerCall::Poweron { server }.into()).await;
+    done(world.finish(&ServerCall::Poweron { server }).await);
     let Outcome::Retry { after, .. } = world.finish(&read).await else { panic!("it is on") };
     assert_eq!(after, None, "the engine knows when to look again");
 }

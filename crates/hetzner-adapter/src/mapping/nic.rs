@@ -9,13 +9,13 @@ use control_plane::{
     facts::{Facts, InstanceFacts, NicAttachment, NicFacts, NicGroups, NicPublicIp, PublicIpFacts, SubnetFacts},
     ports::{Plan, Planned, Related, Tie},
 };
-use hcloud_client::types::Server;
+use hcloud_client::types::{Id, Server};
 use ipnet::Ipv4Net;
 use seca_api::{Kind, NicSpec, NicStatus, PublicIpSpec, Reference, ResourceState, SubnetSpec};
 use serde_json::json;
 
 use super::{
-    Checked, Context, Mapping, PUBLIC_ROUTER, PlannedExt, map, missing_targets, noted, referrers, settled,
+    Checked, Context, Mapping, PUBLIC_ROUTER, PlannedExt, map, missing_targets, noted, referrers, remembered, settled,
     shape::group_use, wait, zone,
 };
 use crate::{objects::ObjectType, owner::Owner};
@@ -138,7 +138,9 @@ fn is_attached(context: &Context<'_>) -> Checked<bool> {
         let is_taken = attachment.network_id.parse().is_ok_and(|network| {
             attachment.addresses.iter().any(|address| context.snapshot.is_address_taken(network, *address))
         });
-        if !is_taken {
+        let server = instance(context).and_then(|row| remembered(row, ObjectType::Server));
+        let is_seen = server.is_some_and(|id| context.snapshot.get(Id::<Server>::new(id)).is_some());
+        if !is_taken && !is_seen {
             context.prove_none(ObjectType::Server, Owner::main(holder), None)?;
         }
         return Ok(is_taken);

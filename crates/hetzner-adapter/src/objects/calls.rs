@@ -99,6 +99,19 @@ pub(crate) trait ObjectCall: Send + Sync {
         Effect::seen()
     }
 
+    /// Whether it is known what its object looks like when its actions went well, so that nobody need look.
+    fn is_foretold(&self) -> bool {
+        false
+    }
+
+    /// Makes of its object what a call that [is foretold](Self::is_foretold) makes of it.
+    fn foretell(&self, _object: &mut Object) {}
+
+    /// What only the call can tell when its actions went well and nobody looks.
+    fn ended(&self) -> Option<Change> {
+        None
+    }
+
     /// Sends it, once. Removals are sent by the executor.
     async fn send(&self, client: &ProjectClient, secret: Option<&SecretString>) -> Result<Sent, Error>;
 }

@@ -174,6 +174,21 @@ impl ObjectCall for FirewallCall {
         }
     }
 
+    /// Whether a firewall is in force that was put before a server, the server tells.
+    fn is_foretold(&self) -> bool {
+        matches!(self, Self::SetRules { .. } | Self::Remove { .. })
+    }
+
+    fn foretell(&self, object: &mut Object) {
+        match (self, object) {
+            (Self::SetRules { rules, .. }, Object::Firewall(firewall)) => firewall.rules.clone_from(rules),
+            (Self::Remove { firewall, .. }, Object::Server(server)) => {
+                server.public_net.firewalls.retain(|applied| applied.id != *firewall);
+            }
+            _ => {}
+        }
+    }
+
     async fn send(&self, client: &ProjectClient, _secret: Option<&SecretString>) -> Result<Sent, Error> {
         Ok(match self {
             Self::Create(body) => {

@@ -336,6 +336,13 @@ macro_rules! objects {
                 }
             }
 
+            /// An object that is known.
+            pub(crate) fn get(&self, id: ObjectId) -> Option<Object> {
+                match id {
+                    $(ObjectId::$Type(id) => self.$all.get(&id.get()).cloned().map(Object::from)),+
+                }
+            }
+
             /// The labels of an object that is known.
             pub(crate) fn labels(&self, id: ObjectId) -> Option<&Labels> {
                 match id {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use control_plane::{Uid, ports::Step};
 use hcloud_client::{
     Error, ListFilter, ProjectClient,
-    types::{Action, AddSubnet, CreateNetwork, Id, Labels, Network, Route},
+    types::{Action, AddSubnet, CreateNetwork, Id, Labels, Network, Route, Subnet},
 };
 use ipnet::Ipv4Net;
 use secrecy::SecretString;
@@ -191,6 +191,40 @@ impl ObjectCall for NetworkCall {
             }
             Self::DeleteRoute { route, .. } => Effect::when(!network.routes.contains(route), "The route still exists."),
             Self::Create(_) | Self::Delete { .. } => Effect::seen(),
+        }
+    }
+
+    fn is_foretold(&self) -> bool {
+        match self {
+            // Without a range the provider chooses one.
+            Self::AddSubnet { subnet, .. } => subnet.ip_range.is_some(),
+            Self::DeleteSubnet { .. } | Self::AddRoute { .. } | Self::DeleteRoute { .. } => true,
+            Self::Create(_) | Self::ChangeIpRange { .. } | Self::Delete { .. } => false,
+        }
+    }
+
+    fn ended(&self) -> Option<Change> {
+        let Self::AddSubnet { network, subnet, owner } = self else { return None };
+        Some(Change::SubnetAdded { network: *network, range: subnet.ip_range?, owner: *owner })
+    }
+
+    fn foretell(&self, object: &mut Object) {
+        let Object::Network(network) = object else { return };
+        match self {
+            Self::AddSubnet { subnet, .. } if !subnet.ip_range.is_some_and(|range| has_subnet(network, range)) => {
+                network.subnets.push(Subnet {
+                    kind: subnet.kind.clone(),
+                    ip_range: subnet.ip_range,
+                    network_zone: subnet.network_zone.clone(),
+                    // Nothing asks for it.
+                    gateway: None,
+                    vswitch_id: subnet.vswitch_id,
+                });
+            }
+            Self::DeleteSubnet { ip_range, .. } => network.subnets.retain(|other| other.ip_range != Some(*ip_range)),
+            Self::AddRoute { route, .. } if !network.routes.contains(route) => network.routes.push(route.clone()),
+            Self::DeleteRoute { route, .. } => network.routes.retain(|other| other != route),
+            _ => {}
         }
     }
 

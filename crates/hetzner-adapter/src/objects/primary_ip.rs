@@ -212,6 +212,17 @@ impl ObjectCall for PrimaryIpCall {
         }
     }
 
+    /// Of an address that a server gets, the server tells which firewalls stand before it.
+    fn is_foretold(&self) -> bool {
+        matches!(self, Self::Unassign { .. })
+    }
+
+    fn foretell(&self, object: &mut Object) {
+        if let (Self::Unassign { primary_ip, .. }, Object::Server(server)) = (self, object) {
+            hide(*primary_ip, server);
+        }
+    }
+
     async fn send(&self, client: &ProjectClient, _secret: Option<&SecretString>) -> Result<Sent, Error> {
         Ok(match self {
             Self::Create(body) => Sent::made(client.create_primary_ip(body).await?),

@@ -479,6 +479,41 @@ impl ObjectCall for ServerCall {
         }
     }
 
+    /// Of a network that a server is attached to, the server tells the address of the hardware.
+    fn is_foretold(&self) -> bool {
+        matches!(
+            self,
+            Self::Poweron { .. }
+                | Self::Shutdown { .. }
+                | Self::DetachFromNetwork { .. }
+                | Self::ChangeAliasIps { .. }
+                | Self::RemoveFromPlacementGroup { .. }
+        )
+    }
+
+    fn foretell(&self, object: &mut Object) {
+        let Object::Server(server) = object else { return };
+        match self {
+            Self::Poweron { .. } => server.status = ServerStatus::Running,
+            Self::DetachFromNetwork { network, .. } => server.private_net.retain(|net| net.network != *network),
+            Self::ChangeAliasIps { network, alias_ips, .. } => {
+                if let Some(net) = server.private_net.iter_mut().find(|net| net.network == *network) {
+                    net.alias_ips.clone_from(alias_ips);
+                }
+            }
+            Self::RemoveFromPlacementGroup { .. } => server.placement_group = None,
+            _ => {}
+        }
+    }
+
+    /// The guest was asked; when it is off, is looked at.
+    fn ended(&self) -> Option<Change> {
+        match self {
+            Self::Shutdown { server, seq, .. } => Some(Change::ShutdownSent { server: *server, seq: *seq }),
+            _ => None,
+        }
+    }
+
     async fn send(&self, client: &ProjectClient, secret: Option<&SecretString>) -> Result<Sent, Error> {
         Ok(match self {
             Self::Create(body) => {

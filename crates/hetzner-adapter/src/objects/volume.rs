@@ -184,6 +184,20 @@ impl ObjectCall for VolumeCall {
         }
     }
 
+    fn is_foretold(&self) -> bool {
+        matches!(self, Self::Resize { .. } | Self::Attach { .. } | Self::Detach { .. })
+    }
+
+    fn foretell(&self, object: &mut Object) {
+        let Object::Volume(volume) = object else { return };
+        match self {
+            Self::Resize { size, .. } => volume.size = *size,
+            Self::Attach { server, .. } => volume.server = Some(*server),
+            Self::Detach { .. } => volume.server = None,
+            Self::Create(_) | Self::Delete { .. } => {}
+        }
+    }
+
     async fn send(&self, client: &ProjectClient, _secret: Option<&SecretString>) -> Result<Sent, Error> {
         Ok(match self {
             Self::Create(body) => Sent::made(client.create_volume(body).await?),
