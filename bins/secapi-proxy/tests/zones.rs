@@ -1,6 +1,6 @@
 //! A region of several locations, in `secapi-proxy dev`: what is made where, what settings can no longer be taken back, and
 //! how a location is added.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
 mod common;
 

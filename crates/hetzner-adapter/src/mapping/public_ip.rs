@@ -102,7 +102,7 @@ fn alive(context: &Context<'_>, ip: Option<&PrimaryIp>) -> Checked<Planned> {
 fn create(context: &Context<'_>, kind: IpType) -> Planned {
     let location = match Place::of(context, user_zone(context)).location(context) {
         Ok(location) => location,
-        Err(planned) => return planned,
+        Err(planned) => return *planned,
     };
     let name = context.object_name();
     let body = CreatePrimaryIp {

@@ -1,10 +1,10 @@
 //! Where in its region an object is made. A region of one zone leaves no choice. In one of several the user chooses by an
 //! extension, or by the first instance that uses the object. What exists never moves.
 
-use control_plane::{Reason, Resource, catalog::zone_name, kinds::LOCATION_EXTENSION, ports::Planned};
+use control_plane::{Reason, Resource, catalog::zone_name, kinds::LOCATION_EXTENSION};
 use seca_api::InstanceSpec;
 
-use super::{Context, fail, settled};
+use super::{Checked, Context, fail, settled};
 
 /// Where an object is to be made.
 pub(super) enum Place {
@@ -31,7 +31,7 @@ impl Place {
     }
 
     /// The location, or the plan without one.
-    pub(super) fn location(self, context: &Context<'_>) -> Result<String, Planned> {
+    pub(super) fn location(self, context: &Context<'_>) -> Checked<String> {
         match self {
             Self::In(location) => Ok(location),
             Self::Awaited => {
@@ -40,10 +40,11 @@ impl Place {
                     "It is made in the zone of the first instance that uses it, or in the one of {zones} that the \
                      extension {LOCATION_EXTENSION} names."
                 );
-                Err(settled().note(Reason::AwaitingZone, text))
+                Err(Box::new(settled().note(Reason::AwaitingZone, text)))
             }
             Self::Nowhere => {
-                Err(fail(Reason::Unsupported, format!("The region `{}` has no location.", context.region())))
+                let text = format!("The region `{}` has no location.", context.region());
+                Err(Box::new(fail(Reason::Unsupported, text)))
             }
         }
     }
