@@ -56,7 +56,7 @@ macro_rules! call {
             History {
                 object: ObjectId,
                 /// How often in a row the resource was tried: an answer is old when something was tried since.
-                #[serde(default)]
+                #[serde(default, skip_serializing_if = "is_first")]
                 attempt: u32,
             },
             $(
@@ -85,6 +85,12 @@ macro_rules! call {
     };
 }
 each_type!(call);
+
+/// For `skip_serializing_if`: the release before knows no attempts.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_first(attempt: &u32) -> bool {
+    *attempt == 0
+}
 
 /// What an object is watched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
