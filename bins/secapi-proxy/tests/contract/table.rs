@@ -22,6 +22,9 @@ impl Place {
     }
 }
 
+/// A body for a resource, made for where it lies.
+pub type Body = fn(&Place) -> Value;
+
 /// A kind.
 pub struct Row {
     pub kind: Kind,
@@ -37,7 +40,7 @@ pub struct Row {
     /// the limits may be refused for it. `*` stands for an index.
     pub judged: &'static [(&'static str, &'static str)],
     /// Further resources of the kind, by name, that documents of later kinds name.
-    pub beside: &'static [(&'static str, fn(&Place) -> Value)],
+    pub beside: &'static [(&'static str, Body)],
 }
 
 /// The name of what is beside [`BASE`].
