@@ -100,7 +100,6 @@ impl<P: CloudProvider> Project<P> {
     }
 
     async fn retry(&mut self, flight: &Flight, after: Option<Duration>, note: Note) -> StoreResult<Standing> {
-        self.waits.refused(flight);
         if self.finish(flight, StepState::Failed, None, Some(&note.message)).await? == Standing::Lost {
             return Ok(Standing::Lost);
         }

@@ -31,13 +31,6 @@ pub(super) struct Waits {
 }
 
 impl Waits {
-    /// A call that was to change something had no effect: the adapter looked at the object before it said so.
-    pub(super) fn refused(&mut self, flight: &Flight) {
-        if !flight.step.reads && flight.id.is_some() {
-            self.cost(flight.uid, flight.generation).add(1);
-        }
-    }
-
     /// A call for a resource begins. What waiting for an action cost is known when it ends.
     pub(super) fn asks(&mut self, flight: &Flight, call: &Call) {
         if flight.purpose != Purpose::Sweep && !matches!(call, Call::Await(_)) {
