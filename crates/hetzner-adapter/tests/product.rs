@@ -274,49 +274,53 @@ async fn a_lifecycle_works_and_leaves_only_the_marker() {
     }
 }
 
-/// Spoils the first request of a kind, then the second and so on, until a whole lifecycle has no more of them.
-async fn every_request_spoiled(effect: Value) {
+/// Spoils the first changing request, then the second and so on, until a whole story has no more of them. Each ends with
+/// nothing left but the marker. `least` is how many requests a story has at least.
+async fn every_request_spoiled(effect: Value, least: usize, story: impl AsyncFn(&Product, &str)) {
     for nth in 1.. {
         let cloud = Cloud::new(0.05);
         cloud.fault(json!({"mutating": true, "nth": nth}), effect.clone()).await;
         let product = Product::start(cloud);
-        let lifecycle = tokio::time::timeout(LONG, product.lifecycle()).await;
+        let told = tokio::time::timeout(LONG, story(&product, &format!("{effect} {nth}"))).await;
         let changes = product.cloud.changes().await;
-        assert!(lifecycle.is_ok(), "{effect} {nth}: {changes:#?}");
+        assert!(told.is_ok(), "{effect} {nth}: {changes:#?}");
         assert_eq!(product.cloud.counts().await, only_the_marker(), "{effect} {nth}: {changes:#?}");
         if product.cloud.fired().await == 0 {
-            assert!(nth > 12, "only {nth} requests change anything");
+            assert!(nth > least, "only {nth} requests change anything");
             return;
         }
     }
 }
 
+async fn lifecycle_spoiled(effect: Value) {
+    every_request_spoiled(effect, 12, async |product, _| product.lifecycle().await).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_reply_may_be_lost_after_the_commit() {
-    every_request_spoiled(json!({"type": "lose_reply_after_commit"})).await;
+    lifecycle_spoiled(json!({"type": "lose_reply_after_commit"})).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_request_may_be_lost_before_the_commit() {
-    every_request_spoiled(json!({"type": "lose_reply_before_commit"})).await;
+    lifecycle_spoiled(json!({"type": "lose_reply_before_commit"})).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_request_may_commit_late() {
-    every_request_spoiled(json!({"type": "late_commit", "delay_ms": 7_000})).await;
+    lifecycle_spoiled(json!({"type": "late_commit", "delay_ms": 7_000})).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_request_may_be_refused_for_a_lock() {
-    every_request_spoiled(json!({"type": "error", "status": 423, "code": "locked", "message": "locked"})).await;
+    lifecycle_spoiled(json!({"type": "error", "status": 423, "code": "locked", "message": "locked"})).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_action_may_fail_once() {
-    every_request_spoiled(json!({"type": "action_error", "code": "action_failed", "message": "no luck"})).await;
+    lifecycle_spoiled(json!({"type": "action_error", "code": "action_failed", "message": "no luck"})).await;
 }
 
-/// The process dies while a request is held, before or after its commit, and another one goes on.
 #[tokio::test(start_paused = true)]
 async fn what_waits_for_a_limit_is_woken_by_what_is_removed() {
     let product = Product::start(Cloud::new(0.02));
@@ -372,7 +376,8 @@ async fn what_a_failed_creation_left_is_removed_and_made_again_also_by_the_next_
     }
 }
 
-async fn killed_at_every_request(effect: &str) {
+/// The process dies while a request is held, the first, then the second and so on, and another process goes on.
+async fn killed_at_every_request(effect: &str, least: usize, story: impl AsyncFn(&Product, &str)) {
     for nth in 1.. {
         let cloud = Cloud::new(0.05);
         cloud.fault(json!({"mutating": true, "nth": nth}), json!({"type": effect})).await;
@@ -384,13 +389,14 @@ async fn killed_at_every_request(effect: &str) {
             product.start_engine("second");
             std::future::pending::<()>().await;
         };
+        let what = format!("{effect} {nth}");
         tokio::select! {
-            () = product.lifecycle() => {}
+            () = story(&product, &what) => {}
             () = kill => {}
         }
-        assert_eq!(product.cloud.counts().await, only_the_marker(), "{effect} {nth}");
+        assert_eq!(product.cloud.counts().await, only_the_marker(), "{what}");
         if !product.cloud.faults().await.is_empty() {
-            assert!(nth > 12, "only {nth} requests change anything");
+            assert!(nth > least, "only {nth} requests change anything");
             return;
         }
     }
@@ -421,12 +427,12 @@ async fn a_bad_network_and_dying_processes_lose_and_double_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn the_process_may_die_before_any_commit() {
-    killed_at_every_request("hold_before_commit").await;
+    killed_at_every_request("hold_before_commit", 12, async |product, _| product.lifecycle().await).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_process_may_die_after_any_commit() {
-    killed_at_every_request("hold_after_commit").await;
+    killed_at_every_request("hold_after_commit", 12, async |product, _| product.lifecycle().await).await;
 }
 
 /// A running instance, and an image of its disk whose order is answered with an error and taken later.
