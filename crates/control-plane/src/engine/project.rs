@@ -26,7 +26,7 @@ use super::{
     pauses::{self, Pauses},
     reading::{Read, Reading},
     silence::Silence,
-    waits::{Waits, told},
+    waits::Waits,
     without::{leaves_without_access, plan_local, unable, unreadable},
 };
 use crate::{
@@ -405,8 +405,8 @@ impl<P: CloudProvider> Project<P> {
             let planned = Planned { note: Some(Note::new(Reason::OutcomeUnknown, message).lasting(left)), ..planned };
             return self.commit(bundle, planned, Verdict::Working, Some(left)).await;
         }
-        // A question changes nothing about what is told.
-        let note = planned.note.clone().or_else(|| told(&bundle.resource).filter(|_| step.reads));
+        // A step that only reads keeps the notice of the condition.
+        let note = planned.note.clone().or_else(|| Note::of(&bundle.resource).filter(|_| step.reads));
         let planned = Planned { note, ..planned };
         if self.commit(bundle, planned, Verdict::Working, None).await? == Standing::Lost {
             return Ok(Standing::Lost);

@@ -13,7 +13,7 @@ use crate::{
 
 /// How often it is looked whether an action is overdue.
 const LOOK: Duration = Duration::from_secs(1);
-/// How often it is told again: what was asked for meanwhile began a condition of its own.
+/// How often the notice is written again. A change that a client asks for meanwhile begins a new condition without it.
 const AGAIN: Duration = Duration::from_secs(30);
 
 /// The actions that resources wait for.

@@ -61,7 +61,7 @@ impl Waits {
         rng: &dyn crate::ports::Rng,
     ) -> Duration {
         let (uid, generation) = (resource.uid, resource.generation);
-        let is_old = !self.moved.contains(&uid) && told(resource).is_some_and(|told| told.reason == reason);
+        let is_old = !self.moved.contains(&uid) && Note::of(resource).is_some_and(|note| note.reason == reason);
         let waited = if is_old { waited } else { Duration::ZERO };
         if is_old && !self.waiting.contains_key(&uid) {
             self.costs.insert(uid, Cost::begun(generation, waited));
@@ -102,14 +102,6 @@ impl Waits {
         };
         self.waiting.iter().filter(|(_, waiting)| is_limit(waiting.reason)).map(|(uid, _)| *uid).collect()
     }
-}
-
-/// What a resource says now.
-pub(super) fn told(resource: &Resource) -> Option<Note> {
-    let newest = resource.conditions.first()?;
-    let word = newest.reason.as_deref()?;
-    let reason = Reason::ALL.iter().find(|reason| reason.as_str() == word)?;
-    Some(Note::new(*reason, newest.message.clone().unwrap_or_default()))
 }
 
 impl<P: CloudProvider> Project<P> {

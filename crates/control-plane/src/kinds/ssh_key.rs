@@ -1,8 +1,8 @@
 //! SSH keys of instances: what one item of `sshKeys` says.
 //!
 //! An item is a public key, as OpenSSH writes it into `id_ed25519.pub`, or the name of a key that the workspace's
-//! project at the provider has. Its beginning decides which of the two, so that a key with a slip of the pen is told as
-//! such, and is never looked for by name.
+//! project at the provider has. Its beginning decides which of the two. A key with
+//! a typing error is refused as a key, and nobody looks for a key of that name.
 
 use std::collections::BTreeSet;
 

@@ -16,7 +16,7 @@ use crate::{
     catalog::{Catalog, CatalogEntry},
     ports::{Bundle, Epoch, Tie},
     reason::Reason,
-    resource::{ProjectId, Uid},
+    resource::{ProjectId, Resource, Uid},
 };
 
 /// The right to speak to one project.
@@ -107,6 +107,14 @@ pub struct Note {
 }
 
 impl Note {
+    /// What the newest condition of a resource says now.
+    pub fn of(resource: &Resource) -> Option<Self> {
+        let newest = resource.conditions.first()?;
+        let word = newest.reason.as_deref()?;
+        let reason = Reason::ALL.iter().find(|reason| reason.as_str() == word)?;
+        Some(Self::new(*reason, newest.message.clone().unwrap_or_default()))
+    }
+
     /// A note.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), lasts: None }

@@ -11,13 +11,8 @@ pub enum Tie {
     Claim(Uid),
     /// The planned resource has this holder no longer.
     Release(Uid),
-    /// A resource uses an auxiliary from now on.
-    Use {
-        /// Who uses it: the planned resource, or the one that it hands something over to.
-        user: Uid,
-        /// What is used.
-        auxiliary: Auxiliary,
-    },
+    /// The planned resource uses an auxiliary from now on.
+    Use(Auxiliary),
     /// The planned resource does not use an auxiliary any more.
     Drop(Auxiliary),
 }
@@ -26,8 +21,8 @@ impl Tie {
     /// The resource that it changes beside the planned one.
     pub const fn other(&self) -> Option<Uid> {
         match self {
-            Self::Claim(uid) | Self::Use { user: uid, .. } => Some(*uid),
-            Self::Release(_) | Self::Drop(_) => None,
+            Self::Claim(uid) => Some(*uid),
+            Self::Release(_) | Self::Use(_) | Self::Drop(_) => None,
         }
     }
 }

@@ -36,17 +36,19 @@ pub(super) fn of_content(purpose: &str, content: &str) -> Auxiliary {
     Auxiliary { purpose: purpose.to_owned(), content: naming::hash(content, 32) }
 }
 
+/// What tells it from its like; none where there is one alone.
+fn content(auxiliary: &Auxiliary) -> Option<&str> {
+    Some(auxiliary.content.as_str()).filter(|content| !content.is_empty())
+}
+
 fn owner(auxiliary: &Auxiliary) -> Owner {
-    let content = Some(auxiliary.content.as_str()).filter(|content| !content.is_empty());
-    Owner::shared(&auxiliary.purpose, content)
+    Owner::shared(&auxiliary.purpose, content(auxiliary))
 }
 
 /// The ties that are missing between the planned resource and what it uses.
 pub(super) fn missing<'a>(context: &Context<'_>, used: impl IntoIterator<Item = &'a Auxiliary>) -> Vec<Tie> {
     let is_tied = |auxiliary: &Auxiliary| context.bundle().auxiliaries.iter().any(|tied| tied.auxiliary == *auxiliary);
-    let user = context.resource().uid;
-    let missing = used.into_iter().filter(|auxiliary| !is_tied(auxiliary));
-    missing.map(|auxiliary| Tie::Use { user, auxiliary: auxiliary.clone() }).collect()
+    used.into_iter().filter(|auxiliary| !is_tied(auxiliary)).cloned().map(Tie::Use).collect()
 }
 
 /// An auxiliary that the planned resource uses, as it is at the provider; else what makes it so.
@@ -67,8 +69,7 @@ fn ready<'a, T: Stored>(
     if is_expected(context, auxiliary) {
         context.prove_none(T::TYPE, owner, Some(name.clone()))?;
     }
-    let content = Some(auxiliary.content.as_str()).filter(|content| !content.is_empty());
-    let mut labels = naming::content_labels(context.installation(), &auxiliary.purpose, content);
+    let mut labels = naming::content_labels(context.installation(), &auxiliary.purpose, content(auxiliary));
     // Of several creations of unknown outcome each is closed by its own object only.
     labels.insert(naming::STEP.to_owned(), format!("{}.{}", context.resource().uid, context.now.as_millis()));
     Err(Box::new(act(create(name.clone(), labels).step(name))))
@@ -103,6 +104,14 @@ fn nothing_through() -> Vec<FirewallRule> {
 pub(super) fn closed_before(context: &Context<'_>, server: &Server) -> Option<Id<Firewall>> {
     let firewall = context.snapshot.owned_by::<Firewall>(context.installation(), &owner(&deny_all()))?;
     has_firewall(server, firewall.id).then_some(firewall.id)
+}
+
+/// Ties the planned resource to the firewall that lets nothing through, if that stands before its server and nobody noted
+/// it: a server of the release before, or one that was handed over.
+pub(super) fn tie_closed(context: &Context<'_>, server: &Server) -> Option<Planned> {
+    closed_before(context, server)?;
+    let ties = missing(context, [&deny_all()]);
+    (!ties.is_empty()).then(|| Planned::new(Plan::Tie(ties)))
 }
 
 /// An SSH key of the project: one that somebody uploaded serves as well, and is left as it is.

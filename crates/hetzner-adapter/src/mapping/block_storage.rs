@@ -19,7 +19,7 @@ use seca_api::{BlockStorageSpec, Kind, Reference};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Checked, Context, Mapping, Owned, PlannedExt, act, auxiliary, fail, instance, map, missing_targets, noted,
+    Checked, Context, Mapping, Owned, PlannedExt, act, auxiliary, fail, image, instance, map, missing_targets, noted,
     origin::origin_from_image,
     parking, power, settled, wait,
     zone::{self, Place},
@@ -122,8 +122,8 @@ fn delete(context: &Context<'_>, backing: &Backing<'_>) -> Planned {
         );
         return context.await_person(ObjectId::Volume(volume.id), Until::Free, Reason::WaitingForDependency, text);
     }
-    if let Some(removal) = parking::remove(backing.snapshot) {
-        return removal;
+    if let Some(snapshot) = backing.snapshot {
+        return image::remove(snapshot);
     }
     auxiliary::release(context, &[]).unwrap_or_else(settled)
 }
@@ -189,14 +189,11 @@ fn kept(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>) -
         return Ok(lost("The server whose disk it kept"));
     };
     let is_own = backing.kept.is_some();
-    if is_own && auxiliary::closed_before(context, server).is_some() {
-        let ties = auxiliary::missing(context, [&auxiliary::deny_all()]);
-        if !ties.is_empty() {
-            return Ok(Planned::new(Plan::Tie(ties)));
-        }
-    }
     if !is_own {
         return Ok(settled().status(status(size_on(server, spec), None)));
+    }
+    if let Some(tied) = auxiliary::tie_closed(context, server) {
+        return Ok(tied);
     }
     if power::is_busy(server) {
         return Ok(context.watch_server(server, Until::Settled));

@@ -59,11 +59,13 @@ impl Mapping for ImageMapping {
     }
 }
 
-fn watch(object: ObjectId, name: &str) -> Planned {
+/// Reads an object again until nothing is under way with it.
+pub(super) fn watch(object: ObjectId, name: &str) -> Planned {
     act(Call::Read { object, until: Until::Settled, why: None }.step(name))
 }
 
-fn remove(image: &Image) -> Planned {
+/// Removes a snapshot, once it is complete.
+pub(super) fn remove(image: &Image) -> Planned {
     match image.status {
         ImageStatus::Creating => watch(ObjectId::Image(image.id), &image.description),
         _ => act(ImageCall::Delete { image: image.id }.step(&image.description)),

@@ -181,7 +181,7 @@ fn create(context: &Context<'_>) -> Checked<Planned> {
     let location = zone_name(&spec.zone).to_owned();
     let body = CreateServer {
         name: name.clone(),
-        server_type: sku.fact("serverType").unwrap_or(&sku.name).to_owned(),
+        server_type: server_type(sku),
         image: image.id,
         location: Some(location.clone()),
         ssh_keys,
@@ -261,14 +261,23 @@ fn firewalls(context: &Context<'_>, shape: &Shape<'_>) -> Checked<Vec<Id<Firewal
 }
 
 fn sku<'a>(context: &Context<'a>, spec: &InstanceSpec) -> Checked<&'a CatalogEntry> {
-    let found = match spec.sku_ref.resolve(&context.resource().key, &[Kind::InstanceSku]) {
-        Ok(Target::Resource(key)) => context.desired.catalog.get(Kind::InstanceSku, &key.region, &key.name),
-        _ => None,
-    };
-    found.ok_or_else(|| {
+    sku_of(context, context.resource(), spec).ok_or_else(|| {
         let message = format!("The region `{}` has no instance SKU `{}`.", context.region(), spec.sku_ref);
         Box::new(fail(Reason::DependencyMissing, message))
     })
+}
+
+/// The SKU that an instance names, if the catalogue has it.
+fn sku_of<'a>(context: &Context<'a>, row: &Resource, spec: &InstanceSpec) -> Option<&'a CatalogEntry> {
+    match spec.sku_ref.resolve(&row.key, &[Kind::InstanceSku]) {
+        Ok(Target::Resource(key)) => context.desired.catalog.get(Kind::InstanceSku, &key.region, &key.name),
+        _ => None,
+    }
+}
+
+/// The provider's name of the server type behind a SKU.
+fn server_type(sku: &CatalogEntry) -> String {
+    sku.fact("serverType").unwrap_or(&sku.name).to_owned()
 }
 
 /// The boot volume, once this instance holds it and nothing of its own stands behind it.
@@ -344,12 +353,11 @@ fn take_over(context: &Context<'_>, volume: &Resource) -> Planned {
 
 /// What the server of an instance is made with.
 pub(super) fn made_with(context: &Context<'_>, row: &Resource, spec: &InstanceSpec) -> Option<MadeWith> {
-    let Ok(Target::Resource(key)) = spec.sku_ref.resolve(&row.key, &[Kind::InstanceSku]) else { return None };
-    let sku = context.desired.catalog.get(Kind::InstanceSku, &key.region, &key.name)?;
+    let sku = sku_of(context, row, spec)?;
     Some(MadeWith {
         user_data_hash: hash_of(spec.user_data.as_ref()),
         keys_hash: Some(Keys::of(spec, context.installation()).hash()),
-        server_type: sku.fact("serverType").unwrap_or(&sku.name).to_owned(),
+        server_type: server_type(sku),
         location: zone_name(&spec.zone).to_owned(),
     })
 }
@@ -371,7 +379,7 @@ fn keep(context: &Context<'_>, server: &Server) -> Checked<Planned> {
         }
         return Ok(with_status(noted(settled(), seen::notes(context, server, &spec, Rest::default()))));
     }
-    if let Some(tied) = seen::tie(context, server) {
+    if let Some(tied) = auxiliary::tie_closed(context, server) {
         return Ok(with_status(tied));
     }
     if !seen::is_shaped(row) {

@@ -134,15 +134,7 @@ fn delete(context: &Context<'_>, mapping: &dyn Mapping) -> Planned {
 
 /// While something is tried again, the reason why it had to be stays to be seen.
 fn standing_note(context: &Context<'_>) -> Option<Note> {
-    told(context.resource()).filter(|_| context.bundle().attempts > 0)
-}
-
-/// What a resource says now.
-fn told(row: &Resource) -> Option<Note> {
-    let newest = row.conditions.first()?;
-    let word = newest.reason.as_deref()?;
-    let reason = Reason::ALL.iter().find(|reason| reason.as_str() == word)?;
-    Some(Note::new(*reason, newest.message.clone().unwrap_or_default()))
+    Note::of(context.resource()).filter(|_| context.bundle().attempts > 0)
 }
 
 /// The router of the public interfaces of all servers (Hetzner's API reference, networks): no network can hold it.
@@ -278,9 +270,9 @@ impl<'a> Context<'a> {
         Err(Box::new(self.ask(Call::Find { kind, installation, owner, name })))
     }
 
-    /// A question changes nothing about what is told.
+    /// Asks the provider. The notice of the condition stays meanwhile.
     fn ask(&self, call: Call) -> Planned {
-        Planned { note: told(self.resource()), ..act(call.step(self.object_name())) }
+        Planned { note: Note::of(self.resource()), ..act(call.step(self.object_name())) }
     }
 
     /// Reads a server again until nothing is under way with it.

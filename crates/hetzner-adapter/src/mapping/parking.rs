@@ -16,12 +16,12 @@ use seca_api::{BlockStorageSpec, InstanceSpec, Kind, Timestamp};
 use super::{
     Checked, Context, PlannedExt, act, auxiliary,
     block_storage::{Backing, holder, lost, size_on, status},
-    fail, instance,
+    fail, image, instance,
     origin::whole,
     power, settled, wait,
 };
 use crate::{
-    call::{Call, StepExt, Until, millis},
+    call::{StepExt, Until, millis},
     catalog, naming,
     objects::{CREATE_IMAGE, ImageCall, ObjectId, ObjectType, ServerCall},
     owner::{Owner, Role},
@@ -45,20 +45,6 @@ pub(super) fn snapshot_of<'a>(context: &Context<'a>) -> Option<&'a Image> {
         let id = BlockStorageFacts::of(context.resource()).image_id?.parse().ok()?;
         context.snapshot.get(id)
     })
-}
-
-/// Removes a snapshot that nobody needs.
-pub(super) fn remove(snapshot: Option<&Image>) -> Option<Planned> {
-    let image = snapshot?;
-    Some(match image.status {
-        ImageStatus::Creating => watch(image),
-        _ => act(ImageCall::Delete { image: image.id }.step(&image.description)),
-    })
-}
-
-fn watch(image: &Image) -> Planned {
-    let call = Call::Read { object: ObjectId::Image(image.id), until: Until::Settled, why: None };
-    act(call.step(&image.description))
 }
 
 /// The processors of a server, in SECA's words.
@@ -183,7 +169,9 @@ fn park(context: &Context<'_>, snapshot: Option<&Image>, server: &Server, why: &
         return Ok(told(act(call.step(&row.key.name)), "its disk is becoming a snapshot"));
     };
     Ok(match image.status {
-        ImageStatus::Creating => told(watch(image), "its disk is becoming a snapshot"),
+        ImageStatus::Creating => {
+            told(image::watch(ObjectId::Image(image.id), &image.description), "its disk is becoming a snapshot")
+        }
         ImageStatus::Available => {
             let size = whole(image.disk_size).max(server.primary_disk_size);
             let architecture = processors(server);

@@ -6,7 +6,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use control_plane::{
     Reason, Resource,
     facts::{Facts, InstanceFacts, Interface},
-    ports::{Plan, Planned},
 };
 use hcloud_client::types::{Id, PrimaryIp, Server, ServerFirewallStatus};
 use seca_api::InstanceSpec;
@@ -70,13 +69,6 @@ pub(super) fn remember_aliases(facts: &mut InstanceFacts, server: &Server, shape
 fn placeholder(context: &Context<'_>, server: &Server) -> Option<Id<PrimaryIp>> {
     let id = server.public_net.ipv6.as_ref()?.id?;
     is_placeholder(context, id).then_some(id)
-}
-
-/// The ties to what a server of the release before uses.
-pub(super) fn tie(context: &Context<'_>, server: &Server) -> Option<Planned> {
-    auxiliary::closed_before(context, server)?;
-    let ties = auxiliary::missing(context, [&auxiliary::deny_all()]);
-    (!ties.is_empty()).then(|| Planned::new(Plan::Tie(ties)))
 }
 
 /// Puts the firewall that lets nothing through before a server that has nothing but the placeholder.

@@ -317,8 +317,8 @@ impl World {
                 assert_eq!(row.holder, Some(holder), "a release from another holder");
                 row.holder = None;
             }
-            Tie::Use { user, auxiliary } => {
-                assert!(self.auxiliaries.insert((auxiliary, user)), "it is used already");
+            Tie::Use(auxiliary) => {
+                assert!(self.auxiliaries.insert((auxiliary, uid)), "it is used already");
             }
             Tie::Drop(auxiliary) => assert!(self.auxiliaries.remove(&(auxiliary, uid)), "it is not used"),
         }

@@ -233,13 +233,10 @@ impl Operation for MakeTies<'_> {
                     Some(planned)
                 }
                 Tie::Release(_) => None,
-                Tie::Use { user, auxiliary } => match row(*user) {
-                    Some(user) => {
-                        let args = args![user.uid, &auxiliary.purpose, &auxiliary.content, &self.lease.project];
-                        tx.first(USE, &args).await?.map(|_| user)
-                    }
-                    None => None,
-                },
+                Tie::Use(auxiliary) => {
+                    let args = args![planned.uid, &auxiliary.purpose, &auxiliary.content, &self.lease.project];
+                    tx.first(USE, &args).await?.map(|_| planned)
+                }
                 Tie::Drop(auxiliary) => {
                     let args = args![planned.uid, &auxiliary.purpose, &auxiliary.content];
                     tx.first(DROP, &args).await?.map(|_| planned)

@@ -198,21 +198,21 @@ pub async fn an_auxiliary_knows_its_users(world: &World) {
         bundle.auxiliaries.into_iter().map(|used| (used.auxiliary.content, used.others)).collect::<Vec<_>>()
     };
     let tie = async |user: &Resource, ties: &[Tie]| assert!(world.store.tie(&lease, user.uid, ties).await.unwrap());
-    let using = |user: &Resource, content: &str| Tie::Use { user: user.uid, auxiliary: key_of(content) };
-    tie(&one, &[using(&one, "a"), using(&one, "b"), using(&two, "a")]).await;
+    let using = |content: &str| Tie::Use(key_of(content));
+    tie(&one, &[using("a"), using("b")]).await;
+    tie(&two, &[using("a")]).await;
     assert_eq!(uses(&one).await, [("a".to_owned(), 1), ("b".to_owned(), 0)]);
     assert_eq!(uses(&two).await, [("a".to_owned(), 1)]);
     world.settle(&lease).await;
-    tie(&one, &[using(&one, "a"), Tie::Drop(key_of("c"))]).await;
+    tie(&one, &[using("a"), Tie::Drop(key_of("c"))]).await;
     assert_eq!(world.due(&lease).await, [], "nothing changed");
     tie(&one, &[Tie::Drop(key_of("a"))]).await;
     assert!(world.due(&lease).await.contains(&one.uid));
     assert_eq!(uses(&two).await, [("a".to_owned(), 0)]);
-    let gone = Tie::Use { user: world.uid(), auxiliary: key_of("a") };
-    tie(&one, &[gone]).await;
+    assert!(world.store.tie(&lease, world.uid(), &[using("a")]).await.unwrap());
     assert_eq!(uses(&two).await, [("a".to_owned(), 0)], "who is not there uses nothing");
 
-    tie(&one, &[using(&one, "a")]).await;
+    tie(&one, &[using("a")]).await;
     world.mark_deleted(&one.key).await;
     world.settle(&lease).await;
     assert!(matches!(world.store.remove(&lease, one.uid).await.unwrap(), CommitOutcome::Done(_)));

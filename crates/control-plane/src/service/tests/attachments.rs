@@ -160,7 +160,7 @@ async fn only_the_nics_that_a_put_adds_are_judged() {
     let body = nics("n3-a", &["net-a", "n2-a", "n4-a", "net-b"]);
     only(&world, Kind::Instance, "i", body, "/spec/additionalNicRefs/3", "net-a is in subnet a of the same network")
         .await;
-    // The one that is added is told, also when it stands first.
+    // The violation names the NIC that was added, even if it stands first.
     let body = nics("net-a2", &["net-b", "net-a2"]);
     let found = told(&world, Kind::Instance, "x", body).await;
     assert_eq!(found.len(), 2, "{found:?}");

@@ -276,10 +276,8 @@ impl State {
             let changed = match tie {
                 Tie::Claim(held) => self.hold(*held, None, Some(resource)),
                 Tie::Release(holder) => self.hold(resource, Some(*holder), None),
-                Tie::Use { user, auxiliary } => {
-                    let is_new = self.exists(*user)
-                        && self.auxiliaries.insert((lease.project.clone(), auxiliary.clone(), *user));
-                    is_new.then_some(*user)
+                Tie::Use(auxiliary) => {
+                    self.auxiliaries.insert((lease.project.clone(), auxiliary.clone(), resource)).then_some(resource)
                 }
                 Tie::Drop(auxiliary) => {
                     self.auxiliaries.remove(&(lease.project.clone(), auxiliary.clone(), resource)).then_some(resource)
