@@ -225,6 +225,7 @@ pub fn admin_config() -> AdminConfig {
         ids: ids(),
         limits: limits(),
         meter: Arc::new(()),
+        metrics: None,
     }
 }
 
