@@ -43,7 +43,8 @@ impl<P: CloudProvider> Project<P> {
             return;
         }
         info!(seca.uid = %uid, hcloud.type = object.object_type, hcloud.name = object.name, "sweeping what a deleted resource left");
-        let flight = Flight { uid, generation: 0, wake: 0, step, id: None, purpose: Purpose::Sweep };
+        let purpose = Purpose::Sweep;
+        let flight = Flight { uid, generation: 0, wake: 0, step, id: None, purpose, also: Vec::new(), requests: 0 };
         self.launch(flight, Call::Execute);
     }
 }
