@@ -332,16 +332,17 @@ impl<P: CloudProvider> Project<P> {
 
     /// What must be known before a plan: access, a snapshot, and the outcome of every earlier call.
     async fn prepare(&mut self, bundle: &Bundle) -> StoreResult<Prepared> {
+        let provider = self.shared.provider.identity().name;
         if self.lease.project.is_local() {
             let alone = kinds::rules(bundle.resource.key.kind).is_some_and(|rules| rules.local);
-            return Ok(if alone { Prepared::Go } else { Prepared::Answer(Box::new(plan_local(bundle))) });
+            return Ok(if alone { Prepared::Go } else { Prepared::Answer(Box::new(plan_local(bundle, provider))) });
         }
         if self.is_abandoned() {
-            return Ok(Prepared::Answer(Box::new(plan_local(bundle))));
+            return Ok(Prepared::Answer(Box::new(plan_local(bundle, provider))));
         }
         if self.access().await?.is_none() || !self.reading.is_bound(&bundle.resource.key) {
             let planned = if leaves_without_access(bundle) {
-                plan_local(bundle)
+                plan_local(bundle, provider)
             } else {
                 unable(self.reading.missing(&bundle.resource), None)
             };

@@ -211,17 +211,17 @@ impl<P: CloudProvider> Project<P> {
 fn log<O>(flight: &Flight, outcome: &Outcome<O>) {
     let (uid, operation, target) = (flight.uid, &flight.step.operation, &flight.step.target);
     match outcome {
-        Outcome::Done(_) => info!(seca.uid = %uid, step = operation, hcloud.name = target, "step done"),
+        Outcome::Done(_) => info!(seca.uid = %uid, step = operation, provider.name = target, "step done"),
         Outcome::Running { action, .. } => {
-            info!(seca.uid = %uid, step = operation, hcloud.name = target, hcloud.action_id = action, "step running");
+            info!(seca.uid = %uid, step = operation, provider.name = target, provider.action_id = action, "step running");
         }
         Outcome::Unknown(_) => {}
         Outcome::Refuted { retry: None, .. } => {
-            info!(seca.uid = %uid, step = operation, hcloud.name = target, "step was planned by what is not so");
+            info!(seca.uid = %uid, step = operation, provider.name = target, "step was planned by what is not so");
         }
         Outcome::Retry { note, .. } | Outcome::Refuted { retry: Some((_, note)), .. } | Outcome::Terminal(note) => {
             let reason = note.reason.as_str();
-            info!(seca.uid = %uid, step = operation, hcloud.name = target, reason, message = note.message, "step did not take effect");
+            info!(seca.uid = %uid, step = operation, provider.name = target, reason, message = note.message, "step did not take effect");
         }
     }
 }

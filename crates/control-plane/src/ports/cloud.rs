@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::{
     catalog::{Catalog, CatalogEntry},
-    ports::{Bundle, Epoch, Tie},
+    ports::{Bundle, Epoch, Provider, Tie},
     reason::Reason,
     resource::{ProjectId, Resource, Uid},
 };
@@ -24,7 +24,7 @@ use crate::{
 pub struct Access {
     /// The project.
     pub project: ProjectId,
-    /// The API's base URL, with its version: `https://api.hetzner.cloud/v1`.
+    /// The API's base URL, with its version.
     pub endpoint: Url,
     /// The project's token.
     pub token: SecretString,
@@ -317,6 +317,9 @@ pub trait CloudProvider: Send + Sync + 'static {
     /// What one answer showed.
     type Observation: Send + Sync + 'static;
 
+    /// The provider, in words and numbers.
+    fn identity(&self) -> &'static Provider;
+
     /// Reads the whole project from lists.
     async fn observe(&self, access: &Access) -> Result<Self::Snapshot, CloudError>;
 
@@ -418,12 +421,12 @@ pub trait ProjectFinder: Send + Sync {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BindError {
     /// The provider does not know the token.
-    #[error("Hetzner Cloud does not accept this token; create a read-write API token in the project and bind it again")]
+    #[error("the provider does not accept this token; create a read-write API token in the project and bind it again")]
     Rejected,
     /// The token may only read.
     #[error("this token is read-only; create a read-write API token in the project and bind it again")]
     ReadOnly,
     /// The provider could not be asked.
-    #[error("Hetzner Cloud could not be asked about this token: {0}; try again")]
+    #[error("the provider could not be asked about this token: {0}; try again")]
     Unavailable(String),
 }

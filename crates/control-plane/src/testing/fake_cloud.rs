@@ -21,7 +21,7 @@ use crate::{
     catalog::CatalogEntry,
     ports::{
         Access, BindError, CloudError, CloudProvider, Desired, Epoch, Found, Gate, Marker, Note, Outcome, OwnedObject,
-        Plan, Planned, ProjectFinder, RequestBudget, Step,
+        Plan, Planned, ProjectFinder, Provider, RequestBudget, Step,
     },
     reason::Reason,
     resource::{ProjectId, Uid},
@@ -278,6 +278,10 @@ pub struct Shown {
 impl CloudProvider for FakeCloud {
     type Snapshot = Shown;
     type Observation = Seen;
+
+    fn identity(&self) -> &'static Provider {
+        &super::PROVIDER
+    }
 
     async fn observe(&self, _access: &Access) -> Result<Shown, CloudError> {
         sleep(self.latency).await;
