@@ -20,7 +20,7 @@ mod regions;
 pub mod snapshot;
 mod token_proof;
 
-pub use mapping::{MAPPINGS, Mapping, kinds};
+pub use mapping::{MAPPINGS, Mapping, gateway::GatewaySettings, kinds};
 pub use owner::{Owner, Role};
 pub use provider::{AdapterSettings, HetznerProvider};
 pub use regions::{Regions, RegionsError};

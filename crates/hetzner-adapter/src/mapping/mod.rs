@@ -4,6 +4,7 @@
 mod auxiliary;
 mod block_storage;
 mod diff;
+pub mod gateway;
 mod image;
 mod instance;
 mod internet_gateway;
