@@ -1,6 +1,6 @@
 //! What stands behind internet gateways.
 
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
 use hetzner_adapter::GatewaySettings;
 use ipnet::Ipv4Net;
@@ -44,7 +44,7 @@ fn server_types(text: &str) -> Option<Vec<String>> {
 fn blocks(text: &str) -> Option<Vec<Ipv4Net>> {
     let block = |part: &str| match part.trim().parse::<Ipv4Net>() {
         Ok(block) => Some(block).filter(|block| block.trunc() == *block),
-        Err(_) => part.trim().parse().ok().map(Ipv4Net::from),
+        Err(_) => part.trim().parse::<Ipv4Addr>().ok().map(Ipv4Net::from),
     };
     text.split(',').map(block).collect()
 }

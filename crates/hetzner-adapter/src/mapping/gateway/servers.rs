@@ -241,9 +241,9 @@ impl<'a, 'c> Servers<'a, 'c> {
     fn target(&self, part: usize) -> Option<Ipv4Addr> {
         let now = self.own(part)?.next_hop;
         let (a, b) = (self.serving(part, 0), self.serving(part, 1));
-        let side = now.and_then(|hop| match b {
-            Some(b) if b.private_address == hop => Some(Side::B),
-            _ => Some(Side::A),
+        let side = now.map(|hop| match b {
+            Some(b) if b.private_address == hop => Side::B,
+            _ => Side::A,
         });
         let seen = |entry: Option<&NatServer>| entry.and_then(|entry| self.seen(part, entry));
         let of = |side| if side == Side::A { a } else { b };
