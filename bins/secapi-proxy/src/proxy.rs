@@ -238,6 +238,7 @@ fn adapter_settings(config: &ServeConfig) -> AdapterSettings {
         ungrouped_closed: config.ungrouped_closed,
         disk_hold: config.disk_hold,
         regions: config.regions.clone(),
+        gateway: config.gateway.clone(),
         ..AdapterSettings::default()
     }
 }
