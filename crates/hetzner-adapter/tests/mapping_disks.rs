@@ -339,6 +339,21 @@ fn what_somebody_does_to_a_kept_disk_loses_nothing_and_is_told() {
     world.forget();
     world.settle();
     assert_eq!(world.operations(), ["poweroff"]);
+    // The same while its disk is becoming a snapshot: that is taken again.
+    world.now += 15 * MINUTE;
+    let uid = boot_volume(&world).uid;
+    while world.model.images.is_empty() {
+        world.look(uid);
+    }
+    let first = world.model.images[0].id;
+    world.model.servers[0].status = ServerStatus::Running;
+    world.forget();
+    world.operations();
+    world.settle();
+    let made = world.operations();
+    assert_eq!(made[..3], ["delete_image", "poweroff", "create_image"], "{made:?}");
+    assert_ne!(world.model.images[0].id, first);
+    let mut world = held();
     // Deleted at the console: it is lost, and is not made again empty.
     world.model.servers.clear();
     world.forget();

@@ -204,7 +204,8 @@ fn kept(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>) -
         return Ok(context.watch_server(server, Until::Settled));
     }
     if server.status != ServerStatus::Off {
-        return Ok(parking::switch_off(server));
+        // What was copied is older than what is there.
+        return Ok(backing.snapshot.map_or_else(|| parking::switch_off(server), image::remove));
     }
     // The snapshot that it was before.
     let stays: Vec<_> = context.bundle().auxiliaries.iter().map(|tied| tied.auxiliary.clone()).collect();
