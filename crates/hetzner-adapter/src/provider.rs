@@ -11,7 +11,7 @@ use control_plane::{
     CatalogEntry, ProjectId,
     ports::{
         Access, Clock, CloudError, CloudProvider, Desired, Epoch, Gate, Marker, Note, Outcome, OwnedObject, Planned,
-        RequestBudget, Rng, Step,
+        Provider, RequestBudget, Rng, Step,
     },
 };
 use hcloud_client::{
@@ -21,6 +21,7 @@ use seca_api::Timestamp;
 use time::OffsetDateTime;
 
 use crate::{
+    admission::PROVIDER,
     call::Call,
     catalog,
     executor::Executor,
@@ -152,6 +153,10 @@ fn noted(memory: &Memory, step: &Step, outcome: Outcome<Observation>) -> Outcome
 impl CloudProvider for HetznerProvider {
     type Snapshot = Snapshot;
     type Observation = Observation;
+
+    fn identity(&self) -> &'static Provider {
+        &PROVIDER
+    }
 
     async fn observe(&self, access: &Access) -> Result<Snapshot, CloudError> {
         let memory = self.memory(&access.project);

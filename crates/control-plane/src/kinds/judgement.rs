@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{KindRules, ReferenceField, is_set, spelled};
 use crate::{
     catalog::{Catalog, CatalogEntry, zone_name},
+    ports::Provider,
     resource::Resource,
 };
 
@@ -111,6 +112,8 @@ pub struct Judgement<'a> {
     pub relatives: &'a [Resource],
     /// The catalogue of the moment.
     pub catalog: &'a Catalog,
+    /// The provider, and what it takes.
+    pub provider: &'a Provider,
     /// Of the tenants that the document names, those that its writer may know.
     pub tenants: &'a BTreeSet<String>,
 }
@@ -194,7 +197,7 @@ impl Judgement<'_> {
 }
 
 /// The first characters of a text that a client sent, for a sentence about it.
-pub(crate) fn clip(text: &str) -> String {
+pub fn clip(text: &str) -> String {
     const LONGEST: usize = 64;
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),

@@ -14,6 +14,7 @@ use control_plane::{
 use hcloud_client::types::{
     CreateServer, CreateServerFirewall, CreateServerPublicNet, Firewall, Id, Server, ServerStatus,
 };
+use igw_polyfill::packing;
 use seca_api::{InstanceSpec, Kind, ResourceState, reference::Target};
 use secrecy::SecretString;
 
@@ -220,9 +221,9 @@ fn create(context: &Context<'_>) -> Checked<Planned> {
 /// The user data as the provider takes it.
 fn user_data(spec: &InstanceSpec) -> Checked<Option<SecretString>> {
     let Some(text) = spec.user_data.as_deref() else { return Ok(None) };
-    match control_plane::kinds::instance::user_data_for_provider(text) {
-        Some(encoded) => Ok(Some(SecretString::from(encoded))),
-        None => Err(Box::new(fail(Reason::ProviderRefused, "The user data is longer than Hetzner Cloud takes."))),
+    match packing::for_provider(text.to_owned()) {
+        Ok(encoded) => Ok(Some(SecretString::from(encoded))),
+        Err(_) => Err(Box::new(fail(Reason::ProviderRefused, "The user data is longer than Hetzner Cloud takes."))),
     }
 }
 

@@ -5,11 +5,14 @@ use control_plane::{
     Reason, Resource,
     catalog::zone_name,
     facts::{Facts, PublicIpFacts},
-    kinds::LOCATION_EXTENSION,
 };
 use seca_api::InstanceSpec;
 
 use super::{Checked, Context, fail, settled};
+use crate::admission::PROVIDER;
+
+/// The extension that chooses.
+const EXTENSION: &str = PROVIDER.location_extension;
 
 /// Where an object is to be made.
 pub(super) enum Place {
@@ -43,7 +46,7 @@ impl Place {
                 let zones = context.desired.catalog.zones(context.region()).join(", ");
                 let text = format!(
                     "It is made in the zone of the first instance that uses it, or in the one of {zones} that the \
-                     extension {LOCATION_EXTENSION} names."
+                     extension {EXTENSION} names."
                 );
                 Err(Box::new(settled().note(Reason::AwaitingZone, text)))
             }
@@ -64,7 +67,7 @@ pub(super) fn is_awaited(context: &Context<'_>, ip: &Resource) -> bool {
 
 /// The zone that the user chose.
 fn chosen(row: &Resource) -> Option<String> {
-    row.extension(LOCATION_EXTENSION).map(|zone| zone_name(&zone).to_owned())
+    row.extension(EXTENSION).map(|zone| zone_name(&zone).to_owned())
 }
 
 /// The zone of an instance.
@@ -83,7 +86,7 @@ pub(super) fn elsewhere(context: &Context<'_>, location: &str, user: Option<Stri
     }
     let zone = chosen(context.resource()).filter(|zone| zone != location)?;
     let text = format!(
-        "It lies in {location}, and stays there: the extension {LOCATION_EXTENSION} says {zone}, which applies to a new one."
+        "It lies in {location}, and stays there: the extension {EXTENSION} says {zone}, which applies to a new one."
     );
     Some((Reason::InOtherZone, text))
 }
