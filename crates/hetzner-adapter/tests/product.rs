@@ -590,6 +590,8 @@ mod cost;
 mod disks;
 #[path = "product/exposure.rs"]
 mod exposure;
+#[path = "product/groups.rs"]
+mod groups;
 #[path = "product/requests.rs"]
 mod requests;
 #[path = "product/walk.rs"]

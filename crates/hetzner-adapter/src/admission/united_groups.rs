@@ -33,18 +33,20 @@ pub(super) fn violations(judgement: &Judgement<'_>) -> Vec<Violation> {
 /// A group that is too much for any server. One that was so before may become smaller.
 fn group(judgement: &Judgement<'_>) -> Option<Violation> {
     let named = judgement.named(&[RULE_REFS]);
-    let published = |rule: &Named<'_>| serde_json::from_value(SecurityGroupRuleFacts::of(rule.row).compiled?).ok();
-    let named: Vec<CompiledRule> = named.iter().filter_map(published).collect();
-    let compiled = |spec: &Value| -> Compiled {
+    let published = |rule: &Named<'_>| -> Option<CompiledRule> {
+        serde_json::from_value(SecurityGroupRuleFacts::of(rule.row).compiled?).ok()
+    };
+    let compiled = |spec: &Value, is_named: fn(&&Named<'_>) -> bool| -> Compiled {
         let own = expand(RULES, spec).into_iter();
         let own = own.filter_map(|(_, rule)| SecurityGroupRuleSpec::deserialize(rule).ok());
         let own = own.map(|rule| compile_rule(&rule, judgement.subject.key));
+        let named = named.iter().filter(is_named).filter_map(published);
         // What a reference comes to is not known here, so that it is more in the end and never less.
-        firewall_rules::expand(&own.chain(named.iter().cloned()).collect::<Vec<_>>(), &|_| None)
+        firewall_rules::expand(&own.chain(named).collect::<Vec<_>>(), &|_| None)
     };
-    let now = compiled(judgement.subject.spec);
+    let now = compiled(judgement.subject.spec, |_| true);
     let excess = now.excess()?;
-    let before = judgement.subject.old.map(|(_, old)| compiled(old));
+    let before = judgement.subject.old.map(|(_, old)| compiled(old, |rule| !rule.is_new));
     if before.is_some_and(|before| before.excess().is_some() && before.effective_rules >= now.effective_rules) {
         return None;
     }
