@@ -269,6 +269,9 @@ pub struct BlockStorageFacts {
     /// The provider's id of the snapshot that its disk is kept in.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub image_id: Option<String>,
+    /// The same, once the block storage is noted among the users of the snapshot, so that images may share it.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub lends: Option<String>,
     /// The size in GB that the disk really has, which a server needs at least.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub disk_gb: Option<u64>,

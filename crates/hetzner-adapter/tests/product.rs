@@ -612,6 +612,8 @@ mod disks;
 mod exposure;
 #[path = "product/gateways.rs"]
 mod gateways;
+#[path = "product/groups.rs"]
+mod groups;
 #[path = "product/requests.rs"]
 mod requests;
 #[path = "product/walk.rs"]

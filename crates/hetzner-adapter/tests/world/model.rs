@@ -557,11 +557,16 @@ impl Model {
             }
             Call::Image(ImageCall::Create { server, description, labels }) => {
                 let source = self.server(*server).clone();
-                let uid = |labels: &hcloud_client::types::Labels| labels.get("seca.uid").cloned().expect("a label");
+                let uid = |labels: &hcloud_client::types::Labels| labels.get("seca.uid").cloned();
                 assert!(self.images.iter().all(|i| uid(&i.labels) != uid(labels)), "two snapshots: {description}");
                 let made = snapshot(self.id(), description, &source, &json!(labels));
                 self.images.push(made.clone());
                 one(Change::Seen(made.into()))
+            }
+            Call::Image(ImageCall::Update { image, labels }) => {
+                let found = self.images.iter_mut().find(|i| i.id == *image).expect("a snapshot");
+                found.labels = labels.clone();
+                one(Change::Seen(found.clone().into()))
             }
             Call::Image(ImageCall::Delete { image }) => {
                 assert!(self.images.iter().any(|i| i.id == *image), "no snapshot {image}");
