@@ -99,7 +99,26 @@ fn every_crate_explains_itself() {
 
 #[test]
 fn both_halves_of_every_kind_exist() {
-    let rules: BTreeSet<_> = control_plane::kinds::served().iter().filter(|k| !k.is_catalog()).copied().collect();
+    let rules: BTreeSet<_> = control_plane::kinds::ALL.iter().filter(|r| r.has_object).map(|r| r.kind).collect();
     let mappings: BTreeSet<_> = hetzner_adapter::kinds().into_iter().collect();
     assert_eq!(rules, mappings, "control-plane/src/kinds and hetzner-adapter/src/mapping list the same kinds");
+}
+
+/// The walk of ARCHITECTURE.md leads through functions that exist.
+#[test]
+fn every_hop_of_the_walk_exists() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = std::fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let (_, walk) = page.split_once("## One PUT of an instance").unwrap();
+    let (walk, _) = walk.split_once("\n## ").unwrap();
+    let mut hops = 0;
+    for row in walk.lines().filter(|line| line.contains("| `crates/")) {
+        let cells: Vec<&str> = row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+        let (file, function) = (cells[2], cells[3]);
+        let code = std::fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let is_there = code.contains(&format!("fn {function}(")) || code.contains(&format!("fn {function}<"));
+        assert!(is_there, "{file} has no function {function}");
+        hops += 1;
+    }
+    assert!(hops > 20, "{hops} hops");
 }
