@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
+use ::settings::Problem;
 use api_server::auth::{Issuers, JwksFetcher as _, KeyLocation, KeySet, SET_BYTES};
 use comfy_table::Table;
-use token_provisioner::setting::{Problem, is_loopback};
+use http_support::is_loopback;
 
 use crate::{
     config::{self, AuthConfig, ServeConfig},

@@ -11,7 +11,6 @@ mod descriptors;
 mod dev;
 mod doctor;
 mod edge;
-mod files;
 mod http;
 mod issuer_keys;
 mod keys;
@@ -28,7 +27,7 @@ mod token;
 
 use std::{future::Future, process::ExitCode};
 
-use token_provisioner::setting::{Environment, Problem};
+use ::settings::{Environment, Problem};
 
 use crate::{
     cli::{AdoptArgs, Command, CommonArgs, DevArgs, Migrate, ServeArgs},

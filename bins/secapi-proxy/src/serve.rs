@@ -2,11 +2,12 @@
 
 use std::{path::Path, sync::Arc};
 
+use ::settings::files;
 use anyhow::Context as _;
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::{config::ServeConfig, database, edge::SystemRng, files, proxy::Proxy};
+use crate::{config::ServeConfig, database, edge::SystemRng, proxy::Proxy};
 
 /// Where a process listens, for scripts: what `--ready-file` holds.
 #[derive(Debug, Default, Serialize)]

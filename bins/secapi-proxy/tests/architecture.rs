@@ -18,17 +18,19 @@ fn normal_dependencies(package: &Package) -> BTreeSet<&str> {
 fn arrows() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("seca-api", [].as_slice()),
-        ("control-plane", &["seca-api"]),
+        ("control-plane", &["http-support", "seca-api"]),
         ("persistence", &["control-plane", "seca-api"]),
-        ("hcloud-client", &[]),
-        ("hetzner-adapter", &["control-plane", "seca-api", "hcloud-client", "igw-polyfill"]),
+        ("hcloud-client", &["http-support"]),
+        ("http-support", &[]),
+        ("hetzner-adapter", &["control-plane", "seca-api", "hcloud-client", "igw-polyfill", "settings"]),
         ("igw-polyfill", &["seca-api"]),
         ("credential-vault", &["control-plane", "seca-api"]),
-        ("seca-client", &["seca-api"]),
+        ("seca-client", &["http-support", "seca-api"]),
+        ("settings", &[]),
         ("specifications", &[]),
-        ("api-server", &["control-plane", "seca-api"]),
+        ("api-server", &["control-plane", "http-support", "seca-api", "settings"]),
         ("hcloud-sim", &[]),
-        ("token-provisioner", &["seca-api", "seca-client"]),
+        ("token-provisioner", &["http-support", "seca-api", "seca-client", "settings"]),
         (
             "secapi-proxy",
             &[
@@ -38,9 +40,11 @@ fn arrows() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "hcloud-client",
                 "hcloud-sim",
                 "hetzner-adapter",
+                "http-support",
                 "persistence",
                 "seca-api",
                 "seca-client",
+                "settings",
                 "token-provisioner",
             ],
         ),
@@ -66,7 +70,7 @@ fn each_outside_world_is_known_to_its_own_crates_only() {
     let rules: [(&str, &[&str]); 5] = [
         ("axum", &["api-server", "hcloud-sim", "secapi-proxy", "token-provisioner"]),
         ("sqlx", &["persistence"]),
-        ("reqwest", &["hcloud-client", "seca-client", "secapi-proxy"]),
+        ("reqwest", &["hcloud-client", "http-support", "seca-client", "secapi-proxy"]),
         ("ring", &["api-server", "credential-vault", "hetzner-adapter", "secapi-proxy"]),
         ("clap", &["hcloud-sim", "secapi-proxy", "token-provisioner"]),
     ];

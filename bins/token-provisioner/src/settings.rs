@@ -2,13 +2,11 @@
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
+use ::settings::{Environment, Problem, Rule, parse_base_url, parse_duration};
 use secrecy::SecretString;
 use url::Url;
 
-use crate::{
-    setting::{Environment, Problem, Rule, parse_base_url, parse_duration},
-    tokens::{Pool, Tokens},
-};
+use crate::tokens::{Pool, Tokens};
 
 /// What the provisioner binds, and with what.
 #[derive(Clone, Debug)]
