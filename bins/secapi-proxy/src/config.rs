@@ -91,6 +91,10 @@ pub(crate) struct ServeConfig {
     pub(crate) silent: SilentLimits,
     pub(crate) tls: Option<Tls>,
     pub(crate) admin_tls: Option<Tls>,
+    /// Whether the process counts what it does, and shows it.
+    pub(crate) metrics: bool,
+    /// The token that opens the metrics and nothing else.
+    pub(crate) metrics_token: Option<SecretString>,
     /// What an operator should know about these settings.
     pub(crate) notes: Vec<String>,
 }
@@ -214,6 +218,8 @@ pub(crate) fn serve(settings: &Settings) -> Result<ServeConfig, Vec<Problem>> {
         silent: reader.silent(),
         tls: reader.public_tls(),
         admin_tls,
+        metrics: reader.value(Setting::Metrics, truth).unwrap_or(true),
+        metrics_token: reader.header_secret(Setting::MetricsToken),
         notes: std::mem::take(&mut reader.notes),
     };
     reader.finish(config)
@@ -322,11 +328,16 @@ impl<'a> Reader<'a> {
     }
 
     fn admin_token(&mut self) -> Option<SecretString> {
-        let found = self.settings.get(Setting::AdminToken)?;
+        self.header_secret(Setting::AdminToken)
+    }
+
+    /// A secret that is sent in a header.
+    fn header_secret(&mut self, setting: Setting) -> Option<SecretString> {
+        let found = self.settings.get(setting)?;
         let token = found.text.expose_secret();
         let good = token.bytes().all(|b| b.is_ascii_graphic());
         if !good {
-            self.wrong_secret(found, Setting::AdminToken, "it holds spaces or other characters that no header carries");
+            self.wrong_secret(found, setting, "it holds spaces or other characters that no header carries");
         }
         good.then(|| found.text.clone())
     }

@@ -24,6 +24,7 @@ fn arrows() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("http-support", &[]),
         ("hetzner-adapter", &["control-plane", "seca-api", "hcloud-client", "igw-polyfill", "settings"]),
         ("igw-polyfill", &["seca-api"]),
+        ("instruments", &["api-server", "control-plane", "hcloud-client", "persistence", "seca-api"]),
         ("credential-vault", &["control-plane", "seca-api"]),
         ("seca-client", &["http-support", "seca-api"]),
         ("settings", &[]),
@@ -41,6 +42,7 @@ fn arrows() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "hcloud-sim",
                 "hetzner-adapter",
                 "http-support",
+                "instruments",
                 "persistence",
                 "seca-api",
                 "seca-client",
@@ -67,7 +69,8 @@ fn crates_depend_on_each_other_only_along_the_arrows() {
 
 #[test]
 fn each_outside_world_is_known_to_its_own_crates_only() {
-    let rules: [(&str, &[&str]); 5] = [
+    let rules: [(&str, &[&str]); 6] = [
+        ("prometheus-client", &["instruments"]),
         ("axum", &["api-server", "hcloud-sim", "secapi-proxy", "token-provisioner"]),
         ("sqlx", &["persistence"]),
         ("reqwest", &["hcloud-client", "http-support", "seca-client", "secapi-proxy"]),

@@ -16,6 +16,7 @@ mod files;
 mod headers;
 mod health;
 mod json;
+mod meter;
 mod observe;
 mod paging;
 mod public;
@@ -31,6 +32,7 @@ pub use auth::{AdminTokens, AuthError, Authenticator, Followed, Off, StaticToken
 pub use config::{AdminConfig, ApiConfig, Limits, UnknownParameters};
 pub use health::Readiness;
 pub use listener::{Options, SilentLimits, serve, serve_tls};
+pub use meter::{Answered, Exposition, Meter, Metrics};
 pub use public::{public_router, public_router_over};
 pub use service::{BindingService, Service};
 pub use throttle::{Rate, Rates};

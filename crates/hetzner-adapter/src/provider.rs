@@ -15,7 +15,8 @@ use control_plane::{
     },
 };
 use hcloud_client::{
-    Hcloud, HcloudApi, ImageFilter, ListFilter, ProjectClient, RetryPolicy, environment, types::PlacementGroup,
+    Hcloud, HcloudApi, ImageFilter, ListFilter, ProjectClient, ProjectFigures, RetryPolicy, environment,
+    types::PlacementGroup,
 };
 use seca_api::Timestamp;
 use time::OffsetDateTime;
@@ -95,6 +96,11 @@ impl HetznerProvider {
     /// The client of a project, for figures about its budget and its actions.
     pub fn client(&self, access: &Access) -> ProjectClient {
         self.hcloud.project(client_access(access, access.project.0.clone()))
+    }
+
+    /// How each project stands of which something was asked, by id.
+    pub fn figures(&self) -> Vec<ProjectFigures> {
+        self.hcloud.figures()
     }
 
     fn memory(&self, project: &ProjectId) -> Arc<Memory> {

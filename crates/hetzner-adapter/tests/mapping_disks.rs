@@ -78,13 +78,12 @@ fn the_next_instance_has_the_same_server_if_it_asks_for_the_same() {
 #[test]
 fn an_instance_that_asks_for_something_else_is_made_from_a_snapshot() {
     type Change = fn(&mut Value);
-    let changes: [(&str, Change); 3] = [
+    let changes: [(&str, Change); 2] = [
         ("user data", |spec| spec["userData"] = json!("#!/bin/sh\ntrue\n")),
         ("keys", |spec| {
             spec["sshKeys"] =
                 json!(["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f a"])
         }),
-        ("SKU", |spec| spec["skuRef"] = json!({"resource": "skus/cx33"})),
     ];
     for (what, change) in changes {
         let mut world = held();
@@ -111,6 +110,101 @@ fn an_instance_that_asks_for_something_else_is_made_from_a_snapshot() {
         world.delete(Kind::BlockStorage, "v");
         world.settle();
         assert!(world.model.is_empty(), "{what}");
+    }
+}
+
+fn larger() -> Value {
+    spec(|spec| spec["skuRef"] = json!({"resource": "skus/cx33"}))
+}
+
+/// The type changes with the first start and no sooner, and the disk never grows, so that each later SKU fits it.
+#[test]
+fn a_server_gets_another_type_by_the_start_of_the_instance_that_asks_for_one() {
+    for stays_off in [false, true] {
+        let mut world = held();
+        world.model.retyped_stays_off = stays_off;
+        let server = world.model.servers[0].id;
+        world.put(Kind::Instance, "j", larger());
+        world.settle();
+        assert_eq!(world.operations(), ["update_server"]);
+        world.check(Kind::Instance, "j", ACTIVE, Some("AppliesOnStart"));
+        let said = world.message(Kind::Instance, "j");
+        assert!(said.contains("is a cx23 still") && said.contains("makes it a cx33"), "{said}");
+        assert_eq!(world.status(Kind::Instance, "j")["powerState"], "off");
+        world.act("j", ActionKind::Start);
+        world.settle();
+        let made: Vec<&str> = world.operations().into_iter().filter(|call| *call != "read").collect();
+        assert_eq!(made, if stays_off { vec!["change_type", "poweron"] } else { vec!["change_type"] });
+        let now = &world.model.servers[0];
+        assert_eq!(
+            (now.id, now.server_type.name.as_str(), now.status.clone()),
+            (server, "cx33", ServerStatus::Running)
+        );
+        assert_eq!(world.status(Kind::Instance, "j")["powerState"], "on");
+        assert_eq!(world.facts(Kind::Instance, "j").get("retype"), None);
+        // A later start changes nothing more, and the smaller SKU fits again.
+        world.act("j", ActionKind::Stop);
+        world.settle();
+        world.act("j", ActionKind::Start);
+        world.settle();
+        assert!(!world.operations().contains(&"change_type"));
+        world.delete(Kind::Instance, "j");
+        world.settle();
+        assert!(world.message(Kind::BlockStorage, "v").contains("a switched-off cx33"));
+        world.instance("k", "v");
+        world.settle();
+        world.act("k", ActionKind::Start);
+        world.settle();
+        let now = &world.model.servers[0];
+        assert_eq!((now.id, now.server_type.name.as_str(), now.primary_disk_size), (server, "cx23", 40));
+        assert!(world.model.images.is_empty());
+    }
+}
+
+#[test]
+fn a_server_that_is_given_back_before_it_got_its_type_has_the_one_it_had() {
+    let mut world = held();
+    world.put(Kind::Instance, "j", larger());
+    world.settle();
+    world.delete(Kind::Instance, "j");
+    world.settle();
+    assert_eq!(world.model.servers[0].server_type.name, "cx23");
+    world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeHeld"));
+    assert!(world.message(Kind::BlockStorage, "v").contains("a switched-off cx23"));
+    world.instance("k", "v");
+    world.settle();
+    world.act("k", ActionKind::Start);
+    world.settle();
+    assert!(!world.operations().contains(&"change_type"));
+}
+
+/// Admission refuses it while it can tell; what comes too late waits, and nothing becomes of the disk.
+#[test]
+fn a_sku_that_cannot_have_the_disk_waits_and_the_server_stays() {
+    type Change = fn(&mut World) -> Value;
+    let cases: [(&str, &str, Change); 2] = [
+        ("less disk", "has 80 GB", |world| {
+            world.model.servers[0].primary_disk_size = 80;
+            World::instance_spec("v")
+        }),
+        ("other processors", "is for amd64", |_| spec(|spec| spec["skuRef"] = json!({"resource": "skus/cax11"}))),
+    ];
+    for (what, told, change) in cases {
+        let mut world = held();
+        let spec = change(&mut world);
+        world.forget();
+        world.put(Kind::Instance, "j", spec);
+        world.settle();
+        wait_out_the_hold(&mut world);
+        world.check(Kind::Instance, "j", CREATING, Some("ProviderRefused"));
+        for (kind, name) in [(Kind::Instance, "j"), (Kind::BlockStorage, "v")] {
+            assert!(world.message(kind, name).contains(told), "{what}: {}", world.message(kind, name));
+        }
+        assert!(world.operations().is_empty(), "{what}");
+        // It ends with the instance.
+        world.delete(Kind::Instance, "j");
+        world.settle();
+        world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeParked"));
     }
 }
 

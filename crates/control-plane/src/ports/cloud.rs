@@ -289,6 +289,9 @@ pub trait Gate: Send + Sync {
     /// # Errors
     /// A sentence that says why it must not be. Then nothing was sent, for certain.
     async fn may_send(&self) -> Result<(), String>;
+
+    /// Told of each request to the provider that is sent for the call, reads and repetitions too.
+    fn sent(&self);
 }
 
 /// The object by which the project behind a token is known again. It bears the project's id, and the epoch of the

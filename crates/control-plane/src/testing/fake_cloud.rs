@@ -385,6 +385,7 @@ impl CloudProvider for FakeCloud {
             return Outcome::Terminal(busy("an unreadable step"));
         };
         let fault = self.fault();
+        gate.sent();
         self.lock().sent += 1;
         // Detached: the sender may die, the request goes on.
         let (cloud, name, latency) = (self.clone(), step.target.clone(), self.latency);
@@ -414,7 +415,8 @@ impl CloudProvider for FakeCloud {
         self.verify(access, step, gate).await
     }
 
-    async fn verify(&self, _access: &Access, step: &Step, _gate: &Arc<dyn Gate>) -> Outcome<Seen> {
+    async fn verify(&self, _access: &Access, step: &Step, gate: &Arc<dyn Gate>) -> Outcome<Seen> {
+        gate.sent();
         sleep(self.latency).await;
         let thing = self.things().get(&step.target).cloned();
         let call = serde_json::from_value::<Call>(step.payload.clone()).ok();

@@ -3,6 +3,7 @@
 
 mod auxiliary;
 mod block_storage;
+mod cycle;
 mod diff;
 mod image;
 mod instance;

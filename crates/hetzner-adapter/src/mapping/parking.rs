@@ -12,6 +12,7 @@ use control_plane::{
 };
 use hcloud_client::types::{Id, Image, ImageStatus, Server};
 use seca_api::{BlockStorageSpec, InstanceSpec, Kind, Timestamp};
+use serde_json::Value;
 
 use super::{
     Checked, Context, PlannedExt, act, auxiliary,
@@ -52,31 +53,54 @@ pub(super) fn processors(server: &Server) -> Option<String> {
     catalog::architecture(&server.server_type.architecture).map(str::to_owned)
 }
 
-/// Why an instance cannot have a held server as it is; none if it can.
-pub(super) fn misfit(
-    context: &Context<'_>,
-    instance: &Resource,
-    volume: &Resource,
-    server: &Server,
-) -> Option<&'static str> {
-    let wanted = instance.spec::<InstanceSpec>().ok().and_then(|spec| instance::made_with(context, instance, &spec));
-    let Some(wanted) = wanted else { return Some("its SKU is not known") };
-    if wanted.server_type != server.server_type.name {
-        return Some("the server has another SKU");
+/// How an instance gets the disk of a held server.
+pub(super) enum Fit {
+    /// With the server.
+    Server {
+        /// The type that the server is to get when it is started, if it has another.
+        retype: Option<String>,
+    },
+    /// From a snapshot, because of this.
+    Snapshot(&'static str),
+    /// Not with the SKU that it asks for, because of this: nothing becomes of the server meanwhile.
+    Never(String),
+}
+
+/// How an instance gets the disk of a held server. The type of a server can be changed, what it was made with cannot.
+pub(super) fn fit(context: &Context<'_>, instance: &Resource, volume: &Resource, server: &Server) -> Fit {
+    let spec = instance.spec::<InstanceSpec>().ok();
+    let sku = spec.as_ref().and_then(|spec| instance::sku_of(context, instance, spec));
+    let Some((sku, spec)) = sku.zip(spec) else { return Fit::Never("its SKU is not known".to_owned()) };
+    let wanted = instance::made_with(context, sku, &spec);
+    let disk = sku.facts.get("disk").and_then(Value::as_u64);
+    if let Some(disk) = disk.filter(|disk| server.primary_disk_size > *disk) {
+        return Fit::Never(format!(
+            "the disk has {} GB, and a server of the SKU `{}` has {disk} GB; create the instance with a larger SKU",
+            server.primary_disk_size, sku.name
+        ));
+    }
+    let (ours, theirs) = (processors(server), sku.fact("architecture"));
+    if let Some((ours, theirs)) = ours.as_deref().zip(theirs).filter(|(ours, theirs)| ours != theirs) {
+        return Fit::Never(format!(
+            "the system on the disk is for {ours}, and the SKU `{}` has {theirs} processors; create the instance with \
+             another SKU",
+            sku.name
+        ));
     }
     if wanted.location != server.location.name {
-        return Some("the server is in another zone");
+        return Fit::Snapshot("the server is in another zone");
     }
+    let retype = Some(wanted.server_type).filter(|wanted| *wanted != server.server_type.name);
     if instance.extension(REUSE_EXTENSION).as_deref() == Some("always") {
-        return None;
+        return Fit::Server { retype };
     }
     let Some(made) = BlockStorageFacts::of(volume).made_with else {
-        return Some("nobody knows what the server was made with");
+        return Fit::Snapshot("nobody knows what the server was made with");
     };
     match (made.user_data_hash == wanted.user_data_hash, made.keys_hash == wanted.keys_hash) {
-        (true, true) => None,
-        (false, _) => Some("the server was made with other user data"),
-        (true, false) => Some("the server was made with other SSH keys"),
+        (true, true) => Fit::Server { retype },
+        (false, _) => Fit::Snapshot("the server was made with other user data"),
+        (true, false) => Fit::Snapshot("the server was made with other SSH keys"),
     }
 }
 
@@ -98,12 +122,14 @@ pub(super) fn hold(
     let row = context.resource();
     if let Some(instance) = holder(context).filter(|instance| !instance.is_deleting()) {
         let name = &instance.key.name;
-        return match misfit(context, instance, row, server) {
-            None => Ok(settled().status(status(size_on(server, spec), None)).note(
-                Reason::BootVolumeHeld,
-                format!("The instance `{name}` is about to have the server that keeps its disk."),
-            )),
-            Some(why) => {
+        let held =
+            |text: String| settled().status(status(size_on(server, spec), None)).note(Reason::BootVolumeHeld, text);
+        return match fit(context, instance, row, server) {
+            Fit::Server { .. } => {
+                Ok(held(format!("The instance `{name}` is about to have the server that keeps its disk.")))
+            }
+            Fit::Never(why) => Ok(held(format!("The instance `{name}` cannot boot from it: {why}."))),
+            Fit::Snapshot(why) => {
                 park(context, backing.snapshot, server, &format!("The instance `{name}` is to boot from it, and {why}"))
             }
         };
@@ -118,7 +144,7 @@ pub(super) fn hold(
     }
     let text = format!(
         "It keeps the disk of an instance that was deleted: a switched-off {}, billed {}. The next instance that boots from \
-         it has the server at once, if it asks for the same SKU, zone, user data and SSH keys.",
+         it has the server at once, if it asks for the same zone, user data and SSH keys.",
         server.server_type.name,
         until.map_or_else(|| "until it is used or deleted".to_owned(), |until| format!("until {until}"))
     );

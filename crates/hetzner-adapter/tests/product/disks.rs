@@ -64,6 +64,16 @@ impl Product {
         self.starts("larger", |spec| spec["skuRef"] = json!("skus/cx33")).await;
         assert!(self.finds_what_was_written().await, "a server of the snapshot of that");
         self.ends("larger").await;
+        let server = self.only_server().await;
+        self.starts("retyped", |spec| spec["skuRef"] = json!("skus/cx43")).await;
+        assert_eq!(self.only_server().await, server, "the same server with another type");
+        let found = self.cloud.hetzner(Method::GET, &format!("/servers/{server}"), &json!({})).await;
+        assert_eq!(
+            (&found["server"]["server_type"]["name"], &found["server"]["primary_disk_size"]),
+            (&json!("cx43"), &json!(80))
+        );
+        assert!(self.finds_what_was_written().await, "a server that changed its type");
+        self.ends("retyped").await;
         self.delete(Kind::BlockStorage, "v").await;
         self.gone(Kind::BlockStorage, "v").await;
     }

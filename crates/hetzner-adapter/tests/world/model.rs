@@ -37,6 +37,8 @@ pub struct Model {
     pub images: Vec<Image>,
     /// Servers that ever ran and volumes that were ever attached, as their actions tell.
     pub used: BTreeSet<ObjectId>,
+    /// Whether a server whose type was changed stays off.
+    pub retyped_stays_off: bool,
     last_id: i64,
 }
 
@@ -297,6 +299,17 @@ impl Model {
                 let has_interface = net.ipv4.is_some() || net.ipv6.is_some() || !found.private_net.is_empty();
                 assert!(has_interface, "a server without an interface cannot be switched on");
                 self.power(*server, "running")
+            }
+            Call::Server(ServerCall::ChangeType { server, server_type, upgrade_disk }) => {
+                let found = self.server(*server);
+                assert!(found.status == ServerStatus::Off && !upgrade_disk, "it stays as it is, and its disk too");
+                assert_ne!(found.server_type.name, *server_type, "the type changes");
+                found.server_type.name.clone_from(server_type);
+                // The provider starts it, or does not.
+                match self.retyped_stays_off {
+                    true => self.seen(*server),
+                    false => self.power(*server, "running"),
+                }
             }
             Call::Server(ServerCall::AttachToNetwork { server, network, ip, alias_ips }) => {
                 assert!(self.network(*network).ip_range.contains(ip), "{ip} is not in the network");
@@ -568,7 +581,6 @@ impl Model {
             Call::History { object, attempt } => {
                 one(Change::Used { object: *object, ever: self.used.contains(object), attempt: *attempt })
             }
-            other => panic!("no plan makes this call: {other:?}"),
         }
     }
 
