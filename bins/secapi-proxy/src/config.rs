@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use ::settings::{Problem, parse_base_url, parse_duration, parse_log_filter};
 use api_server::{
     Rates, SilentLimits, Tls, UnknownParameters,
     auth::{AdminTokens, Issuers, KeyLocation, KeySet, StaticTokens},
@@ -22,12 +23,12 @@ use control_plane::{
     watch::Patience,
 };
 use hetzner_adapter::{GatewaySettings, PROVIDER, Regions};
+use http_support::is_loopback;
 use seca_api::{
     TenantName,
     names::{SUBJECT_MAX, is_printable},
 };
 use secrecy::{ExposeSecret, SecretString};
-use token_provisioner::setting::{Problem, is_loopback, parse_base_url, parse_duration, parse_log_filter};
 use url::Url;
 
 use crate::{

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use ::settings::files;
 use anyhow::{Context as _, bail};
 use control_plane::ports::Rng as _;
 use hcloud_sim::{CoreConfig, SeedProject, Sim, SimClock, SimConfig};
@@ -28,7 +29,6 @@ use crate::{
     cli::DevArgs,
     config, database,
     edge::SystemRng,
-    files,
     proxy::{Proxy, listen},
     serve::{Ready, Signals},
     settings::{Setting, Settings},

@@ -8,13 +8,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ::settings::{Environment, Problem, Rule, read_secret};
 use figment::{
     Figment,
     providers::{Format as _, Toml},
     value::Value,
 };
 use secrecy::{ExposeSecret, SecretString};
-use token_provisioner::setting::{Environment, Problem, Rule, read_secret};
 
 /// A setting of the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -188,7 +188,7 @@ fn hold_of(context: &Context<'_>) -> Option<Duration> {
         None => context.settings.disk_hold,
         Some("never") => None,
         // What cannot be read is as if it were not there.
-        Some(text) => humantime::parse_duration(text).ok().or(context.settings.disk_hold),
+        Some(text) => settings::parse_duration(text).or(context.settings.disk_hold),
     }
 }
 
