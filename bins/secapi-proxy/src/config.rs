@@ -21,7 +21,7 @@ use control_plane::{
     service::{EndpointPolicy, ReferencePolicy, Tenant, Tenants},
     watch::Patience,
 };
-use hetzner_adapter::{GatewaySettings, Regions};
+use hetzner_adapter::{GatewaySettings, PROVIDER, Regions};
 use seca_api::{
     TenantName,
     names::{SUBJECT_MAX, is_printable},
@@ -448,7 +448,7 @@ impl<'a> Reader<'a> {
         if url.scheme() == "http" && !is_loopback(&url) {
             self.notes.push(format!("HCLOUD_ENDPOINT={url} is http: provider tokens cross that network in the clear"));
         }
-        Some(EndpointPolicy { default: url, allowed: hetzner().allowed })
+        Some(EndpointPolicy { provider: &PROVIDER, default: url, allowed: Vec::new() })
     }
 
     fn regions(&mut self) -> Regions {
@@ -520,11 +520,11 @@ impl<'a> Reader<'a> {
 
 const CHOICES: &str = "SECA_AUTH_MODE=jwt and SECA_AUTH_ISSUERS_FILE, or SECA_AUTH_MODE=static and SECA_AUTH_TOKENS_FILE, or keep the listener to this machine, for example SECA_LISTEN_ADDR=127.0.0.1:8080";
 
-/// Hetzner's own endpoint, which a binding may always name.
+/// Hetzner's own endpoint.
 fn hetzner() -> EndpointPolicy {
     #[expect(clippy::expect_used, reason = "a constant, which a test reads")]
     let url = parse_base_url(Setting::ProviderEndpoint.spec().default).expect("the default endpoint is a URL");
-    EndpointPolicy { default: url.clone(), allowed: vec![url] }
+    EndpointPolicy { provider: &PROVIDER, default: url, allowed: Vec::new() }
 }
 
 fn truth(text: &str) -> Option<bool> {

@@ -17,7 +17,7 @@ use control_plane::{
 };
 use credential_vault::CredentialVault;
 use hcloud_client::{HcloudClient, HttpSettings};
-use hetzner_adapter::{AdapterSettings, HetznerProvider};
+use hetzner_adapter::{AdapterSettings, HetznerProvider, HetznerRules};
 use secrecy::SecretString;
 use token_provisioner::setting::is_loopback;
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle, time::timeout};
@@ -272,6 +272,7 @@ fn control_plane(config: &ServeConfig, shared: &Shared) -> ControlPlane {
     ControlPlane::new(Parts {
         store: shared.store.clone(),
         catalog: shared.catalog.clone(),
+        rules: Arc::new(HetznerRules { bootstraps_guests: config.gateway.nat.enabled }),
         enforcement: match config.auth {
             AuthConfig::Off => Enforcement::Off,
             AuthConfig::Static(_) | AuthConfig::Jwt(_) => Enforcement::Roles,

@@ -1,5 +1,5 @@
 //! The disk that a block storage is, and how it becomes another one. Pure: a row's facts say what it is, and a transition
-//! says how the facts change. Hetzner servers boot from local disks only, so a block storage that an instance boots from
+//! says how the facts change. A provider's servers boot from local disks only, so a block storage that an instance boots from
 //! is a part of a server, and has to outlive it.
 //!
 //! | the block storage | the disk | becomes |

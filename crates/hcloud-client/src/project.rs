@@ -260,8 +260,8 @@ impl ProjectClient {
         Self { priority: Some(priority), ..self.clone() }
     }
 
-    /// The same client whose changes ask this gate before they are sent, each time they are; reads do not. It takes
-    /// the place of a gate that the client had.
+    /// The same client whose changes ask this gate before they are sent, each time they are; reads do not. The gate is told
+    /// of each request that is sent. It takes the place of a gate that the client had.
     #[must_use]
     pub fn gated(&self, gate: Arc<dyn Gate>) -> Self {
         Self { gate: Some(gate), ..self.clone() }
@@ -345,6 +345,9 @@ impl ProjectClient {
                 permit.unused();
                 return Err(Error::NotSent { operation: call.operation(), why });
             }
+        }
+        if let Some(gate) = &self.gate {
+            gate.sent();
         }
         let begun = Instant::now();
         let result = self.api.send(request).await;

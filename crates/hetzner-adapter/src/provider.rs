@@ -11,7 +11,7 @@ use control_plane::{
     CatalogEntry, ProjectId, Reason,
     ports::{
         Access, Clock, CloudError, CloudProvider, Desired, Epoch, Gate, Marker, Note, Outcome, OwnedObject, Planned,
-        RequestBudget, Rng, Step,
+        Provider, RequestBudget, Rng, Step,
     },
 };
 use hcloud_client::{
@@ -21,6 +21,7 @@ use seca_api::Timestamp;
 use time::OffsetDateTime;
 
 use crate::{
+    admission::PROVIDER,
     call::Call,
     catalog,
     executor::Executor,
@@ -176,12 +177,17 @@ impl CloudProvider for HetznerProvider {
     type Snapshot = Snapshot;
     type Observation = Observation;
 
+    fn identity(&self) -> &'static Provider {
+        &PROVIDER
+    }
+
     async fn observe(&self, access: &Access) -> Result<Snapshot, CloudError> {
         let memory = self.memory(&access.project);
         let observing = memory.observe();
+        let begun = self.clock.now().as_millis();
         let client = self.client(access);
         let objects = Objects::list(&client, &ListFilter::all()).await.map_err(|error| unreadable(&error))?;
-        Ok(observing.complete(Snapshot::from_lists(objects)))
+        Ok(observing.complete(Snapshot::from_lists(objects)).read_at(begun))
     }
 
     fn absorb(&self, snapshot: &mut Snapshot, observation: Observation) {

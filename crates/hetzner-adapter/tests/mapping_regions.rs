@@ -3,12 +3,13 @@
 
 mod world;
 
-use control_plane::{ActionKind, kinds::LOCATION_EXTENSION};
+use control_plane::ActionKind;
 use hcloud_client::types::ServerStatus;
 use seca_api::{Kind, ResourceState};
 use serde_json::{Value, json};
 use world::World;
 
+const LOCATION_EXTENSION: &str = hetzner_adapter::PROVIDER.location_extension;
 const ACTIVE: ResourceState = ResourceState::Active;
 const ZONES: [&str; 3] = ["fsn1", "nbg1", "hel1"];
 

@@ -58,12 +58,14 @@ impl Product {
         let control = ControlPlane::new(Parts {
             store: store.clone(),
             catalog: catalog.clone(),
+            rules: Arc::new(hetzner_adapter::HetznerRules::default()),
             enforcement: Enforcement::Off,
             clock: clock.clone(),
             ids: ids.clone(),
             wake: wake.clone(),
         });
-        let endpoints = EndpointPolicy { default: endpoint.clone(), allowed: Vec::new() };
+        let endpoints =
+            EndpointPolicy { provider: &hetzner_adapter::PROVIDER, default: endpoint.clone(), allowed: Vec::new() };
         let bindings = Bindings::new(store.clone(), Arc::new(PlainVault), provider, ids, endpoints, wake.clone());
         let caller = Caller::new("test");
         let engines = Mutex::default();

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -32,8 +32,8 @@ use super::{
 use crate::{
     kinds,
     ports::{
-        Bundle, CloudError, CloudProvider, Commit, CommitOutcome, Desired, Epoch, Lease, Note, Outcome, Plan, Planned,
-        Step, StepState, StoreError, StoreResult, Verdict,
+        Bundle, CloudError, CloudProvider, Commit, CommitOutcome, Desired, Epoch, Gate, Lease, Note, Outcome, Plan,
+        Planned, Step, StepState, StoreError, StoreResult, Verdict,
     },
     reason::Reason,
     resource::Uid,
@@ -71,12 +71,17 @@ pub(super) struct Flight {
     /// None for a call that is not recorded: one that only reads, or the sweep's, which serves no row.
     pub(super) id: Option<i64>,
     pub(super) purpose: Purpose,
+    /// Other recorded calls, exactly like this one, of which a last look tells as much.
+    pub(super) also: Vec<i64>,
+    /// The requests that were sent for it; known when it landed.
+    pub(super) requests: u32,
 }
 
 impl Flight {
     pub(super) fn of(bundle: &Bundle, id: Option<i64>, step: Step, purpose: Purpose) -> Self {
         let resource = &bundle.resource;
-        Self { uid: resource.uid, generation: resource.generation, wake: bundle.wake, step, id, purpose }
+        let (uid, generation) = (resource.uid, resource.generation);
+        Self { uid, generation, wake: bundle.wake, step, id, purpose, also: Vec::new(), requests: 0 }
     }
 }
 
@@ -327,16 +332,17 @@ impl<P: CloudProvider> Project<P> {
 
     /// What must be known before a plan: access, a snapshot, and the outcome of every earlier call.
     async fn prepare(&mut self, bundle: &Bundle) -> StoreResult<Prepared> {
+        let provider = self.shared.provider.identity().name;
         if self.lease.project.is_local() {
             let alone = kinds::rules(bundle.resource.key.kind).is_some_and(|rules| rules.local);
-            return Ok(if alone { Prepared::Go } else { Prepared::Answer(Box::new(plan_local(bundle))) });
+            return Ok(if alone { Prepared::Go } else { Prepared::Answer(Box::new(plan_local(bundle, provider))) });
         }
         if self.is_abandoned() {
-            return Ok(Prepared::Answer(Box::new(plan_local(bundle))));
+            return Ok(Prepared::Answer(Box::new(plan_local(bundle, provider))));
         }
         if self.access().await?.is_none() || !self.reading.is_bound(&bundle.resource.key) {
             let planned = if leaves_without_access(bundle) {
-                plan_local(bundle)
+                plan_local(bundle, provider)
             } else {
                 unable(self.reading.missing(&bundle.resource), None)
             };
@@ -537,7 +543,6 @@ impl<P: CloudProvider> Project<P> {
             return;
         };
         self.flying.insert(flight.uid);
-        self.waits.asks(&flight, &call);
         if let Call::Await(action) = &call {
             self.silence.begins(&flight, action);
         }
@@ -546,9 +551,10 @@ impl<P: CloudProvider> Project<P> {
         }
         // A step is sent once. What is waited for or looked up may have to remove what it left, whenever that is.
         let step = flight.id.filter(|_| matches!(call, Call::Execute));
-        let (provider, gate) = (self.shared.provider.clone(), self.gate(step, false));
+        let (provider, sent) = (self.shared.provider.clone(), self.gate(step, false));
         self.flights.spawn(async move {
             let step = &flight.step;
+            let gate: Arc<dyn Gate> = sent.clone();
             let calling = async {
                 match &call {
                     Call::Execute => provider.execute(&access, step, &gate).await,
@@ -557,6 +563,7 @@ impl<P: CloudProvider> Project<P> {
                 }
             };
             let outcome = AssertUnwindSafe(calling).catch_unwind().await;
+            let flight = Flight { requests: sent.requests.load(Ordering::Relaxed), ..flight };
             (flight, outcome.unwrap_or_else(|_| Outcome::Unknown("the call panicked".to_owned())))
         });
     }

@@ -9,7 +9,7 @@ use super::{
     project::{Call, Flight, Project, Purpose, Standing},
 };
 use crate::{
-    ports::{Bundle, CloudProvider, Note, Outcome, Plan, Planned, StepState, StoreResult, Verdict},
+    ports::{Bundle, CloudProvider, Note, Outcome, Plan, Planned, StepRecord, StepState, StoreResult, Verdict},
     reason::Reason,
 };
 
@@ -18,8 +18,9 @@ impl<P: CloudProvider> Project<P> {
     pub(super) async fn landed(&mut self, landed: (Flight, Outcome<P::Observation>)) -> StoreResult<Standing> {
         let (flight, outcome) = landed;
         self.flying.remove(&flight.uid);
-        if let Some(took) = self.silence.ends(flight.uid) {
-            self.waits.awaited(&flight, took);
+        match self.silence.ends(flight.uid) {
+            Some(took) => self.waits.awaited(&flight, took),
+            None => self.waits.asked(&flight),
         }
         self.free(&flight.step);
         log(&flight, &outcome);
@@ -138,9 +139,12 @@ impl<P: CloudProvider> Project<P> {
     async fn not_seen(&mut self, flight: &Flight, last: bool) -> StoreResult<Standing> {
         if let Some(id) = flight.id {
             if last {
-                self.unseen.remove(&id);
-                if self.finish(flight, StepState::Failed, None, Some("never took effect")).await? == Standing::Lost {
-                    return Ok(Standing::Lost);
+                for id in flight.also.iter().copied().chain([id]) {
+                    self.unseen.remove(&id);
+                    let why = Some("never took effect");
+                    if !self.shared.store.finish_step(&self.lease, id, StepState::Failed, None, why).await? {
+                        return Ok(Standing::Lost);
+                    }
                 }
             } else {
                 self.unseen.insert(id);
@@ -189,7 +193,14 @@ impl<P: CloudProvider> Project<P> {
             }
             let last = open.age >= window;
             if last || !self.unseen.contains(&open.id) {
-                self.launch(flight(Purpose::Verify { last }), Call::Verify);
+                let is_like = |other: &&StepRecord| {
+                    last && other.id != open.id
+                        && other.state == StepState::Unknown
+                        && other.age >= window
+                        && other.step == open.step
+                };
+                let also = bundle.open_steps.iter().filter(is_like).map(|other| other.id).collect();
+                self.launch(Flight { also, ..flight(Purpose::Verify { last }) }, Call::Verify);
                 return Ok(true);
             }
         }
@@ -200,17 +211,17 @@ impl<P: CloudProvider> Project<P> {
 fn log<O>(flight: &Flight, outcome: &Outcome<O>) {
     let (uid, operation, target) = (flight.uid, &flight.step.operation, &flight.step.target);
     match outcome {
-        Outcome::Done(_) => info!(seca.uid = %uid, step = operation, hcloud.name = target, "step done"),
+        Outcome::Done(_) => info!(seca.uid = %uid, step = operation, provider.name = target, "step done"),
         Outcome::Running { action, .. } => {
-            info!(seca.uid = %uid, step = operation, hcloud.name = target, hcloud.action_id = action, "step running");
+            info!(seca.uid = %uid, step = operation, provider.name = target, provider.action_id = action, "step running");
         }
         Outcome::Unknown(_) => {}
         Outcome::Refuted { retry: None, .. } => {
-            info!(seca.uid = %uid, step = operation, hcloud.name = target, "step was planned by what is not so");
+            info!(seca.uid = %uid, step = operation, provider.name = target, "step was planned by what is not so");
         }
         Outcome::Retry { note, .. } | Outcome::Refuted { retry: Some((_, note)), .. } | Outcome::Terminal(note) => {
             let reason = note.reason.as_str();
-            info!(seca.uid = %uid, step = operation, hcloud.name = target, reason, message = note.message, "step did not take effect");
+            info!(seca.uid = %uid, step = operation, provider.name = target, reason, message = note.message, "step did not take effect");
         }
     }
 }

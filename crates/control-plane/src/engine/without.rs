@@ -26,7 +26,7 @@ pub(super) fn leaves_without_access(bundle: &Bundle) -> bool {
 }
 
 /// What becomes of a resource that no project backs: it waits, or it leaves.
-pub(super) fn plan_local(bundle: &Bundle) -> Planned {
+pub(super) fn plan_local(bundle: &Bundle, provider: &str) -> Planned {
     let resource = &bundle.resource;
     if resource.is_deleting() {
         if bundle.child_count == 0 {
@@ -37,10 +37,7 @@ pub(super) fn plan_local(bundle: &Bundle) -> Planned {
     }
     let wait = Planned::new(Plan::Wait { retry: None });
     if resource.key.kind == Kind::Workspace {
-        return wait.note(Reason::WaitingForCredential, "no Hetzner Cloud token is bound to the workspace yet");
+        return wait.note(Reason::WaitingForCredential, format!("no {provider} token is bound to the workspace yet"));
     }
-    wait.note(
-        Reason::WaitingForWorkspace,
-        format!("workspace {} has no Hetzner Cloud token yet", resource.key.workspace),
-    )
+    wait.note(Reason::WaitingForWorkspace, format!("workspace {} has no {provider} token yet", resource.key.workspace))
 }

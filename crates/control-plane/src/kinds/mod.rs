@@ -19,15 +19,13 @@ pub mod role_assignment;
 pub mod route_table;
 pub mod security_group;
 pub mod security_group_rule;
-pub mod ssh_key;
 pub mod subnet;
 pub mod workspace;
 
 use seca_api::{Kind, Type, spec_schema, violation::Violation};
 use serde_json::{Map, Value};
 
-pub(crate) use judgement::clip;
-pub use judgement::{Found, Judgement, Named, Resolved, Subject};
+pub use judgement::{Found, Judgement, Named, Resolved, Subject, clip};
 pub use reference::{ReferenceField, Spelled, Spelling, expand, is_catalog_tenant, spelled};
 
 use crate::ports::DeleteRules;
@@ -79,9 +77,10 @@ pub struct KindRules {
     pub references: &'static [ReferenceField],
     /// What stands in the way of a deletion, and what goes along.
     pub delete: DeleteRules,
-    /// Whether it has a power switch: actions, and the extension [`START_EXTENSION`].
+    /// Whether it has a power switch: actions, and the extension [`crate::ports::Provider::start_extension`].
     pub powered: bool,
-    /// Whether its object lies in a zone that the extension [`LOCATION_EXTENSION`] may choose.
+    /// Whether its object lies in a zone that the extension
+    /// [`crate::ports::Provider::location_extension`] may choose.
     pub located: bool,
     /// Whether its status counts its children.
     pub counts_children: bool,
@@ -126,12 +125,6 @@ impl KindRules {
         spec_schema(self.kind).unwrap_or(&Type::OpenObject)
     }
 }
-
-/// `"true"`: power on once it is made, also when a later PUT adds it.
-pub const START_EXTENSION: &str = "hetzner.cloud/start-after-create";
-
-/// The zone of the region in which an object is made; without it, the zone of the first instance that uses it.
-pub const LOCATION_EXTENSION: &str = "hetzner.cloud/location";
 
 /// Live resources that a judgement looks at beside parents and targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Ask, Caller, Context, ControlPlane, Decisions, ReferencePolicy, Refusal, draft::Draft};
 use crate::{
     catalog::Catalog,
-    kinds::{self, Found, Judgement, KindRules, Relatives, Resolved, START_EXTENSION, Spelled, Subject},
+    kinds::{self, Found, Judgement, KindRules, Relatives, Resolved, Spelled, Subject},
     ports::{Admission, AdmissionQuery, Before, Collection, Deleted, Edge, ListQuery, Put, StoreResult, Turn},
     resource::{Resource, Uid},
 };
@@ -117,16 +117,19 @@ impl ControlPlane {
         let left = left(rules, &subject, &references, &rows);
         let judgement = Judgement {
             subject,
+            extensions: draft.extensions(),
             rules,
             parents: &parents,
             references: &resolved,
             left: &left,
             relatives: &rows.relatives,
             catalog: &catalog,
+            provider: self.provider(),
             tenants: &self.known_tenants(caller, key, &draft.spec).await?,
         };
-        violations.extend(draft.unknown_location(rules, &subject, &catalog));
+        violations.extend(draft.unknown_location(rules, &subject, &catalog, self.provider()));
         violations.extend((rules.judge)(&judgement));
+        violations.extend(self.rules.judge(&judgement));
         if !violations.is_empty() {
             return Err(Refusal::Violations { kind: key.kind, violations });
         }
@@ -233,10 +236,10 @@ impl ControlPlane {
         before: Option<&Before>,
         edges: Vec<Edge>,
     ) -> Put {
-        let asked = rules.powered && draft.extension(START_EXTENSION) == Some("true");
+        let start = self.provider().start_extension;
+        let asked = rules.powered && draft.extension(start) == Some("true");
         // Sent again with every PUT, it must not undo a stop: only its appearance counts.
-        let asked_before =
-            subject.old.is_some_and(|(row, _)| row.extension(START_EXTENSION).as_deref() == Some("true"));
+        let asked_before = subject.old.is_some_and(|(row, _)| row.extension(start).as_deref() == Some("true"));
         let home = rules.home.and_then(|field| edges.iter().find(|edge| edge.field == field));
         Put {
             home: home.map(|edge| edge.target.clone()),

@@ -35,7 +35,7 @@ pub use write::{PutRequest, PutView};
 use crate::{
     catalog::{Catalog, CatalogCache},
     engine::Vitals,
-    ports::{Clock, Ids, Store, StoreError},
+    ports::{Clock, Ids, Provider, ProviderRules, Store, StoreError},
     watch::{Transition, Watchers},
 };
 
@@ -226,6 +226,7 @@ pub struct Context<'a> {
 pub struct ControlPlane {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) catalog: CatalogCache,
+    pub(crate) rules: Arc<dyn ProviderRules>,
     pub(crate) access: Arc<Authorization>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Ids,
@@ -240,6 +241,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The catalogue, kept current by the engine.
     pub catalog: CatalogCache,
+    /// What the provider takes.
+    pub rules: Arc<dyn ProviderRules>,
     /// Whether roles decide what callers may do.
     pub enforcement: Enforcement,
     /// The wall clock.
@@ -257,6 +260,7 @@ impl ControlPlane {
             access: Arc::new(Authorization::new(Arc::clone(&parts.store), parts.enforcement)),
             store: parts.store,
             catalog: parts.catalog,
+            rules: parts.rules,
             clock: parts.clock,
             ids: parts.ids,
             wake: parts.wake,
@@ -287,6 +291,11 @@ impl ControlPlane {
         let default_region = known.regions().first().cloned().unwrap_or_default();
         self.catalog.store(Catalog::new(version, entries, &default_region));
         Ok(true)
+    }
+
+    /// The provider.
+    pub fn provider(&self) -> &'static Provider {
+        self.rules.provider()
     }
 
     /// The catalogue.

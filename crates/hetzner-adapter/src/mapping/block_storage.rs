@@ -25,6 +25,7 @@ use super::{
     zone::{self, Place},
 };
 use crate::{
+    admission::PROVIDER,
     call::{Call, StepExt, Until, millis},
     objects::{ObjectId, ObjectType, ServerCall, VolumeCall},
 };
@@ -32,7 +33,7 @@ use crate::{
 /// The smallest Hetzner volume in GB.
 const SMALLEST_GB: u64 = 10;
 /// The largest Hetzner volume in GB.
-const LARGEST_GB: u64 = 10_240;
+const LARGEST_GB: u64 = PROVIDER.limits.volume_gb.unsigned_abs();
 
 /// See the module.
 pub(super) struct BlockStorageMapping;

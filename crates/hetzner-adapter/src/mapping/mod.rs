@@ -5,6 +5,7 @@ mod auxiliary;
 mod block_storage;
 mod diff;
 pub mod gateway;
+pub(crate) mod guest;
 mod image;
 mod instance;
 mod internet_gateway;
@@ -26,7 +27,7 @@ mod subnet;
 mod workspace;
 mod zone;
 
-use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use control_plane::{
     Reason, Resource,
@@ -35,6 +36,7 @@ use control_plane::{
     state,
 };
 use hcloud_client::types::{Labels, Network, PrimaryIp, Server};
+use igw_polyfill::ranges::PUBLIC_ROUTER;
 use seca_api::{Kind, ResourceKey, ResourceState, Status, StatusCondition, Timestamp};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -137,9 +139,6 @@ fn delete(context: &Context<'_>, mapping: &dyn Mapping) -> Planned {
 fn standing_note(context: &Context<'_>) -> Option<Note> {
     Note::of(context.resource()).filter(|_| context.bundle().attempts > 0)
 }
-
-/// The router of the public interfaces of all servers (Hetzner's API reference, networks): no network can hold it.
-const PUBLIC_ROUTER: Ipv4Addr = Ipv4Addr::new(172, 31, 1, 1);
 
 /// A step on the way to a plan: what stops it is the plan.
 pub type Checked<T> = Result<T, Box<Planned>>;

@@ -1,10 +1,14 @@
 //! Where in its region an object is made. A region of one zone leaves no choice. In one of several the user chooses by an
 //! extension, or by the first instance that uses the object. What exists never moves.
 
-use control_plane::{Reason, Resource, catalog::zone_name, kinds::LOCATION_EXTENSION};
+use control_plane::{Reason, Resource, catalog::zone_name};
 use seca_api::InstanceSpec;
 
 use super::{Checked, Context, fail, settled};
+use crate::admission::PROVIDER;
+
+/// The extension that chooses.
+const EXTENSION: &str = PROVIDER.location_extension;
 
 /// Where an object is to be made.
 pub(super) enum Place {
@@ -38,7 +42,7 @@ impl Place {
                 let zones = context.desired.catalog.zones(context.region()).join(", ");
                 let text = format!(
                     "It is made in the zone of the first instance that uses it, or in the one of {zones} that the \
-                     extension {LOCATION_EXTENSION} names."
+                     extension {EXTENSION} names."
                 );
                 Err(Box::new(settled().note(Reason::AwaitingZone, text)))
             }
@@ -52,7 +56,7 @@ impl Place {
 
 /// The zone that the user chose.
 fn chosen(row: &Resource) -> Option<String> {
-    row.extension(LOCATION_EXTENSION).map(|zone| zone_name(&zone).to_owned())
+    row.extension(EXTENSION).map(|zone| zone_name(&zone).to_owned())
 }
 
 /// The zone of an instance.
@@ -71,7 +75,7 @@ pub(super) fn elsewhere(context: &Context<'_>, location: &str, user: Option<Stri
     }
     let zone = chosen(context.resource()).filter(|zone| zone != location)?;
     let text = format!(
-        "It lies in {location}, and stays there: the extension {LOCATION_EXTENSION} says {zone}, which applies to a new one."
+        "It lies in {location}, and stays there: the extension {EXTENSION} says {zone}, which applies to a new one."
     );
     Some((Reason::InOtherZone, text))
 }

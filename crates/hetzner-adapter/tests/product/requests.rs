@@ -264,6 +264,25 @@ async fn what_waits_for_a_limit_or_for_room_is_asked_for_every_30_s() {
     }
 }
 
+/// What a refusal leaves open is looked up, so each try of a removal may cost several requests.
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_fails_again_and_again_costs_no_more_than_another_wait() {
+    for (status, code) in [(423, "locked"), (422, "invalid_input"), (500, "server_error"), (504, "timeout")] {
+        let product = Product::start(Cloud::new(1.0));
+        product.ready().await;
+        product.put(Kind::BlockStorage, "d", json!({"skuRef": "skus/hcloud-volume", "sizeGB": 10})).await;
+        product.is(Kind::BlockStorage, "d", ACTIVE).await;
+        let failure = json!({"type": "error", "status": status, "code": code, "message": "no"});
+        product.cloud.fault(json!({"method": "DELETE", "path": "/volumes/*", "count": 0}), failure).await;
+        let meter = Meter::start(&product).await;
+        product.delete(Kind::BlockStorage, "d").await;
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        meter.check().await;
+        let tried = meter.requests().await.into_values().map(|requests| requests.len()).max();
+        assert!(tried > Some(30), "{code}: it is tried again: {tried:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_spent_budget_is_told_with_the_time_when_it_has_room_and_written_once() {
     let product = Product::start(Cloud::new(1.0));

@@ -1,4 +1,4 @@
-//! Workspaces: what holds most resources, and what a Hetzner project is bound to.
+//! Workspaces: what holds most resources, and what a provider's project is bound to.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
