@@ -281,7 +281,7 @@ fn control_plane(config: &ServeConfig, shared: &Shared) -> ControlPlane {
     ControlPlane::new(Parts {
         store: shared.store.clone(),
         catalog: shared.catalog.clone(),
-        rules: Arc::new(HetznerRules),
+        rules: Arc::new(HetznerRules { bootstraps_guests: config.gateway.nat.enabled }),
         enforcement: match config.auth {
             AuthConfig::Off => Enforcement::Off,
             AuthConfig::Static(_) | AuthConfig::Jwt(_) => Enforcement::Roles,

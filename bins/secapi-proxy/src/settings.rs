@@ -46,6 +46,7 @@ pub(crate) enum Setting {
     GatewayLinger,
     GatewaySshFrom,
     GatewayHealthFrom,
+    PrivateFirstBoot,
     UngroupedTraffic,
     DiskHold,
     LeaseTtl,
@@ -165,6 +166,8 @@ settings! {
         "a comma-separated list of IPv4 blocks that may reach port 22 of NAT servers; no key is installed on them", "192.0.2.0/24" }
     GatewayHealthFrom { ["SECA_GATEWAY_HEALTH_FROM"], "gateway_health_from", false, "nobody",
         "a comma-separated list of IPv4 blocks that may probe port 9 of NAT servers, which refuses connections while they live", "192.0.2.0/24" }
+    PrivateFirstBoot { ["SECA_PRIVATE_FIRST_BOOT"], "private_first_boot", false, "private",
+        "private or public-ipv6: whether instances without a public IP have private interfaces alone, or a closed public IPv6 interface as well, by which they reach the metadata service", "public-ipv6" }
     UngroupedTraffic { ["SECA_UNGROUPED_TRAFFIC"], "ungrouped_traffic", false, "open",
         "open or closed: whether everything or nothing reaches an instance with a public address for which no security group is named", "closed" }
     DiskHold { ["SECA_DISK_HOLD"], "disk_hold", false, "15m",

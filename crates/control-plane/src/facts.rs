@@ -140,6 +140,12 @@ pub struct SubnetFacts {
     /// The provider's id of its network, once the subnet is there.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub network_id: Option<String>,
+    /// Addresses in it that NAT servers have, or are to have.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    pub nat_addresses: Vec<Ipv4Addr>,
+    /// The addresses that its NICs reserve, while its network has no other room for NAT servers.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    pub reserved: Vec<Ipv4Addr>,
 }
 
 impl Facts for SubnetFacts {}
@@ -327,6 +333,9 @@ pub struct InstanceFacts {
     /// A hash of the user data that the server was made with.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub user_data_hash: Option<String>,
+    /// The version of the bootstrap that the server was made with before its user data; none if it was made with none.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub guest: Option<u32>,
     /// The server was made from the default image, by this name.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub default_image: Option<String>,
@@ -410,6 +419,9 @@ pub struct MadeWith {
     /// A hash of the user data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_data_hash: Option<String>,
+    /// The version of the bootstrap that stands before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guest: Option<u32>,
     /// A hash of the SSH keys.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keys_hash: Option<String>,
@@ -516,6 +528,9 @@ pub struct GatewayNetwork {
     /// A mark: the servers that exist, or may exist.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<NatServer>,
+    /// A mark: the group that keeps two servers on different hosts exists, or may exist.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub group: bool,
     /// The private address of the server that the route is to lead to, once one was up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_hop: Option<Ipv4Addr>,

@@ -190,9 +190,10 @@ impl CloudProvider for HetznerProvider {
     async fn observe(&self, access: &Access) -> Result<Snapshot, CloudError> {
         let memory = self.memory(&access.project);
         let observing = memory.observe();
+        let begun = self.clock.now().as_millis();
         let client = self.client(access);
         let objects = Objects::list(&client, &ListFilter::all()).await.map_err(|error| unreadable(&error))?;
-        Ok(observing.complete(Snapshot::from_lists(objects)))
+        Ok(observing.complete(Snapshot::from_lists(objects)).read_at(begun))
     }
 
     fn absorb(&self, snapshot: &mut Snapshot, observation: Observation) {

@@ -4,9 +4,11 @@
 
 mod world;
 
+use control_plane::ports::Plan;
 use hcloud_client::types::{Id, Server, ServerStatus};
-use hetzner_adapter::{call::Call, objects::ServerCall};
+use hetzner_adapter::{Observation, call::Call, objects::ServerCall, snapshot::Change};
 use seca_api::{Kind, ResourceState};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use world::World;
 
@@ -57,6 +59,11 @@ fn used(world: &mut World) {
     world.settle();
 }
 
+/// The names of the calls since the last time that changed something.
+fn changes(world: &mut World) -> Vec<&'static str> {
+    world.operations().into_iter().filter(|name| !matches!(*name, "read" | "find" | "watch")).collect()
+}
+
 /// Seconds pass.
 fn later(world: &mut World, seconds: i64) {
     world.now += seconds * 1_000;
@@ -79,7 +86,7 @@ fn a_gateway_that_nothing_leads_to_costs_nothing() {
     table(&mut world, "n/t", to_gateway("g"));
     subnet(&mut world, "n/s", "10.0.1.0/24", None);
     world.settle();
-    assert_eq!(world.operations(), ["create_network", "add_subnet"]);
+    assert_eq!(changes(&mut world), ["create_network", "add_subnet"]);
     world.check(Kind::InternetGateway, "g", ACTIVE, Some("NotInEffect"));
     assert!(gateway_message(&world).contains("No subnet's route table sends"), "{}", gateway_message(&world));
     world.check(Kind::RouteTable, "n/t", ACTIVE, Some("NotInEffect"));
@@ -92,7 +99,7 @@ fn a_gateway_that_nothing_leads_to_costs_nothing() {
 fn the_first_use_makes_one_server_and_then_the_route() {
     let mut world = enabled();
     used(&mut world);
-    let operations = world.operations();
+    let operations = changes(&mut world);
     assert_eq!(operations[..2], ["create_network", "add_subnet"]);
     let mut made = operations[2..].to_vec();
     made.sort_unstable();
@@ -105,7 +112,7 @@ fn the_first_use_makes_one_server_and_then_the_route() {
     world.check(Kind::RouteTable, "n/t", CREATING, Some("WaitingForDependency"));
     assert!(routes(&world).is_empty(), "nothing leads to a server that is not up");
     later(&mut world, 31);
-    assert_eq!(world.operations(), ["add_route"]);
+    assert_eq!(changes(&mut world), ["add_route"]);
     assert_eq!(routes(&world), ["0.0.0.0/0 10.0.255.242"]);
     world.check(Kind::RouteTable, "n/t", ACTIVE, None);
     assert_eq!(world.status(Kind::RouteTable, "n/t")["routes"][0]["state"], "active");
@@ -117,7 +124,7 @@ fn the_first_use_makes_one_server_and_then_the_route() {
     assert_eq!(server.status, ServerStatus::Running);
     assert!(world.model.networks[0].subnets.iter().any(|s| s.ip_range == "10.0.255.240/28".parse().ok()));
     later(&mut world, 3_600);
-    assert!(world.operations().is_empty(), "nothing is left to do");
+    assert!(changes(&mut world).is_empty(), "nothing is left to do");
 }
 
 #[test]
@@ -150,12 +157,11 @@ fn everything_goes_with_the_gateway_and_the_network() {
     let mut world = enabled();
     used(&mut world);
     later(&mut world, 31);
-    world.operations();
+    changes(&mut world);
     world.delete(Kind::InternetGateway, "g");
     world.settle();
-    let operations = world.operations();
-    let changing: Vec<_> = operations.iter().filter(|name| !matches!(**name, "read" | "find")).collect();
-    assert!(changing.len() <= 6, "{changing:?}");
+    let operations = changes(&mut world);
+    assert!(operations.len() <= 6, "{operations:?}");
     assert!(world.find(Kind::InternetGateway, "g").is_none());
     assert!(world.model.servers.is_empty() && world.model.primary_ips.is_empty() && world.model.firewalls.is_empty());
     assert!(world.model.ssh_keys.is_empty() && routes(&world).is_empty());
@@ -172,15 +178,15 @@ fn servers_linger_after_the_last_route_and_the_address_stays() {
     used(&mut world);
     later(&mut world, 31);
     let address = world.model.primary_ips[0].ip.clone();
-    world.operations();
+    changes(&mut world);
     world.delete(Kind::RouteTable, "n/t");
     later(&mut world, 1);
-    assert_eq!(world.operations(), ["delete_route"]);
+    assert_eq!(changes(&mut world), ["delete_route"]);
     assert!(gateway_message(&world).contains("it goes in 10 minutes"), "{}", gateway_message(&world));
     later(&mut world, 590);
-    assert!(world.operations().is_empty());
+    assert!(changes(&mut world).is_empty());
     later(&mut world, 20);
-    let operations = world.operations();
+    let operations = changes(&mut world);
     assert!(operations.contains(&"delete_server") && operations.contains(&"delete_firewall"), "{operations:?}");
     assert!(operations.contains(&"delete_subnet"), "the place goes as well: {operations:?}");
     assert_eq!(world.model.primary_ips.len(), 1, "who was told the address keeps it");
@@ -199,17 +205,17 @@ fn a_route_that_comes_back_while_servers_linger_costs_one_call() {
     later(&mut world, 31);
     world.delete(Kind::RouteTable, "n/t");
     later(&mut world, 60);
-    world.operations();
+    changes(&mut world);
     table(&mut world, "n/t", to_gateway("g"));
     world.settle();
-    assert_eq!(world.operations(), ["add_route"]);
+    assert_eq!(changes(&mut world), ["add_route"]);
 }
 
 #[test]
 fn without_the_operators_leave_nothing_is_made_and_everybody_says_so() {
     let mut world = World::default();
     used(&mut world);
-    assert_eq!(world.operations(), ["create_network", "add_subnet"]);
+    assert_eq!(changes(&mut world), ["create_network", "add_subnet"]);
     world.check(Kind::InternetGateway, "g", ACTIVE, Some("NotInEffect"));
     for message in [gateway_message(&world), world.message(Kind::RouteTable, "n/t")] {
         assert!(message.contains("SECA_INTERNET_GATEWAY_NAT_VM=true"), "{message}");
@@ -223,9 +229,9 @@ fn without_the_operators_leave_nothing_is_made_and_everybody_says_so() {
     world.settings.gateway.nat.enabled = false;
     world.settle();
     power(&mut world, 0, ServerStatus::Off);
-    world.operations();
+    changes(&mut world);
     world.settle();
-    assert_eq!(world.operations(), ["poweron"]);
+    assert_eq!(changes(&mut world), ["poweron"]);
     later(&mut world, 31);
     world.check(Kind::InternetGateway, "g", ACTIVE, Some("GatewayServing"));
     world.delete(Kind::RouteTable, "n/t");
@@ -254,9 +260,9 @@ fn a_server_that_is_gone_is_made_again_with_both_addresses() {
     later(&mut world, 31);
     let before: Id<Server> = world.model.servers[0].id;
     delete_servers(&mut world);
-    world.operations();
+    changes(&mut world);
     world.settle();
-    let operations: Vec<_> = world.operations().into_iter().filter(|name| *name != "find").collect();
+    let operations = changes(&mut world);
     assert_eq!(operations, ["create_server", "attach_to_network", "poweron"]);
     assert_ne!(world.model.servers[0].id, before);
     later(&mut world, 31);
@@ -275,12 +281,12 @@ fn a_server_that_does_not_stay_up_is_an_error_and_is_tried_again_later() {
         later(&mut world, 60);
     }
     power(&mut world, 0, ServerStatus::Off);
-    world.operations();
+    changes(&mut world);
     later(&mut world, 60);
-    assert!(world.operations().is_empty());
+    assert!(changes(&mut world).is_empty());
     world.check(Kind::InternetGateway, "g", ResourceState::Error, Some("GatewayUnhealthy"));
     later(&mut world, 3_600);
-    assert_eq!(world.operations(), ["poweron"]);
+    assert_eq!(changes(&mut world), ["poweron"]);
     later(&mut world, 31);
     world.check(Kind::InternetGateway, "g", ACTIVE, Some("GatewayServing"));
 }
@@ -294,7 +300,7 @@ fn somebody_elses_default_route_is_named_and_no_server_is_made() {
     world.model.networks[0].routes.push(foreign);
     world.forget();
     used(&mut world);
-    assert!(!world.operations().contains(&"create_server"));
+    assert!(!changes(&mut world).contains(&"create_server"));
     world.check(Kind::InternetGateway, "g", ACTIVE, Some("RouteConflict"));
     assert!(gateway_message(&world).contains("10.0.9.9"), "{}", gateway_message(&world));
     assert!(world.message(Kind::RouteTable, "n/t").contains("10.0.9.9"));
@@ -303,4 +309,313 @@ fn somebody_elses_default_route_is_named_and_no_server_is_made() {
     world.settle();
     later(&mut world, 31);
     assert_eq!(routes(&world), ["0.0.0.0/0 10.0.255.242"]);
+}
+
+#[test]
+fn a_subnet_that_must_not_leave_has_the_server_made_again_with_the_same_addresses() {
+    let mut world = enabled();
+    used(&mut world);
+    later(&mut world, 31);
+    let (address, before) = (world.model.primary_ips[0].ip.clone(), world.model.servers[0].id);
+    changes(&mut world);
+    subnet(&mut world, "n/vault", "10.0.2.0/24", None);
+    later(&mut world, 1);
+    // Not more often than every ten minutes.
+    assert!(!changes(&mut world).contains(&"create_server"));
+    assert!(gateway_message(&world).contains("`vault` can leave by it"), "{}", gateway_message(&world));
+    world.check(Kind::InternetGateway, "g", ACTIVE, Some("GatewayReplacing"));
+    later(&mut world, 600);
+    let expected = [
+        "create_server",
+        "poweroff",
+        "unassign_primary_ip",
+        "detach_from_network",
+        "assign_primary_ip",
+        "apply_firewall",
+        "attach_to_network",
+        "poweron",
+    ];
+    assert_eq!(changes(&mut world), expected);
+    later(&mut world, 31);
+    assert_eq!(changes(&mut world), ["delete_server"]);
+    assert_eq!(world.model.servers.len(), 1);
+    assert_ne!(world.model.servers[0].id, before);
+    assert_eq!(world.model.primary_ips[0].ip, address);
+    assert_eq!(routes(&world), ["0.0.0.0/0 10.0.255.242"]);
+    world.check(Kind::InternetGateway, "g", ACTIVE, Some("GatewayServing"));
+    later(&mut world, 3_600);
+    assert!(changes(&mut world).is_empty());
+}
+
+#[test]
+fn a_subnet_over_the_servers_place_makes_them_move() {
+    let mut world = enabled();
+    used(&mut world);
+    later(&mut world, 31);
+    subnet(&mut world, "n/top", "10.0.255.0/24", Some("t"));
+    world.settle();
+    world.check(Kind::Subnet, "n/top", CREATING, Some("WaitingForDependency"));
+    later(&mut world, 31);
+    later(&mut world, 31);
+    world.check(Kind::Subnet, "n/top", ACTIVE, None);
+    assert_eq!(routes(&world), ["0.0.0.0/0 10.0.254.242"]);
+    let ranges: Vec<String> =
+        world.model.networks[0].subnets.iter().filter_map(|s| s.ip_range).map(|range| range.to_string()).collect();
+    assert_eq!(ranges, ["10.0.1.0/24", "10.0.254.240/28", "10.0.255.0/24"]);
+}
+
+#[test]
+fn a_full_network_has_its_server_in_a_subnet_and_a_tiny_one_none() {
+    let mut world = enabled();
+    world.put(Kind::InternetGateway, "g", json!({"egressOnly": true}));
+    network(&mut world, "n", "10.0.0.0/24");
+    table(&mut world, "n/t", to_gateway("g"));
+    subnet(&mut world, "n/s", "10.0.0.0/24", Some("t"));
+    world.settle();
+    later(&mut world, 31);
+    assert_eq!(routes(&world), ["0.0.0.0/0 10.0.0.254"]);
+    // A NIC does not get the address of the server, and the server moves for none.
+    let nic = json!({"addresses": ["10.0.0.254"], "subnetRef": {"resource": "networks/n/subnets/s"}});
+    world.put(Kind::Nic, "k", nic);
+    world.settle();
+    world.check(Kind::Nic, "k", CREATING, Some("AddressConflict"));
+    // Where somebody has the only address there is none for a server.
+    let mut world = enabled();
+    world.put(Kind::InternetGateway, "g", json!({"egressOnly": true}));
+    network(&mut world, "n", "10.0.0.0/30");
+    subnet(&mut world, "n/s", "10.0.0.0/30", None);
+    let nic = json!({"addresses": ["10.0.0.2"], "subnetRef": {"resource": "networks/n/subnets/s"}});
+    world.put(Kind::Nic, "k", nic);
+    world.settle();
+    table(&mut world, "n/t", to_gateway("g"));
+    subnet(&mut world, "n/s", "10.0.0.0/30", Some("t"));
+    world.settle();
+    let operations = changes(&mut world);
+    assert!(!operations.contains(&"create_primary_ip"), "{operations:?}");
+    assert!(gateway_message(&world).contains("has a free address"), "{}", gateway_message(&world));
+    world.check(Kind::RouteTable, "n/t", ACTIVE, Some("NotInEffect"));
+}
+
+#[test]
+fn a_pair_fails_over_and_each_side_keeps_its_address() {
+    let mut world = enabled();
+    world.put_extended(Kind::InternetGateway, "g", json!({"egressOnly": true}), ("hetzner.cloud/gateway-ha", "true"));
+    network(&mut world, "n", "10.0.0.0/16");
+    table(&mut world, "n/t", to_gateway("g"));
+    subnet(&mut world, "n/s", "10.0.1.0/24", Some("t"));
+    world.settle();
+    later(&mut world, 31);
+    assert_eq!((world.model.servers.len(), world.model.primary_ips.len()), (2, 2));
+    assert!(world.model.servers.iter().all(|server| server.placement_group.is_some()));
+    assert_eq!(routes(&world), ["0.0.0.0/0 10.0.255.242"]);
+    for ip in &world.model.primary_ips {
+        assert!(gateway_message(&world).contains(&ip.ip), "{}", gateway_message(&world));
+    }
+    changes(&mut world);
+    let first = world.model.servers.iter().position(|s| s.private_net[0].ip == "10.0.255.242".parse().ok()).unwrap();
+    power(&mut world, first, ServerStatus::Off);
+    world.settle();
+    assert_eq!(routes(&world), ["0.0.0.0/0 10.0.255.243"]);
+    let operations = changes(&mut world);
+    assert!(operations.contains(&"delete_route") && operations.contains(&"add_route"), "{operations:?}");
+    assert!(gateway_message(&world).contains("the second NAT server"), "{}", gateway_message(&world));
+    // The first comes back, and takes nothing back.
+    later(&mut world, 31);
+    assert_eq!(routes(&world), ["0.0.0.0/0 10.0.255.243"]);
+    // One server again: the second one's parts go.
+    world.row_mut(Kind::InternetGateway, "g").extensions = None;
+    later(&mut world, 31);
+    later(&mut world, 31);
+    assert_eq!((world.model.servers.len(), world.model.primary_ips.len()), (1, 1));
+    assert!(world.model.placement_groups.is_empty());
+    assert_eq!(routes(&world), ["0.0.0.0/0 10.0.255.242"]);
+    world.delete(Kind::InternetGateway, "g");
+    world.settle();
+    assert!(world.model.servers.is_empty() && world.find(Kind::InternetGateway, "g").is_none());
+}
+
+#[test]
+fn a_type_without_capacity_is_passed_over_and_none_left_is_told() {
+    let mut world = enabled();
+    let refuse = |world: &mut World, name: &str| {
+        let at = world.time();
+        let (server_type, location) = (name.to_owned(), "fsn1".to_owned());
+        world.snapshot.absorb(Observation::new(vec![Change::NoCapacity { server_type, location, at }]));
+    };
+    refuse(&mut world, "cx23");
+    used(&mut world);
+    assert_eq!(world.model.servers[0].server_type.name, "cax11");
+    later(&mut world, 31);
+    delete_servers(&mut world);
+    let types = world.settings.gateway.nat.server_types.clone();
+    for name in &types {
+        refuse(&mut world, name);
+    }
+    changes(&mut world);
+    world.settle();
+    assert!(changes(&mut world).is_empty());
+    world.check(Kind::InternetGateway, "g", ACTIVE, Some("CapacityUnavailable"));
+    later(&mut world, 61);
+    assert!(changes(&mut world).contains(&"create_server"));
+    // A location that sells none of the list.
+    let mut world = enabled();
+    world.settings.gateway.nat.server_types = vec!["nothing".to_owned()];
+    used(&mut world);
+    let operations = changes(&mut world);
+    assert!(!operations.contains(&"create_primary_ip"), "{operations:?}");
+    assert!(gateway_message(&world).contains("SECA_GATEWAY_SERVER_TYPES"), "{}", gateway_message(&world));
+}
+
+#[test]
+fn two_tables_share_a_route_and_of_two_gateways_the_older_tables_wins() {
+    let mut world = enabled();
+    used(&mut world);
+    table(&mut world, "n/u", to_gateway("g"));
+    subnet(&mut world, "n/b", "10.0.2.0/24", Some("u"));
+    world.settle();
+    later(&mut world, 31);
+    assert_eq!(routes(&world), ["0.0.0.0/0 10.0.255.242"]);
+    for name in ["n/t", "n/u"] {
+        world.check(Kind::RouteTable, name, ACTIVE, None);
+    }
+    world.put(Kind::InternetGateway, "h", json!({}));
+    table(&mut world, "n/v", to_gateway("h"));
+    subnet(&mut world, "n/c", "10.0.3.0/24", Some("v"));
+    world.settle();
+    world.check(Kind::RouteTable, "n/v", ACTIVE, Some("RouteConflict"));
+    assert!(world.message(Kind::RouteTable, "n/v").contains("older route table `t`"));
+    assert_eq!(world.model.servers.len(), 1);
+    // The route passes to the other table without a break.
+    changes(&mut world);
+    world.delete(Kind::RouteTable, "n/t");
+    world.settle();
+    assert!(!changes(&mut world).contains(&"delete_route"));
+    assert_eq!(routes(&world), ["0.0.0.0/0 10.0.255.242"]);
+    world.delete(Kind::RouteTable, "n/u");
+    world.settle();
+    later(&mut world, 31);
+    later(&mut world, 31);
+    world.check(Kind::RouteTable, "n/v", ACTIVE, None);
+    world.check(Kind::InternetGateway, "h", ACTIVE, Some("GatewayServing"));
+    assert_eq!(world.model.servers.len(), 1, "the other one's server gave its place up");
+}
+
+#[test]
+fn what_somebody_changed_by_hand_is_mended() {
+    let mut world = enabled();
+    used(&mut world);
+    later(&mut world, 31);
+    changes(&mut world);
+    world.model.networks[0].routes.clear();
+    world.forget();
+    world.settle();
+    assert_eq!(changes(&mut world), ["add_route"]);
+    world.model.firewalls[0].rules.clear();
+    world.forget();
+    world.settle();
+    assert_eq!(changes(&mut world), ["set_firewall_rules"]);
+    world.model.servers[0].private_net.clear();
+    world.forget();
+    world.settle();
+    assert_eq!(changes(&mut world), ["attach_to_network"]);
+    world.model.servers[0].public_net.firewalls.clear();
+    world.forget();
+    world.settle();
+    assert_eq!(changes(&mut world), ["apply_firewall"]);
+}
+
+#[test]
+fn a_server_that_the_row_does_not_know_is_not_taken_for_its_own() {
+    let mut world = enabled();
+    used(&mut world);
+    later(&mut world, 31);
+    let before = world.model.servers[0].id;
+    // A database of before the server was made.
+    let row = world.row_mut(Kind::InternetGateway, "g");
+    row.facts["networks"][0]["servers"] = json!([]);
+    world.settle();
+    later(&mut world, 31);
+    assert_eq!(world.model.servers.len(), 1);
+    assert_ne!(world.model.servers[0].id, before, "nobody knows what it was made with");
+}
+
+// -- guests -----------------------------------------------------------------------------------------------------
+
+/// The user data with which the server of an instance in a private network would be made.
+fn user_data(world: &mut World, user: Option<&str>, extension: Option<(&str, &str)>) -> Option<String> {
+    network(world, "n", "10.0.0.0/16");
+    subnet(world, "n/s", "10.0.1.0/24", None);
+    let nic = json!({"addresses": ["0.0.0.0"], "subnetRef": {"resource": "networks/n/subnets/s"}});
+    world.put(Kind::Nic, "k", nic);
+    world.volume("v", Some("ubuntu-24.04"));
+    let mut spec = World::instance_spec("v");
+    spec["primaryNicRef"] = json!({"resource": "nics/k"});
+    spec["userData"] = json!(user);
+    match extension {
+        Some(extension) => world.put_extended(Kind::Instance, "i", spec, extension),
+        None => world.put(Kind::Instance, "i", spec),
+    };
+    for _ in 0..200 {
+        let names: Vec<_> = world.rows.keys().copied().collect();
+        for uid in names {
+            if world.row(Kind::Instance, "i").uid == uid
+                && let Plan::Act(step) = world.plan(uid).plan
+                && step.operation == "create_server"
+            {
+                return step.secret.map(|secret| secret.expose_secret().to_owned());
+            }
+            world.look(uid);
+        }
+    }
+    panic!("no server is planned: {}", world.message(Kind::Instance, "i"));
+}
+
+#[test]
+fn a_guest_with_a_private_network_gets_the_bootstrap_before_its_own() {
+    let own = "#!/bin/sh\ntrue\n";
+    for user in [None, Some(own)] {
+        let sent = user_data(&mut enabled(), user, None).unwrap();
+        assert!(sent.contains("/usr/local/sbin/seca-net"), "{sent}");
+        assert!(user.is_none_or(|own| sent.find(own.trim_end()) > sent.find("seca-net")), "{sent}");
+        assert_eq!(user_data(&mut World::default(), user, None).as_deref(), user, "without gateways it is as sent");
+    }
+    let off = Some(("hetzner.cloud/guest-bootstrap", "off"));
+    assert_eq!(user_data(&mut enabled(), Some(own), off).as_deref(), Some(own));
+}
+
+#[test]
+fn a_guest_without_the_bootstrap_reads_the_two_commands() {
+    for (extension, words) in [(Some(("hetzner.cloud/guest-bootstrap", "off")), "guest-bootstrap"), (None, "")] {
+        let mut world = enabled();
+        world.settings.gateway.nat.enabled = extension.is_some();
+        user_data(&mut world, None, extension);
+        world.settle();
+        // An operator turns the bootstrap on after the server was made.
+        world.settings.gateway.nat.enabled = true;
+        world.settle();
+        let message = world.message(Kind::Instance, "i");
+        assert!(message.contains("ip route add default") && message.contains(words), "{message}");
+        assert_eq!(world.facts(Kind::Instance, "i").get("guest"), None);
+    }
+    let mut world = enabled();
+    user_data(&mut world, None, None);
+    world.settle();
+    assert!(!world.message(Kind::Instance, "i").contains("ip route add"));
+    assert_eq!(world.facts(Kind::Instance, "i")["guest"], 1);
+}
+
+#[test]
+fn a_first_boot_by_public_ipv6_is_closed_and_stays() {
+    let mut world = enabled();
+    world.settings.gateway.first_boot_ipv6 = true;
+    user_data(&mut world, None, None);
+    world.settle();
+    assert!(world.act("i", control_plane::ActionKind::Start));
+    world.settle();
+    let server = &world.model.servers[0];
+    assert!(server.public_net.ipv6.is_some() && !server.private_net.is_empty());
+    assert_eq!(server.public_net.firewalls.len(), 1, "nothing gets in");
+    assert!(world.act("i", control_plane::ActionKind::Stop));
+    world.settle();
+    assert!(world.model.servers[0].public_net.ipv6.is_some(), "its disk may boot for the first time elsewhere");
 }

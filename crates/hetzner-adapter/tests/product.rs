@@ -58,7 +58,7 @@ impl Product {
         let control = ControlPlane::new(Parts {
             store: store.clone(),
             catalog: catalog.clone(),
-            rules: Arc::new(hetzner_adapter::HetznerRules),
+            rules: Arc::new(hetzner_adapter::HetznerRules::default()),
             enforcement: Enforcement::Off,
             clock: clock.clone(),
             ids: ids.clone(),

@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, time::Duration};
 use hetzner_adapter::GatewaySettings;
 use ipnet::Ipv4Net;
 
-use super::Reader;
+use super::{Reader, one_of};
 use crate::settings::Setting;
 
 /// The longest linger, in milliseconds.
@@ -21,6 +21,9 @@ impl Reader<'_> {
         gateway.nat.health_from = self.value(Setting::GatewayHealthFrom, blocks).unwrap_or_default();
         let linger: Option<Duration> = self.duration(Setting::GatewayLinger, 0, DAY);
         gateway.linger = linger.unwrap_or(gateway.linger);
+        let first_boots = [("private", false), ("public-ipv6", true)];
+        let first_boot = self.value(Setting::PrivateFirstBoot, |text| one_of(text, &first_boots));
+        gateway.first_boot_ipv6 = first_boot.unwrap_or(false);
         gateway
     }
 }

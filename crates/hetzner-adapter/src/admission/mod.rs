@@ -42,7 +42,10 @@ pub const PROVIDER: Provider = Provider {
 
 /// What Hetzner Cloud lets a document say.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct HetznerRules;
+pub struct HetznerRules {
+    /// Whether instances in private networks get a bootstrap before their user data.
+    pub bootstraps_guests: bool,
+}
 
 impl ProviderRules for HetznerRules {
     fn provider(&self) -> &'static Provider {
@@ -51,9 +54,10 @@ impl ProviderRules for HetznerRules {
 
     fn judge(&self, judgement: &Judgement<'_>) -> Vec<Violation> {
         let mut found = match judgement.rules.kind {
-            Kind::Instance => {
-                user_data::violation(judgement).into_iter().chain(ssh_key::violations(judgement)).collect()
-            }
+            Kind::Instance => user_data::violation(judgement, self.bootstraps_guests)
+                .into_iter()
+                .chain(ssh_key::violations(judgement))
+                .collect(),
             Kind::SecurityGroup | Kind::SecurityGroupRule => effective_rules::violations(judgement),
             _ => Vec::new(),
         };

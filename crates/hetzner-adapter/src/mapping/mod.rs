@@ -6,6 +6,7 @@ mod block_storage;
 mod cycle;
 mod diff;
 pub mod gateway;
+pub(crate) mod guest;
 mod image;
 mod instance;
 mod internet_gateway;

@@ -131,3 +131,102 @@ async fn a_gateway_is_lost_by_no_process_that_dies_after_a_commit() {
     )
     .await;
 }
+
+impl Product {
+    /// The requests since the journal was emptied: all, and those that change something.
+    async fn requests(&self) -> (usize, Vec<String>) {
+        let journal = self.cloud.control(Method::GET, "/_sim/journal?project=p", &json!({})).await;
+        let entries = journal["entries"].as_array().unwrap();
+        let changing = entries.iter().filter(|entry| entry["method"] != "GET");
+        let line = |entry: &Value| format!("{} {}", entry["method"].as_str().unwrap(), entry["path"].as_str().unwrap());
+        (entries.len(), changing.map(line).collect())
+    }
+
+    async fn forget_requests(&self) {
+        self.cloud.sim.call(SimRequest::new(Method::DELETE, "/_sim/journal")).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_costs_few_requests_made_idle_and_removed() {
+    let product = Product::start(with_gateways(1.0));
+    product.ready().await;
+    // What an hour costs, by request.
+    let idle = async || {
+        product.forget_requests().await;
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        let journal = product.cloud.control(Method::GET, "/_sim/journal?project=p", &json!({})).await;
+        let mut counts = std::collections::BTreeMap::<String, usize>::new();
+        for entry in journal["entries"].as_array().unwrap() {
+            *counts.entry(format!("{} {}?{}", entry["method"], entry["path"], entry["query"])).or_default() += 1;
+        }
+        counts
+    };
+    let without = idle().await;
+    product.put(Kind::Network, "n", json!({"cidr": {"ipv4": "10.1.0.0/16"}, "skuRef": "skus/hcloud-network"})).await;
+    product.put(Kind::Subnet, "n/s", json!({"cidr": {"ipv4": "10.1.1.0/24"}, "zone": "fsn1"})).await;
+    product.is(Kind::Subnet, "n/s", ACTIVE).await;
+    product.forget_requests().await;
+    product.gateway_is_used().await;
+    let (_, made) = product.requests().await;
+    assert!(made.len() <= 9, "{made:#?}");
+    let with = idle().await;
+    // How often the project is read as a whole in an hour is a matter of chance.
+    let more: usize = with.iter().filter(|(request, _)| !without.contains_key(*request)).map(|(_, count)| count).sum();
+    eprintln!("gateways cost {more} requests an hour while nothing happens");
+    assert!(more <= 120, "{with:#?}");
+    product.forget_requests().await;
+    for (kind, name) in [(Kind::RouteTable, "n/r"), (Kind::InternetGateway, "g")] {
+        product.delete(kind, name).await;
+        product.gone(kind, name).await;
+    }
+    let servers_range = async || product.cloud.hetzner(Method::GET, "/networks", &json!({})).await;
+    eventually("the range is gone", LONG, async || {
+        servers_range().await["networks"][0]["subnets"].as_array().unwrap().len() == 1
+    })
+    .await;
+    let (_, removed) = product.requests().await;
+    assert!(removed.len() <= 6, "{removed:#?}");
+}
+
+/// At the simulator's lifelike speed.
+#[tokio::test(start_paused = true)]
+async fn a_gateway_is_usable_soon_after_its_server_is_made_and_a_pair_fails_over_within_a_minute() {
+    let product = Product::start(with_gateways(1.0));
+    product.ready().await;
+    let body = json!({"spec": {"egressOnly": true}, "extensions": {"hetzner.cloud/gateway-ha": "true"}});
+    let request = PutRequest { key: key(Kind::InternetGateway, "g"), body, if_version: None };
+    product.control.put(product.context(), request).await.unwrap();
+    product.put(Kind::Network, "n", json!({"cidr": {"ipv4": "10.1.0.0/16"}, "skuRef": "skus/hcloud-network"})).await;
+    let route = json!({"destinationCidrBlock": "0.0.0.0/0", "targetRef": "internet-gateways/g"});
+    product.put(Kind::RouteTable, "n/r", json!({"routes": [route]})).await;
+    let subnet = json!({"cidr": {"ipv4": "10.1.1.0/24"}, "zone": "fsn1", "routeTableRef": "route-tables/r"});
+    product.put(Kind::Subnet, "n/s", subnet).await;
+    let servers = async || product.cloud.hetzner(Method::GET, "/servers", &json!({})).await["servers"].clone();
+    eventually("a first server", LONG, async || !servers().await.as_array().unwrap().is_empty()).await;
+    product.route_is_in_effect().await;
+    let hop = async || {
+        let networks = product.cloud.hetzner(Method::GET, "/networks", &json!({})).await;
+        networks["networks"][0]["routes"][0]["gateway"].as_str().map(str::to_owned)
+    };
+    let both_run = async || {
+        let all = servers().await;
+        let all = all.as_array().unwrap();
+        all.len() == 2
+            && all.iter().all(|server| server["status"] == "running" && server["private_net"][0]["ip"].is_string())
+    };
+    eventually("both servers run", LONG, both_run).await;
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    let before = hop().await.unwrap();
+    let all = servers().await;
+    let first =
+        all.as_array().unwrap().iter().find(|server| server["private_net"][0]["ip"] == before.as_str()).unwrap();
+    product.cloud.hetzner(Method::DELETE, &format!("/servers/{}", first["id"]), &json!({})).await;
+    let begun = Instant::now();
+    eventually("the other one has the route", LONG, async || hop().await.is_some_and(|hop| hop != before)).await;
+    eprintln!("failed over after {:?}", begun.elapsed());
+    assert!(begun.elapsed() <= Duration::from_secs(60), "{:?}", begun.elapsed());
+    eventually("the first one is made again", LONG, both_run).await;
+    product.gateway_goes().await;
+    assert_eq!(product.cloud.counts().await, only_the_marker());
+}

@@ -263,6 +263,7 @@ impl Model {
                 }
                 let firewalls: Vec<i64> = body.firewalls.iter().map(|f| f.firewall.get()).collect();
                 let mut made = server(self.id(), &body.name, "off", &json!(body.labels), &firewalls);
+                made.server_type.name.clone_from(&body.server_type);
                 made.location.name = body.location.clone().expect("the provider would choose a location");
                 let id = made.id;
                 if !net.enable_ipv6 || net.ipv6.is_some() {
@@ -582,6 +583,19 @@ impl Model {
                 let own = |found: &Object| found.object_id().kind() == *kind && found.owner().as_ref() == Some(owner);
                 let found = self.objects().into_iter().filter(own).map(Change::Seen);
                 Observation::new(found.chain([Change::Absent { kind: *kind, owner: owner.clone() }]).collect())
+            }
+            Call::Watch { kind, installation, of, at } => {
+                assert_eq!(*kind, hetzner_adapter::objects::ObjectType::Server);
+                let is_it = |s: &&Server| s.labels.get("seca.kind").is_some_and(|kind| kind == of);
+                let found: Vec<Server> = self.servers.iter().filter(is_it).cloned().collect();
+                let watched = Change::Watched {
+                    kind: *kind,
+                    installation: installation.clone(),
+                    of: of.clone(),
+                    at: *at,
+                    shown: found.iter().map(|server| server.id.get()).collect(),
+                };
+                Observation::new(found.into_iter().map(|s| Change::Seen(s.into())).chain([watched]).collect())
             }
             Call::History { object, attempt } => {
                 one(Change::Used { object: *object, ever: self.used.contains(object), attempt: *attempt })

@@ -1,6 +1,6 @@
 //! The network's half: what its tables, its subnets and the workspace's gateways come to.
 
-use std::net::Ipv4Addr;
+use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use control_plane::{
     Resource,
@@ -21,7 +21,8 @@ use crate::{
 pub(in super::super) fn judge(context: &Context<'_>, network: &hcloud::Network) -> Option<Judgement> {
     let standing = Standing::of(context);
     let input = input(context, network, &standing);
-    if input.tables.iter().all(|table| !table.routes.iter().any(is_a_matter)) {
+    let is_a_matter = input.tables.iter().any(|table| table.routes.iter().any(is_a_matter));
+    if !is_a_matter && standing.servers.is_empty() {
         return None;
     }
     let gateways: Vec<InternetGateway> = context.bundle().peers.iter().map(gateway).collect();
@@ -62,7 +63,18 @@ pub(in super::super) fn judge(context: &Context<'_>, network: &hcloud::Network) 
             due: due.collect(),
         })
     });
-    Some(Judgement { tables: tables.collect(), want, blocked })
+    let is_crowded = want.as_ref().is_some_and(|want| matches!(want.place, Place::Subnet { .. }))
+        || blocked.is_some_and(|(_, why)| why == polyfill::Obstacle::NoAddress);
+    let wanted = want.iter().flat_map(|want| want.addresses.iter().copied());
+    let addresses: BTreeSet<Ipv4Addr> =
+        standing.servers.iter().map(|(_, server)| server.private_address).chain(wanted).collect();
+    Some(Judgement {
+        tables: tables.collect(),
+        want,
+        blocked,
+        addresses: addresses.into_iter().collect(),
+        crowded: is_crowded,
+    })
 }
 
 /// Whether a route is judged at all.
@@ -161,19 +173,24 @@ fn foreign_ranges(context: &Context<'_>, network: &hcloud::Network, subnets: &[S
     ranges.filter(|range| !is_ours(range)).collect()
 }
 
-/// The addresses that servers have in the network, but for those of the NAT servers.
+/// The addresses that servers have in the network or that NICs reserve, but for those of the NAT servers.
 fn taken(context: &Context<'_>, network: &hcloud::Network, standing: &Standing) -> Vec<Ipv4Addr> {
     let nets = context.snapshot.all::<Server>().filter_map(|server| server.attachment(network.id));
     let all = nets.flat_map(|net| net.ip.into_iter().chain(net.alias_ips.iter().copied()));
-    all.filter(|address| !standing.has(*address)).collect()
+    let reserved = children(context, Kind::Subnet).flat_map(|row| SubnetFacts::of(row).reserved);
+    all.chain(reserved).filter(|address| !standing.has(*address)).collect()
 }
 
 fn is_ready(context: &Context<'_>, network: &hcloud::Network, place: &Place) -> bool {
     match place {
         Place::Range(range) => has_subnet(network, *range),
-        Place::Subnet { name, .. } => {
+        // The subnet has to keep them out of its address plan, and to say what its NICs reserve.
+        Place::Subnet { name, addresses } => {
             let row = children(context, Kind::Subnet).find(|row| row.key.name == *name);
-            row.and_then(|row| SubnetFacts::of(row).ip_range).is_some_and(|range| has_subnet(network, range))
+            row.map(SubnetFacts::of).is_some_and(|facts| {
+                let is_there = facts.ip_range.is_some_and(|range| has_subnet(network, range));
+                is_there && addresses.iter().all(|address| facts.nat_addresses.contains(address))
+            })
         }
     }
 }

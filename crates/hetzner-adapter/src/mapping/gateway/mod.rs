@@ -31,11 +31,14 @@ pub struct GatewaySettings {
     pub nat: Settings,
     /// How long they outlive the last route to them.
     pub linger: Duration,
+    /// Whether a server without a public address keeps a closed public IPv6 interface, by which it reaches the metadata
+    /// service when it starts for the first time.
+    pub first_boot_ipv6: bool,
 }
 
 impl Default for GatewaySettings {
     fn default() -> Self {
-        Self { nat: Settings::default(), linger: lifecycle::LINGER }
+        Self { nat: Settings::default(), linger: lifecycle::LINGER, first_boot_ipv6: false }
     }
 }
 
@@ -51,6 +54,12 @@ pub(super) struct Judgement {
     /// The gateway that nothing can be made for, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) blocked: Option<(Uid, Obstacle)>,
+    /// The addresses that NAT servers have, or are to have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) addresses: Vec<Ipv4Addr>,
+    /// Whether there is no room for a range of their own.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) crowded: bool,
 }
 
 /// What becomes of the routes of a table.

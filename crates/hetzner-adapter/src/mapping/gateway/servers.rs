@@ -19,20 +19,23 @@ use igw_polyfill::{
     plan::{Due, Obstacle},
     sentences::{self, InNetwork, Standing},
 };
-use seca_api::InternetGatewaySpec;
+use seca_api::{InternetGatewaySpec, Kind};
 
 use super::{
     super::{Checked, Context, act, power, settled},
     Judgement, Want,
 };
 use crate::{
-    call::{StepExt, Until, millis},
-    objects::{FirewallCall, PrimaryIpCall, ServerCall, has_firewall},
+    call::{Call, StepExt, Until, millis},
+    objects::{FirewallCall, ObjectType, PrimaryIpCall, ServerCall, has_firewall},
     owner::{Owner, Role},
 };
 
 /// How often it is looked whether something else let go of an address.
 const AGAIN: Duration = Duration::from_secs(5);
+
+/// How often NAT servers are looked at.
+const LOOK: Duration = Duration::from_secs(30);
 
 /// What a gateway has in all networks.
 pub(in super::super) struct Servers<'a, 'c> {
@@ -269,7 +272,25 @@ impl<'a, 'c> Servers<'a, 'c> {
                 Presence::Wanted => self.serve(part)?,
             }
         }
-        self.tidy()
+        self.tidy()?;
+        self.watch()
+    }
+
+    /// The servers of all gateways are looked at with one request.
+    fn watch(&mut self) -> Checked<()> {
+        if self.facts.networks.iter().all(|own| own.servers.is_empty()) {
+            return Ok(());
+        }
+        let of = Kind::InternetGateway.as_str();
+        let last = self.context.snapshot.watched(ObjectType::Server, of);
+        let left = LOOK.saturating_sub(last.map_or(LOOK, |last| self.since(last)));
+        if !left.is_zero() {
+            self.look_in(left);
+            return Ok(());
+        }
+        let installation = self.context.installation().to_owned();
+        let call = Call::Watch { kind: ObjectType::Server, installation, of: of.to_owned(), at: self.now() };
+        Err(Box::new(act(call.step("NAT servers"))))
     }
 
     fn presence(&self, part: usize) -> Presence {

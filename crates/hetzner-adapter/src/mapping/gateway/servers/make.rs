@@ -8,8 +8,8 @@ use control_plane::{
 };
 use data_encoding::BASE64;
 use hcloud_client::types::{
-    CreateFirewall, CreatePrimaryIp, CreateServer, CreateServerFirewall, CreateServerPublicNet, Firewall, FirewallRule,
-    Id, IpType, PrimaryIp, RuleDirection, RuleProtocol,
+    CreateFirewall, CreatePlacementGroup, CreatePrimaryIp, CreateServer, CreateServerFirewall, CreateServerPublicNet,
+    Firewall, FirewallRule, Id, IpType, PlacementGroup, PlacementGroupType, PrimaryIp, RuleDirection, RuleProtocol,
 };
 use igw_polyfill::{
     nat::{self, NatConfig},
@@ -23,7 +23,7 @@ use crate::{
     call::StepExt,
     firewall_rules::same_rules,
     mapping::{Checked, auxiliary, fail, zone::Place},
-    objects::{FirewallCall, ObjectType, PrimaryIpCall, ServerCall},
+    objects::{FirewallCall, ObjectType, PlacementGroupCall, PrimaryIpCall, ServerCall},
     owner::Role,
 };
 
@@ -114,6 +114,7 @@ impl<'a> Servers<'a, '_> {
             location: self.location(part).unwrap_or_default(),
             addresses: Vec::new(),
             servers: Vec::new(),
+            group: false,
             next_hop: None,
             unwanted_since: None,
         })
@@ -190,6 +191,7 @@ impl<'a> Servers<'a, '_> {
     ) -> Checked<()> {
         let firewall = self.firewall()?;
         let key = self.key()?;
+        let group = if want.addresses.len() > 1 { self.group(part)? } else { None };
         let role = again.map_or_else(|| self.fresh_role(part, want), |before| before.role.clone());
         let (Some(name), Ok(labelled), Some(location)) = (self.name(&role), Role::parse(&role), self.location(part))
         else {
@@ -209,6 +211,7 @@ impl<'a> Servers<'a, '_> {
             ssh_keys: vec![key],
             // Without a public interface the provider refuses firewalls.
             firewalls: if public { vec![CreateServerFirewall { firewall }] } else { Vec::new() },
+            placement_group: group,
             labels: self.context.labels_in_role("create_server", &labelled),
             start_after_create: Some(false),
             public_net: Some(CreateServerPublicNet {
@@ -249,6 +252,29 @@ impl<'a> Servers<'a, '_> {
             facts.networks.retain(|known| known.network != own.network);
             facts.networks.push(own);
         })
+    }
+
+    /// The group that keeps the two servers of a pair on different hosts.
+    fn group(&self, part: usize) -> Checked<Option<Id<PlacementGroup>>> {
+        let role = Roles::of_uid(&self.parts[part].uid.to_string()).placement_group();
+        let (Some(owner), Some(name), Ok(labelled)) = (self.owner(&role), self.name(&role), Role::parse(&role)) else {
+            return Ok(None);
+        };
+        if let Some(found) = self.context.snapshot.owned_by::<PlacementGroup>(self.context.installation(), &owner) {
+            return Ok(Some(found.id));
+        }
+        if self.own(part).is_some_and(|own| own.group) {
+            self.context.prove_none(ObjectType::PlacementGroup, owner, Some(name.clone()))?;
+        }
+        let labels = self.context.labels_in_role("create_placement_group", &labelled);
+        let body = CreatePlacementGroup { name: name.clone(), kind: PlacementGroupType::Spread, labels };
+        let mut own = self.own_or_new(part);
+        own.group = true;
+        self.step(PlacementGroupCall::Create(Box::new(body)).step(name), |facts| {
+            facts.networks.retain(|known| known.network != own.network);
+            facts.networks.push(own);
+        })?;
+        Ok(None)
     }
 
     /// A role that no server of the network has.

@@ -1,13 +1,15 @@
 //! What no route needs any more goes: servers first, then what stood before them, then their addresses. Nothing is
 //! forgotten before it is proven that it is gone.
 
-use hcloud_client::types::{Firewall, PrimaryIp, Server};
+use control_plane::facts::GatewayNetwork;
+use hcloud_client::types::{Firewall, PlacementGroup, PrimaryIp, Server};
+use igw_polyfill::plan::Roles;
 
 use super::{Servers, make};
 use crate::{
     call::Until,
     mapping::{Checked, auxiliary, power},
-    objects::{FirewallCall, ObjectId, ObjectType, PrimaryIpCall, ServerCall},
+    objects::{FirewallCall, ObjectId, ObjectType, PlacementGroupCall, PrimaryIpCall, ServerCall},
     owner::Owner,
 };
 
@@ -33,11 +35,29 @@ impl Servers<'_, '_> {
         let entries = self.entries(part).to_vec();
         if let Some(own) = self.own(part).cloned() {
             // The route goes before its target does.
-            self.replace_own(control_plane::facts::GatewayNetwork { next_hop: None, ..own });
+            self.replace_own(GatewayNetwork { next_hop: None, ..own });
         }
         for entry in entries {
             self.remove_server(&entry.role)?;
         }
+        self.remove_group(part)
+    }
+
+    /// The group of a pair, once no server is in it.
+    fn remove_group(&mut self, part: usize) -> Checked<()> {
+        let Some(own) = self.own(part).filter(|own| own.group).cloned() else { return Ok(()) };
+        let role = Roles::of_uid(&own.network.to_string()).placement_group();
+        let Some(owner) = self.owner(&role) else { return Ok(()) };
+        if let Some(found) = self.context.snapshot.owned_by::<PlacementGroup>(self.context.installation(), &owner) {
+            let is_in = |server: &&Server| server.placement_group.as_ref().is_some_and(|group| group.id == found.id);
+            if let Some(server) = self.context.snapshot.all::<Server>().find(is_in) {
+                let call = ServerCall::RemoveFromPlacementGroup { server: server.id, placement_group: found.id };
+                return self.plain(call.step(&server.name));
+            }
+            return self.plain(PlacementGroupCall::Delete { placement_group: found.id }.step(&found.name));
+        }
+        self.context.prove_none(ObjectType::PlacementGroup, owner, self.name(&role))?;
+        self.replace_own(GatewayNetwork { group: false, ..own });
         Ok(())
     }
 
@@ -117,7 +137,7 @@ impl Servers<'_, '_> {
         for address in addresses.into_iter().filter(|address| !kept.contains(&address.role)) {
             self.remove_address(&address.role)?;
         }
-        Ok(())
+        if wanted < 2 { self.remove_group(part) } else { Ok(()) }
     }
 
     /// What nothing needs any more of all networks together.
