@@ -3,6 +3,7 @@
 //! Each command asks for the part that it needs, so that `migrate` runs without an admin token. A value that cannot
 //! be used is one sentence with the variable, the rule and an example, and ends the process with exit code 2.
 
+mod gateway;
 mod listeners;
 
 use std::{
@@ -20,7 +21,7 @@ use control_plane::{
     service::{EndpointPolicy, ReferencePolicy, Tenant, Tenants},
     watch::Patience,
 };
-use hetzner_adapter::{PROVIDER, Regions};
+use hetzner_adapter::{GatewaySettings, PROVIDER, Regions};
 use seca_api::{
     TenantName,
     names::{SUBJECT_MAX, is_printable},
@@ -80,6 +81,8 @@ pub(crate) struct ServeConfig {
     pub(crate) ungrouped_closed: bool,
     /// How long a block storage keeps the server of a deleted instance; none: for ever.
     pub(crate) disk_hold: Option<Duration>,
+    /// What stands behind internet gateways.
+    pub(crate) gateway: GatewaySettings,
     pub(crate) lease_ttl: Duration,
     pub(crate) stop_grace: Duration,
     pub(crate) late_window: Duration,
@@ -90,6 +93,10 @@ pub(crate) struct ServeConfig {
     pub(crate) silent: SilentLimits,
     pub(crate) tls: Option<Tls>,
     pub(crate) admin_tls: Option<Tls>,
+    /// Whether the process counts what it does, and shows it.
+    pub(crate) metrics: bool,
+    /// The token that opens the metrics and nothing else.
+    pub(crate) metrics_token: Option<SecretString>,
     /// What an operator should know about these settings.
     pub(crate) notes: Vec<String>,
 }
@@ -204,6 +211,7 @@ pub(crate) fn serve(settings: &Settings) -> Result<ServeConfig, Vec<Problem>> {
         catalog_refresh: reader.duration(Setting::AvailabilityCacheTtl, 0, u64::MAX).unwrap_or(Duration::from_secs(60)),
         ungrouped_closed: reader.ungrouped_closed(),
         disk_hold: reader.disk_hold(),
+        gateway: reader.gateway(),
         lease_ttl: reader.duration(Setting::LeaseTtl, 300, 600_000).unwrap_or(Duration::from_secs(15)),
         stop_grace: reader.duration(Setting::StopGrace, 0, 3_600_000).unwrap_or(Duration::from_secs(90)),
         late_window,
@@ -213,6 +221,8 @@ pub(crate) fn serve(settings: &Settings) -> Result<ServeConfig, Vec<Problem>> {
         silent: reader.silent(),
         tls: reader.public_tls(),
         admin_tls,
+        metrics: reader.value(Setting::Metrics, truth).unwrap_or(true),
+        metrics_token: reader.header_secret(Setting::MetricsToken),
         notes: std::mem::take(&mut reader.notes),
     };
     reader.finish(config)
@@ -321,11 +331,16 @@ impl<'a> Reader<'a> {
     }
 
     fn admin_token(&mut self) -> Option<SecretString> {
-        let found = self.settings.get(Setting::AdminToken)?;
+        self.header_secret(Setting::AdminToken)
+    }
+
+    /// A secret that is sent in a header.
+    fn header_secret(&mut self, setting: Setting) -> Option<SecretString> {
+        let found = self.settings.get(setting)?;
         let token = found.text.expose_secret();
         let good = token.bytes().all(|b| b.is_ascii_graphic());
         if !good {
-            self.wrong_secret(found, Setting::AdminToken, "it holds spaces or other characters that no header carries");
+            self.wrong_secret(found, setting, "it holds spaces or other characters that no header carries");
         }
         good.then(|| found.text.clone())
     }
@@ -510,11 +525,6 @@ impl<'a> Reader<'a> {
         if self.value(Setting::PrimaryEndpoint, parse_base_url).is_some() {
             let source = self.settings.get(Setting::PrimaryEndpoint).map_or("", |f| f.source.as_str());
             self.notes.push(format!("{source} is not used: everything is asked of HCLOUD_ENDPOINT"));
-        }
-        if self.flag(Setting::InternetGatewayNatVm) {
-            self.notes.push(
-                "SECA_INTERNET_GATEWAY_NAT_VM is not used yet: internet gateways are accepted and say in their message that nothing routes; the NAT machine comes with a later release".to_owned(),
-            );
         }
     }
 }

@@ -80,6 +80,11 @@ impl Environment {
         self.0.get(name).map(String::as_str).filter(|value| !value.trim().is_empty())
     }
 
+    /// The names of those that are set, empty ones left out.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|(_, value)| !value.trim().is_empty()).map(|(name, _)| name.as_str())
+    }
+
     /// A secret: from the variable itself, else from the file that `<name>_FILE` names (without its last line
     /// end).
     ///

@@ -34,6 +34,7 @@ use crate::{
     headers,
     health::Readiness,
     json::{self, JsonError},
+    meter::Metered,
     observe::{Observer, Trace, observe},
     paging::Pager,
     published_keys, query,
@@ -81,7 +82,13 @@ pub fn public_router_over(
     config: ApiConfig,
     drain: CancellationToken,
 ) -> Router {
-    let observer = Observer { ids: config.ids.clone(), timeout: config.limits.request_timeout, listener: "public" };
+    let observer = Observer {
+        ids: config.ids.clone(),
+        timeout: config.limits.request_timeout,
+        listener: "public",
+        meter: Arc::clone(&config.meter),
+    };
+    let authenticator = Arc::new(Metered::new(authenticator, Arc::clone(&config.meter)));
     let readiness = Readiness::of_service(Arc::clone(&service), drain.clone());
     let documents = Documents::default();
     let pager = Pager::new(&config.signing_key);
@@ -166,6 +173,7 @@ impl Api {
         if !allowed.contains(method) {
             return Err(Failure::method(allowed, method));
         }
+        trace.about(route.target.word(method), route.target.key().kind.as_str());
         self.check_region(&route)?;
         if let Err(refused) = self.check_query(&query::known(&route.target), parts) {
             body::refuse(&parts.headers, body).await;

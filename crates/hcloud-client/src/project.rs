@@ -58,6 +58,17 @@ pub struct ProjectState {
     poller: ActionPoller,
 }
 
+/// How a project stands, for metrics.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProjectFigures {
+    /// Its key.
+    pub project: String,
+    /// Its rate budget.
+    pub budget: BudgetSnapshot,
+    /// How many actions somebody waits for.
+    pub actions: usize,
+}
+
 /// The provider, for any number of projects: hands out a [`ProjectClient`] per access and keeps
 /// what the calls of one project share. Make one, and share it.
 pub struct Hcloud {
@@ -117,6 +128,19 @@ impl Hcloud {
     pub fn overdue(&self, project: &str, id: Id<Action>) -> Option<Overdue> {
         let state = Arc::clone(self.states().get(project)?);
         state.poller.overdue(id, self.environment.now())
+    }
+
+    /// How each project stands of which something was asked, by name.
+    #[must_use]
+    pub fn figures(&self) -> Vec<ProjectFigures> {
+        let figures = |(project, state): (&String, &Arc<ProjectState>)| ProjectFigures {
+            project: project.clone(),
+            budget: state.budget.snapshot(),
+            actions: state.poller.running(),
+        };
+        let mut all: Vec<_> = self.states().iter().map(figures).collect();
+        all.sort_by(|a, b| a.project.cmp(&b.project));
+        all
     }
 
     /// Forgets what is known of a project (its budget is probed anew should it come back).

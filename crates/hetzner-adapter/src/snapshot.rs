@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 use control_plane::{Resource, Uid};
 use hcloud_client::types::{Firewall, Id, Image, Network, PrimaryIp, Server, ServerStatus, SshKey, Volume};
 use ipnet::Ipv4Net;
+use seca_api::Timestamp;
 
 use crate::{
     absence::Absent,
@@ -40,6 +41,8 @@ pub(crate) struct Learnt {
     subnet_owners: BTreeMap<(i64, Ipv4Net), Uid>,
     /// No room was left for another server when one was last to be made.
     is_full: bool,
+    /// Server types that a location had no capacity for, and when that was said.
+    no_capacity: BTreeMap<(String, String), Timestamp>,
 }
 
 impl Learnt {
@@ -65,6 +68,9 @@ impl Learnt {
                 self.is_full = false;
             }
             Change::NoRoomForServer => self.is_full = true,
+            Change::NoCapacity { server_type, location, at } => {
+                self.no_capacity.insert((server_type.clone(), location.clone()), *at);
+            }
             Change::Gone(ObjectId::Network(id)) => self.subnet_owners.retain(|(of, _), _| *of != id.get()),
             Change::ShutdownSent { server, seq } => drop(self.shutdowns.insert(server.get(), *seq)),
             Change::Rebooted { server, action } => {
@@ -112,6 +118,15 @@ pub enum Change {
     Ended(Box<Call>),
     /// The project's limit of servers is reached: another one was refused.
     NoRoomForServer,
+    /// A location had no capacity for a server type.
+    NoCapacity {
+        /// The provider's name of the type.
+        server_type: String,
+        /// The location.
+        location: String,
+        /// When it said so.
+        at: Timestamp,
+    },
     /// A guest was asked to shut down by a power action of this number.
     ShutdownSent {
         /// The server.
@@ -221,6 +236,7 @@ impl Snapshot {
                 }
             }
             Change::NoRoomForServer
+            | Change::NoCapacity { .. }
             | Change::ShutdownSent { .. }
             | Change::Rebooted { .. }
             | Change::SubnetAdded { .. } => {}
@@ -331,6 +347,11 @@ impl Snapshot {
     /// Whether there was no room for another server when one was last to be made, and none went since.
     pub(crate) fn has_no_room_for_servers(&self) -> bool {
         self.learnt.is_full
+    }
+
+    /// When a location last said that it has no capacity for a server type.
+    pub(crate) fn had_no_capacity(&self, server_type: &str, location: &str) -> Option<Timestamp> {
+        self.learnt.no_capacity.get(&(server_type.to_owned(), location.to_owned())).copied()
     }
 
     /// The last reboot of a server that is known.

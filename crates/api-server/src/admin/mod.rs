@@ -12,6 +12,7 @@ mod denied_tokens;
 mod encoding;
 mod explain;
 mod members;
+mod metrics;
 mod oversight;
 mod place;
 mod query;
@@ -69,7 +70,12 @@ pub fn admin_router_over(
     readiness: Readiness,
     config: AdminConfig,
 ) -> Router {
-    let observer = Observer { ids: config.ids.clone(), timeout: config.limits.request_timeout, listener: "admin" };
+    let observer = Observer {
+        ids: config.ids.clone(),
+        timeout: config.limits.request_timeout,
+        listener: "admin",
+        meter: Arc::clone(&config.meter),
+    };
     let admin = Admin { bindings, administration, readiness, config };
     Router::new().fallback(handle).with_state(Arc::new(admin)).layer(from_fn_with_state(observer, observe))
 }
@@ -113,15 +119,15 @@ impl Admin {
         if let Some(answer) = self.readiness.answer(method, path).await {
             return answer;
         }
-        let actor = actor::actor(parts, &self.config.tokens, self.config.clock.now())?;
+        if path == metrics::PATH {
+            return self.metrics(parts, trace).await;
+        }
+        let actor = self.actor(parts)?;
         trace.subject(&actor);
         let query = parts.uri.query().unwrap_or_default();
         encoding::check("path", path)?;
         encoding::check("query", query)?;
         let place = match Place::parse(path) {
-            Err(RouteError::Unknown) if path == "/metrics" => {
-                return Err(Failure::new(ProblemKind::NotFound, "this release has no metrics; a later one does"));
-            }
             Err(RouteError::Unknown) => {
                 let error = route::unknown(path, |path| !matches!(Place::parse(path), Err(RouteError::Unknown)));
                 let told = if error == RouteError::Unknown { place::UNKNOWN.to_owned() } else { error.to_string() };
@@ -133,6 +139,7 @@ impl Admin {
         if !place.methods().contains(method) {
             return Err(Failure::method(place.methods(), method));
         }
+        trace.about(place::word(method), place.kind());
         let call = Call { actor: &actor, method: method.as_str(), query, headers: &parts.headers, trace };
         match place {
             Place::Tenants => self.tenants(query).await,
@@ -150,6 +157,13 @@ impl Admin {
             Place::Orphans => self.orphans(query).await,
             Place::Binding { tenant, workspace } => self.binding(call, body, &tenant, &workspace).await,
         }
+    }
+
+    /// The name of whoever sent a request.
+    fn actor(&self, parts: &Parts) -> Result<String, Failure> {
+        let actor = actor::actor(parts, &self.config.tokens, self.config.clock.now());
+        self.config.meter.authenticated("admin", if actor.is_ok() { "accepted" } else { "rejected" });
+        actor
     }
 
     /// Does a change, and writes down that it was done.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures::FutureExt;
-use seca_api::Kind;
+use seca_api::{Kind, ResourceKey};
 use tokio::{
     sync::Notify,
     task::JoinSet,
@@ -64,6 +64,8 @@ pub(super) enum Standing {
 /// A call under way, and what it is for.
 pub(super) struct Flight {
     pub(super) uid: Uid,
+    /// None for the sweep's: its resource is gone.
+    pub(super) key: Option<ResourceKey>,
     /// What it was launched for: what was asked for or woken since is judged anew.
     pub(super) generation: i64,
     pub(super) wake: i64,
@@ -80,8 +82,8 @@ pub(super) struct Flight {
 impl Flight {
     pub(super) fn of(bundle: &Bundle, id: Option<i64>, step: Step, purpose: Purpose) -> Self {
         let resource = &bundle.resource;
-        let (uid, generation) = (resource.uid, resource.generation);
-        Self { uid, generation, wake: bundle.wake, step, id, purpose, also: Vec::new(), requests: 0 }
+        let (uid, generation, key) = (resource.uid, resource.generation, Some(resource.key.clone()));
+        Self { uid, key, generation, wake: bundle.wake, step, id, purpose, also: Vec::new(), requests: 0 }
     }
 }
 
@@ -134,6 +136,8 @@ pub(super) struct Project<P: CloudProvider> {
     pub(super) raised: bool,
     /// Whether an operator declared the project gone for good, and when the store was asked.
     pub(super) abandoned: Option<(bool, Instant)>,
+    /// The requests that asked for what calls are made for, each by its resource and generation, for the log.
+    pub(super) causes: BTreeMap<Uid, (i64, String)>,
     /// Renewal of the lease and refreshes of the catalogue; ends with the worker.
     pub(super) background: JoinSet<()>,
 }
@@ -166,11 +170,13 @@ impl<P: CloudProvider> Project<P> {
             marking: JoinSet::new(),
             raised: false,
             abandoned: None,
+            causes: BTreeMap::new(),
             background: JoinSet::new(),
         }
     }
 
-    pub(super) async fn run(mut self, cancel: CancellationToken) {
+    /// Works until it is cancelled or loses its lease.
+    pub(super) async fn run(mut self, cancel: CancellationToken) -> Standing {
         let lost = CancellationToken::new();
         self.background.spawn(keep(self.shared.clone(), self.lease.clone(), lost.clone()));
         let mut scan = tokio::time::interval(self.shared.settings.scan_interval);
@@ -210,7 +216,7 @@ impl<P: CloudProvider> Project<P> {
                     // Mostly somebody has it, and this says nothing. Else the next holder need not wait.
                     let release = self.shared.store.release(&self.lease);
                     drop(tokio::time::timeout(RELEASE_PATIENCE, release).await);
-                    return;
+                    return Standing::Lost;
                 }
                 Err(error) => {
                     warn!(%error, seca.project = %self.lease.project, "the store failed; trying again");
@@ -227,6 +233,7 @@ impl<P: CloudProvider> Project<P> {
         if let Err(error) = self.shared.store.release(&self.lease).await {
             warn!(%error, seca.project = %self.lease.project, "the lease could not be given back; it runs out");
         }
+        Standing::Held
     }
 
     /// Does what is due: resync, then the queue, until nothing is left that can be done now.
@@ -289,6 +296,7 @@ impl<P: CloudProvider> Project<P> {
         // Ties change what is planned next, and each plan makes all that it knows of.
         for _ in 0..8 {
             let Some(bundle) = self.shared.store.bundle(uid).await? else { return Ok(Standing::Held) };
+            self.shared.meter.looked(bundle.resource.key.kind);
             // What is declared gone leaves, whoever paused it before.
             let pause = if self.is_abandoned() { None } else { self.paused(&bundle.resource.key).await? };
             if let Some(note) = pause {
@@ -453,6 +461,7 @@ impl<P: CloudProvider> Project<P> {
             CommitOutcome::Done(_) | CommitOutcome::Gone => {
                 self.shared.watchers.gone(bundle.resource.uid);
                 self.waits.forget(bundle.resource.uid);
+                self.causes.remove(&bundle.resource.uid);
                 info!(seca.resource = %bundle.resource.key, seca.uid = %bundle.resource.uid, "gone");
                 Ok(Standing::Held)
             }
@@ -502,7 +511,7 @@ impl<P: CloudProvider> Project<P> {
             attempts,
             now,
         };
-        let before = resource.state;
+        let (before, reason) = (resource.state, commit.note.as_ref().map(|note| note.reason));
         let acts = matches!(planned.plan, Plan::Act(_)) && next.is_none();
         if acts && !state::commit(&mut resource.clone(), &commit).row {
             return Ok(Standing::Held);
@@ -514,6 +523,7 @@ impl<P: CloudProvider> Project<P> {
                 Ok(Standing::Held)
             }
             CommitOutcome::Done(row) => {
+                self.shared.meter.found(row.key.kind, verdict, reason);
                 self.shared.watchers.changed(&row);
                 if row.state != before {
                     info!(seca.resource = %row.key, seca.uid = %row.uid, from = %before, to = %row.state, "state");

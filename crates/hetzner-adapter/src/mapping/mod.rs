@@ -5,6 +5,7 @@ mod auxiliary;
 mod block_storage;
 mod cycle;
 mod diff;
+pub mod gateway;
 mod image;
 mod instance;
 mod internet_gateway;

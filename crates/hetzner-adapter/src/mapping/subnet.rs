@@ -11,7 +11,7 @@ use ipnet::Ipv4Net;
 use seca_api::{Kind, SubnetSpec};
 use serde_json::{Map, Value, json};
 
-use super::{Checked, Context, Mapping, PlannedExt, act, fail, map, missing_targets, noted, settled, wait};
+use super::{Checked, Context, Mapping, PlannedExt, act, fail, gateway, map, missing_targets, noted, settled, wait};
 use crate::{
     call::{StepExt, Until},
     objects::{NetworkCall, ObjectId, has_subnet, overlapping},
@@ -90,6 +90,13 @@ fn alive(context: &Context<'_>, network: Option<&hcloud::Network>) -> Checked<Pl
 }
 
 fn add(context: &Context<'_>, network: &hcloud::Network, range: Ipv4Net) -> Planned {
+    let own = context.bundle().parent(Kind::Network).map(gateway::own_ranges).unwrap_or_default();
+    if let Some(other) = overlapping(network, range).filter(|other| own.contains(other)) {
+        let text = format!(
+            "The NAT servers of the network's internet gateway stand in {other}, and move to another place first."
+        );
+        return wait(Reason::WaitingForDependency, text);
+    }
     if let Some(other) = overlapping(network, range) {
         let text =
             format!("{range} overlaps the subnet {other} of the same network; delete that, or choose another block.");

@@ -496,7 +496,7 @@ impl Model {
                     return one(Change::Seen(own.clone().into()));
                 }
                 assert!(self.primary_ips.iter().all(|ip| ip.name != body.name), "two primary IPs named {}", body.name);
-                let is_placeholder = body.labels.contains_key("seca.role");
+                let is_placeholder = body.labels.get("seca.role").is_some_and(|role| role == "placeholder");
                 assert!(body.location.is_some() && body.auto_delete == Some(is_placeholder), "it outlives servers");
                 let kind = if body.kind == IpType::Ipv6 { "ipv6" } else { "ipv4" };
                 let mut made = primary_ip(self.id(), &body.name, kind, &json!(body.labels), is_placeholder, None);

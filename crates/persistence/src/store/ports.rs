@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use control_plane::{
     ProjectId,
     ports::{
-        Abandoned, AccessStore, Activity, ActivityQuery, ActivityRecord, AuthorizationSnapshot, BootstrapOutcome,
-        DeniedToken, DepartedGrant, Departure, Epoch, Occupancy, OversightStore, PausedWorkspace, ProjectEpoch,
-        ProjectOverview, Put, StoreResult, TenantChange, TenantRecord,
+        Abandoned, AccessStore, Activity, ActivityQuery, ActivityRecord, AuthorizationSnapshot, Backlog,
+        BootstrapOutcome, DeniedToken, DepartedGrant, Departure, Epoch, Occupancy, OversightStore, PausedWorkspace,
+        ProjectEpoch, ProjectOverview, Put, StoreResult, TenantChange, TenantRecord,
     },
     service::{Tenant, Tenants},
 };
@@ -126,5 +126,13 @@ impl OversightStore for SqlStore {
 
     async fn projects(&self) -> StoreResult<Vec<ProjectOverview>> {
         Ok(oversight::projects(&self.db).await?)
+    }
+
+    async fn last_request(&self, resource: &ResourceKey) -> StoreResult<Option<String>> {
+        Ok(activity::last_request(&self.db, resource).await?)
+    }
+
+    async fn backlog(&self) -> StoreResult<Backlog> {
+        Ok(oversight::backlog(&self.db).await?)
     }
 }

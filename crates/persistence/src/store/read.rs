@@ -6,7 +6,7 @@ use control_plane::{
     Resource, kinds,
     ports::{Deleted, ListQuery, Look, Page, Shown},
 };
-use seca_api::{Kind, ResourceKey};
+use seca_api::{Kind, ResourceKey, Timestamp};
 use sqlx::AssertSqlSafe;
 
 use super::together::Question;
@@ -63,6 +63,8 @@ fn counts_children(kind: Kind) -> bool {
 /// A lookup of one resource.
 impl Question for ResourceKey {
     type Answer = Look;
+
+    const NAME: &'static str = "lookup";
 
     const LANES: usize = 2;
 
@@ -185,6 +187,14 @@ pub(crate) async fn count_children(db: &Database, parent: &ResourceKey) -> Resul
         _ => return Ok(0),
     };
     found.first().map_or(Ok(0), |row| row.int(0))
+}
+
+/// The database's time.
+pub(crate) async fn now(db: &Database) -> Result<Timestamp, Fault> {
+    const NOW: Sql = sql!("SELECT " now);
+    let found = db.fetch(Lane::Read, NOW, &[]).await?;
+    let row = found.first().ok_or_else(|| Fault::Corrupt("the database tells no time".to_owned()))?;
+    Ok(Timestamp::from_millis(row.int(0)?))
 }
 
 pub(crate) async fn installation(db: &Database) -> Result<String, Fault> {
