@@ -101,7 +101,12 @@ impl Product {
     }
 
     async fn put(&self, kind: Kind, name: &str, spec: Value) {
-        let request = PutRequest { key: key(kind, name), body: json!({"spec": spec}), if_version: None };
+        self.put_extended(kind, name, spec, json!({})).await;
+    }
+
+    async fn put_extended(&self, kind: Kind, name: &str, spec: Value, extensions: Value) {
+        let body = json!({"spec": spec, "extensions": extensions});
+        let request = PutRequest { key: key(kind, name), body, if_version: None };
         self.control.put(self.context(), request).await.unwrap_or_else(|refusal| panic!("{kind} {name}: {refusal}"));
     }
 

@@ -163,7 +163,7 @@ pub(super) fn shape<'a>(context: &Context<'a>, spec: &InstanceSpec, is_new: bool
         return Err(Box::new(Planned::new(Plan::Tie(ties))));
     }
     shape.guard = guard(context, &groups);
-    if let Guard::Kept = shape.guard {
+    if shape.is_public() && matches!(shape.guard, Guard::Kept) {
         let (firewalls, rules) = total(&groups);
         if let Some(excess) = Excess::of(firewalls, rules) {
             shape.notes.push((Reason::RulesTooMany, format!("Of its security groups together, {excess}.")));

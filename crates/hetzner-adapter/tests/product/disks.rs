@@ -88,15 +88,8 @@ impl Product {
 
     /// A block storage whose disk is no server's for longer than it must.
     async fn volume_without_hold(&self) {
-        let request = PutRequest {
-            key: key(Kind::BlockStorage, "v"),
-            body: json!({
-                "extensions": {"hetzner.cloud/disk-hold": "0s"},
-                "spec": {"skuRef": "skus/hcloud-volume", "sizeGB": 20, "sourceImageRef": format!("images/{SYSTEM}")},
-            }),
-            if_version: None,
-        };
-        self.control.put(self.context(), request).await.unwrap();
+        let spec = json!({"skuRef": "skus/hcloud-volume", "sizeGB": 20, "sourceImageRef": format!("images/{SYSTEM}")});
+        self.put_extended(Kind::BlockStorage, "v", spec, json!({"hetzner.cloud/disk-hold": "0s"})).await;
     }
 
     async fn writes(&self) {
