@@ -89,7 +89,7 @@ impl Proxy {
             Administration::new(shared.store.clone(), shared.clock.clone(), shared.ids.clone(), shared.wake.clone());
         let (activity, _) = Recorder::start(shared.store.clone(), shared.clock.clone());
         tenants::prepare(config, &administration, &activity, shared.clock.as_ref()).await?;
-        let engine = engine(config, &shared, owner).metered_by(metering.engine());
+        let engine = engine(config, &shared, owner).metered_by(metering.engine()).caused_by(activity.causes());
         let vitals = engine.vitals();
         let drain = CancellationToken::new();
         let public_router = api_server::public_router(

@@ -54,6 +54,7 @@ use self::{
 };
 use crate::{
     catalog::CatalogCache,
+    causes::Causes,
     ports::{Clock, CloudProvider, Lease, Rng, Store, Vault},
     resource::ProjectId,
     watch::Watchers,
@@ -153,6 +154,7 @@ pub(crate) struct Shared<P> {
     pub(crate) watchers: Arc<Watchers>,
     pub(crate) vitals: Arc<Vitals>,
     pub(crate) meter: Arc<dyn Meter>,
+    pub(crate) causes: Arc<Causes>,
 }
 
 /// The reconciler of one process.
@@ -161,12 +163,13 @@ pub struct Engine<P> {
     watchers: Arc<Watchers>,
     vitals: Arc<Vitals>,
     meter: Arc<dyn Meter>,
+    causes: Arc<Causes>,
 }
 
 impl<P: CloudProvider> Engine<P> {
     /// Puts the parts together.
     pub fn new(parts: EngineParts<P>) -> Self {
-        Self { parts, watchers: Arc::default(), vitals: Arc::default(), meter: Arc::new(()) }
+        Self { parts, watchers: Arc::default(), vitals: Arc::default(), meter: Arc::new(()), causes: Arc::default() }
     }
 
     /// Whether it can work, for readiness.
@@ -184,6 +187,12 @@ impl<P: CloudProvider> Engine<P> {
     #[must_use]
     pub fn metered_by(self, meter: Arc<dyn Meter>) -> Self {
         Self { meter, ..self }
+    }
+
+    /// The same, naming in the log the requests that are under way in this process.
+    #[must_use]
+    pub fn caused_by(self, causes: Arc<Causes>) -> Self {
+        Self { causes, ..self }
     }
 
     /// Works until cancelled; then finishes nothing new, gives the leases back and returns. Failures of the store
@@ -236,6 +245,7 @@ impl<P: CloudProvider> Engine<P> {
             watchers: self.watchers,
             vitals: self.vitals,
             meter: self.meter,
+            causes: self.causes,
         }))
     }
 }
