@@ -1,4 +1,5 @@
-//! Every command of docs/guide, run in order in one shell against a `dev`, and what it prints compared with what stands there.
+//! Every command of docs/guide, run in order in one shell against a `dev`, and what it prints compared with what stands there;
+//! and every example of the OpenAPI documents.
 //!
 //! A block `sh` is run. `sh background` is how a reader starts the proxy, and `sh real` needs a real machine: they are known by
 //! heart here, so that no other block escapes. A block `text` below is what the command prints; `…` stands for anything.
@@ -6,9 +7,15 @@
 
 mod common;
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use common::{binary, process::Process, proxy::read_ready};
+use common::{binary, http, process::Process, proxy::read_ready};
+use seca_client::seca_api::{Kind, openapi};
+use serde_json::Value;
 
 fn guide(page: &str) -> String {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guide"));
@@ -110,30 +117,77 @@ fn every_link_of_the_guide_leads_somewhere() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_command_of_the_guide_works_in_order_and_prints_what_stands_there() {
-    let folder = tempfile::tempdir().unwrap();
-    let (dir, ready) = (folder.path().join("dev"), folder.path().join("ready.json"));
+/// A `dev` in a folder, and where it listens.
+async fn dev(folder: &Path) -> (Process, Value) {
+    let (dir, ready) = (folder.join("dev"), folder.join("ready.json"));
     let mut command = Command::new(binary("secapi-proxy"));
     command.env_clear().arg("dev").arg("--dir").arg(&dir).arg("--ready-file").arg(&ready);
     command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--sim-listen", "127.0.0.1:0"]);
     command.args(["--sim-speed", "0.02"]);
-    let mut process = Process::start("dev", folder.path(), &mut command);
+    let mut process = Process::start("dev", folder, &mut command);
     let ready = read_ready(&mut process, &ready).await;
+    (process, ready)
+}
 
+/// Where the examples go, in an order in which each finds what it names.
+const EXAMPLES: [(Kind, &str); 14] = [
+    (Kind::Workspace, "workspaces/shop"),
+    (Kind::Network, "workspaces/shop/networks/net"),
+    (Kind::InternetGateway, "workspaces/shop/internet-gateways/out"),
+    (Kind::RouteTable, "workspaces/shop/networks/net/route-tables/main"),
+    (Kind::Subnet, "workspaces/shop/networks/net/subnets/front"),
+    (Kind::SecurityGroupRule, "workspaces/shop/security-group-rules/web"),
+    (Kind::SecurityGroup, "workspaces/shop/security-groups/web"),
+    (Kind::PublicIp, "workspaces/shop/public-ips/front"),
+    (Kind::Nic, "workspaces/shop/nics/front"),
+    (Kind::BlockStorage, "workspaces/shop/block-storages/boot"),
+    (Kind::Image, "images/golden"),
+    (Kind::Instance, "workspaces/shop/instances/web"),
+    (Kind::Role, "roles/looker"),
+    (Kind::RoleAssignment, "role-assignments/ada"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_example_of_the_documents_is_accepted_as_it_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_process, ready) = dev(folder.path()).await;
+    let token = fs::read_to_string(ready["token_file"].as_str().unwrap()).unwrap();
+    for (kind, path) in EXAMPLES {
+        let provider = kind.provider();
+        let public = ready["public"].as_str().unwrap();
+        let url = format!("{public}/providers/{}/v1/tenants/dev/{path}", provider.name());
+        let body = openapi::example(kind).unwrap();
+        let answer = http().put(url).bearer_auth(token.trim()).json(&body).send().await.unwrap();
+        let status = answer.status().as_u16();
+        assert_eq!(status, 201, "{path}: {}", answer.text().await.unwrap());
+    }
+    let all = Kind::ALL.into_iter().filter(|kind| openapi::example(*kind).is_some());
+    assert!(all.eq(sorted(EXAMPLES.map(|(kind, _)| kind))), "each example was sent");
+}
+
+/// In the order of all kinds.
+fn sorted<const N: usize>(mut kinds: [Kind; N]) -> [Kind; N] {
+    kinds.sort_by_key(|kind| Kind::ALL.into_iter().position(|other| other == *kind));
+    kinds
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_of_the_guide_works_in_order_and_prints_what_stands_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_process, ready) = dev(folder.path()).await;
     let steps = steps();
     assert!(steps.len() > 15, "{} commands", steps.len());
     // After each step its mark; whoever stands before it printed it.
-    let mark = "--- the end of a step ---";
+    let (mark, end) = ("--- the end of a step ---", "--- the end of a step ---\n");
     let script: String = steps.iter().map(|step| format!("{}echo '{mark}'\n", step.command)).collect();
     let mut shell = Command::new("timeout");
     shell.args(["-k", "5", "240", "bash", "-u", "-c", &script]).current_dir(folder.path());
     shell.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", folder.path());
     shell.env("SECA_URL", ready["public"].as_str().unwrap()).env("SECA_ADMIN_URL", ready["admin"].as_str().unwrap());
-    shell.env("SECA_DEV_FOLDER", &dir).env("no_proxy", "127.0.0.1");
+    shell.env("SECA_DEV_FOLDER", folder.path().join("dev")).env("no_proxy", "127.0.0.1");
     let output = tokio::task::spawn_blocking(move || shell.output().unwrap()).await.unwrap();
     let (printed, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let mut printed = printed.split(&format!("{mark}\n"));
+    let mut printed = printed.split(end);
     for Step { page, command, prints } in &steps {
         let found = printed.next().unwrap_or_default();
         let want = prints.as_deref().unwrap_or_default();
