@@ -2,8 +2,8 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
+use ::settings::parse_duration;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use token_provisioner::setting::parse_duration;
 
 use crate::{
     address::Address,

@@ -4,13 +4,14 @@
 
 use std::time::Duration;
 
+use ::settings::Problem;
 use api_server::{
     Tls,
     auth::{Issuers, JwksFetcher as _, KeyLocation, KeySet, SET_BYTES},
 };
 use comfy_table::Table;
 use control_plane::ports::Clock as _;
-use token_provisioner::setting::{Problem, is_loopback};
+use http_support::is_loopback;
 use tokio::time::Instant;
 
 use crate::{

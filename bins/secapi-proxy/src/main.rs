@@ -13,7 +13,6 @@ mod descriptors;
 mod dev;
 mod doctor;
 mod edge;
-mod files;
 mod http;
 mod issuer_keys;
 mod keys;
@@ -33,7 +32,7 @@ mod unused;
 
 use std::{future::Future, process::ExitCode};
 
-use token_provisioner::setting::{Environment, Problem};
+use ::settings::{Environment, Problem};
 
 use crate::{
     cli::{AdoptArgs, BackupArgs, Command, CommonArgs, DevArgs, Migrate, Orphans, ServeArgs},

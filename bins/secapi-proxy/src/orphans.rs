@@ -1,8 +1,9 @@
 //! `secapi-proxy orphans`: what the sweeps found at the provider that no resource claims, by the admin API.
 
+use ::settings::Environment;
 use comfy_table::Table;
 use serde_json::json;
-use token_provisioner::{setting::Environment, settings::admin_settings};
+use token_provisioner::settings::admin_settings;
 
 use crate::{Failure, cli::Orphans};
 

@@ -18,9 +18,9 @@ use control_plane::{
 use credential_vault::CredentialVault;
 use hcloud_client::{HcloudClient, HttpSettings};
 use hetzner_adapter::{AdapterSettings, HetznerProvider, HetznerRules};
+use http_support::is_loopback;
 use persistence::SqlStore;
 use secrecy::SecretString;
-use token_provisioner::setting::is_loopback;
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -238,6 +238,7 @@ fn adapter_settings(config: &ServeConfig) -> AdapterSettings {
         ungrouped_closed: config.ungrouped_closed,
         disk_hold: config.disk_hold,
         regions: config.regions.clone(),
+        gateway: config.gateway.clone(),
         ..AdapterSettings::default()
     }
 }
@@ -246,7 +247,7 @@ fn adapter_settings(config: &ServeConfig) -> AdapterSettings {
 /// another choice of regions is made again from the embedded one, until the provider is asked.
 ///
 /// # Errors
-/// Among others a [`Problem`](token_provisioner::setting::Problem), when a region or a location that is still in use is no
+/// Among others a [`Problem`](::settings::Problem), when a region or a location that is still in use is no
 /// longer one.
 pub(crate) async fn catalog(
     config: &ServeConfig,
@@ -280,7 +281,7 @@ fn control_plane(config: &ServeConfig, shared: &Shared) -> ControlPlane {
     ControlPlane::new(Parts {
         store: shared.store.clone(),
         catalog: shared.catalog.clone(),
-        rules: Arc::new(HetznerRules),
+        rules: Arc::new(HetznerRules { bootstraps_guests: config.gateway.nat.enabled }),
         enforcement: match config.auth {
             AuthConfig::Off => Enforcement::Off,
             AuthConfig::Static(_) | AuthConfig::Jwt(_) => Enforcement::Roles,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ::settings::files;
 use anyhow::Context as _;
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -10,7 +11,6 @@ use crate::{
     config::{LogConfig, ServeConfig},
     database,
     edge::SystemRng,
-    files,
     proxy::Proxy,
 };
 

@@ -1,6 +1,7 @@
 //! Variables of the shell that look like settings and are none: a misspelt one is silently without effect otherwise.
 
-use token_provisioner::{setting::Environment, settings::VARIABLES};
+use ::settings::Environment;
+use token_provisioner::settings::VARIABLES;
 
 use crate::settings::Setting;
 

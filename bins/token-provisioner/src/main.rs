@@ -7,12 +7,9 @@ use std::{
     process::ExitCode,
 };
 
+use ::settings::{Environment, Problem, Rule, parse_log_filter};
 use clap::Parser;
-use token_provisioner::{
-    AdminSettings, Jitter, Provisioner, Settings,
-    setting::{Environment, Problem, Rule, parse_log_filter},
-    settings,
-};
+use token_provisioner::{AdminSettings, Jitter, Provisioner, Settings, settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;

@@ -2,14 +2,12 @@
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
+use ::settings::{Environment, Problem, Rule, parse_base_url, parse_duration};
 use seca_client::AdminClient;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::{
-    setting::{Environment, Problem, Rule, parse_base_url, parse_duration},
-    tokens::{Pool, Tokens},
-};
+use crate::tokens::{Pool, Tokens};
 
 /// What the provisioner binds, and with what.
 #[derive(Clone, Debug)]

@@ -30,7 +30,6 @@ pub use activity::Recorder;
 pub use admin::{admin_assignment_name, admin_router, admin_router_over};
 pub use auth::{AdminTokens, AuthError, Authenticator, Followed, Off, StaticTokens};
 pub use config::{AdminConfig, ApiConfig, Limits, UnknownParameters};
-pub use files::{PrivateFileError, open_private};
 pub use health::Readiness;
 pub use listener::{Options, SilentLimits, serve, serve_tls};
 pub use meter::{Answered, Exposition, Meter, Metrics};

@@ -18,8 +18,8 @@ use crate::{
     store::SqlStore,
 };
 
-static POSTGRES: Migrator = sqlx::migrate!("../../migrations/postgres");
-static SQLITE: Migrator = sqlx::migrate!("../../migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// How long opening may take, waiting for others that migrate included.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);

@@ -66,7 +66,10 @@ use crate::{
 ///
 /// 2: instances have what they name, and disks outlive them. An engine of version 1 knows neither roles of objects nor
 /// auxiliaries nor snapshots of disks, and would take a data volume that is claimed for a boot volume.
-pub const ENGINE_VERSION: i64 = 2;
+///
+/// 3: images share the snapshot of a disk, which an engine of version 2 would remove with the disk; a server may have
+/// another type than its instance until that is started; and gateways have servers.
+pub const ENGINE_VERSION: i64 = 3;
 
 /// The engine's settings.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures::FutureExt;
-use seca_api::{Kind, ResourceKey};
+use seca_api::ResourceKey;
 use tokio::{
     sync::Notify,
     task::JoinSet,
@@ -324,7 +324,7 @@ impl<P: CloudProvider> Project<P> {
                 }
                 Plan::Defer => return self.commit(&bundle, planned, Verdict::Deferred, Some(DEFERRED)).await,
                 Plan::Wait { retry } => {
-                    let verdict = if self.lease.project.is_local() && bundle.resource.key.kind != Kind::Workspace {
+                    let verdict = if self.lease.project.is_local() && !kinds::founds(bundle.resource.key.kind) {
                         Verdict::Waiting
                     } else {
                         Verdict::Working

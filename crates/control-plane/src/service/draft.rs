@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use seca_api::{
-    Kind, ResourceKey, check, name_violation, normalize,
+    ResourceKey, check, name_violation, normalize,
     schema::USER_METADATA,
     violation::{Violation, join},
 };
@@ -57,7 +57,7 @@ impl Draft {
 
         let unknown = spec.dropped.iter().map(|pointer| format!("/spec{pointer}"));
         let (limits, unknown): (Vec<_>, Vec<_>) =
-            unknown.partition(|pointer| rules.kind == Kind::RoleAssignment && pointer.starts_with("/spec/scopes/"));
+            unknown.partition(|pointer| rules.strict.iter().any(|place| pointer.starts_with(place)));
         violations.extend(limits.into_iter().map(unknown_limit));
         let dropped = user.dropped.into_iter().chain(unknown);
         let warnings = dropped
@@ -123,13 +123,18 @@ impl Draft {
         pairs.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
     }
 
+    /// The extensions, as they were sent.
+    pub(super) fn extensions(&self) -> Option<&Value> {
+        self.maps.get("extensions")
+    }
+
     /// The value of an extension.
     pub(super) fn extension(&self, name: &str) -> Option<&str> {
         self.maps.get("extensions")?.get(name)?.as_str()
     }
 }
 
-/// A scope without a member that nobody knows (`workspace` for `workspaces`) is wider than its sender meant.
+/// Where members limit what is granted, one that nobody knows may have been meant to.
 fn unknown_limit(pointer: String) -> Violation {
     let rule = "this member is not known, and may have been meant to limit what is granted; correct or remove it";
     Violation::at(pointer, rule.to_owned())

@@ -156,7 +156,7 @@ pub enum Refusal {
         missing: String,
     },
     /// Nobody may: it is the same in every tenant.
-    #[error("{0} {rule}; choose another name", rule = crate::kinds::catalog::describe(seca_api::Kind::Role))]
+    #[error("{0} {rule}; choose another name", rule = crate::kinds::catalog::describe(.0.kind))]
     SystemRole(ResourceKey),
     /// There is no such resource.
     #[error("{} does not exist{}", .0, in_region(.0))]

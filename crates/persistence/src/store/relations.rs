@@ -5,7 +5,7 @@ use control_plane::{
     kinds::{self, Peers},
     ports::{Auxiliary, AuxiliaryUse, Bundle, Related, StepRecord, StepState},
 };
-use seca_api::ResourceKey;
+use seca_api::{Kind, ResourceKey};
 
 use crate::{
     database::{Database, Lane, Tx},
@@ -26,7 +26,8 @@ const RELATED: Sql = sql!(
     " UNION SELECT r.uid FROM resources r WHERE " workspace
     " UNION SELECT r.uid FROM resources r WHERE " in_network
     " UNION SELECT r.uid FROM resources r WHERE " in_workspace
-    " UNION SELECT r.uid FROM resources r WHERE r.holder = $1"
+    " UNION SELECT r.uid FROM resources r WHERE r.holder = $1 \
+     UNION SELECT r.uid FROM resources r WHERE " beside
 );
 /// The same and at once. The row itself is locked with the others, so that all of them are locked in uid order.
 const WAKE_RELATED: Sql = sql!(
@@ -37,7 +38,8 @@ const WAKE_RELATED: Sql = sql!(
     " UNION SELECT r.uid FROM resources r WHERE " workspace
     " UNION SELECT r.uid FROM resources r WHERE " in_network
     " UNION SELECT r.uid FROM resources r WHERE " in_workspace
-    " UNION SELECT r.uid FROM resources r WHERE r.holder = $1) ORDER BY w.uid" lock ") \
+    " UNION SELECT r.uid FROM resources r WHERE r.holder = $1 \
+     UNION SELECT r.uid FROM resources r WHERE " beside ") ORDER BY w.uid" lock ") \
      UPDATE work SET " wake " WHERE uid IN (SELECT uid FROM woken) AND uid <> $1"
 );
 const BUNDLE: Sql = sql!(
@@ -50,7 +52,8 @@ const BUNDLE: Sql = sql!(
      FROM resources r JOIN work w ON w.uid = r.uid WHERE r.uid = $1"
 );
 /// Targets (1), referrers (2), parents (3), children (4) and peers (5), each with the key that it is found by. $8 says
-/// which peers: those that name the same in this field, all in the same place ([`SIBLINGS`]), or none.
+/// which peers: those that name the same in this field, all in the same place ([`SIBLINGS`]), those of this kind in the
+/// workspace, or none.
 const RELATIONS: Sql = sql!(
     "SELECT CAST(1 AS BIGINT) AS role, e.position, e.field, e.tenant, e.region, e.kind, e.workspace, e.network, \
      e.name, " columns " FROM resource_references e LEFT JOIN resources r ON " joined " WHERE e.uid = $1 \
@@ -69,7 +72,9 @@ const RELATIONS: Sql = sql!(
      WHERE e.uid = $1 AND e.field = $8 AND r.kind = $4 AND r.deleted_at IS NULL \
      UNION ALL SELECT 5, 0, '', r.tenant, r.region, r.kind, r.workspace, r.network, r.name, " columns
     " FROM resources r WHERE $8 = '*' AND r.tenant = $2 AND r.region = $3 AND r.kind = $4 AND r.workspace = $5 \
-     AND r.network = $6 AND r.uid <> $1 AND r.deleted_at IS NULL"
+     AND r.network = $6 AND r.uid <> $1 AND r.deleted_at IS NULL \
+     UNION ALL SELECT 5, 0, '', r.tenant, r.region, r.kind, r.workspace, r.network, r.name, " columns
+    " FROM resources r WHERE " beside " AND r.deleted_at IS NULL"
 );
 /// No field has this name.
 const SIBLINGS: &str = "*";
@@ -89,14 +94,20 @@ pub(super) fn outer_first(key: &ResourceKey) -> Vec<ResourceKey> {
     workspace.into_iter().chain(parent).collect()
 }
 
+/// The identity of a row, and the kind of those that it wakes although nothing relates them.
+fn with_peers(row: &Resource) -> Vec<Value<'_>> {
+    let kind = Peers::woken_by(row.key.kind).map_or("", Kind::as_str);
+    identity(row.uid, &row.key).into_iter().chain([Value::from(kind)]).collect()
+}
+
 /// What is related to a row.
 pub(super) async fn related(tx: &mut Tx, row: &Resource) -> Result<Vec<Uid>, Fault> {
-    row::uids(&tx.fetch(RELATED, &identity(row.uid, &row.key)).await?)
+    row::uids(&tx.fetch(RELATED, &with_peers(row)).await?)
 }
 
 /// Wakes what is related to a row.
 pub(super) async fn wake_related(tx: &mut Tx, row: &Resource) -> Result<(), Fault> {
-    tx.execute(WAKE_RELATED, &identity(row.uid, &row.key)).await?;
+    tx.execute(WAKE_RELATED, &with_peers(row)).await?;
     Ok(())
 }
 
@@ -138,6 +149,7 @@ async fn relate(db: &Database, bundle: &mut Bundle) -> Result<(), Fault> {
         Peers::None => "",
         Peers::OfTarget(field) => field,
         Peers::Siblings => SIBLINGS,
+        Peers::InWorkspace(kind) => kind.as_str(),
     };
     args.push(Value::from(peers));
     let found = db.fetch(Lane::Engine, RELATIONS, &args).await?;
