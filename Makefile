@@ -83,6 +83,10 @@ bench: ## What get, list and put cost beside a bare handler, on both databases (
 check-go-sdk: ## The official Go SDK against everything, in two regions; needs Go
 	scripts/check-go-sdk.sh $(ARGS)
 
+.PHONY: check-gateway
+check-gateway: ## examples/internet-gateway-e2e.sh against a proxy of its own; needs jq
+	scripts/check-gateway
+
 check-walk: ## The walk of examples/walk against a proxy of its own; needs jq
 	scripts/check-walk
 

@@ -15,7 +15,7 @@
 #   SECA_WORKSPACE    gateway
 #   SIM_URL           unset                    the simulator: then what stands there is looked at as well
 #   SIM_PROJECT       dev                      the project there
-#   SIM_TOKEN_FILE    .dev/hetzner.token       the file with its token
+#   SIM_TOKEN_FILE    .dev/sim.token           the file with its token
 #   PATIENCE          600                      seconds that one resource may take
 #
 # The proxy needs SECA_INTERNET_GATEWAY_NAT_VM=true, which `make dev` sets.
@@ -142,7 +142,7 @@ stands() {
 }
 
 # cloud PATH: what the simulated Hetzner Cloud answers.
-cloud() { curl -fsS -H @- "$SIM_URL/v1/$1" <<<"Authorization: Bearer $(<"${SIM_TOKEN_FILE:-.dev/hetzner.token}")"; }
+cloud() { curl -fsS -H @- "$SIM_URL/v1/$1" <<<"Authorization: Bearer $(<"${SIM_TOKEN_FILE:-.dev/sim.token}")"; }
 
 down() {
   local path
