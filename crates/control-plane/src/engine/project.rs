@@ -103,6 +103,8 @@ pub(super) struct Project<P: CloudProvider> {
     pub(super) reading: Reading<P::Snapshot>,
     /// The store failed, or something else was dropped on the way: everything is to be queued again.
     requeue: bool,
+    /// Since when everything is being looked at, and how many looks that took by now.
+    review: Option<(Instant, u64)>,
     /// Rows that cannot be read, each left alone for a while so that it stops nobody else.
     unreadable: BTreeMap<Uid, Instant>,
     /// Each a task of its own, so that a call goes on while the worker reads or writes.
@@ -146,6 +148,7 @@ impl<P: CloudProvider> Project<P> {
             reading: Reading::new(),
             // Whatever the former holder knew is gone: look at everything once.
             requeue: true,
+            review: None,
             unreadable: BTreeMap::new(),
             flights: JoinSet::new(),
             flying: BTreeSet::new(),
@@ -230,6 +233,7 @@ impl<P: CloudProvider> Project<P> {
             self.parked.clear();
             self.shared.store.requeue_project(&self.lease.project).await?;
             self.requeue = false;
+            self.review = Some((Instant::now(), 0));
         }
         if self.tell_overdue().await? == Standing::Lost {
             return Ok(Standing::Lost);
@@ -247,6 +251,12 @@ impl<P: CloudProvider> Project<P> {
         loop {
             let limit = BATCH + self.flying.len() + self.parked.len() + self.unreadable.len();
             let due = self.shared.store.due(&self.lease, limit).await?;
+            if due.is_empty()
+                && let Some((since, resources)) = self.review.take()
+            {
+                let seconds = since.elapsed().as_secs_f64();
+                info!(seca.project = %self.lease.project, resources, seconds, "everything was looked at");
+            }
             let fresh: Vec<Uid> = due
                 .into_iter()
                 .filter(|uid| !self.flying.contains(uid) && !self.parked.contains(uid))
@@ -259,6 +269,7 @@ impl<P: CloudProvider> Project<P> {
             self.reading.expire();
             for uid in fresh {
                 *looked.entry(uid).or_default() += 1;
+                self.review = self.review.map(|(since, looks)| (since, looks + 1));
                 match self.reconcile(uid).await {
                     Ok(Standing::Held) => {}
                     Err(error @ (StoreError::Corrupt(_) | StoreError::Refused(_))) => {
