@@ -14,6 +14,7 @@ mod draft;
 mod patient;
 mod read;
 mod render;
+mod texts;
 mod write;
 
 use std::{
@@ -36,8 +37,10 @@ use crate::{
     catalog::{Catalog, CatalogCache},
     engine::Vitals,
     ports::{Clock, Ids, Store, StoreError},
+    resource::Uid,
     watch::{Transition, Watchers},
 };
+use self::texts::Texts;
 
 /// Who asks, as authentication found it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -226,6 +229,10 @@ pub struct Context<'a> {
 pub struct ControlPlane {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) catalog: CatalogCache,
+    /// The texts of rows, as lists show them.
+    pub(crate) row_texts: Arc<Texts<Uid>>,
+    /// Those of entries of the catalogue.
+    pub(crate) entry_texts: Arc<Texts<String>>,
     pub(crate) access: Arc<Authorization>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Ids,
@@ -257,6 +264,8 @@ impl ControlPlane {
             access: Arc::new(Authorization::new(Arc::clone(&parts.store), parts.enforcement)),
             store: parts.store,
             catalog: parts.catalog,
+            row_texts: Arc::default(),
+            entry_texts: Arc::default(),
             clock: parts.clock,
             ids: parts.ids,
             wake: parts.wake,
