@@ -588,6 +588,8 @@ mod cost;
 mod disks;
 #[path = "product/exposure.rs"]
 mod exposure;
+#[path = "product/idle.rs"]
+mod idle;
 #[path = "product/requests.rs"]
 mod requests;
 #[path = "product/walk.rs"]
