@@ -10,7 +10,7 @@ SHELL := bash
         conformance-bootstrap conformance-run conformance-smoke conformance-full conformance-region conformance-auth \
         conformance-workspace conformance-compute conformance-storage conformance-network conformance-foundation \
         conformance-foundation-core conformance-report ci ci-verify ci-unit ci-integration ci-contract ci-conformance ci-package \
-        sim-clients check-go-sdk check-walk bench check-report distil check-distillate soak mixed-releases
+        sim-clients check-go-sdk check-walk bench bench-scale check-report distil check-distillate soak mixed-releases
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 30
@@ -79,6 +79,9 @@ mixed-releases: ## This release and the one before on one database for MIXED_MIN
 
 bench: ## What get, list and put cost beside a bare handler, on both databases (docs/benchmarks.md); needs wrk or oha
 	scripts/bench
+
+bench-scale: ## What pages and a start cost beside SCALE_ROWS rows (100,000), on both databases (docs/benchmarks.md)
+	scripts/bench-scale
 
 check-go-sdk: ## The official Go SDK against everything, in two regions; needs Go
 	scripts/check-go-sdk.sh $(ARGS)
