@@ -6,7 +6,7 @@ use control_plane::{
     Representation, Resource, Uid, kinds,
     ports::{Deleted, ListQuery, Look, Outline, Outlines, Page, Shown},
 };
-use seca_api::{Kind, ResourceKey, Timestamp};
+use seca_api::{Kind, ResourceKey, Timestamp, selector::Term};
 use sqlx::AssertSqlSafe;
 
 use super::together::Question;
@@ -161,7 +161,7 @@ pub(crate) async fn get_many(db: &Database, keys: &[ResourceKey]) -> Result<Vec<
 /// few have is searched for to the end of the collection, unless PostgreSQL finds it by the labels.
 pub(crate) async fn list(db: &Database, query: &ListQuery) -> Result<Page, Fault> {
     let statement = if counts_children(query.kind) { LIST_AND_COUNT } else { LIST };
-    let (text, args) = page(statement, db.dialect(), query);
+    let (text, args) = page(statement, db.dialect(), query, few(db, query).await?);
     // A statement of its own for every selector would only push the others out of the cache of prepared ones.
     let persistent = query.selector.is_none();
     let mut found = db.fetch_text(Lane::Read, AssertSqlSafe(text), &args, persistent).await?;
@@ -180,7 +180,7 @@ pub(crate) async fn list(db: &Database, query: &ListQuery) -> Result<Page, Fault
 
 /// The same page, without what it shows.
 pub(crate) async fn outline(db: &Database, query: &ListQuery) -> Result<Outlines, Fault> {
-    let (text, args) = page(OUTLINE, db.dialect(), query);
+    let (text, args) = page(OUTLINE, db.dialect(), query, few(db, query).await?);
     let mut found = db.fetch_text(Lane::Read, AssertSqlSafe(text), &args, query.selector.is_none()).await?;
     let more = found.len() > query.limit;
     found.truncate(query.limit);
@@ -215,7 +215,36 @@ fn collection(query: &ListQuery) -> ResourceKey {
     }
 }
 
-fn page(statement: Sql, dialect: Dialect, query: &ListQuery) -> (String, Vec<Value<'_>>) {
+/// Those few resources, wherever they are, that have a label which a selector wants, where SQLite is asked: it would walk
+/// through the whole collection for them. None where many have it, or no value is named. PostgreSQL knows its tables.
+async fn few(db: &Database, query: &ListQuery) -> Result<Option<Value<'static>>, Fault> {
+    let wanted = |term: &Term| match term {
+        Term::Equals(name, value) => Some((name.literal()?.to_owned(), value.literal()?.to_owned())),
+        _ => None,
+    };
+    let terms = query.selector.iter().flat_map(|selector| &selector.terms);
+    if db.dialect() == Dialect::Postgres {
+        return Ok(None);
+    }
+    for (name, value) in terms.filter_map(wanted) {
+        let found = db.fetch(Lane::Read, LABELLED, &args![name, value, FEW + 1]).await?;
+        if found.len() <= FEW {
+            return Ok(Some(list_of(row::uids(&found)?)));
+        }
+    }
+    Ok(None)
+}
+
+/// How many rows are looked at by themselves rather than walked to.
+const FEW: usize = 500;
+const LABELLED: Sql = sql!("SELECT uid FROM resource_labels WHERE name = $1 AND value = $2 LIMIT $3");
+
+fn page<'q>(
+    statement: Sql,
+    dialect: Dialect,
+    query: &'q ListQuery,
+    few: Option<Value<'q>>,
+) -> (String, Vec<Value<'q>>) {
     let mut text = statement.text(dialect).to_owned();
     let mut args: Vec<Value<'_>> =
         args![&query.tenant, &query.region, query.kind, &query.workspace, &query.network, &query.after].into();
@@ -224,6 +253,11 @@ fn page(statement: Sql, dialect: Dialect, query: &ListQuery) -> (String, Vec<Val
         Deleted::Include => "",
         Deleted::Only => " AND r.deleted_at IS NOT NULL",
     });
+    if let Some(few) = few {
+        args.push(few);
+        let found = format!(" FROM json_each(${}) f CROSS JOIN resources r WHERE r.uid = f.value AND ", args.len());
+        text = text.replacen(" FROM resources r WHERE ", &found, 1);
+    }
     if let Some(selector) = &query.selector {
         Writer { dialect, text: &mut text, args: &mut args }.selector(selector);
     }
@@ -235,7 +269,7 @@ fn page(statement: Sql, dialect: Dialect, query: &ListQuery) -> (String, Vec<Val
 #[cfg(feature = "testing")]
 pub(crate) async fn explain_list(db: &Database, query: &ListQuery) -> Result<crate::testing::Explained, Fault> {
     let statement = if counts_children(query.kind) { LIST_AND_COUNT } else { LIST };
-    let (text, args) = page(statement, db.dialect(), query);
+    let (text, args) = page(statement, db.dialect(), query, None);
     db.explain(&text, &args, query.selector.is_none()).await
 }
 
