@@ -92,6 +92,10 @@ check-go-sdk: ## The official Go SDK against everything, in two regions; needs G
 ci-docs: ## The pages of a running proxy in a headless Chromium, with a GET; needs chromium and chromedriver
 	scripts/check-docs
 
+.PHONY: check-gateway
+check-gateway: ## examples/internet-gateway-e2e.sh against a proxy of its own; needs jq
+	scripts/check-gateway
+
 check-walk: ## The walk of examples/walk against a proxy of its own; needs jq
 	scripts/check-walk
 
