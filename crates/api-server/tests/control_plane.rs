@@ -162,7 +162,7 @@ async fn the_predecessors_calls_attach_and_detach_a_disk() {
 
     for _ in 0..2 {
         let answer = world.ask("POST", &call("disk/detach"), None).await;
-        assert_eq!((answer.status.as_u16(), answer.text.as_str()), (202, r#"{"status":"accepted"}"#));
+        assert_eq!((answer.status.as_u16(), answer.text.as_str()), (202, "{\"status\":\"accepted\"}\n"));
         assert_eq!(volumes().await, Value::Null);
     }
     world.ask("GET", &attach, None).await.problem(405, &attach);

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
-use pulldown_cmark::{Options, Parser, html};
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, html};
 use serde_json::{Value, json};
 
 /// The product, as its pages call it.
@@ -39,9 +39,25 @@ pub(super) fn kept(name: &str) -> Option<Bytes> {
 
 fn from_markdown(title: &str, markdown: &str) -> String {
     let mut body = String::new();
-    html::push_html(&mut body, Parser::new_ext(markdown, Options::ENABLE_TABLES));
-    // Other pages of the handbook are not served.
+    // Links do not nest, so that one word tells whether the link that ends leads somewhere.
+    let mut leads = true;
+    let events = Parser::new_ext(markdown, Options::ENABLE_TABLES).filter_map(|event| match event {
+        Event::Start(Tag::Link { link_type, dest_url, title, id }) => {
+            let target = followed(&dest_url);
+            leads = target.is_some();
+            Some(Event::Start(Tag::Link { link_type, dest_url: target?.into(), title, id }))
+        }
+        Event::End(TagEnd::Link) => leads.then_some(event),
+        event => Some(event),
+    });
+    html::push_html(&mut body, events);
     document(title, "", &format!("<main>\n{body}</main>"))
+}
+
+/// Where a link of the handbook leads on this server; none to pages that are in the repository alone.
+fn followed(link: &str) -> Option<String> {
+    let Some((name, rest)) = link.split_once(".md") else { return Some(link.to_owned()) };
+    KEPT.iter().any(|page| page.name == name).then(|| format!("{name}{rest}"))
 }
 
 /// A whole page. `folder` leads to the files of the pages.
