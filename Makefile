@@ -5,7 +5,7 @@ CARGO ?= cargo
 SHELL := bash
 
 .DEFAULT_GOAL := help
-.PHONY: help all bootstrap fmt lint verify generate test test-unit test-integration test-contract build run dev demo \
+.PHONY: help all bootstrap fmt lint doc verify package-check generate test test-unit test-integration test-contract build run dev demo \
         migrate-up migrate-down sqlc-gen docker-build docker-run docker-push release phase1-smoke phase2-smoke \
         conformance-bootstrap conformance-run conformance-smoke conformance-full conformance-region conformance-auth \
         conformance-workspace conformance-compute conformance-storage conformance-network conformance-foundation \
@@ -42,17 +42,21 @@ fmt: ## Format the code
 lint: ## Clippy on everything, warnings are errors
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
-verify: ## Formatting, lints, licences and advisories
+doc: ## The documentation of the code, warnings are errors
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+verify: ## Formatting, lints, documentation, and what dependencies bring in
 	$(CARGO) fmt --all -- --check
 	$(MAKE) --no-print-directory lint
-	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --locked check; \
-	else echo "verify: cargo-deny is not installed, licences and advisories were not checked (cargo install cargo-deny)"; fi
+	$(MAKE) --no-print-directory doc
+	scripts/verify-dependencies
 
 test: ## All tests; nothing needs to be prepared but the PostgreSQL binaries
 	scripts/test.sh
 
-# `make test` tries sixty seeds of a cloud that fails, loses answers and is late, which takes a minute.
-test-unit: ## The tests of the libraries alone, with three seeds of the engine's chaos instead of sixty
+# `make test` tries sixty seeds of a cloud that fails, loses answers and is late, and kills an engine at each of thirty calls.
+# Both take a minute.
+test-unit: ## The tests of the libraries alone, with three seeds of the engine's chaos instead of sixty, and few kills
 	SIMULATION_SEEDS=$${SIMULATION_SEEDS:-3} $(CARGO) test --workspace --lib --locked
 
 test-integration: ## The store suite on every database, and the real binary against the simulator
@@ -132,6 +136,9 @@ generate: ## Rewrite what is generated from the code: docs/reasons.md, docs/metr
 	UPDATE_DOCS=1 $(CARGO) test -q --locked -p control-plane reason
 	UPDATE_DOCS=1 $(CARGO) test -q --locked -p instruments --test page
 	UPDATE_DOCS=1 $(CARGO) test -q --locked -p seca-api --test openapi the_written_documents_are_current
+
+package-check: ## Package every crate as a registry would get it, and build each from its package; not part of make ci
+	scripts/package-check
 
 distil: ## Rewrite the facts that tests compare with from the original documents (crates/specifications/README.md)
 	scripts/distil-specifications
