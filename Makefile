@@ -10,7 +10,7 @@ SHELL := bash
         conformance-bootstrap conformance-run conformance-smoke conformance-full conformance-region conformance-auth \
         conformance-workspace conformance-compute conformance-storage conformance-network conformance-foundation \
         conformance-foundation-core conformance-report ci ci-verify ci-unit ci-integration ci-contract ci-conformance ci-package \
-        sim-clients check-go-sdk check-walk bench bench-scale check-report distil check-distillate soak mixed-releases
+        sim-clients check-go-sdk check-walk bench bench-scale metrics-overhead ci-docs check-report distil check-distillate soak mixed-releases
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 30
@@ -83,8 +83,14 @@ bench: ## What get, list and put cost beside a bare handler, on both databases (
 bench-scale: ## What pages and a start cost beside SCALE_ROWS rows (100,000), on both databases (docs/benchmarks.md)
 	scripts/bench-scale
 
+metrics-overhead: ## What counting costs: processor time per request with metrics and without, by turns (ROUNDS, 20)
+	scripts/metrics-overhead
+
 check-go-sdk: ## The official Go SDK against everything, in two regions; needs Go
 	scripts/check-go-sdk.sh $(ARGS)
+
+ci-docs: ## The pages of a running proxy in a headless Chromium, with a GET; needs chromium and chromedriver
+	scripts/check-docs
 
 check-walk: ## The walk of examples/walk against a proxy of its own; needs jq
 	scripts/check-walk
@@ -118,8 +124,9 @@ sqlc-gen: ## Nothing to generate any more: says why
 	@echo "sqlc-gen: there is nothing to generate: queries are constant text in crates/persistence, and the store"
 	@echo "suite runs every one of them on both databases (make test-integration)."
 
-generate: ## Rewrite what is generated from the code: docs/reasons.md and openapi/
+generate: ## Rewrite what is generated from the code: docs/reasons.md, docs/metrics.md and openapi/
 	UPDATE_DOCS=1 $(CARGO) test -q --locked -p control-plane reason
+	UPDATE_DOCS=1 $(CARGO) test -q --locked -p instruments --test page
 	UPDATE_DOCS=1 $(CARGO) test -q --locked -p seca-api --test openapi the_written_documents_are_current
 
 distil: ## Rewrite the facts that tests compare with from the original documents (crates/specifications/README.md)
@@ -166,14 +173,15 @@ conformance-report: ## Start everything on the simulator and run all of secatest
 
 ci-conformance: conformance-report check-report ## As conformance-report, and check-report
 
-# -- what later steps bring ------------------------------------------------------------------------------------
+# -- what the predecessor's users type --------------------------------------------------------------------------
 
-define later
-	@echo "$@: not there yet: $(1)" >&2; exit 1
-endef
+release: ## Pack the optimised binaries into target/dist, with a checksum
+	scripts/release
 
-release ci-package: ## (later) Release archives and signed images
-	$(call later,releases come with the packaging step; until then: make build and deploy/Dockerfile)
+ci-package: release ## As release
 
-phase1-smoke phase2-smoke: ## (later) The predecessor's smoke scripts
-	$(call later,the smoke test is: make demo; the predecessor's scripts come back with the conformance step)
+phase1-smoke: ## Workspace, block storage, instance, start and stop, against a dev of its own or SECA_URL; needs jq
+	scripts/phase-smoke 1
+
+phase2-smoke: ## Network, route table, subnet and internet gateway, likewise
+	scripts/phase-smoke 2

@@ -3,6 +3,7 @@
 //! Each command asks for the part that it needs, so that `migrate` runs without an admin token. A value that cannot
 //! be used is one sentence with the variable, the rule and an example, and ends the process with exit code 2.
 
+mod gateway;
 mod listeners;
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use ::settings::{Problem, parse_base_url, parse_duration, parse_log_filter};
 use api_server::{
     Rates, SilentLimits, Tls, UnknownParameters,
     auth::{AdminTokens, Issuers, KeyLocation, KeySet, StaticTokens},
@@ -20,13 +22,13 @@ use control_plane::{
     service::{EndpointPolicy, ReferencePolicy, Tenant, Tenants},
     watch::Patience,
 };
-use hetzner_adapter::Regions;
+use hetzner_adapter::{GatewaySettings, PROVIDER, Regions};
+use http_support::is_loopback;
 use seca_api::{
     TenantName,
     names::{SUBJECT_MAX, is_printable},
 };
 use secrecy::{ExposeSecret, SecretString};
-use token_provisioner::setting::{Problem, is_loopback, parse_base_url, parse_duration, parse_log_filter};
 use url::Url;
 
 use crate::{
@@ -80,6 +82,8 @@ pub(crate) struct ServeConfig {
     pub(crate) ungrouped_closed: bool,
     /// How long a block storage keeps the server of a deleted instance; none: for ever.
     pub(crate) disk_hold: Option<Duration>,
+    /// What stands behind internet gateways.
+    pub(crate) gateway: GatewaySettings,
     pub(crate) lease_ttl: Duration,
     pub(crate) stop_grace: Duration,
     pub(crate) late_window: Duration,
@@ -90,6 +94,10 @@ pub(crate) struct ServeConfig {
     pub(crate) silent: SilentLimits,
     pub(crate) tls: Option<Tls>,
     pub(crate) admin_tls: Option<Tls>,
+    /// Whether the process counts what it does, and shows it.
+    pub(crate) metrics: bool,
+    /// The token that opens the metrics and nothing else.
+    pub(crate) metrics_token: Option<SecretString>,
     /// What an operator should know about these settings.
     pub(crate) notes: Vec<String>,
 }
@@ -204,6 +212,7 @@ pub(crate) fn serve(settings: &Settings) -> Result<ServeConfig, Vec<Problem>> {
         catalog_refresh: reader.duration(Setting::AvailabilityCacheTtl, 0, u64::MAX).unwrap_or(Duration::from_secs(60)),
         ungrouped_closed: reader.ungrouped_closed(),
         disk_hold: reader.disk_hold(),
+        gateway: reader.gateway(),
         lease_ttl: reader.duration(Setting::LeaseTtl, 300, 600_000).unwrap_or(Duration::from_secs(15)),
         stop_grace: reader.duration(Setting::StopGrace, 0, 3_600_000).unwrap_or(Duration::from_secs(90)),
         late_window,
@@ -213,6 +222,8 @@ pub(crate) fn serve(settings: &Settings) -> Result<ServeConfig, Vec<Problem>> {
         silent: reader.silent(),
         tls: reader.public_tls(),
         admin_tls,
+        metrics: reader.value(Setting::Metrics, truth).unwrap_or(true),
+        metrics_token: reader.header_secret(Setting::MetricsToken),
         notes: std::mem::take(&mut reader.notes),
     };
     reader.finish(config)
@@ -321,11 +332,16 @@ impl<'a> Reader<'a> {
     }
 
     fn admin_token(&mut self) -> Option<SecretString> {
-        let found = self.settings.get(Setting::AdminToken)?;
+        self.header_secret(Setting::AdminToken)
+    }
+
+    /// A secret that is sent in a header.
+    fn header_secret(&mut self, setting: Setting) -> Option<SecretString> {
+        let found = self.settings.get(setting)?;
         let token = found.text.expose_secret();
         let good = token.bytes().all(|b| b.is_ascii_graphic());
         if !good {
-            self.wrong_secret(found, Setting::AdminToken, "it holds spaces or other characters that no header carries");
+            self.wrong_secret(found, setting, "it holds spaces or other characters that no header carries");
         }
         good.then(|| found.text.clone())
     }
@@ -444,7 +460,7 @@ impl<'a> Reader<'a> {
         if url.scheme() == "http" && !is_loopback(&url) {
             self.notes.push(format!("HCLOUD_ENDPOINT={url} is http: provider tokens cross that network in the clear"));
         }
-        Some(EndpointPolicy { default: url, allowed: hetzner().allowed })
+        Some(EndpointPolicy { provider: &PROVIDER, default: url, allowed: Vec::new() })
     }
 
     fn regions(&mut self) -> Regions {
@@ -511,21 +527,16 @@ impl<'a> Reader<'a> {
             let source = self.settings.get(Setting::PrimaryEndpoint).map_or("", |f| f.source.as_str());
             self.notes.push(format!("{source} is not used: everything is asked of HCLOUD_ENDPOINT"));
         }
-        if self.flag(Setting::InternetGatewayNatVm) {
-            self.notes.push(
-                "SECA_INTERNET_GATEWAY_NAT_VM is not used yet: internet gateways are accepted and say in their message that nothing routes; the NAT machine comes with a later release".to_owned(),
-            );
-        }
     }
 }
 
 const CHOICES: &str = "SECA_AUTH_MODE=jwt and SECA_AUTH_ISSUERS_FILE, or SECA_AUTH_MODE=static and SECA_AUTH_TOKENS_FILE, or keep the listener to this machine, for example SECA_LISTEN_ADDR=127.0.0.1:8080";
 
-/// Hetzner's own endpoint, which a binding may always name.
+/// Hetzner's own endpoint.
 fn hetzner() -> EndpointPolicy {
     #[expect(clippy::expect_used, reason = "a constant, which a test reads")]
     let url = parse_base_url(Setting::ProviderEndpoint.spec().default).expect("the default endpoint is a URL");
-    EndpointPolicy { default: url.clone(), allowed: vec![url] }
+    EndpointPolicy { provider: &PROVIDER, default: url, allowed: Vec::new() }
 }
 
 fn truth(text: &str) -> Option<bool> {

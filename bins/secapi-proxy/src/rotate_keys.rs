@@ -8,6 +8,7 @@ use control_plane::{
     service::seal_context,
 };
 use credential_vault::CredentialVault;
+use hetzner_adapter::PROVIDER;
 
 use crate::{config::RotateConfig, database, edge::SystemRng};
 
@@ -61,6 +62,6 @@ async fn reseal(store: &dyn Store, vault: &dyn Vault) -> anyhow::Result<Counts> 
 }
 
 fn again(vault: &dyn Vault, credential: &Credential) -> Result<String, VaultError> {
-    let context = seal_context(&credential.workspace);
+    let context = seal_context(&credential.workspace, &PROVIDER);
     vault.seal(&vault.open(&credential.sealed, &context)?, &context)
 }

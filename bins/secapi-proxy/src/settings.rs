@@ -8,13 +8,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ::settings::{Environment, Problem, Rule, read_secret};
 use figment::{
     Figment,
     providers::{Format as _, Toml},
     value::Value,
 };
 use secrecy::{ExposeSecret, SecretString};
-use token_provisioner::setting::{Environment, Problem, Rule, read_secret};
 
 /// A setting of the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +42,11 @@ pub(crate) enum Setting {
     RequestTimeout,
     AvailabilityCacheTtl,
     InternetGatewayNatVm,
+    GatewayServerTypes,
+    GatewayLinger,
+    GatewaySshFrom,
+    GatewayHealthFrom,
+    PrivateFirstBoot,
     UngroupedTraffic,
     DiskHold,
     LeaseTtl,
@@ -61,6 +66,8 @@ pub(crate) enum Setting {
     AdminTlsKeyFile,
     AdminTlsClientCaFile,
     ActivityRetention,
+    Metrics,
+    MetricsToken,
     LogLevel,
     LogFormat,
 }
@@ -150,7 +157,17 @@ settings! {
     AvailabilityCacheTtl { ["SECA_HETZNER_AVAILABILITY_CACHE_TTL"], "hetzner_availability_cache_ttl", false, "60s",
         "a duration: how often the catalogue is read from the provider; 0s: at every resync", "60s" }
     InternetGatewayNatVm { ["SECA_INTERNET_GATEWAY_NAT_VM"], "internet_gateway_nat_vm", false, "false",
-        "true or false (also 1, yes, on, 0, no, off)", "false" }
+        "true or false (also 1, yes, on, 0, no, off): whether NAT servers are made for internet gateways", "true" }
+    GatewayServerTypes { ["SECA_GATEWAY_SERVER_TYPES"], "gateway_server_types", false, "cx23,cax11,cpx12,cpx11,cpx22",
+        "a comma-separated list of server types for NAT servers, the first choice first", "cx23,cax11" }
+    GatewayLinger { ["SECA_GATEWAY_LINGER"], "gateway_linger", false, "10m",
+        "a duration up to 24h: how long NAT servers outlive the last route to them", "10m" }
+    GatewaySshFrom { ["SECA_GATEWAY_SSH_FROM"], "gateway_ssh_from", false, "nobody",
+        "a comma-separated list of IPv4 blocks that may reach port 22 of NAT servers; no key is installed on them", "192.0.2.0/24" }
+    GatewayHealthFrom { ["SECA_GATEWAY_HEALTH_FROM"], "gateway_health_from", false, "nobody",
+        "a comma-separated list of IPv4 blocks that may probe port 9 of NAT servers, which refuses connections while they live", "192.0.2.0/24" }
+    PrivateFirstBoot { ["SECA_PRIVATE_FIRST_BOOT"], "private_first_boot", false, "private",
+        "private or public-ipv6: whether instances without a public IP have private interfaces alone, or a closed public IPv6 interface as well, by which they reach the metadata service", "public-ipv6" }
     UngroupedTraffic { ["SECA_UNGROUPED_TRAFFIC"], "ungrouped_traffic", false, "open",
         "open or closed: whether everything or nothing reaches an instance with a public address for which no security group is named", "closed" }
     DiskHold { ["SECA_DISK_HOLD"], "disk_hold", false, "15m",
@@ -189,6 +206,10 @@ settings! {
         "the path of the authorities in PEM whose client certificates count as an admin token does", "/etc/secapi-proxy/operators-ca.crt" }
     ActivityRetention { ["SECA_ACTIVITY_RETENTION"], "activity_retention", false, "2160h (90 days)",
         "a duration of at least 1h: how long it is kept who did what", "2160h" }
+    Metrics { ["SECA_METRICS"], "metrics", false, "on",
+        "on or off: whether the process counts what it does and shows it under /metrics of the admin listener (docs/metrics.md)", "off" }
+    MetricsToken { ["SECA_METRICS_TOKEN"], "metrics_token", true, "none: /metrics is opened as the rest of the admin listener is",
+        "text without spaces, which opens /metrics and nothing else", "the output of `openssl rand -hex 32`" }
     LogLevel { ["SECA_LOG_LEVEL"], "log_level", false, "info",
         "error, warn, info, debug or trace, also per module", "info,hcloud_client=debug" }
     LogFormat { ["SECA_LOG_FORMAT"], "log_format", false, "text",

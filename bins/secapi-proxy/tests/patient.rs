@@ -80,6 +80,7 @@ impl World {
         let control_plane = ControlPlane::new(Parts {
             store,
             catalog: CatalogCache::new(Catalog::new(1, hetzner_adapter::catalog::fallback(), REGION)),
+            rules: Arc::new(hetzner_adapter::HetznerRules::default()),
             enforcement: Enforcement::Off,
             clock,
             ids: ids.clone(),
@@ -96,6 +97,7 @@ impl World {
             activity,
             ids,
             limits: Limits::default(),
+            meter: Arc::new(()),
         };
         let drain = CancellationToken::new();
         let router = api_server::public_router(control_plane, Arc::new(Off), config, drain.clone());

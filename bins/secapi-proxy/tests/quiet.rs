@@ -43,6 +43,7 @@ async fn listener(store: Arc<dyn Store>, sim: &Sim, drain: CancellationToken) ->
     let control_plane = ControlPlane::new(Parts {
         store,
         catalog: CatalogCache::new(Catalog::new(1, entries, REGION)),
+        rules: Arc::new(hetzner_adapter::HetznerRules::default()),
         enforcement: Enforcement::Off,
         clock,
         ids: ids.clone(),
@@ -61,6 +62,7 @@ async fn listener(store: Arc<dyn Store>, sim: &Sim, drain: CancellationToken) ->
         activity,
         ids,
         limits: Limits::default(),
+        meter: Arc::new(()),
     };
     let router = api_server::public_router(control_plane, Arc::new(Off), config, drain.clone());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -49,7 +49,11 @@ async fn world_with(stub: Stub, tokens: AdminTokens) -> World {
     assert_eq!(made, Bootstrapped::Made("first-admin".to_owned()));
 
     let (recorder, drain) = (recorder(store.clone()), CancellationToken::new());
-    let endpoints = EndpointPolicy { default: "https://api.hetzner.cloud/v1".parse().unwrap(), allowed: Vec::new() };
+    let endpoints = EndpointPolicy {
+        provider: &control_plane::testing::PROVIDER,
+        default: "https://api.hetzner.cloud/v1".parse().unwrap(),
+        allowed: Vec::new(),
+    };
     let finder = Arc::new(FakeCloud::new(Duration::ZERO));
     let bindings = Bindings::new(store.clone(), Arc::new(PlainVault), finder, ids(), endpoints, Arc::default());
     let admin_config = AdminConfig { activity: recorder.clone(), tokens, ..admin_config() };

@@ -53,6 +53,7 @@ fn world() -> World {
     let plane = ControlPlane::new(Parts {
         store: store.clone(),
         catalog: CatalogCache::new(Catalog::new(1, entries, "fsn1")),
+        rules: Arc::new(control_plane::testing::LimitsOnly),
         enforcement: Enforcement::Off,
         clock,
         ids: ids(),
@@ -61,7 +62,11 @@ fn world() -> World {
     // Nothing would ever end a wait here.
     let patience = Patience { hold: Duration::ZERO, ..Patience::default() };
     let plane = plane.watched_by(Arc::new(Watchers::new(patience)));
-    let endpoints = EndpointPolicy { default: "https://api.hetzner.cloud/v1".parse().unwrap(), allowed: Vec::new() };
+    let endpoints = EndpointPolicy {
+        provider: &control_plane::testing::PROVIDER,
+        default: "https://api.hetzner.cloud/v1".parse().unwrap(),
+        allowed: Vec::new(),
+    };
     let finder = Arc::new(FakeCloud::new(Duration::ZERO));
     let bindings = Bindings::new(store.clone(), Arc::new(PlainVault), finder, ids(), endpoints, wake);
     let drain = CancellationToken::new();
@@ -144,7 +149,7 @@ async fn the_predecessors_calls_attach_and_detach_a_disk() {
     let to = |name: &str| format!(r#"{{"instanceRef":{{"resource":"{name}"}}}}"#);
     let attach = call("disk/attach");
     let answer = world.ask("POST", &attach, Some(&to("instances/i"))).await;
-    assert_eq!((answer.status.as_u16(), answer.text.as_str()), (202, r#"{"status":"accepted"}"#));
+    assert_eq!((answer.status.as_u16(), answer.text.as_str()), (202, "{\"status\":\"accepted\"}\n"));
     assert_eq!(volumes().await, json!([{"deviceRef": {"resource": "block-storages/disk"}}]));
     world.ask("POST", &call("none/attach"), Some(&to("i"))).await.problem(404, &call("none/attach"));
     world.ask("POST", &attach, Some(&to("instances/none"))).await.problem(404, &attach);

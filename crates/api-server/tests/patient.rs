@@ -128,6 +128,7 @@ impl World {
         let plane = ControlPlane::new(Parts {
             store: store.clone(),
             catalog: CatalogCache::new(Catalog::new(1, vec![region()], "fsn1")),
+            rules: Arc::new(control_plane::testing::LimitsOnly),
             enforcement,
             clock: clock.clone(),
             ids,

@@ -1,5 +1,5 @@
 //! The disk that a block storage is, and how it becomes another one. Pure: a row's facts say what it is, and a transition
-//! says how the facts change. Hetzner servers boot from local disks only, so a block storage that an instance boots from
+//! says how the facts change. A provider's servers boot from local disks only, so a block storage that an instance boots from
 //! is a part of a server, and has to outlive it.
 //!
 //! | the block storage | the disk | becomes |
@@ -115,6 +115,7 @@ pub fn park(facts: &mut BlockStorageFacts, image: String, disk_gb: u64, architec
     facts.image_id = Some(image);
     facts.disk_gb = Some(disk_gb);
     facts.architecture = architecture;
+    facts.lends = None;
     facts.held_since = None;
     facts.made_with = None;
     facts.placeholder = None;
@@ -128,6 +129,7 @@ pub fn park(facts: &mut BlockStorageFacts, image: String, disk_gb: u64, architec
 pub fn leave_snapshot(facts: &mut BlockStorageFacts) {
     facts.backing = Some(Backing::None);
     facts.image_id = None;
+    facts.lends = None;
     facts.ever_started = true;
 }
 

@@ -1,6 +1,6 @@
 //! The closed vocabulary of condition reasons: what a person reads instead of a stack trace.
 //!
-//! `docs/reasons.md` is generated from this table; a test keeps it current.
+//! `docs/reasons.md` is generated from this table; a test keeps it current. `{provider}` stands for the provider's name.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,12 +21,12 @@ macro_rules! reasons {
                 match self { $(Self::$name => stringify!($name),)* }
             }
 
-            /// What it means.
+            /// What it means. `{provider}` stands for the provider's name.
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$name => $meaning,)* }
             }
 
-            /// What helps.
+            /// What helps. `{provider}` stands for the provider's name.
             pub const fn remedy(self) -> &'static str {
                 match self { $(Self::$name => $remedy,)* }
             }
@@ -45,11 +45,11 @@ reasons! {
         "Create a new read-write token in the same project and bind it.";
     CredentialReadOnly: "The workspace's token may only read.",
         "Create a read-write token in the same project and bind it.";
-    CredentialOfOtherProject: "The workspace's token opens another Hetzner Cloud project than the one with its resources; nothing is done with it.",
+    CredentialOfOtherProject: "The workspace's token opens another {provider} project than the one with its resources; nothing is done with it.",
         "Bind a token of the project that the message names.";
-    ProjectPaused: "Another database rules the Hetzner Cloud project, so this one changes nothing in it: it was restored from a backup, or copied.",
+    ProjectPaused: "Another database rules the {provider} project, so this one changes nothing in it: it was restored from a backup, or copied.",
         "An operator says which database rules, with `secapi-proxy adopt-projects`.";
-    Paused: "An operator paused the workspace: nothing is asked of Hetzner Cloud for it and what is in it.",
+    Paused: "An operator paused the workspace: nothing is asked of {provider} for it and what is in it.",
         "Nothing; work goes on when an operator resumes the workspace.";
     WaitingForDependency: "A resource that this one needs is not ready.",
         "Nothing; look at the resource that the message names if it stays.";
@@ -63,6 +63,8 @@ reasons! {
         "Nothing.";
     Unfiltered: "The instance has a public address and names no security group, so everything reaches it.",
         "Name a security group on the instance or on a NIC of it; an operator closes such instances with SECA_UNGROUPED_TRAFFIC=closed.";
+    ClosedWithoutGroup: "The instance has a public address and names no security group, and the operator closes such instances.",
+        "Name a security group on the instance or on a NIC of it.";
     NicInUse: "Another instance has a NIC that this one names.",
         "Take the NIC from the other instance, or name another NIC.";
     AddressInUse: "Another NIC has a public IP that this one names, or the instance has one of the family already.",
@@ -70,68 +72,80 @@ reasons! {
     VolumeInUse: "Another instance has a data volume that this one names.",
         "Take the volume from the other instance, or name another one.";
     AwaitingZone: "The region has several zones, and nothing tells yet in which of them this is to lie.",
-        "Nothing: it is made where the first instance that uses it is. Or set the extension hetzner.cloud/location.";
+        "Nothing: it is made where the first instance that uses it is. Or set the extension that chooses the location.";
     InOtherZone: "It lies in another zone of the region than the instance that names it, and nothing moves between zones.",
         "Name one of the same zone, or make it again in that zone.";
-    SshKeyUnknown: "The instance names an SSH key that the Hetzner Cloud project does not have.",
+    SshKeyUnknown: "The instance names an SSH key that the {provider} project does not have.",
         "Upload the key to the project under this name, or give the public key itself.";
     ForeignAttachment: "Something is attached to the server that this API did not attach; it is left alone.",
-        "Nothing, or detach it at Hetzner Cloud.";
+        "Nothing, or detach it at {provider}.";
     AliasNic: "A further NIC of the same subnet shares the interface of the first one.",
         "Add its addresses to the interface inside the guest.";
-    NotEnforcedOnPrivateNic: "Hetzner Cloud filters public interfaces only, so security groups filter nothing on a private one.",
+    NotEnforcedOnPrivateNic: "{provider} filters public interfaces only, so security groups filter nothing on a private one.",
         "Filter inside the guest.";
     AppliesOnNextWrite: "The instance was made by an earlier release, which attached nothing that it names.",
         "Send the instance again, or start or restart it.";
-    RulesTooMany: "The rules are more than Hetzner Cloud takes; the former ones stay in force.",
+    RulesTooMany: "The rules are more than {provider} takes; the former ones stay in force.",
         "Merge or remove rules.";
-    BootVolumeHeld: "The block storage keeps the server of an instance that was deleted, switched off, and Hetzner Cloud bills it.",
+    BootVolumeHeld: "The block storage keeps the server of an instance that was deleted, switched off, and {provider} bills it.",
         "Boot an instance from it, or delete the block storage; after a while it becomes a snapshot by itself.";
-    BootVolumeParked: "The block storage keeps its disk in a snapshot, which Hetzner Cloud bills by its size.",
+    BootVolumeParked: "The block storage keeps its disk in a snapshot, which {provider} bills by its size.",
         "Boot an instance from it, or delete the block storage.";
     BootImageDefaulted: "The boot volume has no source image, or an empty one, so the default image boots.",
         "Set sourceImageRef on the block storage before an instance uses it.";
-    PlaceholderInterface: "The instance names no NIC, so it has a closed IPv6 interface that Hetzner Cloud needs to power it on.",
+    PlaceholderInterface: "The instance names no NIC, so it has a closed IPv6 interface that {provider} needs to power it on.",
         "Nothing.";
     NotInEffect: "The resource is as asked for, but nothing uses it, or nothing routes by it yet.",
         "The message says what is missing.";
     BackingLost: "What backed the resource was deleted outside of this API; it is never made again empty.",
         "Restore from a backup into a new resource.";
-    PartlySupported: "A part of the specification is kept as intent, because Hetzner Cloud has no such thing.",
+    PartlySupported: "A part of the specification is kept as intent, because {provider} has no such thing.",
         "The message names the part.";
-    IPv6Unsupported: "Hetzner Cloud networks carry no IPv6; the IPv6 block is kept as intent.",
+    IPv6Unsupported: "{provider} networks carry no IPv6; the IPv6 block is kept as intent.",
         "Nothing, or leave the IPv6 block out.";
     SizeAdjusted: "The real size differs from the one asked for.",
         "The message says why; status shows the real size.";
-    AppliesOnRecreate: "A change was accepted that Hetzner Cloud cannot make to an existing server.",
+    AppliesOnRecreate: "A change was accepted that {provider} cannot make to an existing server.",
         "Create the instance again to apply it.";
     AppliesWhenOff: "A change was accepted that needs the instance to be off.",
         "Stop the instance.";
+    AppliesOnStart: "The server of the instance has another type than its SKU, because it was another instance's; the next start changes that.",
+        "Start the instance.";
     EmptySource: "The image was taken from a block storage that nothing was ever written to, so it is empty as well.",
         "Nothing; take an image of a block storage that holds data.";
     UnwrittenSource: "The block storage was not written to since it was made from an image, so this image is a copy of that one.",
         "Nothing; take an image of a block storage that an instance boots from.";
-    AddressNotHonoured: "Hetzner Cloud gives public addresses itself, so the address is another one than asked for.",
+    AddressNotHonoured: "{provider} gives public addresses itself, so the address is another one than asked for.",
         "Use the address in the status, or leave the address out.";
     AddressConflict: "The address range overlaps one that is in use.",
         "Delete the other one, or choose another range.";
     RouteNotProgrammed: "A route is kept as intent, because its target has no address in the network.",
         "Give the target an address in this network.";
-    CapacityUnavailable: "Hetzner Cloud has no capacity for this at the moment.",
+    RouteConflict: "Another route table of the network, which is older, sends the same destination elsewhere, and a network of {provider} has one route to it.",
+        "Use the same target in both tables, or remove one of the two routes.";
+    GatewayServing: "NAT servers forward for the internet gateway; the message tells their public addresses.",
+        "Nothing.";
+    GatewayReplacing: "A NAT server of the internet gateway is being replaced, or is about to be; meanwhile nothing gets out for a minute or so.",
+        "Nothing; the message says why.";
+    GatewayUnhealthy: "A NAT server of the internet gateway was brought back several times within an hour and does not stay up.",
+        "Look at the server in the console of {provider}; it is tried again more slowly.";
+    GuestRoutingUnmanaged: "The instance got no bootstrap that sets up its way out by the private network.",
+        "Run the two commands of the message in the instance, or make it again with a NIC.";
+    CapacityUnavailable: "{provider} has no capacity for this at the moment.",
         "Nothing, or choose another SKU or region.";
-    QuotaExceeded: "A limit of the Hetzner Cloud project is reached.",
-        "Ask Hetzner for a higher limit, or delete something.";
-    Throttled: "The request budget of the Hetzner Cloud project is spent; work goes on as it refills.",
+    QuotaExceeded: "A limit of the {provider} project is reached.",
+        "Ask {provider} for a higher limit, or delete something.";
+    Throttled: "The request budget of the {provider} project is spent; work goes on as it refills.",
         "Nothing.";
     ProviderBusy: "The object is locked by another action at the provider.",
         "Nothing.";
-    ProviderSlow: "An action at Hetzner Cloud takes much longer than usual; it is waited for.",
-        "Nothing; see the action that the message names in the Hetzner Cloud console, and status.hetzner.com, if it stays.";
-    ProviderUnavailable: "Hetzner Cloud does not answer, or with an error of its own.",
-        "Nothing; see status.hetzner.com if it stays.";
-    ProviderRefused: "Hetzner Cloud refused what was asked for.",
+    ProviderSlow: "An action at {provider} takes much longer than usual; it is waited for.",
+        "Nothing; see the action that the message names in the {provider} console, and the provider's status page, if it stays.";
+    ProviderUnavailable: "{provider} does not answer, or with an error of its own.",
+        "Nothing; see the provider's status page if it stays.";
+    ProviderRefused: "{provider} refused what was asked for.",
         "Change the resource as the message says.";
-    ProviderActionFailed: "An action at Hetzner Cloud failed; it is tried again.",
+    ProviderActionFailed: "An action at {provider} failed; it is tried again.",
         "Nothing; see the message if it stays.";
     NameTaken: "An object that is not ours has the name that ours needs.",
         "Rename or delete the object that the message names.";

@@ -17,7 +17,7 @@ fn page() -> String {
     for reason in reasons {
         writeln!(page, "| `{}` | {} | {} |", reason.as_str(), reason.meaning(), reason.remedy()).unwrap();
     }
-    page
+    page.replace("{provider}", "Hetzner Cloud")
 }
 
 #[test]

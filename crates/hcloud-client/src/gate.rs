@@ -7,7 +7,7 @@
 use async_trait::async_trait;
 use thiserror::Error;
 
-/// Decides whether a change may still be sent; see [`crate::ProjectClient::gated`].
+/// Decides whether a change may still be sent, and hears of what was; see [`crate::ProjectClient::gated`].
 #[async_trait]
 pub trait Gate: Send + Sync {
     /// Asked for each request that changes something (any method but `GET`): after the budget let it through and
@@ -19,6 +19,9 @@ pub trait Gate: Send + Sync {
     /// # Errors
     /// [`Closed`] if the request must not be sent. The call ends with [`crate::Error::NotSent`].
     async fn may_send(&self) -> Result<(), Closed>;
+
+    /// Told of each request that is sent, reads and repetitions too; not of one that was not sent.
+    fn sent(&self) {}
 }
 
 /// A [`Gate`] let a change not pass. The text is for people and continues "not sent: ".

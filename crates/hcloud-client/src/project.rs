@@ -63,6 +63,17 @@ pub struct ProjectState {
     poller: ActionPoller,
 }
 
+/// How a project stands, for metrics.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProjectFigures {
+    /// Its key.
+    pub project: String,
+    /// Its rate budget.
+    pub budget: BudgetSnapshot,
+    /// How many actions somebody waits for.
+    pub actions: usize,
+}
+
 /// The provider, for any number of projects: hands out a [`ProjectClient`] per access and keeps
 /// what the calls of one project share. Make one, and share it.
 pub struct Hcloud {
@@ -122,6 +133,19 @@ impl Hcloud {
     pub fn overdue(&self, project: &str, id: Id<Action>) -> Option<Overdue> {
         let state = Arc::clone(self.states().get(project)?);
         state.poller.overdue(id, self.environment.now())
+    }
+
+    /// How each project stands of which something was asked, by name.
+    #[must_use]
+    pub fn figures(&self) -> Vec<ProjectFigures> {
+        let figures = |(project, state): (&String, &Arc<ProjectState>)| ProjectFigures {
+            project: project.clone(),
+            budget: state.budget.snapshot(),
+            actions: state.poller.running(),
+        };
+        let mut all: Vec<_> = self.states().iter().map(figures).collect();
+        all.sort_by(|a, b| a.project.cmp(&b.project));
+        all
     }
 
     /// Forgets what is known of a project (its budget is probed anew should it come back).
@@ -265,8 +289,8 @@ impl ProjectClient {
         Self { priority: Some(priority), ..self.clone() }
     }
 
-    /// The same client whose changes ask this gate before they are sent, each time they are; reads do not. It takes
-    /// the place of a gate that the client had.
+    /// The same client whose changes ask this gate before they are sent, each time they are; reads do not. The gate is told
+    /// of each request that is sent. It takes the place of a gate that the client had.
     #[must_use]
     pub fn gated(&self, gate: Arc<dyn Gate>) -> Self {
         Self { gate: Some(gate), ..self.clone() }
@@ -350,6 +374,9 @@ impl ProjectClient {
                 permit.unused();
                 return Err(Error::NotSent { operation: call.operation(), why });
             }
+        }
+        if let Some(gate) = &self.gate {
+            gate.sent();
         }
         let begun = Instant::now();
         let result = self.api.send(request).await;

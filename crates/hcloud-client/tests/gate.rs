@@ -26,15 +26,20 @@ enum Is {
 struct Turnstile {
     is: watch::Sender<Is>,
     asked: AtomicUsize,
+    sent: AtomicUsize,
 }
 
 impl Turnstile {
     fn new(is: Is) -> Arc<Self> {
-        Arc::new(Self { is: watch::Sender::new(is), asked: AtomicUsize::new(0) })
+        Arc::new(Self { is: watch::Sender::new(is), asked: AtomicUsize::new(0), sent: AtomicUsize::new(0) })
     }
 
     fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
+    }
+
+    fn requests(&self) -> usize {
+        self.sent.load(Ordering::SeqCst)
     }
 }
 
@@ -47,6 +52,10 @@ impl Gate for Turnstile {
             Is::Open => Ok(()),
             _ => Err(Closed("the lease is another's".to_owned())),
         }
+    }
+
+    fn sent(&self) {
+        self.sent.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -93,7 +102,7 @@ async fn a_change_that_waits_for_its_permit_while_the_gate_closes_is_never_sent(
 
     assert_eq!(begin.elapsed().as_secs(), 2);
     assert_not_sent(&outcome.unwrap_err());
-    assert_eq!((api.count(), gate.asked()), (1, 1), "only the read was sent");
+    assert_eq!((api.count(), gate.asked(), gate.requests()), (1, 1, 1), "only the read was sent");
     let budget = client.budget().snapshot();
     assert_eq!((budget.in_flight, budget.waiting, budget.remaining), (0, 0, 361.0), "permit and token are given back");
     // Who comes next finds the token.
@@ -115,7 +124,7 @@ async fn the_gate_is_asked_between_the_permit_and_the_sending() {
         gate.is.send_replace(Is::Open);
     });
     outcome.unwrap();
-    assert_eq!((api.count(), gate.asked()), (1, 1), "let through once");
+    assert_eq!((api.count(), gate.asked(), gate.requests()), (1, 1, 1), "let through once");
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,7 +135,7 @@ async fn reads_are_not_gated_and_every_kind_of_change_is() {
     client.get_volume(Id::new(1)).await.unwrap();
     client.list_volumes(&ListFilter::all()).await.unwrap();
     client.actions(&[Id::new(1)]).await.unwrap();
-    assert_eq!((api.count(), gate.asked()), (3, 0));
+    assert_eq!((api.count(), gate.asked(), gate.requests()), (3, 0, 3));
 
     let refused = [
         change(&client).await,

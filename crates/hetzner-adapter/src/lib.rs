@@ -2,6 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod absence;
+pub mod admission;
 pub mod call;
 pub mod catalog;
 mod effect;
@@ -20,7 +21,8 @@ mod regions;
 pub mod snapshot;
 mod token_proof;
 
-pub use mapping::{MAPPINGS, Mapping, kinds};
+pub use admission::{HetznerRules, PROVIDER};
+pub use mapping::{MAPPINGS, Mapping, gateway::GatewaySettings, kinds};
 pub use owner::{Owner, Role};
 pub use provider::{AdapterSettings, HetznerProvider};
 pub use regions::{Regions, RegionsError};

@@ -246,4 +246,8 @@ impl hcloud_client::Gate for Asked {
     async fn may_send(&self) -> Result<(), hcloud_client::Closed> {
         self.0.may_send().await.map_err(hcloud_client::Closed)
     }
+
+    fn sent(&self) {
+        self.0.sent();
+    }
 }

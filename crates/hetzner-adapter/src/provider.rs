@@ -8,29 +8,32 @@ use std::{
 
 use async_trait::async_trait;
 use control_plane::{
-    CatalogEntry, ProjectId,
+    CatalogEntry, ProjectId, Reason,
     ports::{
         Access, Clock, CloudError, CloudProvider, Desired, Epoch, Gate, Marker, Note, Outcome, OwnedObject, Planned,
-        RequestBudget, Rng, Step,
+        Provider, RequestBudget, Rng, Step,
     },
 };
 use hcloud_client::{
-    Hcloud, HcloudApi, ImageFilter, ListFilter, ProjectClient, RetryPolicy, environment, types::PlacementGroup,
+    Hcloud, HcloudApi, ImageFilter, ListFilter, ProjectClient, ProjectFigures, RetryPolicy, environment,
+    types::PlacementGroup,
 };
 use seca_api::Timestamp;
 use time::OffsetDateTime;
 
 use crate::{
+    admission::PROVIDER,
     call::Call,
     catalog,
     executor::Executor,
-    mapping,
+    mapping::{self, gateway::GatewaySettings},
     marker::{self, Asked},
     memory::Memory,
-    objects::Objects,
+    objects::{Objects, ServerCall},
     outcome::{self, unreadable},
+    owner::Owner,
     regions::Regions,
-    snapshot::{Observation, Snapshot},
+    snapshot::{Change, Observation, Snapshot},
 };
 
 /// What an operator may choose.
@@ -44,6 +47,8 @@ pub struct AdapterSettings {
     pub disk_hold: Option<Duration>,
     /// Which regions are served, and of which locations each is made.
     pub regions: Regions,
+    /// What stands behind internet gateways.
+    pub gateway: GatewaySettings,
 }
 
 impl Default for AdapterSettings {
@@ -53,6 +58,7 @@ impl Default for AdapterSettings {
             ungrouped_closed: false,
             regions: Regions::default(),
             disk_hold: Some(Duration::from_secs(900)),
+            gateway: GatewaySettings::default(),
         }
     }
 }
@@ -96,6 +102,11 @@ impl HetznerProvider {
         self.hcloud.project(client_access(access, access.project.0.clone()))
     }
 
+    /// How each project stands of which something was asked, by id.
+    pub fn figures(&self) -> Vec<ProjectFigures> {
+        self.hcloud.figures()
+    }
+
     fn memory(&self, project: &ProjectId) -> Arc<Memory> {
         let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(memories.entry(project.clone()).or_default())
@@ -108,6 +119,25 @@ impl HetznerProvider {
             unfit.iter().for_each(|sentence| tracing::warn!("SECA_REGIONS: {sentence}"));
             *told = unfit;
         }
+    }
+
+    /// A server in a role is of a type of ours, not of a person's choice: where there is no capacity for it, the plan knows
+    /// at once, and takes another one.
+    fn with_other_types(&self, step: &Step, outcome: Outcome<Observation>) -> Outcome<Observation> {
+        let (Outcome::Retry { note, .. } | Outcome::Refuted { retry: Some((_, note)), .. }) = &outcome else {
+            return outcome;
+        };
+        let Ok(Call::Server(ServerCall::Create(body))) = Call::of(step) else { return outcome };
+        let has_role = matches!(Owner::of(&body.labels), Some(Owner::Resource { role: Some(_), .. }));
+        let Some(location) = body.location.filter(|_| has_role && note.reason == Reason::CapacityUnavailable) else {
+            return outcome;
+        };
+        let told = Change::NoCapacity { server_type: body.server_type, location, at: self.clock.now() };
+        let observation = match outcome {
+            Outcome::Refuted { observation, .. } => observation,
+            _ => Observation::default(),
+        };
+        Outcome::Refuted { observation: observation.and(told), retry: None }
     }
 
     fn executor<'a>(&self, access: &Access, memory: &'a Memory, gate: &Arc<dyn Gate>) -> Executor<'a> {
@@ -153,12 +183,17 @@ impl CloudProvider for HetznerProvider {
     type Snapshot = Snapshot;
     type Observation = Observation;
 
+    fn identity(&self) -> &'static Provider {
+        &PROVIDER
+    }
+
     async fn observe(&self, access: &Access) -> Result<Snapshot, CloudError> {
         let memory = self.memory(&access.project);
         let observing = memory.observe();
+        let begun = self.clock.now().as_millis();
         let client = self.client(access);
         let objects = Objects::list(&client, &ListFilter::all()).await.map_err(|error| unreadable(&error))?;
-        Ok(observing.complete(Snapshot::from_lists(objects)))
+        Ok(observing.complete(Snapshot::from_lists(objects)).read_at(begun))
     }
 
     fn shows_the_same(&self, one: &Snapshot, other: &Snapshot) -> bool {
@@ -176,19 +211,19 @@ impl CloudProvider for HetznerProvider {
     async fn execute(&self, access: &Access, step: &Step, gate: &Arc<dyn Gate>) -> Outcome<Observation> {
         let memory = self.memory(&access.project);
         let outcome = self.executor(access, &memory, gate).execute(step).await;
-        noted(&memory, step, outcome)
+        noted(&memory, step, self.with_other_types(step, outcome))
     }
 
     async fn wait(&self, access: &Access, step: &Step, action: &str, gate: &Arc<dyn Gate>) -> Outcome<Observation> {
         let memory = self.memory(&access.project);
         let outcome = self.executor(access, &memory, gate).wait(step, action).await;
-        noted(&memory, step, outcome)
+        noted(&memory, step, self.with_other_types(step, outcome))
     }
 
     async fn verify(&self, access: &Access, step: &Step, gate: &Arc<dyn Gate>) -> Outcome<Observation> {
         let memory = self.memory(&access.project);
         let outcome = self.executor(access, &memory, gate).verify(step).await;
-        noted(&memory, step, outcome)
+        noted(&memory, step, self.with_other_types(step, outcome))
     }
 
     fn overdue(&self, project: &ProjectId, action: &str) -> Option<Note> {

@@ -136,7 +136,7 @@ fn routes_tell_each_for_itself_why_they_carry_nothing() {
     let routes = status["routes"].as_array().unwrap();
     let idle = ("pending", "RouteNotProgrammed");
     let expected = [
-        (idle, "NAT server"),
+        (("pending", "NotInEffect"), "no subnet names this route table"),
         (idle, "no address"),
         (idle, "does not exist"),
         (("active", "NotInEffect"), "no server has the address 10.0.0.9"),
@@ -147,7 +147,7 @@ fn routes_tell_each_for_itself_why_they_carry_nothing() {
     }
     assert_eq!(routes.len(), 4);
     let message = world.row(Kind::InternetGateway, "g").conditions[0].message.clone().unwrap();
-    assert!(message.contains("1 route table names it"), "{message}");
+    assert!(message.contains("nothing runs for it"), "{message}");
     world.now += 1_000;
     world.settle();
     assert_eq!(world.status(Kind::RouteTable, "n/r"), status, "looking again changes nothing");

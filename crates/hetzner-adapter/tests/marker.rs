@@ -109,6 +109,8 @@ impl Gate for Closed {
     async fn may_send(&self) -> Result<(), String> {
         Err("the lease is another's".to_owned())
     }
+
+    fn sent(&self) {}
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,8 +4,9 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-/// The router of the public interfaces, which is no next hop of a private network.
-const PUBLIC_ROUTER: Ipv4Addr = Ipv4Addr::new(172, 31, 1, 1);
+/// The router of the public interfaces of all servers (Hetzner's API reference, networks): no interface of a network can
+/// have it, and no route can lead to it.
+pub const PUBLIC_ROUTER: Ipv4Addr = Ipv4Addr::new(172, 31, 1, 1);
 
 /// Whether two blocks share an address.
 pub fn overlap(a: Ipv4Net, b: Ipv4Net) -> bool {

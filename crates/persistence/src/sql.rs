@@ -284,6 +284,10 @@ macro_rules! word {
     ($db:ident in_workspace) => {
         "$4 = 'workspace' AND r.tenant = $2 AND r.region = $3 AND r.workspace = $7"
     };
+    // `r` is of the kind $8 and in the workspace of the key in the parameters 2 to 7, and in no network.
+    ($db:ident beside) => {
+        "r.tenant = $2 AND r.region = $3 AND r.workspace = $5 AND r.network = '' AND r.kind = $8"
+    };
     // -- a PUT, see store/put.rs ------------------------------------------------------------------------------
     // The rows that a PUT depends on (keys in parameter $n, with the marks of `Mark`), locked so that nobody can
     // begin to delete them. A row that was waited for is read as it is then. Behind them, as whatever raises it does,
@@ -426,8 +430,8 @@ macro_rules! word {
          generation = g.generation, revision = g.revision, last_modified_at = g.last_modified_at, \
          deleted_at = g.deleted_at FROM gone g"
     };
-    // The rows that go, and their referrers, targets and parents; and the children of the first of them, the only one
-    // that may have some.
+    // The rows that go, and their referrers, targets and parents; what `kinds::Peers::woken_by` names; and the children of
+    // the first of them, the only one that may have some.
     ($db:ident related_to_gone) => {
         concat!(
             "SELECT g.uid FROM gone g \
@@ -440,6 +444,9 @@ macro_rules! word {
              AND r.kind = 'network' AND r.workspace = g.workspace AND r.network = '' AND r.name = g.network \
              UNION SELECT r.uid FROM gone g JOIN resources r ON r.tenant = g.tenant AND r.region = g.region \
              AND r.kind = 'workspace' AND r.workspace = '' AND r.network = '' AND r.name = g.workspace \
+             UNION SELECT r.uid FROM gone g JOIN resources r ON r.tenant = g.tenant AND r.region = g.region \
+             AND r.workspace = g.workspace AND r.network = '' AND r.kind = CASE g.kind \
+             WHEN 'network' THEN 'internet-gateway' WHEN 'internet-gateway' THEN 'network' END \
              UNION SELECT r.uid FROM resources r WHERE EXISTS (SELECT 1 FROM gone) AND ",
             $crate::sql::word!($db in_network),
             " UNION SELECT r.uid FROM resources r WHERE EXISTS (SELECT 1 FROM gone) AND ",

@@ -28,16 +28,17 @@ use control_plane::{
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
         Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, Outlines, OversightStore, OwnedObject, Page,
-        ProjectEpoch, Put, PutOutcome, RequestBudget, Settled, Step, StepState, Store, StoreError, StoreResult, Tie, Turn,
-        UnbindOutcome, WorkspaceBinding,
+        ProjectEpoch, Put, PutOutcome, RequestBudget, Settled, Step, StepState, Store, StoreError, StoreResult, Tie,
+        Turn, UnbindOutcome, WorkspaceBinding,
     },
 };
-use seca_api::ResourceKey;
+use seca_api::{ResourceKey, Timestamp};
 use together::Together;
 use tokio::sync::Semaphore;
 
 use crate::{
     database::{Database, Lane},
+    meter::{Meter, Pool},
     migrate,
 };
 
@@ -74,6 +75,24 @@ impl SqlStore {
     /// How many statements were sent so far: round trips, without BEGIN and COMMIT.
     pub fn statements(&self) -> u64 {
         self.db.statements()
+    }
+
+    /// Tells of its work whoever counts it. The first meter stays; clones share it.
+    pub fn metered_by(&self, meter: Arc<dyn Meter>) {
+        self.db.told.set(meter);
+    }
+
+    /// The database's time.
+    ///
+    /// # Errors
+    /// As for all that is asked of it.
+    pub async fn now(&self) -> StoreResult<Timestamp> {
+        Ok(read::now(&self.db).await?)
+    }
+
+    /// Its connections.
+    pub fn pools(&self) -> Vec<Pool> {
+        self.db.pools()
     }
 
     /// How the database finds a page, and what that costs it.

@@ -85,6 +85,7 @@ suite! {
         only_one_holder_claims_a_resource,
         a_change_of_a_holder_wakes_what_it_holds,
         an_auxiliary_knows_its_users,
+        networks_and_gateways_of_a_workspace_know_and_wake_each_other,
         steps_and_marks_are_recorded_together,
         marks_of_a_call_that_certainly_failed_are_undone,
         a_resource_is_touched_once_a_step_was_recorded,

@@ -13,8 +13,8 @@ use control_plane::{
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
         Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, Outlines, OversightStore, OwnedObject, Page,
-        ProjectEpoch, Put, PutOutcome, RequestBudget, Settled, Step, StepState, Store, StoreResult, Tie, Turn, UnbindOutcome,
-        WorkspaceBinding,
+        ProjectEpoch, Put, PutOutcome, RequestBudget, Settled, Step, StepState, Store, StoreResult, Tie, Turn,
+        UnbindOutcome, WorkspaceBinding,
     },
 };
 use seca_client::seca_api::ResourceKey;

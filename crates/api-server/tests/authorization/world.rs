@@ -162,6 +162,7 @@ impl World {
         let plane = ControlPlane::new(Parts {
             store: store.clone(),
             catalog: CatalogCache::new(catalog()),
+            rules: Arc::new(control_plane::testing::LimitsOnly),
             enforcement: Enforcement::Roles,
             clock: clock.clone(),
             ids: ids.clone(),

@@ -228,7 +228,10 @@ impl<P: CloudProvider> AdoptionParts<P> {
                 None => self.default_endpoint.clone(),
                 Some(text) => text.parse().ok()?,
             };
-            let token = self.vault.open(&credential.sealed, &seal_context(&credential.workspace)).ok()?;
+            let token = self
+                .vault
+                .open(&credential.sealed, &seal_context(&credential.workspace, self.provider.identity()))
+                .ok()?;
             Some(Access { project: project.clone(), endpoint, token })
         });
         Ok(opened)

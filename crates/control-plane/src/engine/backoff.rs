@@ -64,6 +64,8 @@ pub(super) struct Cost {
     /// Of which minute since then the requests are counted.
     minute: u64,
     requests: u32,
+    /// The requests since the last pause: what the next try is likely to cost.
+    newest: u32,
 }
 
 impl Cost {
@@ -72,7 +74,7 @@ impl Cost {
         let (minute, second) = minute_of(ago);
         let is_taken = |request: &u32| room_for(minute, *request) <= second;
         let requests = if ago.is_zero() { 0 } else { (0..=MOST).rev().find(is_taken).unwrap_or(0) };
-        Self { generation, since: earlier(ago), minute, requests }
+        Self { generation, since: earlier(ago), minute, requests, newest: 0 }
     }
 
     /// Requests were made.
@@ -80,13 +82,20 @@ impl Cost {
         let (minute, _) = minute_of(self.since.elapsed());
         let before = if minute == self.minute { self.requests } else { 0 };
         (self.minute, self.requests) = (minute, before.saturating_add(requests));
+        self.newest = self.newest.saturating_add(requests);
     }
 
-    /// How long until there is room for one more.
-    pub(super) fn room(&self) -> Duration {
+    /// What was asked until now got on: the next try says nothing of what it cost.
+    pub(super) fn took_effect(&mut self) {
+        self.newest = 0;
+    }
+
+    /// How long until there is room for one more try, which is likely to cost what the last one did.
+    pub(super) fn room(&mut self) -> Duration {
         let (minute, second) = minute_of(self.since.elapsed());
         let before = if minute == self.minute { self.requests } else { 0 };
-        room_for(minute, before.saturating_add(1)).min(MINUTE).saturating_sub(second)
+        let next = std::mem::take(&mut self.newest).max(1);
+        room_for(minute, before.saturating_add(next)).min(MINUTE).saturating_sub(second)
     }
 
     /// Whether it has lasted more than its first minute.

@@ -7,7 +7,10 @@
 //! marker with a higher number, or with ours and another nonce, was written by another database: then the project is
 //! paused, until an operator says which one rules.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU32},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -125,7 +128,7 @@ impl<P: CloudProvider> Project<P> {
     }
 
     /// The gate of a call. `marks`: it writes the marker.
-    pub(super) fn gate(&self, step: Option<i64>, marks: bool) -> Arc<dyn Gate> {
+    pub(super) fn gate(&self, step: Option<i64>, marks: bool) -> Arc<StepGate> {
         let settings = &self.shared.settings;
         Arc::new(StepGate {
             store: self.shared.store.clone(),
@@ -134,6 +137,7 @@ impl<P: CloudProvider> Project<P> {
             window: settings.late_window,
             patience: settings.lease_ttl / 3,
             mandate: (!marks).then(|| self.mandate.clone()),
+            requests: AtomicU32::new(0),
         })
     }
 
@@ -194,7 +198,7 @@ impl<P: CloudProvider> Project<P> {
         if !self.shared.store.want_epoch(&self.lease, &epoch).await? {
             return Ok(Standing::Lost);
         }
-        let (shared, gate) = (self.shared.clone(), self.gate(None, true));
+        let (shared, gate): (_, Arc<dyn Gate>) = (self.shared.clone(), self.gate(None, true));
         self.marking.spawn(async move {
             let installation = &shared.installation;
             let written = shared.provider.write_marker(&access, installation, &epoch, marker.as_ref(), &gate).await;

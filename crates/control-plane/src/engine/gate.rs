@@ -8,7 +8,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -44,6 +44,8 @@ pub(super) struct StepGate {
     pub(super) patience: Duration,
     /// None for the call that writes the marker, with which the mandate begins.
     pub(super) mandate: Option<Arc<Mandate>>,
+    /// The requests that were sent for it.
+    pub(super) requests: AtomicU32,
 }
 
 #[async_trait]
@@ -66,5 +68,9 @@ impl Gate for StepGate {
             return Err("another database may rule the project".to_owned());
         }
         Ok(())
+    }
+
+    fn sent(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tokio::time::{Duration, Instant};
 use tracing::{error, info};
 
-use super::project::{Prepared, Project, Standing, tried};
+use super::project::{Prepared, Project, Standing, found, tried};
 use crate::{
     ports::{Bundle, CloudProvider, Commit, Plan, Settled, StoreError, StoreResult, Verdict},
     resource::Uid,
@@ -230,6 +230,7 @@ impl<P: CloudProvider> Project<P> {
         if is_changed && (verdict != Verdict::Converged || after.facts != resource.facts) {
             return Ok(Glance::Closer);
         }
+        self.shared.meter.looked(resource.key.kind);
         if verdict == Verdict::Converged {
             self.waits.forget(resource.uid);
         }
@@ -243,16 +244,16 @@ impl<P: CloudProvider> Project<P> {
     }
 
     /// Writes down what was found of several resources.
-    async fn write_all(&mut self, found: Vec<(Bundle, Commit)>) -> StoreResult<Standing> {
-        if found.is_empty() {
+    async fn write_all(&mut self, findings: Vec<(Bundle, Commit)>) -> StoreResult<Standing> {
+        if findings.is_empty() {
             return Ok(Standing::Held);
         }
-        let (bundles, commits): (Vec<Bundle>, Vec<Commit>) = found.into_iter().unzip();
+        let (bundles, commits): (Vec<Bundle>, Vec<Commit>) = findings.into_iter().unzip();
         let Some(written) = self.shared.store.commit_all(&self.lease, &commits).await? else {
             return Ok(Standing::Lost);
         };
-        for (bundle, written) in bundles.iter().zip(&written) {
-            if self.written(bundle, written) == Standing::Lost {
+        for ((bundle, commit), written) in bundles.iter().zip(&commits).zip(&written) {
+            if self.written(bundle, found(commit), written) == Standing::Lost {
                 return Ok(Standing::Lost);
             }
         }

@@ -3,12 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use futures::FutureExt;
-use seca_api::Kind;
+use seca_api::ResourceKey;
 use tokio::{
     sync::Notify,
     task::JoinSet,
@@ -33,8 +33,8 @@ use super::{
 use crate::{
     kinds,
     ports::{
-        Bundle, CloudError, CloudProvider, Commit, CommitOutcome, Desired, Epoch, Lease, Note, Outcome, Plan, Planned,
-        Step, StepState, StoreResult, Verdict,
+        Bundle, CloudError, CloudProvider, Commit, CommitOutcome, Desired, Epoch, Gate, Lease, Note, Outcome, Plan,
+        Planned, Step, StepState, StoreResult, Verdict,
     },
     reason::Reason,
     resource::Uid,
@@ -58,6 +58,8 @@ pub(super) enum Standing {
 /// A call under way, and what it is for.
 pub(super) struct Flight {
     pub(super) uid: Uid,
+    /// None for the sweep's: its resource is gone.
+    pub(super) key: Option<ResourceKey>,
     /// What it was launched for: what was asked for or woken since is judged anew.
     pub(super) generation: i64,
     pub(super) wake: i64,
@@ -65,12 +67,17 @@ pub(super) struct Flight {
     /// None for a call that is not recorded: one that only reads, or the sweep's, which serves no row.
     pub(super) id: Option<i64>,
     pub(super) purpose: Purpose,
+    /// Other recorded calls, exactly like this one, of which a last look tells as much.
+    pub(super) also: Vec<i64>,
+    /// The requests that were sent for it; known when it landed.
+    pub(super) requests: u32,
 }
 
 impl Flight {
     pub(super) fn of(bundle: &Bundle, id: Option<i64>, step: Step, purpose: Purpose) -> Self {
         let resource = &bundle.resource;
-        Self { uid: resource.uid, generation: resource.generation, wake: bundle.wake, step, id, purpose }
+        let (uid, generation, key) = (resource.uid, resource.generation, Some(resource.key.clone()));
+        Self { uid, key, generation, wake: bundle.wake, step, id, purpose, also: Vec::new(), requests: 0 }
     }
 }
 
@@ -125,6 +132,8 @@ pub(super) struct Project<P: CloudProvider> {
     pub(super) raised: bool,
     /// Whether an operator declared the project gone for good, and when the store was asked.
     pub(super) abandoned: Option<(bool, Instant)>,
+    /// The requests that asked for what calls are made for, each by its resource and generation, for the log.
+    pub(super) causes: BTreeMap<Uid, (i64, String)>,
     /// Renewal of the lease and refreshes of the catalogue; ends with the worker.
     pub(super) background: JoinSet<()>,
 }
@@ -158,11 +167,13 @@ impl<P: CloudProvider> Project<P> {
             marking: JoinSet::new(),
             raised: false,
             abandoned: None,
+            causes: BTreeMap::new(),
             background: JoinSet::new(),
         }
     }
 
-    pub(super) async fn run(mut self, cancel: CancellationToken) {
+    /// Works until it is cancelled or loses its lease.
+    pub(super) async fn run(mut self, cancel: CancellationToken) -> Standing {
         let lost = CancellationToken::new();
         self.background.spawn(keep(self.shared.clone(), self.lease.clone(), lost.clone()));
         let mut scan = tokio::time::interval(self.shared.settings.scan_interval);
@@ -202,7 +213,7 @@ impl<P: CloudProvider> Project<P> {
                     // Mostly somebody has it, and this says nothing. Else the next holder need not wait.
                     let release = self.shared.store.release(&self.lease);
                     drop(tokio::time::timeout(RELEASE_PATIENCE, release).await);
-                    return;
+                    return Standing::Lost;
                 }
                 Err(error) => {
                     warn!(%error, seca.project = %self.lease.project, "the store failed; trying again");
@@ -219,6 +230,7 @@ impl<P: CloudProvider> Project<P> {
         if let Err(error) = self.shared.store.release(&self.lease).await {
             warn!(%error, seca.project = %self.lease.project, "the lease could not be given back; it runs out");
         }
+        Standing::Held
     }
 
     /// Looks at one resource: until it acts, waits or agrees.
@@ -229,6 +241,7 @@ impl<P: CloudProvider> Project<P> {
         // Ties change what is planned next, and each plan makes all that it knows of.
         for _ in 0..8 {
             let Some(bundle) = self.shared.store.bundle(uid).await? else { return Ok(Standing::Held) };
+            self.shared.meter.looked(bundle.resource.key.kind);
             // What is declared gone leaves, whoever paused it before.
             let pause = if self.is_abandoned() { None } else { self.paused(&bundle.resource.key).await? };
             if let Some(note) = pause {
@@ -273,7 +286,7 @@ impl<P: CloudProvider> Project<P> {
 
     /// What a plan to wait amounts to.
     pub(super) fn waiting(&self, bundle: &Bundle) -> Verdict {
-        match self.lease.project.is_local() && bundle.resource.key.kind != Kind::Workspace {
+        match self.lease.project.is_local() && !kinds::founds(bundle.resource.key.kind) {
             true => Verdict::Waiting,
             false => Verdict::Working,
         }
@@ -281,16 +294,17 @@ impl<P: CloudProvider> Project<P> {
 
     /// What must be known before a plan: access, a snapshot, and the outcome of every earlier call.
     pub(super) async fn prepare(&mut self, bundle: &Bundle) -> StoreResult<Prepared> {
+        let provider = self.shared.provider.identity().name;
         if self.lease.project.is_local() {
             let alone = kinds::rules(bundle.resource.key.kind).is_some_and(|rules| rules.local);
-            return Ok(if alone { Prepared::Go } else { Prepared::Answer(Box::new(plan_local(bundle))) });
+            return Ok(if alone { Prepared::Go } else { Prepared::Answer(Box::new(plan_local(bundle, provider))) });
         }
         if self.is_abandoned() {
-            return Ok(Prepared::Answer(Box::new(plan_local(bundle))));
+            return Ok(Prepared::Answer(Box::new(plan_local(bundle, provider))));
         }
         if self.access().await?.is_none() || !self.reading.is_bound(&bundle.resource.key) {
             let planned = if leaves_without_access(bundle) {
-                plan_local(bundle)
+                plan_local(bundle, provider)
             } else {
                 unable(self.reading.missing(&bundle.resource), None)
             };
@@ -401,6 +415,7 @@ impl<P: CloudProvider> Project<P> {
             CommitOutcome::Done(_) | CommitOutcome::Gone => {
                 self.shared.watchers.gone(bundle.resource.uid);
                 self.waits.forget(bundle.resource.uid);
+                self.causes.remove(&bundle.resource.uid);
                 info!(seca.resource = %bundle.resource.key, seca.uid = %bundle.resource.uid, "gone");
                 Ok(Standing::Held)
             }
@@ -433,11 +448,12 @@ impl<P: CloudProvider> Project<P> {
         let resource = &bundle.resource;
         let acts = matches!(planned.plan, Plan::Act(_)) && next.is_none();
         let commit = self.finding(bundle, planned, verdict, next, attempts);
+        let found = found(&commit);
         if acts && !state::commit(&mut resource.clone(), &commit).row {
             return Ok(Standing::Held);
         }
         let written = self.shared.store.commit(&self.lease, commit).await?;
-        Ok(self.written(bundle, &written))
+        Ok(self.written(bundle, found, &written))
     }
 
     /// A finding, to be written down.
@@ -467,12 +483,13 @@ impl<P: CloudProvider> Project<P> {
     }
 
     /// A finding was written down.
-    pub(super) fn written(&self, bundle: &Bundle, written: &CommitOutcome) -> Standing {
+    pub(super) fn written(&self, bundle: &Bundle, (verdict, reason): Found, written: &CommitOutcome) -> Standing {
         let (resource, before) = (&bundle.resource, bundle.resource.state);
         match written {
             CommitOutcome::Fenced => return Standing::Lost,
             CommitOutcome::Gone => self.shared.watchers.gone(resource.uid),
             CommitOutcome::Done(row) => {
+                self.shared.meter.found(row.key.kind, verdict, reason);
                 self.shared.watchers.changed(row);
                 if row.state != before {
                     info!(seca.resource = %row.key, seca.uid = %row.uid, from = %before, to = %row.state, "state");
@@ -502,7 +519,6 @@ impl<P: CloudProvider> Project<P> {
             return;
         };
         self.flying.insert(flight.uid);
-        self.waits.asks(&flight, &call);
         if let Call::Await(action) = &call {
             self.silence.begins(&flight, action);
         }
@@ -511,9 +527,10 @@ impl<P: CloudProvider> Project<P> {
         }
         // A step is sent once. What is waited for or looked up may have to remove what it left, whenever that is.
         let step = flight.id.filter(|_| matches!(call, Call::Execute));
-        let (provider, gate) = (self.shared.provider.clone(), self.gate(step, false));
+        let (provider, sent) = (self.shared.provider.clone(), self.gate(step, false));
         self.flights.spawn(async move {
             let step = &flight.step;
+            let gate: Arc<dyn Gate> = sent.clone();
             let calling = async {
                 match &call {
                     Call::Execute => provider.execute(&access, step, &gate).await,
@@ -522,6 +539,7 @@ impl<P: CloudProvider> Project<P> {
                 }
             };
             let outcome = AssertUnwindSafe(calling).catch_unwind().await;
+            let flight = Flight { requests: sent.requests.load(Ordering::Relaxed), ..flight };
             (flight, outcome.unwrap_or_else(|_| Outcome::Unknown("the call panicked".to_owned())))
         });
     }
@@ -549,6 +567,13 @@ impl<P: CloudProvider> Project<P> {
         let held = self.shared.store.finish_step(&self.lease, id, state, action, error).await?;
         Ok(if held { Standing::Held } else { Standing::Lost })
     }
+}
+
+/// What a finding comes to, in words for metrics.
+pub(super) type Found = (Verdict, Option<Reason>);
+
+pub(super) fn found(commit: &Commit) -> Found {
+    (commit.verdict, commit.note.as_ref().map(|note| note.reason))
 }
 
 /// How often in a row a resource was tried by then.

@@ -230,7 +230,8 @@ impl<P: CloudProvider> Project<P> {
                 Some(Ok(url)) => url,
                 Some(Err(_)) => continue,
             };
-            match self.shared.vault.open(&credential.sealed, &seal_context(workspace)) {
+            match self.shared.vault.open(&credential.sealed, &seal_context(workspace, self.shared.provider.identity()))
+            {
                 Ok(token) => {
                     let access = Access { project: self.lease.project.clone(), endpoint, token };
                     self.reading.access = Some(Arc::new(access));

@@ -5,11 +5,11 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::{
-    backoff,
+    backoff, meter,
     project::{Call, Flight, Project, Purpose, Standing},
 };
 use crate::{
-    ports::{Bundle, CloudProvider, Note, Outcome, Plan, Planned, StepState, StoreResult, Verdict},
+    ports::{Bundle, CloudProvider, Note, Outcome, Plan, Planned, StepRecord, StepState, StoreResult, Verdict},
     reason::Reason,
 };
 
@@ -18,11 +18,14 @@ impl<P: CloudProvider> Project<P> {
     pub(super) async fn landed(&mut self, landed: (Flight, Outcome<P::Observation>)) -> StoreResult<Standing> {
         let (flight, outcome) = landed;
         self.flying.remove(&flight.uid);
-        if let Some(took) = self.silence.ends(flight.uid) {
-            self.waits.awaited(&flight, took);
+        match self.silence.ends(flight.uid) {
+            Some(took) => self.waits.awaited(&flight, took),
+            None => self.waits.asked(&flight),
         }
         self.free(&flight.step);
-        log(&flight, &outcome);
+        self.log(&flight, &outcome).await;
+        let (word, again) = meter::outcome(&outcome);
+        self.shared.meter.stepped(&flight.step.operation, word, again);
         let standing = match outcome {
             Outcome::Done(observation) => {
                 self.absorb(observation);
@@ -86,7 +89,6 @@ impl<P: CloudProvider> Project<P> {
     }
 
     async fn unknown(&mut self, flight: &Flight, message: &str) -> StoreResult<Standing> {
-        warn!(seca.uid = %flight.uid, step = flight.step.operation, message, "the outcome of a call is unknown");
         if self.finish(flight, StepState::Unknown, None, Some(message)).await? == Standing::Lost {
             return Ok(Standing::Lost);
         }
@@ -138,9 +140,12 @@ impl<P: CloudProvider> Project<P> {
     async fn not_seen(&mut self, flight: &Flight, last: bool) -> StoreResult<Standing> {
         if let Some(id) = flight.id {
             if last {
-                self.unseen.remove(&id);
-                if self.finish(flight, StepState::Failed, None, Some("never took effect")).await? == Standing::Lost {
-                    return Ok(Standing::Lost);
+                for id in flight.also.iter().copied().chain([id]) {
+                    self.unseen.remove(&id);
+                    let why = Some("never took effect");
+                    if !self.shared.store.finish_step(&self.lease, id, StepState::Failed, None, why).await? {
+                        return Ok(Standing::Lost);
+                    }
                 }
             } else {
                 self.unseen.insert(id);
@@ -189,7 +194,14 @@ impl<P: CloudProvider> Project<P> {
             }
             let last = open.age >= window;
             if last || !self.unseen.contains(&open.id) {
-                self.launch(flight(Purpose::Verify { last }), Call::Verify);
+                let is_like = |other: &&StepRecord| {
+                    last && other.id != open.id
+                        && other.state == StepState::Unknown
+                        && other.age >= window
+                        && other.step == open.step
+                };
+                let also = bundle.open_steps.iter().filter(is_like).map(|other| other.id).collect();
+                self.launch(Flight { also, ..flight(Purpose::Verify { last }) }, Call::Verify);
                 return Ok(true);
             }
         }
@@ -197,20 +209,62 @@ impl<P: CloudProvider> Project<P> {
     }
 }
 
-fn log<O>(flight: &Flight, outcome: &Outcome<O>) {
-    let (uid, operation, target) = (flight.uid, &flight.step.operation, &flight.step.target);
-    match outcome {
-        Outcome::Done(_) => info!(seca.uid = %uid, step = operation, hcloud.name = target, "step done"),
-        Outcome::Running { action, .. } => {
-            info!(seca.uid = %uid, step = operation, hcloud.name = target, hcloud.action_id = action, "step running");
+/// Writes a line about a step: of which resource it is, and which request asked for that.
+macro_rules! tell {
+    ($level:ident, $flight:ident, $cause:ident, $($fields:tt)*) => {
+        $level!(
+            seca.resource = $flight.key.as_ref().map(tracing::field::display),
+            seca.tenant = $flight.key.as_ref().map(|key| key.tenant.as_str()),
+            seca.workspace = $flight.key.as_ref().and_then(|key| Some(key.workspace_key()?.name)),
+            seca.uid = %$flight.uid,
+            request_id = $cause,
+            step = $flight.step.operation,
+            provider.name = $flight.step.target,
+            $($fields)*
+        )
+    };
+}
+
+impl<P: CloudProvider> Project<P> {
+    async fn log(&mut self, flight: &Flight, outcome: &Outcome<P::Observation>) {
+        if !tracing::enabled!(tracing::Level::INFO) {
+            return;
         }
-        Outcome::Unknown(_) => {}
-        Outcome::Refuted { retry: None, .. } => {
-            info!(seca.uid = %uid, step = operation, hcloud.name = target, "step was planned by what is not so");
+        let cause = self.cause(flight).await;
+        match outcome {
+            Outcome::Done(_) => tell!(info, flight, cause, "step done"),
+            Outcome::Running { action, .. } => {
+                tell!(info, flight, cause, provider.action_id = action, "step running");
+            }
+            Outcome::Unknown(message) => tell!(warn, flight, cause, message, "the outcome of a call is unknown"),
+            Outcome::Refuted { retry: None, .. } => {
+                tell!(info, flight, cause, "step was planned by what is not so");
+            }
+            Outcome::Retry { note, .. } | Outcome::Refuted { retry: Some((_, note)), .. } | Outcome::Terminal(note) => {
+                let reason = note.reason.as_str();
+                tell!(info, flight, cause, reason, message = note.message, "step did not take effect");
+            }
         }
-        Outcome::Retry { note, .. } | Outcome::Refuted { retry: Some((_, note)), .. } | Outcome::Terminal(note) => {
-            let reason = note.reason.as_str();
-            info!(seca.uid = %uid, step = operation, hcloud.name = target, reason, message = note.message, "step did not take effect");
+    }
+
+    /// The request that asked for what a call is made for: one under way, or the last one that is written down. None where
+    /// nobody asked, or where it cannot be told.
+    async fn cause(&mut self, flight: &Flight) -> Option<String> {
+        const MOST: usize = 10_000;
+        let key = flight.key.as_ref()?;
+        if let Some(id) = self.shared.causes.of(&key.urn()) {
+            return Some(id);
         }
+        if let Some((generation, id)) = self.causes.get(&flight.uid)
+            && *generation == flight.generation
+        {
+            return Some(id.clone());
+        }
+        let id = self.shared.store.oversight().last_request(key).await.ok().flatten()?;
+        if self.causes.len() >= MOST {
+            self.causes.clear();
+        }
+        self.causes.insert(flight.uid, (flight.generation, id.clone()));
+        Some(id)
     }
 }

@@ -42,8 +42,10 @@ impl<P: CloudProvider> Project<P> {
         if self.flying.contains(&uid) || step.serial.iter().any(|key| self.busy.contains_key(key)) {
             return;
         }
-        info!(seca.uid = %uid, hcloud.type = object.object_type, hcloud.name = object.name, "sweeping what a deleted resource left");
-        let flight = Flight { uid, generation: 0, wake: 0, step, id: None, purpose: Purpose::Sweep };
+        info!(seca.uid = %uid, provider.type = object.object_type, provider.name = object.name, "sweeping what a deleted resource left");
+        let (key, purpose) = (None, Purpose::Sweep);
+        let flight =
+            Flight { uid, key, generation: 0, wake: 0, step, id: None, purpose, also: Vec::new(), requests: 0 };
         self.launch(flight, Call::Execute);
     }
 }

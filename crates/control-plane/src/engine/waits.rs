@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     backoff::{self, Cost, Waiting},
-    project::{Call, Flight, Project, Purpose, Standing},
+    project::{Flight, Project, Purpose, Standing},
 };
 use crate::{
     ports::{Bundle, CloudProvider, Note, Plan, Planned, StoreResult, Verdict},
@@ -31,14 +31,14 @@ pub(super) struct Waits {
 }
 
 impl Waits {
-    /// A call for a resource begins. What waiting for an action cost is known when it ends.
-    pub(super) fn asks(&mut self, flight: &Flight, call: &Call) {
-        if flight.purpose != Purpose::Sweep && !matches!(call, Call::Await(_)) {
-            self.cost(flight.uid, flight.generation).add(1);
+    /// A call for a resource came back.
+    pub(super) fn asked(&mut self, flight: &Flight) {
+        if flight.purpose != Purpose::Sweep {
+            self.cost(flight.uid, flight.generation).add(flight.requests);
         }
     }
 
-    /// An action of a resource ended.
+    /// An action of a resource ended. Its polls serve others too, so what they cost is told by how long it took.
     pub(super) fn awaited(&mut self, flight: &Flight, took: Duration) {
         self.cost(flight.uid, flight.generation).add(backoff::awaited(took));
     }
@@ -80,8 +80,10 @@ impl Waits {
     pub(super) fn end(&mut self, uid: Uid) {
         self.waiting.remove(&uid);
         self.moved.insert(uid);
-        if self.costs.get(&uid).is_some_and(Cost::is_old) {
-            self.costs.remove(&uid);
+        match self.costs.get_mut(&uid) {
+            Some(cost) if cost.is_old() => drop(self.costs.remove(&uid)),
+            Some(cost) => cost.took_effect(),
+            None => {}
         }
     }
 

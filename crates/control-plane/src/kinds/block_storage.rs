@@ -20,9 +20,6 @@ pub const RULES: KindRules = KindRules {
     ..KindRules::new(Kind::BlockStorage)
 };
 
-/// The largest Hetzner volume in GB.
-const LARGEST_VOLUME: i64 = 10_240;
-
 fn judge(judgement: &Judgement<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     let Some(size) = judgement.number("/sizeGB") else { return found };
@@ -34,10 +31,11 @@ fn judge(judgement: &Judgement<'_>) -> Vec<Violation> {
         );
         found.push(Violation::at("/spec/sizeGB", rule));
     }
-    if size > LARGEST_VOLUME && !is_set(judgement.subject.spec.get("sourceImageRef")) {
+    let (largest, provider) = (judgement.provider.limits.volume_gb, judgement.provider.name);
+    if size > largest && !is_set(judgement.subject.spec.get("sourceImageRef")) {
         let rule = format!(
-            "sizeGB must be at most {LARGEST_VOLUME} without a source image, because that is the largest volume of \
-             Hetzner Cloud, but is {size}; use several block storages"
+            "sizeGB must be at most {largest} without a source image, because that is the largest volume of \
+             {provider}, but is {size}; use several block storages"
         );
         found.push(Violation::at("/spec/sizeGB", rule));
     }

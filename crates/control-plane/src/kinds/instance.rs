@@ -3,15 +3,13 @@
 use seca_api::{Kind, violation::Violation};
 use serde_json::{Map, Value, json};
 
-use super::{Judgement, KindRules, ReferenceField, Relatives, clip, expand, ssh_key};
+use super::{Judgement, KindRules, ReferenceField, Relatives, clip};
 use crate::catalog::zone_name;
 
 mod disks;
 mod nics;
-mod user_data;
 
 pub(crate) use disks::{with_data_volume, without_data_volume};
-pub use user_data::user_data_for_provider;
 
 /// What differs about instances.
 pub const RULES: KindRules = KindRules {
@@ -39,17 +37,11 @@ pub(crate) const BOOT_VOLUME: &str = "/spec/bootVolume/deviceRef";
 const DATA_VOLUMES: &str = "/spec/dataVolumes/*/deviceRef";
 const PRIMARY_NIC: &str = "/spec/primaryNicRef";
 const ADDITIONAL_NICS: &str = "/spec/additionalNicRefs/*";
-const SSH_KEYS: &str = "/spec/sshKeys/*";
 const SKU: &str = "/spec/skuRef";
-
-/// The most servers that a spread placement group of Hetzner Cloud holds.
-const LARGEST_GROUP: usize = 10;
 
 fn judge(judgement: &Judgement<'_>) -> Vec<Violation> {
     let mut found = Vec::from_iter(judgement.unknown_zone("/zone"));
     found.extend(not_offered(judgement));
-    found.extend(user_data::violation(judgement));
-    found.extend(unusable_keys(judgement));
     found.extend(full_group(judgement));
     found.extend(nics::violations(judgement));
     found.extend(disks::violations(judgement));
@@ -75,30 +67,12 @@ fn not_offered(judgement: &Judgement<'_>) -> Option<Violation> {
     Some(Violation::at("/spec/zone", rule))
 }
 
-/// The SSH keys that are neither a key nor the name of one.
-fn unusable_keys(judgement: &Judgement<'_>) -> Vec<Violation> {
-    let texts = |spec: &Value| -> Vec<String> {
-        expand(SSH_KEYS, spec).into_iter().filter_map(|(_, item)| item.as_str().map(str::to_owned)).collect()
-    };
-    // What an earlier release took is no reason to refuse a change that is not about it.
-    let known = judgement.subject.old.map(|(_, old)| texts(old)).unwrap_or_default();
-    let items = expand(SSH_KEYS, judgement.subject.spec).into_iter();
-    let unusable = items.filter_map(|(pointer, item)| {
-        let text = item.as_str().filter(|text| !text.is_empty() && !known.iter().any(|old| old == text))?;
-        let error = ssh_key::parse(text).err()?;
-        let mut violation = Violation::at(pointer, "");
-        violation.rule = format!("{} {error}", violation.parameter);
-        Some(violation)
-    });
-    unusable.collect()
-}
-
 /// The anti-affinity group of a specification.
 fn group(spec: &Value) -> Option<&str> {
     spec.get("antiAffinityGroup")?.as_str().filter(|group| !group.is_empty())
 }
 
-/// The instances of a group run on different hosts, and Hetzner Cloud promises that for a few only.
+/// The instances of a group run on different hosts, and a provider promises that for a few only.
 fn full_group(judgement: &Judgement<'_>) -> Option<Violation> {
     let group = group(judgement.subject.spec).filter(|_| judgement.subject.changed("/antiAffinityGroup"))?;
     let is_member = |row: &&crate::resource::Resource| {
@@ -106,9 +80,10 @@ fn full_group(judgement: &Judgement<'_>) -> Option<Violation> {
         spec.is_some_and(|spec| self::group(&spec) == Some(group))
     };
     let members = judgement.relatives.iter().filter(is_member).count();
-    (members >= LARGEST_GROUP).then(|| {
+    let (most, provider) = (judgement.provider.limits.servers_apart, judgement.provider.name);
+    (members >= most).then(|| {
         let rule = format!(
-            "antiAffinityGroup `{}` has {members} instances already, and Hetzner Cloud keeps at most {LARGEST_GROUP} \
+            "antiAffinityGroup `{}` has {members} instances already, and {provider} keeps at most {most} \
              apart; use another group",
             clip(group)
         );

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{KindRules, ReferenceField, is_set, spelled};
 use crate::{
     catalog::{Catalog, CatalogEntry, zone_name},
+    ports::Provider,
     resource::Resource,
 };
 
@@ -99,6 +100,8 @@ pub struct Named<'a> {
 pub struct Judgement<'a> {
     /// The document, and what it replaces.
     pub subject: Subject<'a>,
+    /// Its extensions, an object.
+    pub extensions: Option<&'a Value>,
     /// Its kind.
     pub rules: &'a KindRules,
     /// Its parents, nearest first, all of them live.
@@ -111,6 +114,8 @@ pub struct Judgement<'a> {
     pub relatives: &'a [Resource],
     /// The catalogue of the moment.
     pub catalog: &'a Catalog,
+    /// The provider, and what it takes.
+    pub provider: &'a Provider,
     /// Of the tenants that the document names, those that its writer may know.
     pub tenants: &'a BTreeSet<String>,
 }
@@ -119,6 +124,11 @@ impl Judgement<'_> {
     /// A text of the specification, if it is set.
     pub fn text(&self, pointer: &str) -> Option<&str> {
         self.subject.spec.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty())
+    }
+
+    /// The value of an extension.
+    pub fn extension(&self, name: &str) -> Option<&str> {
+        self.extensions?.get(name)?.as_str()
     }
 
     /// A whole number of the specification.
@@ -194,7 +204,7 @@ impl Judgement<'_> {
 }
 
 /// The first characters of a text that a client sent, for a sentence about it.
-pub(crate) fn clip(text: &str) -> String {
+pub fn clip(text: &str) -> String {
     const LONGEST: usize = 64;
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),

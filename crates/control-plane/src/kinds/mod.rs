@@ -1,8 +1,8 @@
 //! The kinds that clients write: one file each, all of it data and pure functions.
 //!
 //! Admission, storage, listing and deletion are written once and read what differs from here. The other half of
-//! a kind, its mapping to the provider, is a file of the same name in the provider's adapter. A kind is added by
-//! its own file and a line in [`ALL`].
+//! a kind, its mapping to the provider, is a file of the same name in the provider's adapter; a kind without an object
+//! there has none. `docs/adding-a-kind.md` says what a new kind touches.
 
 pub mod block_storage;
 pub mod catalog;
@@ -19,15 +19,13 @@ pub mod role_assignment;
 pub mod route_table;
 pub mod security_group;
 pub mod security_group_rule;
-pub mod ssh_key;
 pub mod subnet;
 pub mod workspace;
 
 use seca_api::{Kind, Type, spec_schema, violation::Violation};
 use serde_json::{Map, Value};
 
-pub(crate) use judgement::clip;
-pub use judgement::{Found, Judgement, Named, Resolved, Subject};
+pub use judgement::{Found, Judgement, Named, Resolved, Subject, clip};
 pub use reference::{ReferenceField, Spelled, Spelling, expand, is_catalog_tenant, spelled};
 
 use crate::ports::DeleteRules;
@@ -70,6 +68,16 @@ pub fn rules(kind: Kind) -> Option<&'static KindRules> {
     ALL.iter().copied().find(|rules| rules.kind == kind)
 }
 
+/// What a kind hands out.
+pub fn grant(kind: Kind) -> Option<Grant> {
+    rules(kind)?.grants
+}
+
+/// Whether a kind founds a place of its own ([`KindRules::founds`]).
+pub fn founds(kind: Kind) -> bool {
+    rules(kind).is_some_and(|rules| rules.founds)
+}
+
 /// What differs about a kind that clients write.
 #[derive(Clone, Copy, Debug)]
 pub struct KindRules {
@@ -79,17 +87,30 @@ pub struct KindRules {
     pub references: &'static [ReferenceField],
     /// What stands in the way of a deletion, and what goes along.
     pub delete: DeleteRules,
-    /// Whether it has a power switch: actions, and the extension [`START_EXTENSION`].
+    /// Whether it has a power switch: actions, and the extension [`crate::ports::Provider::start_extension`].
     pub powered: bool,
-    /// Whether its object lies in a zone that the extension [`LOCATION_EXTENSION`] may choose.
+    /// Whether its object lies in a zone that the extension
+    /// [`crate::ports::Provider::location_extension`] may choose.
     pub located: bool,
-    /// Whether its status counts its children.
+    /// Whether its status counts its children, all of which keep it from being deleted.
     pub counts_children: bool,
+    /// Whether something stands behind it at the provider, or it says what is made there: then the adapter has a mapping
+    /// of it. Else it is a row and nothing more.
+    pub has_object: bool,
+    /// What it hands out.
+    pub grants: Option<Grant>,
+    /// Whether it founds a place of its own: a project of the provider is bound to it, and who makes it becomes its
+    /// administrator.
+    pub founds: bool,
+    /// Whether who names one sees what is in it, because its content is copied.
+    pub discloses: bool,
+    /// Below which places of the document a member that nobody knows is refused, not dropped.
+    pub strict: &'static [&'static str],
     /// Whether it can be made without a provider's project: then project `local` makes it, from an empty snapshot.
     pub local: bool,
     /// The field whose target's project makes it, for kinds without a parent.
     pub home: Option<&'static str>,
-    /// Which other resources of this kind a decision about one looks at: its [`crate::ports::Bundle::peers`].
+    /// Which other resources a decision about one looks at beside its relations: its [`crate::ports::Bundle::peers`].
     pub peers: Peers,
     /// The status members of a new resource, from its specification.
     pub initial_status: fn(&Value) -> Map<String, Value>,
@@ -111,6 +132,11 @@ impl KindRules {
             powered: false,
             located: false,
             counts_children: false,
+            has_object: true,
+            grants: None,
+            founds: false,
+            discloses: false,
+            strict: &[],
             local: false,
             home: None,
             peers: Peers::None,
@@ -127,11 +153,14 @@ impl KindRules {
     }
 }
 
-/// `"true"`: power on once it is made, also when a later PUT adds it.
-pub const START_EXTENSION: &str = "hetzner.cloud/start-after-create";
-
-/// The zone of the region in which an object is made; without it, the zone of the first instance that uses it.
-pub const LOCATION_EXTENSION: &str = "hetzner.cloud/location";
+/// What a kind hands out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// Rights: what may be done.
+    Role,
+    /// Roles: who has which rights, and where.
+    Assignment,
+}
 
 /// Live resources that a judgement looks at beside parents and targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,15 +171,27 @@ pub enum Relatives {
     Children(Kind),
 }
 
-/// Which live resources of one kind must know of each other.
+/// Which live resources must know of each other that neither name nor contain each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peers {
     /// None.
     None,
-    /// Those that name the same target in this field.
+    /// Those of its kind that name the same target in this field.
     OfTarget(&'static str),
-    /// Those in the same parent.
+    /// Those of its kind in the same parent.
     Siblings,
+    /// Those of another kind in the same workspace. Each wakes the others when it changes.
+    InWorkspace(Kind),
+}
+
+impl Peers {
+    /// The kind of those that a resource of this kind wakes when it changes, although nothing relates them.
+    pub fn woken_by(kind: Kind) -> Option<Kind> {
+        match rules(kind)?.peers {
+            Self::InWorkspace(other) => Some(other),
+            Self::None | Self::OfTarget(_) | Self::Siblings => None,
+        }
+    }
 }
 
 /// Nothing stands in the way.
@@ -223,6 +264,16 @@ mod tests {
                 known.swap_remove(at);
             }
             assert!(known.is_empty(), "{}: {known:?} is no reference", rules.kind);
+        }
+    }
+
+    /// Else one of them would miss what the other published.
+    #[test]
+    fn kinds_that_look_at_each_other_wake_each_other() {
+        for rules in ALL {
+            if let Some(other) = Peers::woken_by(rules.kind) {
+                assert_eq!(Peers::woken_by(other), Some(rules.kind), "{}", rules.kind);
+            }
         }
     }
 

@@ -4,8 +4,8 @@ use ipnet::Ipv4Net;
 use seca_api::{Kind, violation::Violation};
 use serde_json::{Map, Value};
 
-use super::{FREELY, Judgement, KindRules, ReferenceField, Relatives, is_set, repeat};
-use crate::ports::DeleteRules;
+use super::{FREELY, Judgement, KindRules, Peers, ReferenceField, Relatives, is_set, repeat};
+use crate::ports::{DeleteRules, Provider};
 
 /// What differs about networks.
 pub const RULES: KindRules = KindRules {
@@ -22,12 +22,11 @@ pub const RULES: KindRules = KindRules {
         status
     },
     relatives: |_| vec![Relatives::Children(Kind::Subnet), Relatives::Children(Kind::RouteTable)],
+    // A gateway lives in the networks whose routes lead to it.
+    peers: Peers::InWorkspace(Kind::InternetGateway),
     judge,
     ..KindRules::new(Kind::Network)
 };
-
-/// The longest prefix of a network.
-const LONGEST_PREFIX: u8 = 24;
 
 /// The private blocks of RFC 1918.
 const PRIVATE: [(&str, u8); 3] = [("10.0.0.0", 8), ("172.16.0.0", 12), ("192.168.0.0", 16)];
@@ -35,22 +34,23 @@ const PRIVATE: [(&str, u8); 3] = [("10.0.0.0", 8), ("172.16.0.0", 12), ("192.168
 fn judge(judgement: &Judgement<'_>) -> Vec<Violation> {
     let spec = judgement.subject.spec;
     if !is_set(spec.pointer("/cidr/ipv4")) {
-        return Vec::from_iter(ipv6_alone(spec, "network"));
+        return Vec::from_iter(ipv6_alone(judgement, "network"));
     }
     let Some(block) = ipv4(spec) else { return Vec::new() };
-    let mut found = Vec::from_iter(unusable(block));
+    let mut found = Vec::from_iter(unusable(block, judgement.provider));
     if found.is_empty() {
         found.extend(in_use(judgement, block));
     }
     found
 }
 
-/// Hetzner networks carry IPv4 only; IPv6 beside it is kept as intent.
-pub(super) fn ipv6_alone(spec: &Value, noun: &str) -> Option<Violation> {
-    is_set(spec.pointer("/cidr/ipv6")).then(|| {
+/// A provider's networks carry IPv4 only; IPv6 beside it is kept as intent.
+pub(super) fn ipv6_alone(judgement: &Judgement<'_>, noun: &str) -> Option<Violation> {
+    is_set(judgement.subject.spec.pointer("/cidr/ipv6")).then(|| {
         let rule = format!(
-            "ipv4 is missing, and a {noun} with IPv6 alone cannot be had, because networks of Hetzner Cloud carry \
-             IPv4 only; set an IPv4 block as well"
+            "ipv4 is missing, and a {noun} with IPv6 alone cannot be had, because networks of {} carry \
+             IPv4 only; set an IPv4 block as well",
+            judgement.provider.name
         );
         Violation::at("/spec/cidr/ipv4", rule)
     })
@@ -68,7 +68,7 @@ pub(super) fn host_bits(block: Ipv4Net) -> Option<Violation> {
     })
 }
 
-fn unusable(block: Ipv4Net) -> Option<Violation> {
+fn unusable(block: Ipv4Net, provider: &Provider) -> Option<Violation> {
     let violation = |rule: String| Some(Violation::at("/spec/cidr/ipv4", rule));
     if block.addr().is_unspecified() {
         return violation(format!(
@@ -85,10 +85,12 @@ fn unusable(block: Ipv4Net) -> Option<Violation> {
              {block}; choose one within"
         ));
     }
-    if block.prefix_len() > LONGEST_PREFIX {
+    let longest = provider.limits.network_prefix;
+    if block.prefix_len() > longest {
         return violation(format!(
-            "ipv4 must be a /{LONGEST_PREFIX} or larger, because smaller networks cannot be had at Hetzner Cloud, but \
+            "ipv4 must be a /{longest} or larger, because smaller networks cannot be had at {}, but \
              is a /{}; use a larger one",
+            provider.name,
             block.prefix_len()
         ));
     }

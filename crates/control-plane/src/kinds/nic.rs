@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{FREELY, Found, Judgement, KindRules, Peers, ReferenceField, expand, network::ipv4};
 use crate::{
-    ports::DeleteRules,
+    ports::{DeleteRules, Provider},
     resource::{Resource, Uid},
 };
 
@@ -35,12 +35,6 @@ pub(super) const SUBNET: &str = "/spec/subnetRef";
 const PUBLIC_IPS: &str = "/spec/publicIpRefs/*";
 const ADDRESSES: &str = "/spec/addresses/*";
 
-/// The most addresses that a server of Hetzner Cloud has in a network: its own and five aliases.
-pub(super) const MOST_ADDRESSES: usize = 6;
-
-/// The router of the public interfaces of all servers at Hetzner Cloud, which no private network can hold as well.
-const PUBLIC_ROUTER: Ipv4Addr = Ipv4Addr::new(172, 31, 1, 1);
-
 fn judge(judgement: &Judgement<'_>) -> Vec<Violation> {
     let mut found = repeated_public_ips(judgement);
     if judgement.subject.changed("/addresses") {
@@ -57,7 +51,7 @@ fn unusable_addresses(judgement: &Judgement<'_>) -> Vec<Violation> {
     if !judgement.subject.changed("/addresses") && !judgement.retargeted(SUBNET) {
         return Vec::new();
     }
-    let blocks = Blocks::of(subnet, parent.as_ref());
+    let blocks = Blocks::of(subnet, parent.as_ref(), judgement.provider);
     let wrong = addresses(judgement.subject.spec).into_iter().filter_map(|(pointer, address)| {
         let why = blocks.refuse(address)?;
         let rule = format!("the address {address} {why}; choose another one, or leave the choice open with 0.0.0.0");
@@ -72,7 +66,7 @@ fn addresses(spec: &Value) -> Vec<(String, IpAddr)> {
     texts.filter_map(|(pointer, text)| Some((pointer, text.as_str()?.parse().ok()?))).collect()
 }
 
-/// How many IPv4 addresses a specification asks for. The networks of Hetzner Cloud carry no others.
+/// How many IPv4 addresses a specification asks for. A provider's networks carry no others.
 pub(super) fn ipv4_addresses(spec: &Value) -> usize {
     addresses(spec).iter().filter(|(_, address)| address.is_ipv4()).count()
 }
@@ -119,18 +113,20 @@ fn repetition(pointer: &str, first: &str, what: &str) -> Violation {
 fn too_many_addresses(judgement: &Judgement<'_>) -> Option<Violation> {
     let count = ipv4_addresses(judgement.subject.spec);
     let before = judgement.subject.old.map_or(0, |(_, old)| ipv4_addresses(old));
-    (count > MOST_ADDRESSES && count > before).then(|| {
+    let (most, provider) = (judgement.provider.limits.addresses_per_network, judgement.provider.name);
+    (count > most && count > before).then(|| {
         let rule = format!(
-            "addresses asks for {count} IPv4 addresses, but a server of Hetzner Cloud has at most {MOST_ADDRESSES} in a \
+            "addresses asks for {count} IPv4 addresses, but a server of {provider} has at most {most} in a \
              network, its own and {} aliases; use fewer",
-            MOST_ADDRESSES - 1
+            most - 1
         );
         Violation::at("/spec/addresses", rule)
     })
 }
 
 /// Where the addresses of a subnet come from.
-struct Blocks {
+struct Blocks<'a> {
+    provider: &'a Provider,
     subnet: String,
     v4: Option<Ipv4Net>,
     v6: Option<Ipv6Net>,
@@ -138,11 +134,12 @@ struct Blocks {
     gateway: Option<Ipv4Addr>,
 }
 
-impl Blocks {
-    fn of(subnet: &Resource, network: Option<&Resource>) -> Self {
+impl<'a> Blocks<'a> {
+    fn of(subnet: &Resource, network: Option<&Resource>, provider: &'a Provider) -> Self {
         let spec = |row: &Resource| serde_json::from_str::<Value>(&row.spec).unwrap_or_default();
         let own = spec(subnet);
         Self {
+            provider,
             subnet: subnet.key.resource(),
             v4: ipv4(&own),
             v6: own.pointer("/cidr/ipv6").and_then(Value::as_str).and_then(|block| block.parse().ok()),
@@ -164,14 +161,13 @@ impl Blocks {
                 } else if address == block.network() || address == block.broadcast() {
                     Some(format!("is the first or the last one of {block}, which no interface can have"))
                 } else if Some(address) == self.gateway {
-                    Some("is the network's own gateway at Hetzner Cloud".to_owned())
-                } else if address == PUBLIC_ROUTER {
-                    Some("is Hetzner's router for the public interfaces of servers, in every network".to_owned())
+                    Some(format!("is the network's own gateway at {}", self.provider.name))
                 } else {
-                    None
+                    let mut reserved = self.provider.limits.reserved_addresses.iter();
+                    reserved.find(|(known, _)| *known == address).map(|(_, what)| format!("is {what}"))
                 }
             }
-            // The networks of Hetzner Cloud carry no IPv6: it is kept as intent, and held to the intent's block.
+            // No provider's network carries IPv6: it is kept as intent, and held to the intent's block.
             IpAddr::V6(address) => {
                 let block = self.v6.filter(|block| !block.addr().is_unspecified())?;
                 (!block.contains(&address)).then(|| outside(&block))

@@ -39,7 +39,7 @@ fn judge(judgement: &Judgement<'_>) -> Vec<Violation> {
 fn block_violation(judgement: &Judgement<'_>) -> Option<Violation> {
     let spec = judgement.subject.spec;
     if !is_set(spec.pointer("/cidr/ipv4")) {
-        return ipv6_alone(spec, "subnet");
+        return ipv6_alone(judgement, "subnet");
     }
     let block = ipv4(spec)?;
     let violation = |rule: String| Some(Violation::at("/spec/cidr/ipv4", rule));
@@ -57,8 +57,8 @@ fn block_violation(judgement: &Judgement<'_>) -> Option<Violation> {
     (!whole.contains(&block)).then(|| {
         let rule = format!(
             "ipv4 must lie within {whole}, the block of network {} (additional blocks are kept as intent: networks of \
-             Hetzner Cloud have one), but is {block}; choose one within",
-            network.key.name
+             {} have one), but is {block}; choose one within",
+            network.key.name, judgement.provider.name
         );
         Violation::at("/spec/cidr/ipv4", rule)
     })

@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::{
     catalog::{Catalog, CatalogEntry},
-    ports::{Bundle, Epoch, Tie},
+    ports::{Bundle, Epoch, Provider, Tie},
     reason::Reason,
     resource::{ProjectId, Resource, Uid},
 };
@@ -24,7 +24,7 @@ use crate::{
 pub struct Access {
     /// The project.
     pub project: ProjectId,
-    /// The API's base URL, with its version: `https://api.hetzner.cloud/v1`.
+    /// The API's base URL, with its version.
     pub endpoint: Url,
     /// The project's token.
     pub token: SecretString,
@@ -289,6 +289,9 @@ pub trait Gate: Send + Sync {
     /// # Errors
     /// A sentence that says why it must not be. Then nothing was sent, for certain.
     async fn may_send(&self) -> Result<(), String>;
+
+    /// Told of each request to the provider that is sent for the call, reads and repetitions too.
+    fn sent(&self);
 }
 
 /// The object by which the project behind a token is known again. It bears the project's id, and the epoch of the
@@ -313,6 +316,9 @@ pub trait CloudProvider: Send + Sync + 'static {
     type Snapshot: Default + Send + Sync + 'static;
     /// What one answer showed.
     type Observation: Send + Sync + 'static;
+
+    /// The provider, in words and numbers.
+    fn identity(&self) -> &'static Provider;
 
     /// Reads the whole project from lists.
     async fn observe(&self, access: &Access) -> Result<Self::Snapshot, CloudError>;
@@ -421,12 +427,12 @@ pub trait ProjectFinder: Send + Sync {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BindError {
     /// The provider does not know the token.
-    #[error("Hetzner Cloud does not accept this token; create a read-write API token in the project and bind it again")]
+    #[error("the provider does not accept this token; create a read-write API token in the project and bind it again")]
     Rejected,
     /// The token may only read.
     #[error("this token is read-only; create a read-write API token in the project and bind it again")]
     ReadOnly,
     /// The provider could not be asked.
-    #[error("Hetzner Cloud could not be asked about this token: {0}; try again")]
+    #[error("the provider could not be asked about this token: {0}; try again")]
     Unavailable(String),
 }

@@ -92,7 +92,7 @@ pub struct Put {
     /// storage. It is one of the edges' targets. While it does not exist, and for all other kinds without a
     /// parent, that is `local`; a row that is in `local` moves to it with a later write.
     pub home: Option<ResourceKey>,
-    /// Whether the write also asks for power on (the extension `hetzner.cloud/start-after-create`).
+    /// Whether the write also asks for power on (the extension [`crate::ports::Provider::start_extension`]).
     pub start: bool,
     /// The authorization version of the tenant by which it was judged what the writer may hand out: for roles and role
     /// assignments, of which two that are harmless by themselves may not be so together. The write is

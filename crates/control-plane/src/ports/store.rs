@@ -14,8 +14,8 @@ use seca_api::ResourceKey;
 
 use super::{
     AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
-    Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, Outlines, OversightStore, OwnedObject, Page, ProjectEpoch,
-    Put, PutOutcome, RequestBudget, Settled, Step, StepState, Tie, UnbindOutcome, WorkspaceBinding,
+    Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, Outlines, OversightStore, OwnedObject, Page,
+    ProjectEpoch, Put, PutOutcome, RequestBudget, Settled, Step, StepState, Tie, UnbindOutcome, WorkspaceBinding,
 };
 use crate::{
     catalog::CatalogEntry,

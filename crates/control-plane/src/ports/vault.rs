@@ -12,7 +12,7 @@ pub struct SealContext {
     pub region: String,
     /// The workspace.
     pub workspace: String,
-    /// The provider: `hetzner`.
+    /// The provider's id ([`crate::ports::Provider::id`]).
     pub provider: String,
 }
 

@@ -2,16 +2,17 @@
 
 use std::{collections::BTreeSet, hint::black_box, sync::Arc};
 
+use http_support::is_loopback;
 use seca_api::ResourceKey;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
-use url::{Host, Url};
+use url::Url;
 
 use super::{Refusal, read::is_possible};
 use crate::{
     ports::{
-        Access, BindError, BindOutcome, Binding, Credential, Ids, OwnedObject, ProjectFinder, SealContext, Store,
-        UnbindOutcome, Vault, WorkspaceBinding,
+        Access, BindError, BindOutcome, Binding, Credential, Ids, OwnedObject, ProjectFinder, Provider, SealContext,
+        Store, UnbindOutcome, Vault, WorkspaceBinding,
     },
     resource::{ProjectId, Resource},
 };
@@ -19,17 +20,13 @@ use crate::{
 /// Which provider endpoints a binding may name: a token is never sent anywhere else.
 #[derive(Clone, Debug)]
 pub struct EndpointPolicy {
+    /// The provider; its own endpoint may always be named.
+    pub provider: &'static Provider,
     /// The environment's, used when a binding names none.
     pub default: Url,
     /// Others that may be named. Loopback may always.
     pub allowed: Vec<Url>,
 }
-
-/// Hetzner's own endpoint, which may always be named.
-const HETZNER: &str = "https://api.hetzner.cloud/v1";
-
-/// The word for the provider, here and in what tokens are sealed for.
-const PROVIDER: &str = "hetzner";
 
 impl EndpointPolicy {
     /// The endpoint that a binding asks for, if it may.
@@ -40,7 +37,8 @@ impl EndpointPolicy {
         let Some(text) = asked else { return Ok(self.default.clone()) };
         let refused = |why: &str| {
             Refusal::Malformed(format!(
-                "apiEndpoint {why}; leave it out, or use {HETZNER}, {} or a loopback address",
+                "apiEndpoint {why}; leave it out, or use {}, {} or a loopback address",
+                self.provider.endpoint,
                 without_slash(&self.default)
             ))
         };
@@ -54,22 +52,13 @@ impl EndpointPolicy {
             return Err(refused("must be a plain http or https URL without a user, a query and a fragment"));
         }
         let plain = without_slash(&url);
-        let is_listed = plain == HETZNER
+        let is_listed = plain == self.provider.endpoint
             || std::iter::once(&self.default).chain(&self.allowed).any(|allowed| without_slash(allowed) == plain);
         if is_listed || is_loopback(&url) {
             Url::parse(&plain).map_err(|error| refused(&format!("is not a URL ({error})")))
         } else {
             Err(refused("is not on the list of endpoints that tokens may be sent to"))
         }
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
 
@@ -103,12 +92,12 @@ fn is_equal(one: &SecretString, other: &SecretString) -> bool {
 }
 
 /// What the token of a workspace is sealed for; the engine opens it for the same.
-pub fn seal_context(workspace: &ResourceKey) -> SealContext {
+pub fn seal_context(workspace: &ResourceKey, provider: &Provider) -> SealContext {
     SealContext {
         tenant: workspace.tenant.clone(),
         region: workspace.region.clone(),
         workspace: workspace.name.clone(),
-        provider: PROVIDER.to_owned(),
+        provider: provider.id.to_owned(),
     }
 }
 
@@ -127,7 +116,7 @@ pub struct BindRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BindingView {
-    /// `hetzner`.
+    /// The provider's id.
     pub provider: &'static str,
     /// The operator's own note of which project it is.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -205,7 +194,7 @@ impl Bindings {
         }
         let sealed = self
             .vault
-            .seal(&request.token, &seal_context(workspace))
+            .seal(&request.token, &seal_context(workspace, self.endpoints.provider))
             .map_err(|error| Refusal::Internal(error.to_string()))?;
         let credential = Credential {
             workspace: workspace.clone(),
@@ -253,8 +242,9 @@ impl Bindings {
                     let names: Vec<&str> = known.iter().map(|project| project.0.as_str()).collect();
                     return Err(Refusal::Conflict(format!(
                         "the project that this token opens has no marker, and objects of the projects {} are in it; \
-                         delete those of all but one at Hetzner Cloud, or take their label {} away, and bind again",
+                         delete those of all but one at {}, or take their label {} away, and bind again",
                         names.join(" and "),
+                        self.endpoints.provider.name,
                         "seca.installation"
                     )));
                 }
@@ -270,7 +260,8 @@ impl Bindings {
         let here = without_slash(&self.endpoints.default);
         let is_same = |credential: &Credential| {
             // A token that cannot be opened any more tells nothing.
-            let opened = self.vault.open(&credential.sealed, &seal_context(&credential.workspace));
+            let opened =
+                self.vault.open(&credential.sealed, &seal_context(&credential.workspace, self.endpoints.provider));
             credential.endpoint.as_deref().unwrap_or(&here) == plain
                 && opened.is_ok_and(|opened| is_equal(&opened, token))
         };
@@ -286,7 +277,7 @@ impl Bindings {
         let bound = if is_possible(workspace) { self.store.credential(workspace).await? } else { None };
         let Some(credential) = bound else { return self.workspace(workspace).await.map(|_| None) };
         Ok(Some(BindingView {
-            provider: PROVIDER,
+            provider: self.endpoints.provider.id,
             project_ref: credential.project_ref,
             api_endpoint: credential.endpoint.unwrap_or_else(|| without_slash(&self.endpoints.default)),
             has_token: true,

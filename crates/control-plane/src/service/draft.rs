@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use seca_api::{
-    Kind, ResourceKey, check, name_violation, normalize,
+    ResourceKey, check, name_violation, normalize,
     schema::USER_METADATA,
     violation::{Violation, join},
 };
@@ -12,7 +12,8 @@ use serde_json::{Map, Value};
 use super::Refusal;
 use crate::{
     catalog::{Catalog, zone_name},
-    kinds::{KindRules, LOCATION_EXTENSION, START_EXTENSION, Subject, clip},
+    kinds::{KindRules, Subject, clip},
+    ports::Provider,
 };
 
 /// A document, with all that can be said of it without looking anything up.
@@ -31,7 +32,12 @@ pub(super) struct Draft {
 
 impl Draft {
     /// Reads a document.
-    pub(super) fn read(rules: &KindRules, key: &ResourceKey, body: Value) -> Result<Self, Refusal> {
+    pub(super) fn read(
+        rules: &KindRules,
+        provider: &Provider,
+        key: &ResourceKey,
+        body: Value,
+    ) -> Result<Self, Refusal> {
         let Value::Object(mut members) = body else {
             return Err(Refusal::Malformed(format!(
                 "the body must be a JSON object with the {} to write; send one like {{\"spec\": {{}}}}",
@@ -51,7 +57,7 @@ impl Draft {
 
         let unknown = spec.dropped.iter().map(|pointer| format!("/spec{pointer}"));
         let (limits, unknown): (Vec<_>, Vec<_>) =
-            unknown.partition(|pointer| rules.kind == Kind::RoleAssignment && pointer.starts_with("/spec/scopes/"));
+            unknown.partition(|pointer| rules.strict.iter().any(|place| pointer.starts_with(place)));
         violations.extend(limits.into_iter().map(unknown_limit));
         let dropped = user.dropped.into_iter().chain(unknown);
         let warnings = dropped
@@ -61,21 +67,22 @@ impl Draft {
             return Err(Refusal::Internal("a body changed its form".to_owned()));
         };
         let draft = Self { maps, spec: spec.value, claimed_region, violations, warnings };
-        Ok(draft.checked(rules))
+        Ok(draft.checked(rules, provider))
     }
 
-    fn checked(mut self, rules: &KindRules) -> Self {
+    fn checked(mut self, rules: &KindRules, provider: &Provider) -> Self {
         for (name, value) in self.labels() {
             if name.contains('\0') || value.contains('\0') {
                 let rule = "labels must not contain the character U+0000; remove it".to_owned();
                 self.violations.push(Violation::at(join("/labels", &name), rule));
             }
         }
-        if let Some(value) = self.extension(START_EXTENSION).filter(|_| rules.powered)
+        let start = provider.start_extension;
+        if let Some(value) = self.extension(start).filter(|_| rules.powered)
             && !matches!(value, "true" | "false")
         {
-            let rule = format!("{START_EXTENSION} must be \"true\" or \"false\"; correct it");
-            self.violations.push(Violation::at(join("/extensions", START_EXTENSION), rule));
+            let rule = format!("{start} must be \"true\" or \"false\"; correct it");
+            self.violations.push(Violation::at(join("/extensions", start), rule));
         }
         self
     }
@@ -86,21 +93,23 @@ impl Draft {
         rules: &KindRules,
         subject: &Subject<'_>,
         catalog: &Catalog,
+        provider: &Provider,
     ) -> Option<Violation> {
-        let chosen = self.extension(LOCATION_EXTENSION).filter(|_| rules.located)?;
+        let extension = provider.location_extension;
+        let chosen = self.extension(extension).filter(|_| rules.located)?;
         let region = &subject.key.region;
         let zones = catalog.zones(region);
         // What was taken once is no reason to refuse a change that is not about it.
-        let before = subject.old.and_then(|(row, _)| row.extension(LOCATION_EXTENSION));
+        let before = subject.old.and_then(|(row, _)| row.extension(extension));
         if zones.iter().any(|zone| zone == zone_name(chosen)) || before.as_deref() == Some(chosen) {
             return None;
         }
         let rule = format!(
-            "{LOCATION_EXTENSION} must be a zone of region {region}, but is `{}`; use {}",
+            "{extension} must be a zone of region {region}, but is `{}`; use {}",
             clip(chosen),
             if zones.is_empty() { "another region, this one has none".to_owned() } else { zones.join(" or ") }
         );
-        Some(Violation::at(join("/extensions", LOCATION_EXTENSION), rule))
+        Some(Violation::at(join("/extensions", extension), rule))
     }
 
     /// One of the user's maps as it is stored.
@@ -114,13 +123,18 @@ impl Draft {
         pairs.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
     }
 
+    /// The extensions, as they were sent.
+    pub(super) fn extensions(&self) -> Option<&Value> {
+        self.maps.get("extensions")
+    }
+
     /// The value of an extension.
     pub(super) fn extension(&self, name: &str) -> Option<&str> {
         self.maps.get("extensions")?.get(name)?.as_str()
     }
 }
 
-/// A scope without a member that nobody knows (`workspace` for `workspaces`) is wider than its sender meant.
+/// Where members limit what is granted, one that nobody knows may have been meant to.
 fn unknown_limit(pointer: String) -> Violation {
     let rule = "this member is not known, and may have been meant to limit what is granted; correct or remove it";
     Violation::at(pointer, rule.to_owned())

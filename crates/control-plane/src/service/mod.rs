@@ -33,14 +33,14 @@ pub use bindings::{BindRequest, BindingView, Bindings, EndpointPolicy, Workspace
 pub use read::{ListRequest, ListView};
 pub use write::{PutRequest, PutView};
 
+use self::texts::Texts;
 use crate::{
     catalog::{Catalog, CatalogCache},
     engine::Vitals,
-    ports::{Clock, Ids, Store, StoreError},
+    ports::{Clock, Ids, Provider, ProviderRules, Store, StoreError},
     resource::Uid,
     watch::{Transition, Watchers},
 };
-use self::texts::Texts;
 
 /// Who asks, as authentication found it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,7 +159,7 @@ pub enum Refusal {
         missing: String,
     },
     /// Nobody may: it is the same in every tenant.
-    #[error("{0} {rule}; choose another name", rule = crate::kinds::catalog::describe(seca_api::Kind::Role))]
+    #[error("{0} {rule}; choose another name", rule = crate::kinds::catalog::describe(.0.kind))]
     SystemRole(ResourceKey),
     /// There is no such resource.
     #[error("{} does not exist{}", .0, in_region(.0))]
@@ -233,6 +233,7 @@ pub struct ControlPlane {
     pub(crate) row_texts: Arc<Texts<Uid>>,
     /// Those of entries of the catalogue.
     pub(crate) entry_texts: Arc<Texts<String>>,
+    pub(crate) rules: Arc<dyn ProviderRules>,
     pub(crate) access: Arc<Authorization>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Ids,
@@ -247,6 +248,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The catalogue, kept current by the engine.
     pub catalog: CatalogCache,
+    /// What the provider takes.
+    pub rules: Arc<dyn ProviderRules>,
     /// Whether roles decide what callers may do.
     pub enforcement: Enforcement,
     /// The wall clock.
@@ -266,6 +269,7 @@ impl ControlPlane {
             catalog: parts.catalog,
             row_texts: Arc::default(),
             entry_texts: Arc::default(),
+            rules: parts.rules,
             clock: parts.clock,
             ids: parts.ids,
             wake: parts.wake,
@@ -296,6 +300,11 @@ impl ControlPlane {
         let default_region = known.regions().first().cloned().unwrap_or_default();
         self.catalog.store(Catalog::new(version, entries, &default_region));
         Ok(true)
+    }
+
+    /// The provider.
+    pub fn provider(&self) -> &'static Provider {
+        self.rules.provider()
     }
 
     /// The catalogue.

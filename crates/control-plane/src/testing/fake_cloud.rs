@@ -21,7 +21,7 @@ use crate::{
     catalog::CatalogEntry,
     ports::{
         Access, BindError, CloudError, CloudProvider, Desired, Epoch, Found, Gate, Marker, Note, Outcome, OwnedObject,
-        Plan, Planned, ProjectFinder, RequestBudget, Step,
+        Plan, Planned, ProjectFinder, Provider, RequestBudget, Step,
     },
     reason::Reason,
     resource::{ProjectId, Uid},
@@ -279,6 +279,10 @@ impl CloudProvider for FakeCloud {
     type Snapshot = Shown;
     type Observation = Seen;
 
+    fn identity(&self) -> &'static Provider {
+        &super::PROVIDER
+    }
+
     async fn observe(&self, _access: &Access) -> Result<Shown, CloudError> {
         sleep(self.latency).await;
         let world = self.lock();
@@ -381,6 +385,7 @@ impl CloudProvider for FakeCloud {
             return Outcome::Terminal(busy("an unreadable step"));
         };
         let fault = self.fault();
+        gate.sent();
         self.lock().sent += 1;
         // Detached: the sender may die, the request goes on.
         let (cloud, name, latency) = (self.clone(), step.target.clone(), self.latency);
@@ -410,7 +415,8 @@ impl CloudProvider for FakeCloud {
         self.verify(access, step, gate).await
     }
 
-    async fn verify(&self, _access: &Access, step: &Step, _gate: &Arc<dyn Gate>) -> Outcome<Seen> {
+    async fn verify(&self, _access: &Access, step: &Step, gate: &Arc<dyn Gate>) -> Outcome<Seen> {
+        gate.sent();
         sleep(self.latency).await;
         let thing = self.things().get(&step.target).cloned();
         let call = serde_json::from_value::<Call>(step.payload.clone()).ok();

@@ -25,8 +25,8 @@ use crate::{
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
         Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, Outlines, OversightStore, OwnedObject, Page,
-        ProjectEpoch, Put, PutOutcome, RequestBudget, Settled, Step, StepState, Store, StoreError, StoreResult, Tie, Turn,
-        UnbindOutcome, WorkspaceBinding,
+        ProjectEpoch, Put, PutOutcome, RequestBudget, Settled, Step, StepState, Store, StoreError, StoreResult, Tie,
+        Turn, UnbindOutcome, WorkspaceBinding,
     },
     resource::{ProjectId, Representation, Resource, Uid},
     service::Tenant,

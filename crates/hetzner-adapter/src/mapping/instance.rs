@@ -15,16 +15,16 @@ use hcloud_client::types::{
     CreateServer, CreateServerFirewall, CreateServerPublicNet, Firewall, Id, Server, ServerStatus,
 };
 use seca_api::{InstanceSpec, Kind, ResourceState, reference::Target};
-use secrecy::SecretString;
 
 use super::{
-    Checked, Context, Mapping, Owned, PlannedExt, act, auxiliary, block_storage,
+    Checked, Context, Mapping, Owned, PlannedExt, act, auxiliary, block_storage, cycle,
     diff::{Diff, Rest, is_guarded},
-    fail,
+    fail, guest,
     keys::Keys,
     noted,
     origin::boot_image,
-    parking, power, seen, settled,
+    parking::{self, Fit},
+    power, seen, settled,
     shape::{Guard, Shape, shape},
     wait,
 };
@@ -197,13 +197,15 @@ fn create(context: &Context<'_>) -> Checked<Planned> {
     let attached = shape.volumes.iter().filter(|(volume, _)| body.volumes.contains(volume));
     let attached: Vec<Mark> =
         attached.map(|(_, row)| BlockStorageFacts::trial(row, |facts| facts.ever_attached = true)).collect();
+    let (user_data, bootstrap) = guest::user_data(context, &spec, &shape)?;
     let made_with = InstanceFacts::mark(row, |facts| {
         facts.user_data_hash = hash_of(spec.user_data.as_ref());
+        facts.guest = bootstrap;
         facts.keys_hash = Some(keys.hash());
         facts.default_image = image.defaulted;
         facts.boot_volume = Some(volume.key.name.clone());
         facts.shaped = true;
-        facts.made_closed = !shape.has_interface();
+        facts.made_closed = shape.has_placeholder();
         // Those of a server that is gone.
         facts.placeholder = None;
         facts.interfaces.clear();
@@ -213,21 +215,12 @@ fn create(context: &Context<'_>) -> Checked<Planned> {
     for mark in attached {
         step = step.mark(mark);
     }
-    Ok(act(step.secret(user_data(&spec)?)))
-}
-
-/// The user data as the provider takes it.
-fn user_data(spec: &InstanceSpec) -> Checked<Option<SecretString>> {
-    let Some(text) = spec.user_data.as_deref() else { return Ok(None) };
-    match control_plane::kinds::instance::user_data_for_provider(text) {
-        Some(encoded) => Ok(Some(SecretString::from(encoded))),
-        None => Err(Box::new(fail(Reason::ProviderRefused, "The user data is longer than Hetzner Cloud takes."))),
-    }
+    Ok(act(step.secret(user_data)))
 }
 
 /// The public interfaces of a new server. Without any interface of its own it has one that nothing gets through.
 fn public_net(context: &Context<'_>, shape: &Shape<'_>, location: &str) -> CreateServerPublicNet {
-    if !shape.has_interface() {
+    if shape.has_placeholder() {
         return CreateServerPublicNet { enable_ipv4: false, enable_ipv6: true, ipv4: None, ipv6: None };
     }
     // What lies elsewhere, or is another server's still, would make the provider refuse the whole server.
@@ -252,7 +245,7 @@ fn volumes(context: &Context<'_>, shape: &Shape<'_>, location: &str) -> Vec<Id<h
 fn firewalls(context: &Context<'_>, shape: &Shape<'_>) -> Checked<Vec<Id<Firewall>>> {
     let closed = || auxiliary::closed(context).map(|firewall| vec![firewall.id]);
     match &shape.guard {
-        _ if !shape.has_interface() => closed(),
+        _ if shape.has_placeholder() => closed(),
         _ if !shape.is_public() => Ok(Vec::new()),
         Guard::Open => Ok(Vec::new()),
         Guard::Groups { firewalls, closed: false, ready: true } => Ok(firewalls.iter().copied().collect()),
@@ -268,7 +261,7 @@ fn sku<'a>(context: &Context<'a>, spec: &InstanceSpec) -> Checked<&'a CatalogEnt
 }
 
 /// The SKU that an instance names, if the catalogue has it.
-fn sku_of<'a>(context: &Context<'a>, row: &Resource, spec: &InstanceSpec) -> Option<&'a CatalogEntry> {
+pub(super) fn sku_of<'a>(context: &Context<'a>, row: &Resource, spec: &InstanceSpec) -> Option<&'a CatalogEntry> {
     match spec.sku_ref.resolve(&row.key, &[Kind::InstanceSku]) {
         Ok(Target::Resource(key)) => context.desired.catalog.get(Kind::InstanceSku, &key.region, &key.name),
         _ => None,
@@ -323,13 +316,20 @@ fn take_over(context: &Context<'_>, volume: &Resource) -> Planned {
         return wait(Reason::WaitingForDependency, format!("The block storage `{name}` is not ready to boot from."));
     };
     let row = context.resource();
-    if let Some(why) = parking::misfit(context, row, volume, server) {
-        let text = format!(
-            "The block storage `{name}` keeps the server of a deleted instance, and {why}: its disk becomes a snapshot, which \
-             this instance is made from. That takes some minutes."
-        );
-        return wait(Reason::WaitingForDependency, text);
-    }
+    let retype = match parking::fit(context, row, volume, server) {
+        Fit::Server { retype } => retype,
+        Fit::Never(why) => {
+            let text = format!("The block storage `{name}` keeps the disk of a deleted instance: {why}.");
+            return wait(Reason::ProviderRefused, text);
+        }
+        Fit::Snapshot(why) => {
+            let text = format!(
+                "The block storage `{name}` keeps the server of a deleted instance, and {why}: its disk becomes a snapshot, \
+                 which this instance is made from. That takes some minutes."
+            );
+            return wait(Reason::WaitingForDependency, text);
+        }
+    };
     if power::is_busy(server) || server.status != ServerStatus::Off {
         // Its block storage switches it off.
         return wait(
@@ -343,8 +343,10 @@ fn take_over(context: &Context<'_>, volume: &Resource) -> Planned {
         facts.boot_volume = Some(name.clone());
         facts.ever_started = true;
         facts.shaped = true;
+        facts.retype = retype;
         facts.placeholder = kept.placeholder.clone();
         facts.user_data_hash = kept.made_with.as_ref().and_then(|made| made.user_data_hash.clone());
+        facts.guest = kept.made_with.as_ref().and_then(|made| made.guest);
         facts.keys_hash = kept.made_with.as_ref().and_then(|made| made.keys_hash.clone());
     });
     let disk = BlockStorageFacts::mark(volume, |facts| disk::give_back(facts, row.uid));
@@ -352,14 +354,14 @@ fn take_over(context: &Context<'_>, volume: &Resource) -> Planned {
 }
 
 /// What the server of an instance is made with.
-pub(super) fn made_with(context: &Context<'_>, row: &Resource, spec: &InstanceSpec) -> Option<MadeWith> {
-    let sku = sku_of(context, row, spec)?;
-    Some(MadeWith {
+pub(super) fn made_with(context: &Context<'_>, sku: &CatalogEntry, spec: &InstanceSpec) -> MadeWith {
+    MadeWith {
         user_data_hash: hash_of(spec.user_data.as_ref()),
+        guest: None,
         keys_hash: Some(Keys::of(spec, context.installation()).hash()),
         server_type: server_type(sku),
         location: zone_name(&spec.zone).to_owned(),
-    })
+    }
 }
 
 /// A hash of a text. Facts are no place for user data.
@@ -374,7 +376,7 @@ fn keep(context: &Context<'_>, server: &Server) -> Checked<Planned> {
     let row = context.resource();
     let with_status = |planned: Planned| power::with_status(planned, context, server);
     if power::is_busy(server) {
-        if context.is_converging() {
+        if context.is_converging() || cycle::under_way(row).is_some() {
             return Ok(with_status(context.watch_server(server, Until::Settled)));
         }
         return Ok(with_status(noted(settled(), seen::notes(context, server, &spec, Rest::default()))));
@@ -398,11 +400,12 @@ fn keep(context: &Context<'_>, server: &Server) -> Checked<Planned> {
     let diff = Diff { context, server, shape: &shape };
     let mut rest = match diff.next() {
         Ok(rest) => rest,
-        Err(planned) => return Ok(with_status(*planned)),
+        Err(planned) => return Ok(with_status(cycle::given_up(&diff)?.unwrap_or(*planned))),
     };
     // Nobody tells when another server lets go of what is ours; the plan sees it, and asks nobody.
     let again = rest.awaits_another().then_some(AGAIN);
     rest.notes.splice(0..0, shape.notes.iter().cloned());
+    rest.notes.extend(guest::note(context, &spec, &shape));
     let keys = Keys::of(&spec, context.installation());
     let mut used: Vec<_> = keys.auxiliaries().chain(shape.auxiliaries()).cloned().collect();
     if auxiliary::closed_before(context, server).is_some() {
@@ -418,12 +421,21 @@ fn keep(context: &Context<'_>, server: &Server) -> Checked<Planned> {
             Err(step) => return Ok(with_status(*step)),
         },
         power::Next::Act(planned) => return Ok(with_status(*planned)),
-        power::Next::Settled(done) => Planned { action_done: done, ..settled() },
+        power::Next::Settled(done) => {
+            if let Some(planned) = cycle::next(&diff, &rest)? {
+                return Ok(with_status(Planned { action_done: done, ..planned }));
+            }
+            Planned { action_done: done, ..settled() }
+        }
     };
+    let is_complete = rest.when_off.is_empty() && !rest.awaits_another();
     let planned = Planned { again, ..planned };
     let notes = seen::notes(context, server, &spec, rest);
     Ok(with_status(noted(planned, notes)).remember(row, |facts: &mut InstanceFacts| {
         seen::remember_aliases(facts, server, &shape);
+        if is_complete {
+            cycle::complete(facts, context, &shape);
+        }
     }))
 }
 
@@ -512,6 +524,7 @@ fn hand_over(context: &Context<'_>, server: &Server, volume: &Resource) -> Check
     let facts = InstanceFacts::of(context.resource());
     let made_with = MadeWith {
         user_data_hash: facts.user_data_hash,
+        guest: facts.guest,
         // Those of the release before had none.
         keys_hash: facts.keys_hash,
         server_type: server.server_type.name.clone(),

@@ -2,17 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use control_plane::{
-    Reason,
-    kinds::ssh_key::{SshKeyEntry, distinct},
-    ports::Auxiliary,
-};
+use control_plane::{Reason, ports::Auxiliary};
 use data_encoding::BASE64;
 use ring::digest::{SHA256, digest};
 use seca_api::InstanceSpec;
 
 use super::{Checked, Context, auxiliary, wait};
-use crate::naming;
+use crate::{
+    admission::ssh_key::{SshKeyEntry, distinct},
+    naming,
+};
 
 /// The keys that an instance asks for.
 pub(super) struct Keys(Vec<Wanted>);

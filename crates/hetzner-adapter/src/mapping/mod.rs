@@ -3,7 +3,10 @@
 
 mod auxiliary;
 mod block_storage;
+mod cycle;
 mod diff;
+pub mod gateway;
+pub(crate) mod guest;
 mod image;
 mod instance;
 mod internet_gateway;
@@ -14,18 +17,16 @@ mod origin;
 mod parking;
 mod power;
 mod public_ip;
-mod role;
-mod role_assignment;
 mod route_table;
+mod row;
 mod security_group;
 mod security_group_rule;
 mod seen;
 mod shape;
 mod subnet;
-mod workspace;
 mod zone;
 
-use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use control_plane::{
     Reason, Resource,
@@ -34,6 +35,7 @@ use control_plane::{
     state,
 };
 use hcloud_client::types::{Labels, Network, PrimaryIp, Server};
+use igw_polyfill::ranges::PUBLIC_ROUTER;
 use seca_api::{Kind, ResourceKey, ResourceState, Status, StatusCondition, Timestamp};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -78,11 +80,8 @@ pub struct Owned {
     pub made: bool,
 }
 
-/// The kinds that are mapped.
+/// The kinds that are mapped: all but those that are a row and nothing more.
 pub static MAPPINGS: &[&dyn Mapping] = &[
-    &role::RoleMapping,
-    &role_assignment::RoleAssignmentMapping,
-    &workspace::WorkspaceMapping,
     &image::ImageMapping,
     &block_storage::BlockStorageMapping,
     &instance::InstanceMapping,
@@ -104,6 +103,9 @@ pub fn kinds() -> Vec<Kind> {
 /// What to do next about a resource.
 pub fn plan(context: &Context<'_>) -> Planned {
     let kind = context.resource().key.kind;
+    if control_plane::kinds::rules(kind).is_some_and(|rules| !rules.has_object) {
+        return row::plan(context);
+    }
     let Some(mapping) = MAPPINGS.iter().find(|mapping| mapping.kind() == kind) else {
         return fail(Reason::Unsupported, format!("This release makes no {} at Hetzner Cloud.", kind.noun()));
     };
@@ -136,9 +138,6 @@ fn delete(context: &Context<'_>, mapping: &dyn Mapping) -> Planned {
 fn standing_note(context: &Context<'_>) -> Option<Note> {
     Note::of(context.resource()).filter(|_| context.bundle().attempts > 0)
 }
-
-/// The router of the public interfaces of all servers (Hetzner's API reference, networks): no network can hold it.
-const PUBLIC_ROUTER: Ipv4Addr = Ipv4Addr::new(172, 31, 1, 1);
 
 /// A step on the way to a plan: what stops it is the plan.
 pub type Checked<T> = Result<T, Box<Planned>>;

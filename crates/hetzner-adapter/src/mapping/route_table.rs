@@ -1,6 +1,7 @@
 //! A Hetzner network has one set of routes, and its route tables are parts of it. A route by an address of the network
-//! is made there; one by a gateway, or by an instance, which has no address in the network yet, is kept as intent.
-//! Routes bear no labels: whose one is, the rows remember, and one that two tables want stays until neither does.
+//! is made there, and one by a gateway leads to the gateway's NAT server once that is up: what becomes of those the network
+//! says (see [`super::gateway`]). Routes bear no labels: whose one is, the rows remember, and one that two tables want stays
+//! until neither does.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,9 @@ use seca_api::{Kind, ResourceState, RouteSpec, RouteStatus, RouteTableSpec, Rout
 use serde_json::json;
 
 use super::{
-    Checked, Context, Mapping, PUBLIC_ROUTER, PlannedExt, act, map, missing_targets, noted, part_status, settled, wait,
+    Checked, Context, Mapping, PUBLIC_ROUTER, PlannedExt, act,
+    gateway::routes::{self, Gateways},
+    map, missing_targets, noted, part_status, settled, wait,
 };
 use crate::{
     call::{StepExt, Until},
@@ -24,7 +27,7 @@ use crate::{
 };
 
 /// What a route may name.
-const TARGETS: &[Kind] = &[Kind::InternetGateway, Kind::Instance, Kind::Nic];
+pub(super) const TARGETS: &[Kind] = &[Kind::InternetGateway, Kind::Instance, Kind::Nic];
 /// The most routes of a Hetzner network.
 const MOST: usize = 100;
 
@@ -52,9 +55,13 @@ impl Mapping for RouteTableMapping {
 
 fn alive(context: &Context<'_>, network: Option<&hcloud::Network>) -> Checked<Planned> {
     let spec: RouteTableSpec = context.spec()?;
+    let row = context.resource();
+    let gateways = Gateways::of(context, &spec);
     let wanted: BTreeSet<Route> = match network {
         Some(network) => {
-            by_address(context.resource(), &spec).filter(|made| refusal(network, made).is_none()).collect()
+            let by_address = by_address(row, &spec).filter(|made| refusal(network, made).is_none());
+            let by_address = by_address.filter(|made| !gateways.is_refused(made));
+            by_address.chain(gateways.made()).collect()
         }
         None => BTreeSet::new(),
     };
@@ -65,12 +72,18 @@ fn alive(context: &Context<'_>, network: Option<&hcloud::Network>) -> Checked<Pl
         if let Some(made) = wanted.iter().find(|made| !network.routes.contains(made)) {
             return Ok(add(context, network, &wanted, made));
         }
-    } else if by_address(context.resource(), &spec).next().is_some() {
-        let name = &context.resource().key.network;
+    } else if by_address(row, &spec).next().is_some() {
+        let name = &row.key.network;
         return Ok(wait(Reason::WaitingForDependency, format!("The network `{name}` is not ready.")));
     }
-    let planned = settled_with(context, network, &spec);
-    Ok(planned.remember(context.resource(), |facts: &mut RouteTableFacts| facts.routes = texts(&wanted)))
+    let planned = match gateways.pending() {
+        Some((reason, why)) if context.is_converging() => wait(reason, why),
+        _ => settled_with(context, network, &spec, &gateways),
+    };
+    Ok(planned.remember(row, |facts: &mut RouteTableFacts| {
+        facts.routes = texts(&wanted);
+        facts.generation = gateways.has_any.then_some(row.generation);
+    }))
 }
 
 /// The routes of a table that name an address.
@@ -121,7 +134,7 @@ fn own(context: &Context<'_>, network: &hcloud::Network) -> BTreeSet<Route> {
 }
 
 /// A route as facts remember it.
-fn text(route: &Route) -> String {
+pub(super) fn text(route: &Route) -> String {
     format!("{} {}", route.destination, route.gateway)
 }
 
@@ -138,6 +151,7 @@ fn remove(context: &Context<'_>, network: &hcloud::Network, wanted: &BTreeSet<Ro
         .iter()
         .filter_map(|table| Some((table, table.spec::<RouteTableSpec>().ok()?)))
         .flat_map(|(table, spec)| by_address(table, &spec).collect::<Vec<_>>())
+        .chain(routes::of_others(context))
         .collect();
     let made = own.iter().find(|made| !wanted.contains(made) && !others.contains(made))?;
     let call = NetworkCall::DeleteRoute { network: network.id, route: made.clone() };
@@ -161,25 +175,34 @@ fn add(context: &Context<'_>, network: &hcloud::Network, wanted: &BTreeSet<Route
     act(step.mark(RouteTableFacts::trial(context.resource(), |facts| facts.routes = texts(&own))))
 }
 
-fn settled_with(context: &Context<'_>, network: Option<&hcloud::Network>, spec: &RouteTableSpec) -> Planned {
+fn settled_with(
+    context: &Context<'_>,
+    network: Option<&hcloud::Network>,
+    spec: &RouteTableSpec,
+    gateways: &Gateways<'_>,
+) -> Planned {
     let before: RouteTableStatus = context.resource().status().unwrap_or_default();
-    let effects: Vec<Effect> = spec.routes.iter().map(|route| effect(context, network, route)).collect();
-    let status = |(index, (route, effect)): (usize, (&RouteSpec, &Effect))| {
+    let effect =
+        |(index, route)| gateways.effect(network, index, route).unwrap_or_else(|| effect(context, network, route));
+    let effects: Vec<(Effect, Reason)> = spec.routes.iter().enumerate().map(effect).collect();
+    let status = |(index, (route, effect)): (usize, (&RouteSpec, &(Effect, Reason)))| {
         let is_made = made(context.resource(), route)
             .is_some_and(|made| network.is_some_and(|network| network.routes.contains(&made)));
         route_status(context, effect, is_made, before.routes.get(index))
     };
     let statuses: Vec<RouteStatus> = spec.routes.iter().zip(&effects).enumerate().map(status).collect();
-    let idle: Vec<&Effect> = effects.iter().filter(|effect| !effect.routed).collect();
-    let idle = idle.first().map(|first| {
+    let idle: Vec<_> = effects.iter().filter(|(effect, _)| !effect.routed).collect();
+    let idle = idle.first().map(|(first, reason)| {
         let text = format!("{} of {} routes are not in effect. {}", idle.len(), effects.len(), first.message);
-        (Reason::NotInEffect, text)
+        let reason = if *reason == Reason::RouteConflict { *reason } else { Reason::NotInEffect };
+        (reason, text)
     });
     let planned = settled().status(map(&[("routes", json!(statuses))]));
     noted(planned, missing_targets(context).into_iter().chain(idle))
 }
 
-fn effect(context: &Context<'_>, network: Option<&hcloud::Network>, route: &RouteSpec) -> Effect {
+/// What a route does that is not a gateway's matter.
+fn effect(context: &Context<'_>, network: Option<&hcloud::Network>, route: &RouteSpec) -> (Effect, Reason) {
     let target = &route.target_ref;
     let hop = match target.resolve_or_address(&context.resource().key, TARGETS) {
         Ok(Target::Address(_)) => address_hop(context, network, route),
@@ -187,14 +210,19 @@ fn effect(context: &Context<'_>, network: Option<&hcloud::Network>, route: &Rout
             let row = context.bundle().targets.iter().find(|t| t.key == key).and_then(|t| t.resource.as_ref());
             match (row.filter(|row| !row.is_deleting()), key.kind) {
                 (None, _) => NextHop::Missing,
-                (Some(_), Kind::InternetGateway) => NextHop::Gateway,
+                (Some(_), Kind::InternetGateway) if network.is_none() => {
+                    NextHop::Refused("nothing stands behind the network at Hetzner Cloud".to_owned())
+                }
+                (Some(_), Kind::InternetGateway) => {
+                    NextHop::Refused("the network is about to find out what it needs for the gateway".to_owned())
+                }
                 (Some(_), Kind::Instance) => NextHop::Instance,
                 (Some(_), kind) => NextHop::Other(kind),
             }
         }
         Ok(Target::Unset) | Err(_) => NextHop::Missing,
     };
-    igw_polyfill::route(&route.destination_cidr_block, &target.resource, &hop)
+    (igw_polyfill::route(&route.destination_cidr_block, &target.resource, &hop), Reason::RouteNotProgrammed)
 }
 
 fn address_hop(context: &Context<'_>, network: Option<&hcloud::Network>, route: &RouteSpec) -> NextHop {
@@ -214,10 +242,15 @@ fn address_hop(context: &Context<'_>, network: Option<&hcloud::Network>, route: 
     }
 }
 
-/// A route's own state and its transitions.
-fn route_status(context: &Context<'_>, effect: &Effect, is_made: bool, before: Option<&RouteStatus>) -> RouteStatus {
-    let state = if is_made { ResourceState::Active } else { ResourceState::Pending };
-    let reason = if is_made { Reason::NotInEffect } else { Reason::RouteNotProgrammed };
+/// A route's own state and its transitions. One that is made and leads to nobody is `active`, and says so.
+fn route_status(
+    context: &Context<'_>,
+    (effect, why): &(Effect, Reason),
+    is_made: bool,
+    before: Option<&RouteStatus>,
+) -> RouteStatus {
+    let state = if is_made || effect.routed { ResourceState::Active } else { ResourceState::Pending };
+    let reason = if is_made { Reason::NotInEffect } else { *why };
     let note = (!effect.routed).then(|| (reason, Some(effect.message.clone())));
     part_status(state, note, before, context.now)
 }

@@ -13,7 +13,7 @@ use control_plane::{
 use hcloud_client::types::{Firewall, Id, Network, PrimaryIp, Volume};
 use seca_api::{InstanceSpec, IpVersion, Kind, ResourceState};
 
-use super::{Checked, Context, auxiliary, wait, zone};
+use super::{Checked, Context, auxiliary, guest, wait, zone};
 use crate::firewall_rules::Excess;
 
 /// The field that names the first NIC.
@@ -45,6 +45,8 @@ pub(super) struct Shape<'a> {
     pub(super) lacks: bool,
     /// A NIC that it has is being changed: no network is taken away meanwhile.
     pub(super) unsettled: bool,
+    /// It has a closed public interface beside its private ones: see [`super::guest::keeps_placeholder`].
+    pub(super) keeps_placeholder: bool,
 }
 
 /// A private network of a server.
@@ -66,7 +68,7 @@ pub(super) struct PublicAddress {
     pub(super) text: String,
 }
 
-/// What filters the packets of public interfaces.
+/// What filters the packets of public interfaces, if there are any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Guard {
     /// Nothing: no group is named.
@@ -89,6 +91,11 @@ impl Shape<'_> {
     /// Whether the server has an interface of its own, once it is so.
     pub(super) fn has_interface(&self) -> bool {
         !self.attachments.is_empty() || self.is_public()
+    }
+
+    /// Whether it has a closed public interface of its own, because it needs one.
+    pub(super) fn has_placeholder(&self) -> bool {
+        !self.has_interface() || self.keeps_placeholder && !self.is_public()
     }
 
     /// Whether it has a public IP, once it is so.
@@ -130,7 +137,7 @@ fn claim(row: &Resource, own: Uid) -> Claim {
 /// The shape that an instance asks for. Claims come first: what nobody has is claimed before anything is attached. A server
 /// that is about to be made (`is_new`) waits for what the resources that it names have yet to publish.
 pub(super) fn shape<'a>(context: &Context<'a>, spec: &InstanceSpec, is_new: bool) -> Checked<Shape<'a>> {
-    let mut shape = Shape::default();
+    let mut shape = Shape { keeps_placeholder: guest::keeps_placeholder(context), ..Shape::default() };
     let mut ties = Vec::new();
     let mut groups = Vec::new();
     let targets = &context.bundle().targets;
@@ -155,8 +162,8 @@ pub(super) fn shape<'a>(context: &Context<'a>, spec: &InstanceSpec, is_new: bool
     if !ties.is_empty() {
         return Err(Box::new(Planned::new(Plan::Tie(ties))));
     }
-    shape.guard = guard(context, &shape, &groups);
-    if let Guard::Kept = shape.guard {
+    shape.guard = guard(context, &groups);
+    if shape.is_public() && matches!(shape.guard, Guard::Kept) {
         let (firewalls, rules) = total(&groups);
         if let Some(excess) = Excess::of(firewalls, rules) {
             shape.notes.push((Reason::RulesTooMany, format!("Of its security groups together, {excess}.")));
@@ -182,6 +189,16 @@ pub(super) fn group_use(related: &Related) -> GroupUse {
     }
 }
 
+/// Whether the instance, or a NIC that it names, names a security group.
+pub(super) fn names_group(context: &Context<'_>) -> bool {
+    let is_group = |target: &Related| match target.key.kind {
+        Kind::SecurityGroup => true,
+        Kind::Nic => target.resource.as_ref().is_some_and(|nic| NicFacts::of(nic).groups.is_some()),
+        _ => false,
+    };
+    context.bundle().targets.iter().any(is_group)
+}
+
 fn total(groups: &[GroupUse]) -> (usize, usize) {
     let firewalls: BTreeSet<&String> = groups.iter().flat_map(|group| &group.firewalls).collect();
     let mut seen = BTreeSet::new();
@@ -189,10 +206,7 @@ fn total(groups: &[GroupUse]) -> (usize, usize) {
     (firewalls.len(), once.map(|group| group.rules as usize).sum())
 }
 
-fn guard(context: &Context<'_>, shape: &Shape<'_>, groups: &[GroupUse]) -> Guard {
-    if !shape.is_public() {
-        return Guard::Closed;
-    }
+fn guard(context: &Context<'_>, groups: &[GroupUse]) -> Guard {
     if groups.is_empty() {
         return if context.settings.ungrouped_closed { Guard::Closed } else { Guard::Open };
     }

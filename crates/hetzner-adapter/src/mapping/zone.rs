@@ -1,10 +1,18 @@
 //! Where in its region an object is made. A region of one zone leaves no choice. In one of several the user chooses by an
 //! extension, or by the first instance that uses the object. What exists never moves.
 
-use control_plane::{Reason, Resource, catalog::zone_name, kinds::LOCATION_EXTENSION};
+use control_plane::{
+    Reason, Resource,
+    catalog::zone_name,
+    facts::{Facts, PublicIpFacts},
+};
 use seca_api::InstanceSpec;
 
 use super::{Checked, Context, fail, settled};
+use crate::admission::PROVIDER;
+
+/// The extension that chooses.
+const EXTENSION: &str = PROVIDER.location_extension;
 
 /// Where an object is to be made.
 pub(super) enum Place {
@@ -38,7 +46,7 @@ impl Place {
                 let zones = context.desired.catalog.zones(context.region()).join(", ");
                 let text = format!(
                     "It is made in the zone of the first instance that uses it, or in the one of {zones} that the \
-                     extension {LOCATION_EXTENSION} names."
+                     extension {EXTENSION} names."
                 );
                 Err(Box::new(settled().note(Reason::AwaitingZone, text)))
             }
@@ -50,9 +58,16 @@ impl Place {
     }
 }
 
+/// Whether only the instance that uses a public IP tells in which zone that is to lie.
+pub(super) fn is_awaited(context: &Context<'_>, ip: &Resource) -> bool {
+    let zones = context.desired.catalog.zones(&ip.key.region);
+    let is_chosen = chosen(ip).is_some_and(|zone| zones.contains(&zone));
+    PublicIpFacts::of(ip).location.is_none() && !is_chosen && zones.len() > 1
+}
+
 /// The zone that the user chose.
 fn chosen(row: &Resource) -> Option<String> {
-    row.extension(LOCATION_EXTENSION).map(|zone| zone_name(&zone).to_owned())
+    row.extension(EXTENSION).map(|zone| zone_name(&zone).to_owned())
 }
 
 /// The zone of an instance.
@@ -71,7 +86,7 @@ pub(super) fn elsewhere(context: &Context<'_>, location: &str, user: Option<Stri
     }
     let zone = chosen(context.resource()).filter(|zone| zone != location)?;
     let text = format!(
-        "It lies in {location}, and stays there: the extension {LOCATION_EXTENSION} says {zone}, which applies to a new one."
+        "It lies in {location}, and stays there: the extension {EXTENSION} says {zone}, which applies to a new one."
     );
     Some((Reason::InOtherZone, text))
 }

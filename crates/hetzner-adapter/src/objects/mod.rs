@@ -350,6 +350,16 @@ macro_rules! objects {
                 }
             }
 
+            /// The objects of a type whose labels pass.
+            pub(crate) fn ids_where(&self, kind: ObjectType, is_it: impl Fn(&Labels) -> bool) -> Vec<ObjectId> {
+                match kind {
+                    $(ObjectType::$Type => {
+                        let found = self.$all.values().filter(|object| is_it(object.labels()));
+                        found.map(|object| ObjectId::$Type(object.id)).collect()
+                    })+
+                }
+            }
+
             /// Whether an object of a type is an owner's, of whichever installation.
             pub(crate) fn has_owner(&self, kind: ObjectType, owner: &Owner) -> bool {
                 match kind {

@@ -21,7 +21,8 @@ async fn a_thousand_idle_servers_cost_a_third_of_the_budget_and_what_is_done_by_
     for number in 1..SERVERS {
         // The people who make them have the same budget.
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let server = json!({"name": format!("other-{number}"), "server_type": "cx23", "image": SYSTEM, "location": "fsn1"});
+        let server =
+            json!({"name": format!("other-{number}"), "server_type": "cx23", "image": SYSTEM, "location": "fsn1"});
         product.cloud.hetzner(Method::POST, "/servers", &server).await;
     }
     tokio::time::sleep(Duration::from_secs(3600)).await;

@@ -135,7 +135,7 @@ impl Product {
         self.clock.now().as_millis()
     }
 
-    async fn reason(&self, kind: Kind, name: &str) -> Option<String> {
+    pub(crate) async fn reason(&self, kind: Kind, name: &str) -> Option<String> {
         self.row(kind, name).await?.conditions[0].reason.clone()
     }
 
@@ -261,6 +261,25 @@ async fn what_waits_for_a_limit_or_for_room_is_asked_for_every_30_s() {
         assert_eq!(found.len(), 1, "{found:?}");
         assert!((20..=22).contains(&requests.len()), "{requests:?}");
         assert!(waits(requests)[0].iter().all(|minute| *minute <= 3.0), "{requests:?}");
+    }
+}
+
+/// What a refusal leaves open is looked up, so each try of a removal may cost several requests.
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_fails_again_and_again_costs_no_more_than_another_wait() {
+    for (status, code) in [(423, "locked"), (422, "invalid_input"), (500, "server_error"), (504, "timeout")] {
+        let product = Product::start(Cloud::new(1.0));
+        product.ready().await;
+        product.put(Kind::BlockStorage, "d", json!({"skuRef": "skus/hcloud-volume", "sizeGB": 10})).await;
+        product.is(Kind::BlockStorage, "d", ACTIVE).await;
+        let failure = json!({"type": "error", "status": status, "code": code, "message": "no"});
+        product.cloud.fault(json!({"method": "DELETE", "path": "/volumes/*", "count": 0}), failure).await;
+        let meter = Meter::start(&product).await;
+        product.delete(Kind::BlockStorage, "d").await;
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        meter.check().await;
+        let tried = meter.requests().await.into_values().map(|requests| requests.len()).max();
+        assert!(tried > Some(30), "{code}: it is tried again: {tried:?}");
     }
 }
 

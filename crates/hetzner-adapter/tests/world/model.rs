@@ -37,6 +37,8 @@ pub struct Model {
     pub images: Vec<Image>,
     /// Servers that ever ran and volumes that were ever attached, as their actions tell.
     pub used: BTreeSet<ObjectId>,
+    /// Whether a server whose type was changed stays off.
+    pub retyped_stays_off: bool,
     last_id: i64,
 }
 
@@ -261,6 +263,7 @@ impl Model {
                 }
                 let firewalls: Vec<i64> = body.firewalls.iter().map(|f| f.firewall.get()).collect();
                 let mut made = server(self.id(), &body.name, "off", &json!(body.labels), &firewalls);
+                made.server_type.name.clone_from(&body.server_type);
                 made.location.name = body.location.clone().expect("the provider would choose a location");
                 let id = made.id;
                 if !net.enable_ipv6 || net.ipv6.is_some() {
@@ -297,6 +300,17 @@ impl Model {
                 let has_interface = net.ipv4.is_some() || net.ipv6.is_some() || !found.private_net.is_empty();
                 assert!(has_interface, "a server without an interface cannot be switched on");
                 self.power(*server, "running")
+            }
+            Call::Server(ServerCall::ChangeType { server, server_type, upgrade_disk }) => {
+                let found = self.server(*server);
+                assert!(found.status == ServerStatus::Off && !upgrade_disk, "it stays as it is, and its disk too");
+                assert_ne!(found.server_type.name, *server_type, "the type changes");
+                found.server_type.name.clone_from(server_type);
+                // The provider starts it, or does not.
+                match self.retyped_stays_off {
+                    true => self.seen(*server),
+                    false => self.power(*server, "running"),
+                }
             }
             Call::Server(ServerCall::AttachToNetwork { server, network, ip, alias_ips }) => {
                 assert!(self.network(*network).ip_range.contains(ip), "{ip} is not in the network");
@@ -483,7 +497,7 @@ impl Model {
                     return one(Change::Seen(own.clone().into()));
                 }
                 assert!(self.primary_ips.iter().all(|ip| ip.name != body.name), "two primary IPs named {}", body.name);
-                let is_placeholder = body.labels.contains_key("seca.role");
+                let is_placeholder = body.labels.get("seca.role").is_some_and(|role| role == "placeholder");
                 assert!(body.location.is_some() && body.auto_delete == Some(is_placeholder), "it outlives servers");
                 let kind = if body.kind == IpType::Ipv6 { "ipv6" } else { "ipv4" };
                 let mut made = primary_ip(self.id(), &body.name, kind, &json!(body.labels), is_placeholder, None);
@@ -544,11 +558,16 @@ impl Model {
             }
             Call::Image(ImageCall::Create { server, description, labels }) => {
                 let source = self.server(*server).clone();
-                let uid = |labels: &hcloud_client::types::Labels| labels.get("seca.uid").cloned().expect("a label");
+                let uid = |labels: &hcloud_client::types::Labels| labels.get("seca.uid").cloned();
                 assert!(self.images.iter().all(|i| uid(&i.labels) != uid(labels)), "two snapshots: {description}");
                 let made = snapshot(self.id(), description, &source, &json!(labels));
                 self.images.push(made.clone());
                 one(Change::Seen(made.into()))
+            }
+            Call::Image(ImageCall::Update { image, labels }) => {
+                let found = self.images.iter_mut().find(|i| i.id == *image).expect("a snapshot");
+                found.labels = labels.clone();
+                one(Change::Seen(found.clone().into()))
             }
             Call::Image(ImageCall::Delete { image }) => {
                 assert!(self.images.iter().any(|i| i.id == *image), "no snapshot {image}");
@@ -565,10 +584,22 @@ impl Model {
                 let found = self.objects().into_iter().filter(own).map(Change::Seen);
                 Observation::new(found.chain([Change::Absent { kind: *kind, owner: owner.clone() }]).collect())
             }
+            Call::Watch { kind, installation, of, at } => {
+                assert_eq!(*kind, hetzner_adapter::objects::ObjectType::Server);
+                let is_it = |s: &&Server| s.labels.get("seca.kind").is_some_and(|kind| kind == of);
+                let found: Vec<Server> = self.servers.iter().filter(is_it).cloned().collect();
+                let watched = Change::Watched {
+                    kind: *kind,
+                    installation: installation.clone(),
+                    of: of.clone(),
+                    at: *at,
+                    shown: found.iter().map(|server| server.id.get()).collect(),
+                };
+                Observation::new(found.into_iter().map(|s| Change::Seen(s.into())).chain([watched]).collect())
+            }
             Call::History { object, attempt } => {
                 one(Change::Used { object: *object, ever: self.used.contains(object), attempt: *attempt })
             }
-            other => panic!("no plan makes this call: {other:?}"),
         }
     }
 

@@ -83,7 +83,14 @@ fn kind(provider: &str, collection: &str) -> &'static (&'static str, &'static st
 
 async fn read(
     State(bare): Db,
-    Path((region, provider, tenant, workspace, collection, name)): Path<(String, String, String, String, String, String)>,
+    Path((region, provider, tenant, workspace, collection, name)): Path<(
+        String,
+        String,
+        String,
+        String,
+        String,
+        String,
+    )>,
 ) -> Response<Body> {
     one(&bare, Place { region, tenant, workspace, kind: kind(&provider, &collection) }, &name).await
 }
@@ -148,7 +155,14 @@ pub(crate) struct Written<'a> {
 /// In a task of its own: a client that leaves in the middle must not leave a transaction open.
 async fn write(
     State(bare): Db,
-    Path((region, provider, tenant, workspace, collection, name)): Path<(String, String, String, String, String, String)>,
+    Path((region, provider, tenant, workspace, collection, name)): Path<(
+        String,
+        String,
+        String,
+        String,
+        String,
+        String,
+    )>,
     body: Bytes,
 ) -> Response<Body> {
     let place = Place { region, tenant, workspace, kind: kind(&provider, &collection) };

@@ -67,6 +67,8 @@ pub(crate) struct VersionOf(pub(crate) String);
 impl Question for VersionOf {
     type Answer = Option<i64>;
 
+    const NAME: &'static str = "authorization_version";
+
     const LANES: usize = 2;
 
     async fn ask(&self, db: &Database) -> Result<Option<i64>, Fault> {

@@ -279,7 +279,9 @@ impl Operation for WriteAll<'_> {
         let mut found: BTreeMap<Uid, Resource> = found.into_iter().map(|row| (row.uid, row)).collect();
         let (mut changed, mut relevant, mut looked) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
         for commit in self.commits {
-            let Some(row) = found.get_mut(&commit.uid).filter(|row| row.project == self.lease.project) else { continue };
+            let Some(row) = found.get_mut(&commit.uid).filter(|row| row.project == self.lease.project) else {
+                continue;
+            };
             let what = state::commit(row, commit);
             changed.extend(what.row.then_some(commit.uid));
             relevant.extend(what.relevant.then_some(commit.uid));

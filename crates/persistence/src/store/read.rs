@@ -75,6 +75,8 @@ pub(super) fn counts_children(kind: Kind) -> bool {
 impl Question for ResourceKey {
     type Answer = Look;
 
+    const NAME: &'static str = "lookup";
+
     const LANES: usize = 2;
 
     async fn ask(&self, db: &Database) -> Result<Look, Fault> {
@@ -92,6 +94,8 @@ pub(crate) struct Counted(pub(crate) ResourceKey);
 
 impl Question for Counted {
     type Answer = Look;
+
+    const NAME: &'static str = "counted_lookup";
 
     const LANES: usize = 2;
 
@@ -285,6 +289,14 @@ pub(crate) async fn count_children(db: &Database, parent: &ResourceKey) -> Resul
         _ => return Ok(0),
     };
     found.first().map_or(Ok(0), |row| row.int(0))
+}
+
+/// The database's time.
+pub(crate) async fn now(db: &Database) -> Result<Timestamp, Fault> {
+    const NOW: Sql = sql!("SELECT " now);
+    let found = db.fetch(Lane::Read, NOW, &[]).await?;
+    let row = found.first().ok_or_else(|| Fault::Corrupt("the database tells no time".to_owned()))?;
+    Ok(Timestamp::from_millis(row.int(0)?))
 }
 
 pub(crate) async fn installation(db: &Database) -> Result<String, Fault> {

@@ -7,13 +7,13 @@ use control_plane::{
     kinds::{self, Peers},
     ports::{Auxiliary, AuxiliaryUse, Bundle, Related, StepRecord, StepState},
 };
-use seca_api::ResourceKey;
+use seca_api::{Kind, ResourceKey};
 
 use crate::{
     database::{Database, Lane, Tx},
     fault::Fault,
     row::{self, COLUMNS},
-    sql::{Row, Sql, cells, identity, key_row, list, rows, sql},
+    sql::{Row, Sql, Value, cells, identity, key_row, list, rows, sql},
 };
 
 /// Makes the listed rows due now, whatever is being done about them.
@@ -28,14 +28,16 @@ const RELATED: Sql = sql!(
     " UNION SELECT r.uid FROM resources r WHERE " workspace
     " UNION SELECT r.uid FROM resources r WHERE " in_network
     " UNION SELECT r.uid FROM resources r WHERE " in_workspace
-    " UNION SELECT r.uid FROM resources r WHERE r.holder = $1"
+    " UNION SELECT r.uid FROM resources r WHERE r.holder = $1 \
+     UNION SELECT r.uid FROM resources r WHERE " beside
 );
-/// The same of several rows (1: uid and key; and a mark, of those whose relations are to wake) and at once. All of them are
+/// The same of several rows (1: uid and key; a mark, of those whose relations are to wake; and the kind of those that it wakes
+/// although nothing relates them) and at once. All of them are
 /// locked with their relations, in the order of their uids; one that is related to none of the others is not woken.
 const WAKE_RELATED: Sql = sql!(
     "WITH looked AS MATERIALIZED (SELECT j.value->>0 AS uid, j.value->>1 AS tenant, j.value->>2 AS region, \
      j.value->>3 AS kind, j.value->>4 AS workspace, j.value->>5 AS network, j.value->>6 AS name, \
-     j.value->>7 AS changed FROM " (rows 1) "), \
+     j.value->>7 AS changed, j.value->>8 AS wakes FROM " (rows 1) "), \
      o AS MATERIALIZED (SELECT * FROM looked WHERE changed = '1'), \
      related AS MATERIALIZED (SELECT e.uid FROM o" (each "resource_references" "e" "e.tenant = o.tenant \
      AND e.region = o.region AND e.kind = o.kind AND e.workspace = o.workspace AND e.network = o.network \
@@ -52,6 +54,8 @@ const WAKE_RELATED: Sql = sql!(
     " UNION SELECT r.uid FROM o" (each "resources" "r" "o.kind = 'workspace' AND r.tenant = o.tenant \
      AND r.region = o.region AND r.workspace = o.name")
     " UNION SELECT r.uid FROM o" (each "resources" "r" "r.holder = o.uid")
+    " UNION SELECT r.uid FROM o" (each "resources" "r" "o.wakes <> '' AND r.tenant = o.tenant AND r.region = o.region \
+     AND r.workspace = o.workspace AND r.network = '' AND r.kind = o.wakes")
     "), woken AS MATERIALIZED (SELECT w.uid FROM work w WHERE w.uid IN (SELECT uid FROM related \
      UNION SELECT uid FROM looked) ORDER BY w.uid" lock ") \
      UPDATE work SET " wake " WHERE uid IN (SELECT x.uid FROM woken x WHERE x.uid IN (SELECT uid FROM related))"
@@ -68,7 +72,7 @@ const BUNDLES: Sql = sql!(
 /// What is related to each of several resources (1: uid, key, and which peers), by its uid: targets (1), referrers (2),
 /// parents (3), children (4) and peers (5); and what is its own: open steps (6), and the auxiliaries that it uses (7), each
 /// with the number of others that do. Peers are those that name the same in this field, all in the same place ([`SIBLINGS`]),
-/// or none. All of it is looked up for each in turn, and never the other way round.
+/// those of this kind in the workspace, or none. All of it is looked up for each in turn, and never the other way round.
 const RELATIONS: Sql = sql!(
     "WITH o AS MATERIALIZED (SELECT j.value->>0 AS uid, j.value->>1 AS tenant, j.value->>2 AS region, \
      j.value->>3 AS kind, j.value->>4 AS workspace, j.value->>5 AS network, j.value->>6 AS name, j.value->>7 AS peers \
@@ -97,6 +101,9 @@ const RELATIONS: Sql = sql!(
     " UNION ALL SELECT o.uid, 5, 0, '', '', '', '', '', '', '', r.uid, 0, 0 FROM o"
     (each "resources" "r" "o.peers = '*' AND r.tenant = o.tenant AND r.region = o.region AND r.kind = o.kind \
      AND r.workspace = o.workspace AND r.network = o.network AND r.uid <> o.uid AND r.deleted_at IS NULL")
+    " UNION ALL SELECT o.uid, 5, 0, '', '', '', '', '', '', '', r.uid, 0, 0 FROM o"
+    (each "resources" "r" "o.peers <> '' AND r.tenant = o.tenant AND r.region = o.region AND r.workspace = o.workspace \
+     AND r.network = '' AND r.kind = o.peers AND r.deleted_at IS NULL")
     " UNION ALL SELECT o.uid, 6, s.id, s.step, s.state, s.action, '', '', '', '', '', s.generation, " now " - s.since FROM o"
     (each "steps" "s" "s.uid = o.uid AND s.state NOT IN ('done', 'failed')")
     " UNION ALL SELECT o.uid, 7, 0, '', a.purpose, a.content, '', '', '', '', '', (SELECT count(*) FROM auxiliary_users u \
@@ -114,19 +121,23 @@ pub(super) fn outer_first(key: &ResourceKey) -> Vec<ResourceKey> {
     workspace.into_iter().chain(parent).collect()
 }
 
+/// The identity of a row, and the kind of those that it wakes although nothing relates them.
+fn with_peers(row: &Resource) -> Vec<Value<'_>> {
+    let kind = Peers::woken_by(row.key.kind).map_or("", Kind::as_str);
+    identity(row.uid, &row.key).into_iter().chain([Value::from(kind)]).collect()
+}
+
 /// What is related to a row.
 pub(super) async fn related(tx: &mut Tx, row: &Resource) -> Result<Vec<Uid>, Fault> {
-    row::uids(&tx.fetch(RELATED, &identity(row.uid, &row.key)).await?)
+    row::uids(&tx.fetch(RELATED, &with_peers(row)).await?)
 }
 
 /// Wakes what is related to those rows of several that changed, and locks the places of all of them in the queue.
-pub(super) async fn wake_related(
-    tx: &mut Tx,
-    looked: impl Iterator<Item = (&Resource, bool)>,
-) -> Result<(), Fault> {
+pub(super) async fn wake_related(tx: &mut Tx, looked: impl Iterator<Item = (&Resource, bool)>) -> Result<(), Fault> {
     let identities = looked.map(|(row, changed)| {
         let [uid, tenant, region, kind, workspace, network, name] = cells(identity(row.uid, &row.key));
-        [uid, tenant, region, kind, workspace, network, name, changed.then(|| "1".to_owned())]
+        let wakes = Peers::woken_by(row.key.kind).map_or("", Kind::as_str).to_owned();
+        [uid, tenant, region, kind, workspace, network, name, changed.then(|| "1".to_owned()), Some(wakes)]
     });
     tx.execute(WAKE_RELATED, &[rows(identities)]).await?;
     Ok(())
@@ -146,6 +157,7 @@ pub(crate) async fn bundles(db: &Database, uids: &[Uid]) -> Result<Vec<Bundle>, 
             Peers::None => "",
             Peers::OfTarget(field) => field,
             Peers::Siblings => SIBLINGS,
+            Peers::InWorkspace(kind) => kind.as_str(),
         };
         let [tenant, region, kind, workspace, network, name] = key_row(key);
         let uid = bundle.resource.uid.to_string();
@@ -235,7 +247,11 @@ fn relate(bundle: &mut Bundle, mut relations: Vec<Relation>, known: &HashMap<Uid
         match role {
             1 => bundle.targets.extend(key.map(|key| Related { field, key, resource })),
             // One that left while it was read refers to nothing any more.
-            2 => bundle.referrers.extend(resource.map(|row| Related { field, key: row.key.clone(), resource: Some(row) })),
+            2 => bundle.referrers.extend(resource.map(|row| Related {
+                field,
+                key: row.key.clone(),
+                resource: Some(row),
+            })),
             3 => bundle.parents.extend(resource),
             4 => bundle.children.extend(resource),
             5 => bundle.peers.extend(resource),

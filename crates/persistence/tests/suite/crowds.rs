@@ -39,6 +39,7 @@ fn plane(store: Arc<dyn Store>, seed: u64) -> Arc<ControlPlane> {
     Arc::new(ControlPlane::new(Parts {
         store,
         catalog: CatalogCache::new(Catalog::new(3, entries, "fsn1")),
+        rules: Arc::new(control_plane::testing::LimitsOnly),
         enforcement: Enforcement::Off,
         ids: Ids::new(clock.clone(), Arc::new(SeededRng::new(seed))),
         clock,

@@ -245,6 +245,34 @@ pub async fn a_change_of_a_holder_wakes_what_it_holds(world: &World) {
     assert!(world.due(&lease).await.contains(&volume.uid), "it names it no longer, and yet it has it");
 }
 
+pub async fn networks_and_gateways_of_a_workspace_know_and_wake_each_other(world: &World) {
+    let (_, lease) = world.bound("p").await;
+    let network = world.create(&key(Kind::Network, "n")).await;
+    let gateway = world.create(&key(Kind::InternetGateway, "g")).await;
+    let leaving = world.create(&key(Kind::InternetGateway, "leaving")).await;
+    let subnet = world.create(&in_network(Kind::Subnet, "n", "s")).await;
+    world.create(&super::workspace("other")).await;
+    world.create(&super::within(Kind::InternetGateway, "other", "g")).await;
+    world.mark_deleted(&leaving.key).await;
+    let peers = async |of: &Resource| {
+        let bundle = world.store.bundle(of.uid).await.unwrap().unwrap();
+        bundle.peers.into_iter().map(|peer| peer.uid).collect::<Vec<_>>()
+    };
+    assert_eq!(peers(&network).await, [gateway.uid], "those that stay, of the same workspace");
+    assert_eq!(peers(&gateway).await, [network.uid]);
+    assert_eq!(peers(&subnet).await, []);
+    let facts = || serde_json::Map::from_iter([("said".to_owned(), "something".into())]);
+    for (row, wakes) in [(&network, &gateway), (&gateway, &network)] {
+        world.settle(&lease).await;
+        world.commit(&lease, Commit { facts: facts(), ..world.commit_of(row.uid, Verdict::Working).await }).await;
+        let due = world.due(&lease).await;
+        assert!(due.contains(&wakes.uid), "{}: {due:?}", row.key);
+    }
+    world.settle(&lease).await;
+    world.commit(&lease, Commit { facts: facts(), ..world.commit_of(subnet.uid, Verdict::Working).await }).await;
+    assert!(!world.due(&lease).await.contains(&gateway.uid), "the network tells what a subnet changes");
+}
+
 pub async fn an_auxiliary_knows_its_users(world: &World) {
     let (_, lease) = world.bound("p").await;
     let instance = async |name| world.create(&key(Kind::Instance, name)).await;

@@ -14,9 +14,6 @@ use crate::{
     resource::{Resource, Uid},
 };
 
-/// The most volumes that Hetzner Cloud attaches to a server.
-const MOST_VOLUMES: usize = 16;
-
 pub(super) fn violations(judgement: &Judgement<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     // A volume that grew, or that another instance left, is no reason to refuse a change that is not about it.
@@ -76,9 +73,10 @@ fn too_many_volumes(judgement: &Judgement<'_>) -> Option<Violation> {
     let count = |spec: &Value| spec.get("dataVolumes").and_then(Value::as_array).map_or(0, Vec::len);
     let now = count(judgement.subject.spec);
     let before = judgement.subject.old.map_or(0, |(_, old)| count(old));
-    (now > MOST_VOLUMES && now > before).then(|| {
+    let (most, provider) = (judgement.provider.limits.volumes_per_server, judgement.provider.name);
+    (now > most && now > before).then(|| {
         let rule = format!(
-            "dataVolumes names {now} volumes, but Hetzner Cloud attaches at most {MOST_VOLUMES} to a server; use fewer and \
+            "dataVolumes names {now} volumes, but {provider} attaches at most {most} to a server; use fewer and \
              larger block storages"
         );
         Violation::at("/spec/dataVolumes", rule)
@@ -98,7 +96,7 @@ fn data_volumes(judgement: &Judgement<'_>) -> Vec<Violation> {
             Some(other) if volume.is_new => Some(twice(other)),
             Some(_) => None,
             None if is_boot => (volume.is_new || changes_boot).then(boots),
-            None => volume.is_new.then(|| unusable(volume.row)).flatten(),
+            None => volume.is_new.then(|| unusable(volume.row, judgement.provider.name)).flatten(),
         };
         first.entry(volume.row.uid).or_insert(volume);
         found.extend(why.map(|why| {
@@ -121,19 +119,19 @@ fn boots() -> String {
 }
 
 /// Why a block storage can never be attached as a volume.
-fn unusable(volume: &Resource) -> Option<String> {
+fn unusable(volume: &Resource, provider: &str) -> Option<String> {
     if Disk::held_a_system(volume) {
-        return Some(
-            "which is the system disk of an instance, and Hetzner Cloud cannot attach the disk of one server to another; \
+        return Some(format!(
+            "which is the system disk of an instance, and {provider} cannot attach the disk of one server to another; \
              use another block storage, and copy the data"
-                .to_owned(),
-        );
+        ));
     }
     let spec: Value = serde_json::from_str(&volume.spec).ok()?;
     is_set(spec.get("sourceImageRef")).then(|| {
-        "which is made from an image and can only be booted from, because Hetzner Cloud cannot write an image to a \
-         volume; use a block storage without sourceImageRef"
-            .to_owned()
+        format!(
+            "which is made from an image and can only be booted from, because {provider} cannot write an image to a \
+             volume; use a block storage without sourceImageRef"
+        )
     })
 }
 

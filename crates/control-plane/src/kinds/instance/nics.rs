@@ -1,6 +1,6 @@
-//! The NICs of an instance: what Hetzner Cloud can attach to one server.
+//! The NICs of an instance: what a provider can attach to one server.
 //!
-//! A server has one interface in each of at most three networks. The first NIC of a network is that interface, the
+//! A server has one interface in each of few networks. The first NIC of a network is that interface, the
 //! others in its subnet are further addresses of it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,11 +12,9 @@ use super::{ADDITIONAL_NICS, PRIMARY_NIC};
 use crate::{
     facts::{Facts as _, NicFacts},
     kinds::{Judgement, Named, nic, spelled},
+    ports::Provider,
     resource::{Resource, Uid},
 };
-
-/// The most networks that Hetzner Cloud attaches a server to.
-const MOST_NETWORKS: usize = 3;
 
 /// A NIC that the document names, and where it is.
 struct Placed<'a> {
@@ -43,9 +41,9 @@ pub(super) fn violations(judgement: &Judgement<'_>) -> Vec<Violation> {
     let mut seen = BTreeSet::new();
     let once = named.into_iter().filter(|nic| seen.insert(nic.row.uid));
     let placed: Vec<Placed<'_>> = once.filter_map(place).collect();
-    found.extend(other_subnets(&placed));
-    found.extend(too_many_networks(&placed));
-    found.extend(too_many_addresses(&placed));
+    found.extend(other_subnets(&placed, judgement.provider));
+    found.extend(too_many_networks(&placed, judgement.provider));
+    found.extend(too_many_addresses(&placed, judgement.provider));
     found
 }
 
@@ -83,7 +81,7 @@ fn twice(nic: &Named<'_>, other: &Named<'_>) -> Violation {
 }
 
 /// NICs in one network but in different subnets.
-fn other_subnets(placed: &[Placed<'_>]) -> Vec<Violation> {
+fn other_subnets(placed: &[Placed<'_>], provider: &Provider) -> Vec<Violation> {
     let mut interfaces: BTreeMap<&str, &Placed<'_>> = BTreeMap::new();
     let mut found = Vec::new();
     for nic in placed {
@@ -97,28 +95,30 @@ fn other_subnets(placed: &[Placed<'_>]) -> Vec<Violation> {
         }
         let mut violation = Violation::at(&at.named.pointer, "");
         violation.rule = format!(
-            "{} names NIC {} in subnet {}, but NIC {} is in subnet {} of the same network {}, and a server of Hetzner \
-             Cloud has one interface in a network; name a NIC in the same subnet, or in another network",
+            "{} names NIC {} in subnet {}, but NIC {} is in subnet {} of the same network {}, and a server of {} \
+             has one interface in a network; name a NIC in the same subnet, or in another network",
             violation.parameter,
             at.named.row.key.name,
             at.subnet.name,
             other.named.row.key.name,
             other.subnet.name,
-            nic.subnet.network
+            nic.subnet.network,
+            provider.name
         );
         found.push(violation);
     }
     found
 }
 
-fn too_many_networks(placed: &[Placed<'_>]) -> Option<Violation> {
+fn too_many_networks(placed: &[Placed<'_>], provider: &Provider) -> Option<Violation> {
     let mut networks: Vec<&str> = Vec::new();
     for nic in placed {
         if !networks.contains(&nic.subnet.network.as_str()) {
             networks.push(&nic.subnet.network);
         }
     }
-    if networks.len() <= MOST_NETWORKS {
+    let most = provider.limits.networks_per_server;
+    if networks.len() <= most {
         return None;
     }
     // One whose network is not added by this write is no matter of it.
@@ -126,19 +126,20 @@ fn too_many_networks(placed: &[Placed<'_>]) -> Option<Violation> {
     let last = placed.iter().rfind(|nic| nic.named.is_new && !is_old(&nic.subnet.network))?;
     let mut violation = Violation::at(&last.named.pointer, "");
     violation.rule = format!(
-        "{} names NIC {} in network {}, and with it the NICs are in {} networks ({}), but Hetzner Cloud attaches a server \
-         to at most {MOST_NETWORKS}; name NICs in at most {MOST_NETWORKS} networks",
+        "{} names NIC {} in network {}, and with it the NICs are in {} networks ({}), but {} attaches a server \
+         to at most {most}; name NICs in at most {most} networks",
         violation.parameter,
         last.named.row.key.name,
         last.subnet.network,
         networks.len(),
-        networks.join(", ")
+        networks.join(", "),
+        provider.name
     );
     Some(violation)
 }
 
 /// All NICs of a network share its interface, and that has one address and few aliases.
-fn too_many_addresses(placed: &[Placed<'_>]) -> Vec<Violation> {
+fn too_many_addresses(placed: &[Placed<'_>], provider: &Provider) -> Vec<Violation> {
     let mut networks: BTreeMap<&str, Vec<&Placed<'_>>> = BTreeMap::new();
     for nic in placed {
         networks.entry(&nic.subnet.network).or_default().push(nic);
@@ -146,14 +147,12 @@ fn too_many_addresses(placed: &[Placed<'_>]) -> Vec<Violation> {
     let crowded = networks.into_iter().filter_map(|(network, nics)| {
         let addresses: usize = nics.iter().map(|nic| nic.addresses).sum();
         let last = nics.iter().rfind(|nic| nic.named.is_new && nic.addresses > 0)?;
-        (addresses > nic::MOST_ADDRESSES).then(|| {
+        (addresses > provider.limits.addresses_per_network).then(|| {
             let mut violation = Violation::at(&last.named.pointer, "");
             violation.rule = format!(
-                "{} names NIC {}, and with it the NICs in network {network} have {addresses} IPv4 addresses, but Hetzner \
-                 Cloud gives a server at most {} in a network; name fewer NICs, or NICs with fewer addresses",
-                violation.parameter,
-                last.named.row.key.name,
-                nic::MOST_ADDRESSES
+                "{} names NIC {}, and with it the NICs in network {network} have {addresses} IPv4 addresses, but {} \
+                 gives a server at most {} in a network; name fewer NICs, or NICs with fewer addresses",
+                violation.parameter, last.named.row.key.name, provider.name, provider.limits.addresses_per_network
             );
             violation
         })

@@ -3,7 +3,9 @@
 use futures::future::join_all;
 
 use super::*;
-use crate::kinds::START_EXTENSION;
+
+/// Asks for power on.
+const START_EXTENSION: &str = crate::testing::PROVIDER.start_extension;
 
 async fn attach(world: &World, volume: &str, instance: &str) -> Result<(), Refusal> {
     let body = json!({"instanceRef": {"resource": instance}});

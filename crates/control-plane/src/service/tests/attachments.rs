@@ -1,8 +1,6 @@
-//! What instances and NICs may name: keys, NICs, volumes, addresses, user data, processors.
+//! What instances and NICs may name: NICs, volumes, addresses, processors.
 
 use super::*;
-
-const ED25519: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ4aWzyVWvYQ0RyqvYz4Yq2n0cWm0rV2m1b1n3m4c5d6";
 
 /// Where a document breaks rules, and how.
 async fn told(world: &World, kind: Kind, name: &str, body: Value) -> Vec<(String, String)> {
@@ -39,37 +37,6 @@ fn nic(subnet: &str, addresses: &[&str]) -> Value {
 async fn stored(world: &World, key: &ResourceKey, spec: Value) {
     let put = Put::create(key.clone(), world.ids.uid(), spec["spec"].to_string(), world.clock.now());
     assert!(matches!(world.store.put(put).await.unwrap(), PutOutcome::Created(_)));
-}
-
-#[tokio::test]
-async fn ssh_keys() {
-    let world = world().await;
-    let cases = [
-        ("ssh-ed25519 AAAA", "sshKeys[1] begins like a public key of type ssh-ed25519"),
-        ("ssh-key-of-ann", "sshKeys[1] begins like a public key"),
-        (" \r\n", "sshKeys[1] is blank"),
-        ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaA==\n", "is a private key"),
-        (&format!("from=\"10.0.0.0/8\" {ED25519}"), "has options before its type"),
-        (&format!("{ED25519}\n{ED25519}"), "must be one line"),
-    ];
-    for (key, words) in cases {
-        only(&world, Kind::Instance, "x", set("sshKeys", json!(["ann", key])), "/spec/sshKeys/1", words).await;
-    }
-    let sent = json!([ED25519, format!("{ED25519} ann@home\r\n"), "ann", "ann", format!("  {ED25519}")]);
-    let made = world.create(Kind::Instance, "i", set("sshKeys", sent.clone())).await;
-    assert_eq!(made["spec"]["sshKeys"], sent);
-}
-
-#[tokio::test]
-async fn a_key_that_was_taken_once_stays_in_nobodys_way() {
-    let world = world().await;
-    let old = key(Kind::Instance, "old");
-    stored(&world, &old, set("sshKeys", json!(["ssh-ed25519 AAAA"]))).await;
-    let more = |keys: Value| with(set("sshKeys", keys), "/labels", json!({"a": "b"}));
-    world.put(&old, more(json!(["ssh-ed25519 AAAA"]))).await.unwrap();
-    world.put(&old, more(json!([ED25519, "ssh-ed25519 AAAA"]))).await.unwrap();
-    let body = more(json!(["ssh-ed25519 AAAA", "ssh-ed25519 BBBB"]));
-    only(&world, Kind::Instance, "old", body, "/spec/sshKeys/1", "copy the whole line").await;
 }
 
 /// Networks `net` (subnets a, b), `n2`, `n3`, `n4` (subnet a each), with a NIC in each subnet.
@@ -226,26 +193,6 @@ async fn at_most_sixteen_data_volumes() {
     world.put(&old, with(body(17), "/labels", json!({"a": "b"}))).await.unwrap();
     only(&world, Kind::Instance, "old", body(18), "/spec/dataVolumes", "names 18 volumes").await;
     world.put(&old, body(16)).await.unwrap();
-}
-
-#[tokio::test]
-async fn user_data_that_is_long_is_taken_if_it_can_be_packed() {
-    let world = world().await;
-    let script = "#!/bin/sh\n".to_owned() + &"echo hello\n".repeat(5_000);
-    let made = world.create(Kind::Instance, "i", set("userData", json!(script))).await;
-    assert_eq!(made["spec"]["userData"], json!(script));
-    // Digits of a long multiplication do not get short enough.
-    let mut state = 7_u64;
-    let mut digits = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        format!("{:08x}", state >> 32)
-    };
-    let noise: String = (0..8_192).map(|_| digits()).collect();
-    let body = set("userData", json!(noise));
-    only(&world, Kind::Instance, "x", body.clone(), "/spec/userData", "but has 65536 bytes, and ").await;
-    let old = key(Kind::Instance, "old");
-    stored(&world, &old, body.clone()).await;
-    world.put(&old, with(body, "/labels", json!({"a": "b"}))).await.unwrap();
 }
 
 #[tokio::test]

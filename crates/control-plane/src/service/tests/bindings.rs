@@ -103,6 +103,7 @@ async fn objects_of_two_projects_tell_no_project() {
 
 fn bindings(world: &World) -> Bindings {
     let endpoints = EndpointPolicy {
+        provider: &crate::testing::PROVIDER,
         default: "https://cloud.example.com/v1/".parse().unwrap(),
         allowed: vec!["https://eu.example.com/v1".parse().unwrap()],
     };

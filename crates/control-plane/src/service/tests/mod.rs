@@ -24,7 +24,7 @@ use crate::{
     ports::{Commit, Put, PutOutcome, Tie, Verdict},
     resource::{ActionKind, Resource},
     testing::{
-        MemoryStore,
+        LimitsOnly, MemoryStore,
         environment::{SeededRng, TokioClock},
     },
     watch::{Held, Patience},
@@ -108,6 +108,7 @@ fn world_over(catalog: Catalog) -> World {
     let plane = ControlPlane::new(Parts {
         store: store.clone(),
         catalog: CatalogCache::new(catalog),
+        rules: Arc::new(LimitsOnly),
         enforcement: Enforcement::Off,
         clock: clock.clone(),
         ids: ids.clone(),

@@ -273,7 +273,7 @@ proptest! {
         let rules = kinds::rules(Kind::Workspace).unwrap();
         let spec = format!(r#"{{"b":{value},"a":1}}"#);
         let body = serde_json::from_str(&format!(r#"{{"spec":{spec}}}"#)).unwrap();
-        let draft = Draft::read(rules, &key(Kind::Workspace, "w"), body).unwrap();
+        let draft = Draft::read(rules, &crate::testing::PROVIDER, &key(Kind::Workspace, "w"), body).unwrap();
         prop_assert_eq!(draft.spec.to_string(), spec);
         prop_assert!(draft.violations.is_empty());
     }

@@ -48,6 +48,9 @@ impl State {
         found.extend(outer_first(key).iter().filter_map(|parent| self.keys.get(parent)));
         found.extend(self.children(key).map(|child| child.uid));
         found.extend(self.rows.values().filter(|held| held.resource.holder == Some(uid)).map(|held| held.resource.uid));
+        if let Some(kind) = Peers::woken_by(key.kind) {
+            found.extend(self.in_workspace_of(key, kind).map(|peer| peer.uid));
+        }
         found.remove(&uid);
         found
     }
@@ -174,7 +177,14 @@ impl State {
         })
     }
 
-    /// The other live resources of its kind that it must know of.
+    /// The resources of a kind in the workspace of a key.
+    fn in_workspace_of(&self, key: &ResourceKey, kind: Kind) -> impl Iterator<Item = &Resource> {
+        let place = (key.tenant.clone(), key.region.clone(), key.workspace.clone());
+        let rows = self.rows.values().map(|row| &row.resource).filter(move |row| row.key.kind == kind);
+        rows.filter(move |row| (&row.key.tenant, &row.key.region, &row.key.workspace) == (&place.0, &place.1, &place.2))
+    }
+
+    /// The live resources that it must know of beside its relations.
     fn peers(&self, row: &Row) -> Vec<Resource> {
         let key = &row.resource.key;
         let is_peer =
@@ -189,6 +199,9 @@ impl State {
             Peers::Siblings => {
                 let same = |peer: &&Resource| ResourceKey { name: key.name.clone(), ..peer.key.clone() } == *key;
                 self.rows.values().map(|row| &row.resource).filter(is_peer).filter(same).cloned().collect()
+            }
+            Peers::InWorkspace(kind) => {
+                self.in_workspace_of(key, kind).filter(|peer| !peer.is_deleting()).cloned().collect()
             }
         }
     }

@@ -6,9 +6,10 @@
 
 use std::collections::BTreeSet;
 
+use control_plane::kinds::{Judgement, clip, expand};
+use seca_api::violation::Violation;
+use serde_json::Value;
 use thiserror::Error;
-
-use super::clip;
 
 /// The types of keys that Hetzner Cloud takes, from the message with which it refuses all others.
 pub const TYPES: [&str; 8] = [
@@ -21,6 +22,9 @@ pub const TYPES: [&str; 8] = [
     "sk-ecdsa-sha2-nistp256@openssh.com",
     "ssh-dss",
 ];
+
+/// The items of an instance.
+const SSH_KEYS: &str = "/spec/sshKeys/*";
 
 /// How keys begin, and how names of keys must not.
 const BEGINNINGS: [&str; 3] = ["ssh-", "ecdsa-", "sk-"];
@@ -139,6 +143,24 @@ pub fn distinct<'a>(items: impl IntoIterator<Item = &'a str>) -> Vec<Result<SshK
         Err(_) => true,
     };
     items.into_iter().map(parse).filter(|entry| is_first(entry)).collect()
+}
+
+/// The SSH keys that are neither a key nor the name of one.
+pub(super) fn violations(judgement: &Judgement<'_>) -> Vec<Violation> {
+    let texts = |spec: &Value| -> Vec<String> {
+        expand(SSH_KEYS, spec).into_iter().filter_map(|(_, item)| item.as_str().map(str::to_owned)).collect()
+    };
+    // What an earlier release took is no reason to refuse a change that is not about it.
+    let known = judgement.subject.old.map(|(_, old)| texts(old)).unwrap_or_default();
+    let items = expand(SSH_KEYS, judgement.subject.spec).into_iter();
+    let unusable = items.filter_map(|(pointer, item)| {
+        let text = item.as_str().filter(|text| !text.is_empty() && !known.iter().any(|old| old == text))?;
+        let error = parse(text).err()?;
+        let mut violation = Violation::at(pointer, "");
+        violation.rule = format!("{} {error}", violation.parameter);
+        Some(violation)
+    });
+    unusable.collect()
 }
 
 fn public_key(text: &str) -> Result<SshPublicKey, SshKeyError> {
