@@ -10,7 +10,7 @@ SHELL := bash
         conformance-bootstrap conformance-run conformance-smoke conformance-full conformance-region conformance-auth \
         conformance-workspace conformance-compute conformance-storage conformance-network conformance-foundation \
         conformance-foundation-core conformance-report ci ci-verify ci-unit ci-integration ci-contract ci-conformance ci-package \
-        sim-clients check-go-sdk check-walk bench metrics-overhead check-report distil check-distillate soak mixed-releases
+        sim-clients check-go-sdk check-walk bench bench-scale metrics-overhead ci-docs check-report distil check-distillate soak mixed-releases
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 30
@@ -84,11 +84,21 @@ mixed-releases: ## This release and the one before on one database for MIXED_MIN
 bench: ## What get, list and put cost beside a bare handler, on both databases (docs/benchmarks.md); needs wrk or oha
 	scripts/bench
 
+bench-scale: ## What pages and a start cost beside SCALE_ROWS rows (100,000), on both databases (docs/benchmarks.md)
+	scripts/bench-scale
+
 metrics-overhead: ## What counting costs: processor time per request with metrics and without, by turns (ROUNDS, 20)
 	scripts/metrics-overhead
 
 check-go-sdk: ## The official Go SDK against everything, in two regions; needs Go
 	scripts/check-go-sdk.sh $(ARGS)
+
+ci-docs: ## The pages of a running proxy in a headless Chromium, with a GET; needs chromium and chromedriver
+	scripts/check-docs
+
+.PHONY: check-gateway
+check-gateway: ## examples/internet-gateway-e2e.sh against a proxy of its own; needs jq
+	scripts/check-gateway
 
 check-walk: ## The walk of examples/walk against a proxy of its own; needs jq
 	scripts/check-walk

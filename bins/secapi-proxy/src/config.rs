@@ -3,6 +3,7 @@
 //! Each command asks for the part that it needs, so that `migrate` runs without an admin token. A value that cannot
 //! be used is one sentence with the variable, the rule and an example, and ends the process with exit code 2.
 
+mod gateway;
 mod listeners;
 
 use std::{
@@ -21,7 +22,7 @@ use control_plane::{
     service::{EndpointPolicy, ReferencePolicy, Tenant, Tenants},
     watch::Patience,
 };
-use hetzner_adapter::{PROVIDER, Regions};
+use hetzner_adapter::{GatewaySettings, PROVIDER, Regions};
 use http_support::is_loopback;
 use seca_api::{
     TenantName,
@@ -81,6 +82,8 @@ pub(crate) struct ServeConfig {
     pub(crate) ungrouped_closed: bool,
     /// How long a block storage keeps the server of a deleted instance; none: for ever.
     pub(crate) disk_hold: Option<Duration>,
+    /// What stands behind internet gateways.
+    pub(crate) gateway: GatewaySettings,
     pub(crate) lease_ttl: Duration,
     pub(crate) stop_grace: Duration,
     pub(crate) late_window: Duration,
@@ -209,6 +212,7 @@ pub(crate) fn serve(settings: &Settings) -> Result<ServeConfig, Vec<Problem>> {
         catalog_refresh: reader.duration(Setting::AvailabilityCacheTtl, 0, u64::MAX).unwrap_or(Duration::from_secs(60)),
         ungrouped_closed: reader.ungrouped_closed(),
         disk_hold: reader.disk_hold(),
+        gateway: reader.gateway(),
         lease_ttl: reader.duration(Setting::LeaseTtl, 300, 600_000).unwrap_or(Duration::from_secs(15)),
         stop_grace: reader.duration(Setting::StopGrace, 0, 3_600_000).unwrap_or(Duration::from_secs(90)),
         late_window,
@@ -522,11 +526,6 @@ impl<'a> Reader<'a> {
         if self.value(Setting::PrimaryEndpoint, parse_base_url).is_some() {
             let source = self.settings.get(Setting::PrimaryEndpoint).map_or("", |f| f.source.as_str());
             self.notes.push(format!("{source} is not used: everything is asked of HCLOUD_ENDPOINT"));
-        }
-        if self.flag(Setting::InternetGatewayNatVm) {
-            self.notes.push(
-                "SECA_INTERNET_GATEWAY_NAT_VM is not used yet: internet gateways are accepted and say in their message that nothing routes; the NAT machine comes with a later release".to_owned(),
-            );
         }
     }
 }

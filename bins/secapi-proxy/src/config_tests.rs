@@ -117,6 +117,25 @@ fn a_disk_is_held_for_a_while_for_ever_or_not_at_all() {
 }
 
 #[test]
+fn gateways_have_nat_servers_only_where_the_operator_says_so() {
+    let of = |more: &[(&str, &str)]| environment(more).unwrap_or_else(|p| panic!("{p:?}")).gateway;
+    let default = of(&[]);
+    assert!(!default.nat.enabled && default.nat.ssh_from.is_empty() && default.linger.as_secs() == 600);
+    let chosen = of(&[
+        ("SECA_INTERNET_GATEWAY_NAT_VM", "true"),
+        ("SECA_GATEWAY_SERVER_TYPES", "cax11, cx23"),
+        ("SECA_GATEWAY_LINGER", "0s"),
+        ("SECA_GATEWAY_SSH_FROM", "192.0.2.7,198.51.100.0/24"),
+    ]);
+    assert!(chosen.nat.enabled && chosen.linger.is_zero());
+    assert_eq!(chosen.nat.server_types, ["cax11", "cx23"]);
+    assert_eq!(
+        chosen.nat.ssh_from.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["192.0.2.7/32", "198.51.100.0/24"]
+    );
+}
+
+#[test]
 fn ungrouped_traffic_is_open_or_closed_and_from_the_file_too() {
     let of = |more: &[(&str, &str)]| environment(more).unwrap_or_else(|p| panic!("{p:?}")).ungrouped_closed;
     assert!(!of(&[]), "open by default");
@@ -192,6 +211,9 @@ fn a_wrong_setting_is_one_sentence_with_the_variable_the_rule_and_an_example() {
         ("SECA_INTERNET_GATEWAY_NAT_VM", "si"),
         ("SECA_UNGROUPED_TRAFFIC", "true"),
         ("SECA_DISK_HOLD", "a while"),
+        ("SECA_GATEWAY_SERVER_TYPES", "cx23,,cax11"),
+        ("SECA_GATEWAY_SSH_FROM", "10.0.0.1/24"),
+        ("SECA_GATEWAY_LINGER", "25h"),
         ("SECA_LEASE_TTL", "1ms"),
         ("SECA_LEASE_TTL", "fifteen"),
         ("SECA_STOP_GRACE", "2h"),
@@ -396,7 +418,6 @@ fn what_is_accepted_and_not_used_is_said() {
         notes(&[("HETZNER_PRIMARY_API_URL", "https://api.hetzner.com/v1")])
             .contains("HETZNER_PRIMARY_API_URL is not used")
     );
-    assert!(notes(&[("SECA_INTERNET_GATEWAY_NAT_VM", "true")]).contains("is not used yet"));
     assert!(notes(&[("SECA_ADMIN_LISTEN_ADDR", ":8081")]).contains("in the clear"));
     assert!(notes(&[("HCLOUD_ENDPOINT", "http://192.0.2.1/v1")]).contains("in the clear"));
     assert!(!notes(&[("HCLOUD_ENDPOINT", "http://127.0.0.1:8082/v1")]).contains("in the clear"));

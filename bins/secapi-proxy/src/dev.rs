@@ -92,6 +92,8 @@ fn settings(arguments: &DevArgs, folder: &Folder, simulator: SocketAddr) -> Sett
         (Setting::AuthTokensFile, folder.path("tokens.json").display().to_string()),
         (Setting::Tenants, arguments.tenants.clone()),
         (Setting::ProviderEndpoint, format!("{}/v1", local_url("http", simulator))),
+        // The simulated cloud costs nothing.
+        (Setting::InternetGatewayNatVm, "true".to_owned()),
         // Whoever uses it is alone with it.
         (Setting::WriteRate, "off".to_owned()),
         (Setting::ReadRate, "off".to_owned()),

@@ -89,7 +89,7 @@ impl Proxy {
             Administration::new(shared.store.clone(), shared.clock.clone(), shared.ids.clone(), shared.wake.clone());
         let (activity, _) = Recorder::start(shared.store.clone(), shared.clock.clone());
         tenants::prepare(config, &administration, &activity, shared.clock.as_ref()).await?;
-        let engine = engine(config, &shared, owner).metered_by(metering.engine());
+        let engine = engine(config, &shared, owner).metered_by(metering.engine()).caused_by(activity.causes());
         let vitals = engine.vitals();
         let drain = CancellationToken::new();
         let public_router = api_server::public_router(
@@ -238,6 +238,7 @@ fn adapter_settings(config: &ServeConfig) -> AdapterSettings {
         ungrouped_closed: config.ungrouped_closed,
         disk_hold: config.disk_hold,
         regions: config.regions.clone(),
+        gateway: config.gateway.clone(),
         ..AdapterSettings::default()
     }
 }
@@ -280,7 +281,7 @@ fn control_plane(config: &ServeConfig, shared: &Shared) -> ControlPlane {
     ControlPlane::new(Parts {
         store: shared.store.clone(),
         catalog: shared.catalog.clone(),
-        rules: Arc::new(HetznerRules),
+        rules: Arc::new(HetznerRules { bootstraps_guests: config.gateway.nat.enabled }),
         enforcement: match config.auth {
             AuthConfig::Off => Enforcement::Off,
             AuthConfig::Static(_) | AuthConfig::Jwt(_) => Enforcement::Roles,

@@ -42,6 +42,11 @@ pub(crate) enum Setting {
     RequestTimeout,
     AvailabilityCacheTtl,
     InternetGatewayNatVm,
+    GatewayServerTypes,
+    GatewayLinger,
+    GatewaySshFrom,
+    GatewayHealthFrom,
+    PrivateFirstBoot,
     UngroupedTraffic,
     DiskHold,
     LeaseTtl,
@@ -152,7 +157,17 @@ settings! {
     AvailabilityCacheTtl { ["SECA_HETZNER_AVAILABILITY_CACHE_TTL"], "hetzner_availability_cache_ttl", false, "60s",
         "a duration: how often the catalogue is read from the provider; 0s: at every resync", "60s" }
     InternetGatewayNatVm { ["SECA_INTERNET_GATEWAY_NAT_VM"], "internet_gateway_nat_vm", false, "false",
-        "true or false (also 1, yes, on, 0, no, off)", "false" }
+        "true or false (also 1, yes, on, 0, no, off): whether NAT servers are made for internet gateways", "true" }
+    GatewayServerTypes { ["SECA_GATEWAY_SERVER_TYPES"], "gateway_server_types", false, "cx23,cax11,cpx12,cpx11,cpx22",
+        "a comma-separated list of server types for NAT servers, the first choice first", "cx23,cax11" }
+    GatewayLinger { ["SECA_GATEWAY_LINGER"], "gateway_linger", false, "10m",
+        "a duration up to 24h: how long NAT servers outlive the last route to them", "10m" }
+    GatewaySshFrom { ["SECA_GATEWAY_SSH_FROM"], "gateway_ssh_from", false, "nobody",
+        "a comma-separated list of IPv4 blocks that may reach port 22 of NAT servers; no key is installed on them", "192.0.2.0/24" }
+    GatewayHealthFrom { ["SECA_GATEWAY_HEALTH_FROM"], "gateway_health_from", false, "nobody",
+        "a comma-separated list of IPv4 blocks that may probe port 9 of NAT servers, which refuses connections while they live", "192.0.2.0/24" }
+    PrivateFirstBoot { ["SECA_PRIVATE_FIRST_BOOT"], "private_first_boot", false, "private",
+        "private or public-ipv6: whether instances without a public IP have private interfaces alone, or a closed public IPv6 interface as well, by which they reach the metadata service", "public-ipv6" }
     UngroupedTraffic { ["SECA_UNGROUPED_TRAFFIC"], "ungrouped_traffic", false, "open",
         "open or closed: whether everything or nothing reaches an instance with a public address for which no security group is named", "closed" }
     DiskHold { ["SECA_DISK_HOLD"], "disk_hold", false, "15m",

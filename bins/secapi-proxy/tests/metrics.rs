@@ -73,8 +73,8 @@ async fn the_counters_of_provider_calls_equal_the_simulators_journal() {
     let proxy = setup.with("SECA_METRICS_TOKEN_FILE", &token.display().to_string()).serve().await;
     let (seca, admin) = (proxy.client().await, proxy.admin());
 
-    // One refusal, one lost answer, and a life.
-    sim.spoil("POST", "/servers", 1, "lost_reply").await;
+    // A lost answer, and a life.
+    sim.spoil("POST", "/servers", 1, "lose_reply_after_commit").await;
     life::workspace(&seca, &admin, &sim.token).await.unwrap();
     create(&seca).await.unwrap();
     power(&seca, PowerState::On).await.unwrap();

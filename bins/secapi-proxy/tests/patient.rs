@@ -80,7 +80,7 @@ impl World {
         let control_plane = ControlPlane::new(Parts {
             store,
             catalog: CatalogCache::new(Catalog::new(1, hetzner_adapter::catalog::fallback(), REGION)),
-            rules: Arc::new(hetzner_adapter::HetznerRules),
+            rules: Arc::new(hetzner_adapter::HetznerRules::default()),
             enforcement: Enforcement::Off,
             clock,
             ids: ids.clone(),

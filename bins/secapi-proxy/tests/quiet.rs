@@ -43,7 +43,7 @@ async fn listener(store: Arc<dyn Store>, sim: &Sim, drain: CancellationToken) ->
     let control_plane = ControlPlane::new(Parts {
         store,
         catalog: CatalogCache::new(Catalog::new(1, entries, REGION)),
-        rules: Arc::new(hetzner_adapter::HetznerRules),
+        rules: Arc::new(hetzner_adapter::HetznerRules::default()),
         enforcement: Enforcement::Off,
         clock,
         ids: ids.clone(),

@@ -106,9 +106,29 @@ pub struct NetworkFacts {
     /// The block that it really has.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub range: Option<Ipv4Net>,
+    /// A mark: the blocks that were, or may have been, added to it for NAT servers.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    pub gateway_ranges: Vec<Ipv4Net>,
+    /// What its route tables come to, and what it wants of which gateway, as the adapter reads it.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Value>,
 }
 
 impl Facts for NetworkFacts {}
+
+/// What an internet gateway remembers and publishes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct InternetGatewayFacts {
+    /// A mark: its firewall exists, or may exist.
+    #[serde(deserialize_with = "mark", skip_serializing_if = "std::ops::Not::not")]
+    pub firewall: bool,
+    /// What it has, or may have, in each network.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<GatewayNetwork>,
+}
+
+impl Facts for InternetGatewayFacts {}
 
 /// What a subnet remembers and publishes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,17 +140,26 @@ pub struct SubnetFacts {
     /// The provider's id of its network, once the subnet is there.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub network_id: Option<String>,
+    /// Addresses in it that NAT servers have, or are to have.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    pub nat_addresses: Vec<Ipv4Addr>,
+    /// The addresses that its NICs reserve, while its network has no other room for NAT servers.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    pub reserved: Vec<Ipv4Addr>,
 }
 
 impl Facts for SubnetFacts {}
 
-/// What a route table remembers.
+/// What a route table remembers and publishes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct RouteTableFacts {
     /// A mark: the routes that were, or may have been, made for it, destination and next hop of each.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<String>,
+    /// The generation whose routes by gateways its network is to judge.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
 }
 
 impl Facts for RouteTableFacts {}
@@ -246,6 +275,9 @@ pub struct BlockStorageFacts {
     /// The provider's id of the snapshot that its disk is kept in.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub image_id: Option<String>,
+    /// The same, once the block storage is noted among the users of the snapshot, so that images may share it.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub lends: Option<String>,
     /// The size in GB that the disk really has, which a server needs at least.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub disk_gb: Option<u64>,
@@ -301,6 +333,9 @@ pub struct InstanceFacts {
     /// A hash of the user data that the server was made with.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub user_data_hash: Option<String>,
+    /// The version of the bootstrap that the server was made with before its user data; none if it was made with none.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub guest: Option<u32>,
     /// The server was made from the default image, by this name.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub default_image: Option<String>,
@@ -384,6 +419,9 @@ pub struct MadeWith {
     /// A hash of the user data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_data_hash: Option<String>,
+    /// The version of the bootstrap that stands before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guest: Option<u32>,
     /// A hash of the SSH keys.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keys_hash: Option<String>,
@@ -472,6 +510,84 @@ pub struct GroupFirewall {
     pub id: String,
     /// A hash of its rules.
     pub hash: String,
+}
+
+/// An internet gateway in one network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayNetwork {
+    /// The network.
+    pub network: Uid,
+    /// Its name.
+    pub name: String,
+    /// A mark: the location of the addresses and the servers, which never move.
+    pub location: String,
+    /// A mark: the addresses that exist, or may exist.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<NatAddress>,
+    /// A mark: the servers that exist, or may exist.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<NatServer>,
+    /// A mark: the group that keeps two servers on different hosts exists, or may exist.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub group: bool,
+    /// The private address of the server that the route is to lead to, once one was up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_hop: Option<Ipv4Addr>,
+    /// Since when no route leads to it, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unwanted_since: Option<i64>,
+}
+
+/// A public address of an internet gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NatAddress {
+    /// Its role.
+    pub role: String,
+    /// What it is, once that was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Ipv4Addr>,
+}
+
+/// A NAT server of an internet gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NatServer {
+    /// Its role.
+    pub role: String,
+    /// The role of its public address.
+    pub address_role: String,
+    /// Its address in the network.
+    pub private_address: Ipv4Addr,
+    /// Where it stands, as the adapter reads it.
+    pub place: Value,
+    /// What its user data was made of, as the adapter reads it.
+    pub made_with: Value,
+    /// The version of its user data.
+    pub version: u32,
+    /// The provider's name of its type.
+    pub server_type: String,
+    /// When it was made, in milliseconds.
+    pub made_at: i64,
+    /// A mark: it was switched on for the first time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub started: bool,
+    /// Since when it is seen running, attached and with its address, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub well_since: Option<i64>,
+    /// When it was brought back, in milliseconds, within the last hour.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recoveries: Vec<i64>,
+    /// Since when it takes over the addresses of another one, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moving_since: Option<i64>,
+    /// A mark: it did not come up in time, and gives the addresses back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gives_back: bool,
+    /// When its replacement was last given up, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_at: Option<i64>,
 }
 
 /// An interface of a server in a private network.

@@ -121,6 +121,16 @@ reasons! {
         "Delete the other one, or choose another range.";
     RouteNotProgrammed: "A route is kept as intent, because its target has no address in the network.",
         "Give the target an address in this network.";
+    RouteConflict: "Another route table of the network, which is older, sends the same destination elsewhere, and a network of {provider} has one route to it.",
+        "Use the same target in both tables, or remove one of the two routes.";
+    GatewayServing: "NAT servers forward for the internet gateway; the message tells their public addresses.",
+        "Nothing.";
+    GatewayReplacing: "A NAT server of the internet gateway is being replaced, or is about to be; meanwhile nothing gets out for a minute or so.",
+        "Nothing; the message says why.";
+    GatewayUnhealthy: "A NAT server of the internet gateway was brought back several times within an hour and does not stay up.",
+        "Look at the server in the console of {provider}; it is tried again more slowly.";
+    GuestRoutingUnmanaged: "The instance got no bootstrap that sets up its way out by the private network.",
+        "Run the two commands of the message in the instance, or make it again with a NIC.";
     CapacityUnavailable: "{provider} has no capacity for this at the moment.",
         "Nothing, or choose another SKU or region.";
     QuotaExceeded: "A limit of the {provider} project is reached.",

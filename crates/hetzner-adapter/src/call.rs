@@ -52,6 +52,16 @@ macro_rules! call {
                 owner: Owner,
                 name: Option<String>,
             },
+            /// Reads all objects of a type that resources of a kind own: one request, however many there are. What it does not
+            /// show is asked for before it is believed to be gone.
+            Watch {
+                kind: ObjectType,
+                installation: String,
+                /// The word of the resources' kind.
+                of: String,
+                /// When it was planned, in milliseconds: what is watched is watched for all that want it.
+                at: i64,
+            },
             /// Reads the actions of a server or a volume: whether it was ever used, whoever did it.
             History {
                 object: ObjectId,
@@ -78,7 +88,11 @@ macro_rules! call {
             fn typed(&self) -> Option<(ObjectType, &dyn ObjectCall)> {
                 match self {
                     $(Self::$Type(call) => Some((ObjectType::$Type, call)),)+
-                    Self::Sweep { .. } | Self::Read { .. } | Self::Find { .. } | Self::History { .. } => None,
+                    Self::Sweep { .. }
+                    | Self::Read { .. }
+                    | Self::Find { .. }
+                    | Self::Watch { .. }
+                    | Self::History { .. } => None,
                 }
             }
         }
@@ -124,6 +138,7 @@ impl Call {
             Self::Sweep { .. } => "sweep",
             Self::Read { .. } => "read",
             Self::Find { .. } => "find",
+            Self::Watch { .. } => "watch",
             Self::History { .. } => "read_actions",
             _ => self.of_type().map_or("", ObjectCall::operation),
         }
@@ -171,7 +186,7 @@ impl Call {
 
     /// Whether it only reads.
     pub fn reads(&self) -> bool {
-        matches!(self, Self::Read { .. } | Self::Find { .. } | Self::History { .. })
+        matches!(self, Self::Read { .. } | Self::Find { .. } | Self::Watch { .. } | Self::History { .. })
     }
 
     /// Whether it has nothing left to do when one of its objects does not exist.
@@ -193,6 +208,9 @@ impl Call {
         // Many may ask at once for what serves them all: one question is enough.
         if let Self::Find { owner: Owner::Shared { .. }, name: Some(name), .. } = self {
             return vec![name_key(name)];
+        }
+        if let Self::Watch { kind, of, .. } = self {
+            return vec![format!("watch:{}:{of}", kind.word())];
         }
         let held = match self {
             call if call.reads() => Vec::new(),

@@ -50,6 +50,7 @@ impl Executor<'_> {
             Call::Find { kind, installation, owner, name } => {
                 return self.look_for(*kind, installation, owner, name.as_deref()).await;
             }
+            Call::Watch { kind, installation, of, at } => return self.watch(*kind, installation, of, *at).await,
             Call::History { object, attempt } => return self.read_history(*object, *attempt).await,
             _ => {}
         }
@@ -342,6 +343,21 @@ impl Executor<'_> {
                 let absent = Change::Absent { kind, owner: owner.clone() };
                 let seen = found.into_iter().map(Change::Seen).chain([absent]);
                 Outcome::Done(Observation::new(seen.collect()))
+            }
+            Err(error) => unanswered(&error),
+        }
+    }
+
+    /// Reads all objects of a type that resources of a kind own.
+    async fn watch(&self, kind: ObjectType, installation: &str, of: &str, at: i64) -> Made {
+        let selector = format!("{}={},{}={of}", naming::INSTALLATION, naming::label_value(installation), naming::KIND);
+        let found = kind.list(&self.client.at(Priority::ActionPoll), &ListFilter::labelled(selector)).await;
+        match found {
+            Ok(found) => {
+                let shown = found.iter().map(|object| object.object_id().number()).collect();
+                let (installation, of) = (installation.to_owned(), of.to_owned());
+                let watched = Change::Watched { kind, installation, of, at, shown };
+                Outcome::Done(Observation::new(found.into_iter().map(Change::Seen).chain([watched]).collect()))
             }
             Err(error) => unanswered(&error),
         }

@@ -22,7 +22,7 @@ pub mod snapshot;
 mod token_proof;
 
 pub use admission::{HetznerRules, PROVIDER};
-pub use mapping::{MAPPINGS, Mapping, kinds};
+pub use mapping::{MAPPINGS, Mapping, gateway::GatewaySettings, kinds};
 pub use owner::{Owner, Role};
 pub use provider::{AdapterSettings, HetznerProvider};
 pub use regions::{Regions, RegionsError};

@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use control_plane::{
-    CatalogEntry, ProjectId,
+    CatalogEntry, ProjectId, Reason,
     ports::{
         Access, Clock, CloudError, CloudProvider, Desired, Epoch, Gate, Marker, Note, Outcome, OwnedObject, Planned,
         Provider, RequestBudget, Rng, Step,
@@ -26,13 +26,14 @@ use crate::{
     call::Call,
     catalog,
     executor::Executor,
-    mapping,
+    mapping::{self, gateway::GatewaySettings},
     marker::{self, Asked},
     memory::Memory,
-    objects::Objects,
+    objects::{Objects, ServerCall},
     outcome::{self, unreadable},
+    owner::Owner,
     regions::Regions,
-    snapshot::{Observation, Snapshot},
+    snapshot::{Change, Observation, Snapshot},
 };
 
 /// What an operator may choose.
@@ -46,6 +47,8 @@ pub struct AdapterSettings {
     pub disk_hold: Option<Duration>,
     /// Which regions are served, and of which locations each is made.
     pub regions: Regions,
+    /// What stands behind internet gateways.
+    pub gateway: GatewaySettings,
 }
 
 impl Default for AdapterSettings {
@@ -55,6 +58,7 @@ impl Default for AdapterSettings {
             ungrouped_closed: false,
             regions: Regions::default(),
             disk_hold: Some(Duration::from_secs(900)),
+            gateway: GatewaySettings::default(),
         }
     }
 }
@@ -117,6 +121,25 @@ impl HetznerProvider {
         }
     }
 
+    /// A server in a role is of a type of ours, not of a person's choice: where there is no capacity for it, the plan knows
+    /// at once, and takes another one.
+    fn with_other_types(&self, step: &Step, outcome: Outcome<Observation>) -> Outcome<Observation> {
+        let (Outcome::Retry { note, .. } | Outcome::Refuted { retry: Some((_, note)), .. }) = &outcome else {
+            return outcome;
+        };
+        let Ok(Call::Server(ServerCall::Create(body))) = Call::of(step) else { return outcome };
+        let has_role = matches!(Owner::of(&body.labels), Some(Owner::Resource { role: Some(_), .. }));
+        let Some(location) = body.location.filter(|_| has_role && note.reason == Reason::CapacityUnavailable) else {
+            return outcome;
+        };
+        let told = Change::NoCapacity { server_type: body.server_type, location, at: self.clock.now() };
+        let observation = match outcome {
+            Outcome::Refuted { observation, .. } => observation,
+            _ => Observation::default(),
+        };
+        Outcome::Refuted { observation: observation.and(told), retry: None }
+    }
+
     fn executor<'a>(&self, access: &Access, memory: &'a Memory, gate: &Arc<dyn Gate>) -> Executor<'a> {
         Executor { client: self.gated(access, gate), memory }
     }
@@ -167,9 +190,14 @@ impl CloudProvider for HetznerProvider {
     async fn observe(&self, access: &Access) -> Result<Snapshot, CloudError> {
         let memory = self.memory(&access.project);
         let observing = memory.observe();
+        let begun = self.clock.now().as_millis();
         let client = self.client(access);
         let objects = Objects::list(&client, &ListFilter::all()).await.map_err(|error| unreadable(&error))?;
-        Ok(observing.complete(Snapshot::from_lists(objects)))
+        Ok(observing.complete(Snapshot::from_lists(objects)).read_at(begun))
+    }
+
+    fn shows_the_same(&self, one: &Snapshot, other: &Snapshot) -> bool {
+        one.shows_the_same(other)
     }
 
     fn absorb(&self, snapshot: &mut Snapshot, observation: Observation) {
@@ -183,19 +211,19 @@ impl CloudProvider for HetznerProvider {
     async fn execute(&self, access: &Access, step: &Step, gate: &Arc<dyn Gate>) -> Outcome<Observation> {
         let memory = self.memory(&access.project);
         let outcome = self.executor(access, &memory, gate).execute(step).await;
-        noted(&memory, step, outcome)
+        noted(&memory, step, self.with_other_types(step, outcome))
     }
 
     async fn wait(&self, access: &Access, step: &Step, action: &str, gate: &Arc<dyn Gate>) -> Outcome<Observation> {
         let memory = self.memory(&access.project);
         let outcome = self.executor(access, &memory, gate).wait(step, action).await;
-        noted(&memory, step, outcome)
+        noted(&memory, step, self.with_other_types(step, outcome))
     }
 
     async fn verify(&self, access: &Access, step: &Step, gate: &Arc<dyn Gate>) -> Outcome<Observation> {
         let memory = self.memory(&access.project);
         let outcome = self.executor(access, &memory, gate).verify(step).await;
-        noted(&memory, step, outcome)
+        noted(&memory, step, self.with_other_types(step, outcome))
     }
 
     fn overdue(&self, project: &ProjectId, action: &str) -> Option<Note> {

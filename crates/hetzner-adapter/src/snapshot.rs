@@ -1,11 +1,16 @@
 //! What is known of a project: every object of the types in use, ours or not, because a foreign one may have the
 //! name that ours needs.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+    sync::Arc,
+};
 
 use control_plane::{Resource, Uid};
-use hcloud_client::types::{Firewall, Id, Image, Network, PrimaryIp, Server, ServerStatus, SshKey, Volume};
+use hcloud_client::types::{Firewall, Id, Image, Labels, Network, PrimaryIp, Server, ServerStatus, SshKey, Volume};
 use ipnet::Ipv4Net;
+use seca_api::Timestamp;
 
 use crate::{
     absence::Absent,
@@ -25,12 +30,14 @@ pub struct Snapshot {
     absent: Absent,
     /// What the actions of an object told since then: whether a server ever ran, whether a volume was ever attached.
     used: BTreeMap<ObjectId, (bool, u32)>,
+    /// When its lists were read, in milliseconds.
+    read_at: Option<i64>,
     /// Lives as long as somebody has the snapshot: see [`Memory`](crate::memory::Memory).
     pub(crate) life: Option<Arc<()>>,
 }
 
 /// What no list shows, and only the answers to calls told.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Learnt {
     /// Servers whose guest was asked to shut down, with the number of the power action.
     shutdowns: BTreeMap<i64, i64>,
@@ -40,6 +47,10 @@ pub(crate) struct Learnt {
     subnet_owners: BTreeMap<(i64, Ipv4Net), Uid>,
     /// No room was left for another server when one was last to be made.
     is_full: bool,
+    /// Server types that a location had no capacity for, and when that was said.
+    no_capacity: BTreeMap<(String, String), Timestamp>,
+    /// When the objects of a type were last read that resources of a kind own, in milliseconds.
+    watched: BTreeMap<(ObjectType, String), i64>,
 }
 
 impl Learnt {
@@ -65,6 +76,9 @@ impl Learnt {
                 self.is_full = false;
             }
             Change::NoRoomForServer => self.is_full = true,
+            Change::NoCapacity { server_type, location, at } => {
+                self.no_capacity.insert((server_type.clone(), location.clone()), *at);
+            }
             Change::Gone(ObjectId::Network(id)) => self.subnet_owners.retain(|(of, _), _| *of != id.get()),
             Change::ShutdownSent { server, seq } => drop(self.shutdowns.insert(server.get(), *seq)),
             Change::Rebooted { server, action } => {
@@ -80,6 +94,7 @@ impl Learnt {
                     self.subnet_owners.remove(&(network.get(), *ip_range));
                 }
             }
+            Change::Watched { kind, of, at, .. } => drop(self.watched.insert((*kind, of.clone()), *at)),
             Change::Seen(_) | Change::Gone(_) | Change::Absent { .. } | Change::Used { .. } => {}
         }
     }
@@ -112,6 +127,28 @@ pub enum Change {
     Ended(Box<Call>),
     /// The project's limit of servers is reached: another one was refused.
     NoRoomForServer,
+    /// A location had no capacity for a server type.
+    NoCapacity {
+        /// The provider's name of the type.
+        server_type: String,
+        /// The location.
+        location: String,
+        /// When it said so.
+        at: Timestamp,
+    },
+    /// All objects of a type were read that resources of a kind own. What was not shown is to be asked for.
+    Watched {
+        /// The type.
+        kind: ObjectType,
+        /// The installation.
+        installation: String,
+        /// The word of the resources' kind.
+        of: String,
+        /// When it was planned, in milliseconds.
+        at: i64,
+        /// The numbers of those that were shown.
+        shown: BTreeSet<i64>,
+    },
     /// A guest was asked to shut down by a power action of this number.
     ShutdownSent {
         /// The server.
@@ -177,6 +214,12 @@ impl Snapshot {
         Self { objects, ..Self::default() }
     }
 
+    /// Whether it shows what another one does. What was proven or asked since the lists were read counts for nothing: by
+    /// that something was decided, and it stays decided.
+    pub(crate) fn shows_the_same(&self, other: &Self) -> bool {
+        self.objects == other.objects && self.learnt == other.learnt
+    }
+
     /// Takes a later observation in.
     pub fn absorb(&mut self, observation: Observation) {
         for change in observation.0 {
@@ -212,6 +255,13 @@ impl Snapshot {
                     self.absent.prove_owned(kind, owner);
                 }
             }
+            Change::Watched { kind, installation, of, shown, .. } => {
+                let is_watched = |labels: &Labels| {
+                    naming::is_of(labels, &installation) && labels.get(naming::KIND).is_some_and(|word| *word == of)
+                };
+                let known = self.objects.ids_where(kind, is_watched);
+                known.into_iter().filter(|id| !shown.contains(&id.number())).for_each(|id| self.objects.remove(id));
+            }
             Change::Used { object, ever, attempt } => drop(self.used.insert(object, (ever, attempt))),
             Change::Ended(call) => {
                 let known = call.object().and_then(|id| self.objects.get(id));
@@ -221,6 +271,7 @@ impl Snapshot {
                 }
             }
             Change::NoRoomForServer
+            | Change::NoCapacity { .. }
             | Change::ShutdownSent { .. }
             | Change::Rebooted { .. }
             | Change::SubnetAdded { .. } => {}
@@ -263,10 +314,13 @@ impl Snapshot {
     /// somebody only took the labels away.
     pub fn object_of<T: Stored>(&self, installation: &str, resource: &Resource, role: Option<&Role>) -> Option<&T> {
         let owner = Owner::Resource { uid: resource.uid, role: role.cloned() };
-        self.owned_by(installation, &owner).or_else(|| {
-            let id = remembered(resource, T::TYPE).filter(|_| role.is_none())?;
-            self.get(Id::<T>::new(id)).filter(|object| !object.labels().contains_key(naming::UID))
-        })
+        let id = remembered(resource, T::TYPE).filter(|_| role.is_none());
+        let known = id.and_then(|id| self.get(Id::<T>::new(id)));
+        // Mostly it is the one that is remembered: thousands of others need not be looked through for each resource.
+        if let Some(known) = known.filter(|object| owner.has(installation, object.labels())) {
+            return Some(known);
+        }
+        self.owned_by(installation, &owner).or(known.filter(|object| !object.labels().contains_key(naming::UID)))
     }
 
     /// All objects of a type that are a resource's, each with its role.
@@ -331,6 +385,21 @@ impl Snapshot {
     /// Whether there was no room for another server when one was last to be made, and none went since.
     pub(crate) fn has_no_room_for_servers(&self) -> bool {
         self.learnt.is_full
+    }
+
+    /// When a location last said that it has no capacity for a server type.
+    pub(crate) fn had_no_capacity(&self, server_type: &str, location: &str) -> Option<Timestamp> {
+        self.learnt.no_capacity.get(&(server_type.to_owned(), location.to_owned())).copied()
+    }
+
+    /// When the objects of a type were last read that resources of a kind own, in milliseconds.
+    pub(crate) fn watched(&self, kind: ObjectType, of: &str) -> Option<i64> {
+        self.learnt.watched.get(&(kind, of.to_owned())).copied().max(self.read_at)
+    }
+
+    /// Its lists were read at this time, in milliseconds.
+    pub(crate) fn read_at(self, at: i64) -> Self {
+        Self { read_at: Some(at), ..self }
     }
 
     /// The last reboot of a server that is known.

@@ -50,13 +50,17 @@ fn labelled(mut body: Value) -> Value {
 
 impl World {
     async fn new() -> Self {
+        Self::with_rules(HetznerRules::default()).await
+    }
+
+    async fn with_rules(rules: HetznerRules) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::default());
         let ids = Ids::new(clock.clone(), Arc::new(SeededRng::new(1)));
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new("test").with_tenants(&["t"]));
         let plane = ControlPlane::new(Parts {
             store: store.clone(),
             catalog: CatalogCache::new(Catalog::new(1, catalog::fallback(), "fsn1")),
-            rules: Arc::new(HetznerRules),
+            rules: Arc::new(rules),
             enforcement: Enforcement::Off,
             clock: clock.clone(),
             ids: ids.clone(),
@@ -133,6 +137,49 @@ async fn a_key_that_was_taken_once_stays_in_nobodys_way() {
     world.put(Kind::Instance, "old", more(json!([ED25519, "ssh-ed25519 AAAA"]))).await.unwrap();
     let body = more(json!(["ssh-ed25519 AAAA", "ssh-ed25519 BBBB"]));
     world.only(Kind::Instance, "old", body, "/spec/sshKeys/1", "copy the whole line").await;
+}
+
+/// The bootstrap stands before the user's own, and what is fetched runs before both.
+#[tokio::test]
+async fn user_data_of_instances_in_private_networks() {
+    for bootstraps_guests in [false, true] {
+        let world = World::with_rules(HetznerRules { bootstraps_guests }).await;
+        let network = json!({"spec": {"cidr": {"ipv4": "10.0.0.0/16"}, "skuRef": {"resource": "skus/hcloud-network"}}});
+        world.put(Kind::Network, "n", network).await.unwrap();
+        let subnet = json!({"spec": {"cidr": {"ipv4": "10.0.1.0/24"}, "zone": "fsn1"}});
+        let subnet = PutRequest {
+            key: ResourceKey { network: "n".into(), ..key(Kind::Subnet, "s") },
+            body: subnet,
+            if_version: None,
+        };
+        let context = Context { caller: &world.caller, base_url: "https://api.example.com" };
+        world.plane.put(context, subnet).await.unwrap();
+        for name in ["private", "public", "off"] {
+            let mut spec = json!({"addresses": ["0.0.0.0"], "subnetRef": {"resource": "networks/n/subnets/s"}});
+            if name == "public" {
+                world.put(Kind::PublicIp, "p", json!({"spec": {"version": "IPv4"}})).await.unwrap();
+                spec["publicIpRefs"] = json!([{"resource": "public-ips/p"}]);
+            }
+            world.put(Kind::Nic, name, json!({"spec": spec})).await.unwrap();
+        }
+        let of = |nic: &str, user_data: &str| {
+            let mut body = with("userData", json!(user_data));
+            body["spec"]["primaryNicRef"] = json!({"resource": format!("nics/{nic}")});
+            body
+        };
+        let include = "#include\nhttps://example.com/setup\n";
+        match bootstraps_guests {
+            true => {
+                let words = "must not be fetched from elsewhere";
+                world.only(Kind::Instance, "x", of("private", include), "/spec/userData", words).await;
+            }
+            false => drop(world.create("x", of("private", include)).await),
+        }
+        drop(world.create("y", of("public", include)).await);
+        let mut opted_out = of("off", include);
+        opted_out["extensions"] = json!({"hetzner.cloud/guest-bootstrap": "off"});
+        drop(world.create("z", opted_out).await);
+    }
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ impl Product {
         let control = ControlPlane::new(Parts {
             store: store.clone(),
             catalog: catalog.clone(),
-            rules: Arc::new(hetzner_adapter::HetznerRules),
+            rules: Arc::new(hetzner_adapter::HetznerRules::default()),
             enforcement: Enforcement::Off,
             clock: clock.clone(),
             ids: ids.clone(),
@@ -101,7 +101,12 @@ impl Product {
     }
 
     async fn put(&self, kind: Kind, name: &str, spec: Value) {
-        let request = PutRequest { key: key(kind, name), body: json!({"spec": spec}), if_version: None };
+        self.put_extended(kind, name, spec, json!({})).await;
+    }
+
+    async fn put_extended(&self, kind: Kind, name: &str, spec: Value, extensions: Value) {
+        let body = json!({"spec": spec, "extensions": extensions});
+        let request = PutRequest { key: key(kind, name), body, if_version: None };
         self.control.put(self.context(), request).await.unwrap_or_else(|refusal| panic!("{kind} {name}: {refusal}"));
     }
 
@@ -279,8 +284,18 @@ async fn a_lifecycle_works_and_leaves_only_the_marker() {
 /// Spoils the first changing request, then the second and so on, until a whole story has no more of them. Each ends with
 /// nothing left but the marker. `least` is how many requests a story has at least.
 async fn every_request_spoiled(effect: Value, least: usize, story: impl AsyncFn(&Product, &str)) {
+    every_request_spoiled_on(|| Cloud::new(0.05), effect, least, story).await;
+}
+
+/// The same on another cloud.
+async fn every_request_spoiled_on(
+    cloud: impl Fn() -> Cloud,
+    effect: Value,
+    least: usize,
+    story: impl AsyncFn(&Product, &str),
+) {
     for nth in 1.. {
-        let cloud = Cloud::new(0.05);
+        let cloud = cloud();
         cloud.fault(json!({"mutating": true, "nth": nth}), effect.clone()).await;
         let product = Product::start(cloud);
         let told = tokio::time::timeout(LONG, story(&product, &format!("{effect} {nth}"))).await;
@@ -380,8 +395,18 @@ async fn what_a_failed_creation_left_is_removed_and_made_again_also_by_the_next_
 
 /// The process dies while a request is held, the first, then the second and so on, and another process goes on.
 async fn killed_at_every_request(effect: &str, least: usize, story: impl AsyncFn(&Product, &str)) {
+    killed_at_every_request_on(|| Cloud::new(0.05), effect, least, story).await;
+}
+
+/// The same on another cloud.
+async fn killed_at_every_request_on(
+    cloud: impl Fn() -> Cloud,
+    effect: &str,
+    least: usize,
+    story: impl AsyncFn(&Product, &str),
+) {
     for nth in 1.. {
-        let cloud = Cloud::new(0.05);
+        let cloud = cloud();
         cloud.fault(json!({"mutating": true, "nth": nth}), json!({"type": effect})).await;
         let product = Product::start(cloud);
         let kill = async {
@@ -590,6 +615,12 @@ mod cost;
 mod disks;
 #[path = "product/exposure.rs"]
 mod exposure;
+#[path = "product/gateways.rs"]
+mod gateways;
+#[path = "product/groups.rs"]
+mod groups;
+#[path = "product/idle.rs"]
+mod idle;
 #[path = "product/requests.rs"]
 mod requests;
 #[path = "product/walk.rs"]

@@ -1,19 +1,10 @@
-//! What a release without a NAT server says of gateways and routes.
+//! What a route does that leads to something else than a gateway, and the sentence that says so.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use seca_api::Kind;
 use serde::{Deserialize, Serialize};
-
-/// What is to be known of a gateway to say what it does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gateway {
-    /// Whether connections are to be opened from inside only.
-    pub egress_only: bool,
-    /// How many route tables name it.
-    pub route_tables: usize,
-}
 
 /// What something does to packets, and the sentence that says so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,28 +21,12 @@ impl Effect {
     }
 }
 
-/// What a gateway does.
-pub fn gateway(gateway: Gateway) -> Effect {
-    let way = if gateway.egress_only { "out of its networks" } else { "into or out of its networks" };
-    let users = match gateway.route_tables {
-        0 => "no route table uses it, and ".to_owned(),
-        1 => "1 route table names it, but ".to_owned(),
-        many => format!("{many} route tables name it, but "),
-    };
-    Effect::not_yet(format!(
-        "The gateway is accepted, but routes nothing yet: {users}Hetzner Cloud has no internet gateway, and this \
-         release does not run a NAT server in its place. No packet gets {way} through it."
-    ))
-}
-
 /// Where a route sends packets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NextHop {
-    /// An internet gateway.
-    Gateway,
     /// An instance, which has no address in the network.
     Instance,
-    /// A NIC or another thing that this release does not know.
+    /// A NIC or another thing, which has no address in the network.
     Other(Kind),
     /// An address that the provider routes to.
     Address {
@@ -79,9 +54,8 @@ pub fn route(destination: &str, target: &str, hop: &NextHop) -> Effect {
             ));
         }
         NextHop::Refused(why) => why.clone(),
-        NextHop::Gateway => "this release does not run a NAT server in place of the gateway".to_owned(),
         NextHop::Instance => "the instance has no address in this network".to_owned(),
-        NextHop::Other(kind) => format!("this release routes to no {}", kind.noun()),
+        NextHop::Other(kind) => format!("the {} has no address in this network", kind.noun()),
         NextHop::Block(block) => format!("{block} is a block of addresses, not one of them"),
         NextHop::Missing => "it does not exist".to_owned(),
     };
@@ -93,30 +67,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gateway_never_claims_to_route() {
-        for egress_only in [false, true] {
-            for route_tables in [0, 1, 7] {
-                let effect = gateway(Gateway { egress_only, route_tables });
-                assert!(!effect.routed);
-                assert!(effect.message.contains("routes nothing yet"), "{}", effect.message);
-            }
-        }
-    }
-
-    #[test]
-    fn a_gateway_says_which_way_is_closed_and_who_counts_on_it() {
-        let check = |egress_only, route_tables, expected: &str| {
-            let message = gateway(Gateway { egress_only, route_tables }).message;
-            assert!(message.contains(expected), "{message}");
-        };
-        check(true, 0, "gets out of its networks");
-        check(false, 0, "gets into or out of its networks");
-        check(false, 0, "no route table uses it");
-        check(false, 1, "1 route table names it");
-        check(false, 3, "3 route tables name it");
-    }
-
-    #[test]
     fn a_route_says_what_its_target_lacks() {
         let check = |hop, expected: &str| {
             let effect = route("0.0.0.0/0", "x/y", &hop);
@@ -124,9 +74,8 @@ mod tests {
             assert!(effect.message.contains("0.0.0.0/0") && effect.message.contains("`x/y`"), "{}", effect.message);
             assert!(effect.message.contains(expected), "{}", effect.message);
         };
-        check(NextHop::Gateway, "NAT server");
         check(NextHop::Instance, "no address");
-        check(NextHop::Other(Kind::Nic), "no NIC");
+        check(NextHop::Other(Kind::Nic), "the NIC has no address");
         check(
             NextHop::Address { address: "10.0.0.9".parse().unwrap(), taken: false },
             "no server has the address 10.0.0.9",

@@ -12,4 +12,4 @@ pub mod replacement;
 pub mod sentences;
 mod texts;
 
-pub use effect::{Effect, Gateway, NextHop, gateway, route};
+pub use effect::{Effect, NextHop, route};

@@ -225,7 +225,7 @@ pub struct Server {
 }
 
 /// Why there is no server although one is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Obstacle {
     /// The operator does not let the proxy run NAT servers.
     Disabled,
@@ -234,7 +234,7 @@ pub enum Obstacle {
 }
 
 /// A route, and what becomes of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedRoute {
     /// Its table.
     pub table: String,
@@ -247,7 +247,7 @@ pub struct PlannedRoute {
 }
 
 /// What becomes of a route.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// It leads to the gateway's servers. It is in effect when one is up and Hetzner's route leads there.
     Served,
@@ -450,7 +450,7 @@ fn sources(network: &Network, users: &[&Subnet], place: &Place) -> Vec<Ipv4Net> 
 }
 
 /// Why the servers must be made again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Due {
     /// These subnets use the gateway, and their packets are not forwarded.
     Closed(Vec<String>),
@@ -507,7 +507,12 @@ pub struct Roles(String);
 impl Roles {
     /// Those of this network.
     pub fn of(network: &Network) -> Self {
-        Self(network.uid.chars().filter(|letter| *letter != '-').collect())
+        Self::of_uid(&network.uid)
+    }
+
+    /// Those of the network of this identity, with or without dashes.
+    pub fn of_uid(uid: &str) -> Self {
+        Self(uid.chars().filter(|letter| *letter != '-').collect())
     }
 
     /// A single server.

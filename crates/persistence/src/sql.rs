@@ -70,6 +70,12 @@ macro_rules! word {
     (postgres lock) => {
         " FOR UPDATE"
     };
+    (postgres lock_work) => {
+        " FOR UPDATE OF w"
+    };
+    (sqlite lock_work) => {
+        ""
+    };
     (postgres hold_authorization) => {
         " FOR UPDATE OF e, t"
     };
@@ -107,13 +113,6 @@ macro_rules! word {
         concat!("json_each($", $n, ") AS j")
     };
     // The same of rows that are long, in PostgreSQL, where every column would be searched for in the text.
-    (postgres (parsed_rows $n:literal)) => {
-        concat!("unnest(ARRAY(SELECT jsonb_array_elements($", $n, "::jsonb))) AS j(value)")
-    };
-    (sqlite (parsed_rows $n:literal)) => {
-        $crate::sql::word!(sqlite (rows $n))
-    };
-    // The same of long rows, whose columns would be searched for in the text again and again.
     (postgres (parsed_rows $n:literal)) => {
         concat!("unnest(ARRAY(SELECT jsonb_array_elements($", $n, "::jsonb))) AS j(value)")
     };
@@ -192,6 +191,24 @@ macro_rules! word {
     (sqlite at_joined) => {
         concat!(" CROSS JOIN resources r ON ", $crate::sql::word!(sqlite joined))
     };
+    // Joins the rows of a table of which a condition holds, looked up for each row before it, and never the other way round.
+    (postgres (each $table:literal $alias:literal $condition:literal)) => {
+        concat!(
+            " CROSS JOIN LATERAL (SELECT ",
+            $alias,
+            ".* FROM ",
+            $table,
+            " ",
+            $alias,
+            " WHERE ",
+            $condition,
+            " OFFSET 0) ",
+            $alias
+        )
+    };
+    (sqlite (each $table:literal $alias:literal $condition:literal)) => {
+        concat!(" CROSS JOIN ", $table, " ", $alias, " ON ", $condition)
+    };
     // Joins `r`, the live rows of the collection in the first five columns of `j`.
     (postgres at_collection) => {
         concat!(
@@ -266,6 +283,10 @@ macro_rules! word {
     };
     ($db:ident in_workspace) => {
         "$4 = 'workspace' AND r.tenant = $2 AND r.region = $3 AND r.workspace = $7"
+    };
+    // `r` is of the kind $8 and in the workspace of the key in the parameters 2 to 7, and in no network.
+    ($db:ident beside) => {
+        "r.tenant = $2 AND r.region = $3 AND r.workspace = $5 AND r.network = '' AND r.kind = $8"
     };
     // -- a PUT, see store/put.rs ------------------------------------------------------------------------------
     // The rows that a PUT depends on (keys in parameter $n, with the marks of `Mark`), locked so that nobody can
@@ -409,8 +430,8 @@ macro_rules! word {
          generation = g.generation, revision = g.revision, last_modified_at = g.last_modified_at, \
          deleted_at = g.deleted_at FROM gone g"
     };
-    // The rows that go, and their referrers, targets and parents; and the children of the first of them, the only one
-    // that may have some.
+    // The rows that go, and their referrers, targets and parents; what `kinds::Peers::woken_by` names; and the children of
+    // the first of them, the only one that may have some.
     ($db:ident related_to_gone) => {
         concat!(
             "SELECT g.uid FROM gone g \
@@ -423,6 +444,9 @@ macro_rules! word {
              AND r.kind = 'network' AND r.workspace = g.workspace AND r.network = '' AND r.name = g.network \
              UNION SELECT r.uid FROM gone g JOIN resources r ON r.tenant = g.tenant AND r.region = g.region \
              AND r.kind = 'workspace' AND r.workspace = '' AND r.network = '' AND r.name = g.workspace \
+             UNION SELECT r.uid FROM gone g JOIN resources r ON r.tenant = g.tenant AND r.region = g.region \
+             AND r.workspace = g.workspace AND r.network = '' AND r.kind = CASE g.kind \
+             WHEN 'network' THEN 'internet-gateway' WHEN 'internet-gateway' THEN 'network' END \
              UNION SELECT r.uid FROM resources r WHERE EXISTS (SELECT 1 FROM gone) AND ",
             $crate::sql::word!($db in_network),
             " UNION SELECT r.uid FROM resources r WHERE EXISTS (SELECT 1 FROM gone) AND ",

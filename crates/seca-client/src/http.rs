@@ -1,6 +1,13 @@
 //! One call: address, token, answer.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use http_support::{is_loopback, mozilla_roots, tls};
 use reqwest::{
@@ -26,6 +33,7 @@ const _: () = assert!(LONGEST_WAIT.as_secs() < REQUEST_TIMEOUT.as_secs(), "an an
 pub(crate) struct Http {
     client: reqwest::Client,
     token: Option<SecretString>,
+    sent: Arc<AtomicU64>,
 }
 
 /// One request.
@@ -87,8 +95,13 @@ impl Answer {
 }
 
 impl Http {
-    pub(crate) const fn new(client: reqwest::Client, token: Option<SecretString>) -> Self {
-        Self { client, token }
+    pub(crate) fn new(client: reqwest::Client, token: Option<SecretString>) -> Self {
+        Self { client, token, sent: Arc::default() }
+    }
+
+    /// How many calls were sent; clones count together.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
     }
 
     /// Sends a call. Statuses outside the 200s are errors.
@@ -96,6 +109,7 @@ impl Http {
         let name = call.name();
         let request = self.request(call)?;
         let transport = |source: reqwest::Error| Error::Transport { call: name.clone(), source: source.without_url() };
+        self.sent.fetch_add(1, Ordering::Relaxed);
         let response = request.send().await.map_err(transport)?;
         let status = response.status();
         for warning in response.headers().get_all("warning") {

@@ -2,16 +2,12 @@
 
 use axum::{
     body::Body,
-    http::{HeaderValue, Method, Response, StatusCode, header, request::Parts},
+    http::{HeaderValue, Method, Response, header, request::Parts},
 };
 use seca_api::ProblemKind;
 
 use super::Admin;
-use crate::{
-    answer::{Failure, json_text},
-    auth::bearer,
-    observe::Trace,
-};
+use crate::{answer::Failure, auth::bearer, observe::Trace};
 
 /// Where they are.
 pub(super) const PATH: &str = "/metrics";
@@ -37,7 +33,7 @@ impl Admin {
         }
         trace.about("get", "metrics");
         let text = metrics.exposition.text().await.map_err(Failure::internal)?;
-        let mut response = json_text(StatusCode::OK, text);
+        let mut response = Response::new(Body::from(text));
         response.headers_mut().insert(header::CONTENT_TYPE, OPEN_METRICS);
         Ok(response)
     }

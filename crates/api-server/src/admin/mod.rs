@@ -13,6 +13,7 @@ mod encoding;
 mod explain;
 mod members;
 mod metrics;
+mod openapi;
 mod oversight;
 mod place;
 mod query;
@@ -38,8 +39,9 @@ pub use self::administrators::admin_assignment_name;
 use self::place::Place;
 use crate::{
     activity::Doing,
-    answer::{Failure, Profile, json_text},
+    answer::{Failure, Profile, indented, json_text},
     config::AdminConfig,
+    docs::Documents,
     health::Readiness,
     observe::{Observer, Trace, observe},
     route::{self, RouteError},
@@ -50,6 +52,7 @@ struct Admin {
     bindings: Arc<dyn BindingService>,
     administration: Administration,
     readiness: Readiness,
+    documents: Documents,
     config: AdminConfig,
 }
 
@@ -76,17 +79,18 @@ pub fn admin_router_over(
         listener: "admin",
         meter: Arc::clone(&config.meter),
     };
-    let admin = Admin { bindings, administration, readiness, config };
+    let documents = Documents::of_admin(openapi::documents);
+    let admin = Admin { bindings, administration, readiness, documents, config };
     Router::new().fallback(handle).with_state(Arc::new(admin)).layer(from_fn_with_state(observer, observe))
 }
 
 async fn handle(State(admin): State<Arc<Admin>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let trace = Trace::of(&parts.extensions);
-    match admin.answer(&parts, body, &trace).await {
-        Ok(response) => response,
-        Err(failure) => failure.respond(parts.uri.path(), &trace),
-    }
+    let is_pretty = crate::query::is_pretty(parts.uri.query().unwrap_or_default());
+    let answered = admin.answer(&parts, body, &trace).await;
+    let response = answered.unwrap_or_else(|failure| failure.respond(parts.uri.path(), &trace));
+    if is_pretty { indented(response).await } else { response }
 }
 
 /// A request whose sender is known.
@@ -117,6 +121,9 @@ impl Admin {
     async fn answer(&self, parts: &Parts, body: Body, trace: &Trace) -> Result<Response<Body>, Failure> {
         let (method, path) = (&parts.method, parts.uri.path());
         if let Some(answer) = self.readiness.answer(method, path).await {
+            return answer;
+        }
+        if let Some(answer) = self.documents.answer(method, path, &parts.headers) {
             return answer;
         }
         if path == metrics::PATH {

@@ -15,6 +15,7 @@ mod catalog;
 mod epoch;
 mod gate;
 mod lease;
+mod look;
 mod meter;
 mod notice;
 mod pauses;
@@ -54,6 +55,7 @@ use self::{
 };
 use crate::{
     catalog::CatalogCache,
+    causes::Causes,
     ports::{Clock, CloudProvider, Lease, Rng, Store, Vault},
     resource::ProjectId,
     watch::Watchers,
@@ -65,7 +67,10 @@ use crate::{
 ///
 /// 2: instances have what they name, and disks outlive them. An engine of version 1 knows neither roles of objects nor
 /// auxiliaries nor snapshots of disks, and would take a data volume that is claimed for a boot volume.
-pub const ENGINE_VERSION: i64 = 2;
+///
+/// 3: images share the snapshot of a disk, which an engine of version 2 would remove with the disk; a server may have
+/// another type than its instance until that is started; and gateways have servers.
+pub const ENGINE_VERSION: i64 = 3;
 
 /// The engine's settings.
 #[derive(Clone, Debug)]
@@ -150,6 +155,7 @@ pub(crate) struct Shared<P> {
     pub(crate) watchers: Arc<Watchers>,
     pub(crate) vitals: Arc<Vitals>,
     pub(crate) meter: Arc<dyn Meter>,
+    pub(crate) causes: Arc<Causes>,
 }
 
 /// The reconciler of one process.
@@ -158,12 +164,13 @@ pub struct Engine<P> {
     watchers: Arc<Watchers>,
     vitals: Arc<Vitals>,
     meter: Arc<dyn Meter>,
+    causes: Arc<Causes>,
 }
 
 impl<P: CloudProvider> Engine<P> {
     /// Puts the parts together.
     pub fn new(parts: EngineParts<P>) -> Self {
-        Self { parts, watchers: Arc::default(), vitals: Arc::default(), meter: Arc::new(()) }
+        Self { parts, watchers: Arc::default(), vitals: Arc::default(), meter: Arc::new(()), causes: Arc::default() }
     }
 
     /// Whether it can work, for readiness.
@@ -181,6 +188,12 @@ impl<P: CloudProvider> Engine<P> {
     #[must_use]
     pub fn metered_by(self, meter: Arc<dyn Meter>) -> Self {
         Self { meter, ..self }
+    }
+
+    /// The same, naming in the log the requests that are under way in this process.
+    #[must_use]
+    pub fn caused_by(self, causes: Arc<Causes>) -> Self {
+        Self { causes, ..self }
     }
 
     /// Works until cancelled; then finishes nothing new, gives the leases back and returns. Failures of the store
@@ -233,6 +246,7 @@ impl<P: CloudProvider> Engine<P> {
             watchers: self.watchers,
             vitals: self.vitals,
             meter: self.meter,
+            causes: self.causes,
         }))
     }
 }

@@ -247,11 +247,14 @@ impl<P: CloudProvider> Project<P> {
         }
     }
 
-    /// The request that asked for what a call is made for. None where nobody asked, or where it cannot be told: it is
-    /// written down beside the change, and may come a moment later than the first call.
+    /// The request that asked for what a call is made for: one under way, or the last one that is written down. None where
+    /// nobody asked, or where it cannot be told.
     async fn cause(&mut self, flight: &Flight) -> Option<String> {
         const MOST: usize = 10_000;
         let key = flight.key.as_ref()?;
+        if let Some(id) = self.shared.causes.of(&key.urn()) {
+            return Some(id);
+        }
         if let Some((generation, id)) = self.causes.get(&flight.uid)
             && *generation == flight.generation
         {

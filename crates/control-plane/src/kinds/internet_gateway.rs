@@ -2,7 +2,12 @@
 
 use seca_api::Kind;
 
-use super::KindRules;
+use super::{KindRules, Peers};
 
 /// What differs about internet gateways.
-pub const RULES: KindRules = KindRules::new(Kind::InternetGateway);
+pub const RULES: KindRules = KindRules {
+    // Each network says what it wants of which gateway.
+    peers: Peers::InWorkspace(Kind::Network),
+    located: true,
+    ..KindRules::new(Kind::InternetGateway)
+};

@@ -100,6 +100,8 @@ pub struct Named<'a> {
 pub struct Judgement<'a> {
     /// The document, and what it replaces.
     pub subject: Subject<'a>,
+    /// Its extensions, an object.
+    pub extensions: Option<&'a Value>,
     /// Its kind.
     pub rules: &'a KindRules,
     /// Its parents, nearest first, all of them live.
@@ -122,6 +124,11 @@ impl Judgement<'_> {
     /// A text of the specification, if it is set.
     pub fn text(&self, pointer: &str) -> Option<&str> {
         self.subject.spec.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty())
+    }
+
+    /// The value of an extension.
+    pub fn extension(&self, name: &str) -> Option<&str> {
+        self.extensions?.get(name)?.as_str()
     }
 
     /// A whole number of the specification.

@@ -110,7 +110,7 @@ pub struct KindRules {
     pub local: bool,
     /// The field whose target's project makes it, for kinds without a parent.
     pub home: Option<&'static str>,
-    /// Which other resources of this kind a decision about one looks at: its [`crate::ports::Bundle::peers`].
+    /// Which other resources a decision about one looks at beside its relations: its [`crate::ports::Bundle::peers`].
     pub peers: Peers,
     /// The status members of a new resource, from its specification.
     pub initial_status: fn(&Value) -> Map<String, Value>,
@@ -171,15 +171,27 @@ pub enum Relatives {
     Children(Kind),
 }
 
-/// Which live resources of one kind must know of each other.
+/// Which live resources must know of each other that neither name nor contain each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peers {
     /// None.
     None,
-    /// Those that name the same target in this field.
+    /// Those of its kind that name the same target in this field.
     OfTarget(&'static str),
-    /// Those in the same parent.
+    /// Those of its kind in the same parent.
     Siblings,
+    /// Those of another kind in the same workspace. Each wakes the others when it changes.
+    InWorkspace(Kind),
+}
+
+impl Peers {
+    /// The kind of those that a resource of this kind wakes when it changes, although nothing relates them.
+    pub fn woken_by(kind: Kind) -> Option<Kind> {
+        match rules(kind)?.peers {
+            Self::InWorkspace(other) => Some(other),
+            Self::None | Self::OfTarget(_) | Self::Siblings => None,
+        }
+    }
 }
 
 /// Nothing stands in the way.
@@ -252,6 +264,16 @@ mod tests {
                 known.swap_remove(at);
             }
             assert!(known.is_empty(), "{}: {known:?} is no reference", rules.kind);
+        }
+    }
+
+    /// Else one of them would miss what the other published.
+    #[test]
+    fn kinds_that_look_at_each_other_wake_each_other() {
+        for rules in ALL {
+            if let Some(other) = Peers::woken_by(rules.kind) {
+                assert_eq!(Peers::woken_by(other), Some(rules.kind), "{}", rules.kind);
+            }
         }
     }
 

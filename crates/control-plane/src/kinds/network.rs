@@ -4,7 +4,7 @@ use ipnet::Ipv4Net;
 use seca_api::{Kind, violation::Violation};
 use serde_json::{Map, Value};
 
-use super::{FREELY, Judgement, KindRules, ReferenceField, Relatives, is_set, repeat};
+use super::{FREELY, Judgement, KindRules, Peers, ReferenceField, Relatives, is_set, repeat};
 use crate::ports::{DeleteRules, Provider};
 
 /// What differs about networks.
@@ -22,6 +22,8 @@ pub const RULES: KindRules = KindRules {
         status
     },
     relatives: |_| vec![Relatives::Children(Kind::Subnet), Relatives::Children(Kind::RouteTable)],
+    // A gateway lives in the networks whose routes lead to it.
+    peers: Peers::InWorkspace(Kind::InternetGateway),
     judge,
     ..KindRules::new(Kind::Network)
 };

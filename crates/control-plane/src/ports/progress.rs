@@ -68,7 +68,7 @@ pub struct Bundle {
     pub referrers: Vec<Related>,
     /// Its children, for networks; none are loaded for a workspace.
     pub children: Vec<Resource>,
-    /// The other live resources of its kind that it must know of ([`crate::kinds::KindRules::peers`]), oldest first.
+    /// The live resources that it must know of beside its relations ([`crate::kinds::KindRules::peers`]), oldest first.
     pub peers: Vec<Resource>,
     /// How many children it has, those that are being deleted included.
     pub child_count: i64,
@@ -183,6 +183,19 @@ pub struct Commit {
     pub attempts: u32,
     /// The engine's wall clock.
     pub now: Timestamp,
+}
+
+/// A look that found a resource as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The resource.
+    pub uid: Uid,
+    /// See [`Commit::wake`].
+    pub wake: i64,
+    /// See [`Commit::attempts`].
+    pub attempts: u32,
+    /// See [`Commit::next`].
+    pub next: Option<Duration>,
 }
 
 /// What an observation amounts to.

@@ -117,6 +117,7 @@ impl ControlPlane {
         let left = left(rules, &subject, &references, &rows);
         let judgement = Judgement {
             subject,
+            extensions: draft.extensions(),
             rules,
             parents: &parents,
             references: &resolved,

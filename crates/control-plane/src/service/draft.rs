@@ -123,6 +123,11 @@ impl Draft {
         pairs.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
     }
 
+    /// The extensions, as they were sent.
+    pub(super) fn extensions(&self) -> Option<&Value> {
+        self.maps.get("extensions")
+    }
+
     /// The value of an extension.
     pub(super) fn extension(&self, name: &str) -> Option<&str> {
         self.maps.get("extensions")?.get(name)?.as_str()

@@ -265,7 +265,7 @@ impl<'a> Diff<'a, '_> {
         if self.placeholder().is_none() {
             return self.forget_placeholder();
         }
-        let is_needed = !self.shape.has_interface();
+        let is_needed = self.shape.has_placeholder();
         let is_replaced = self.shape.ipv4.is_none() || ipv4.is_some();
         match is_needed || !is_replaced {
             true => Ok(()),

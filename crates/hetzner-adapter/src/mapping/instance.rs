@@ -14,14 +14,12 @@ use control_plane::{
 use hcloud_client::types::{
     CreateServer, CreateServerFirewall, CreateServerPublicNet, Firewall, Id, Server, ServerStatus,
 };
-use igw_polyfill::packing;
 use seca_api::{InstanceSpec, Kind, ResourceState, reference::Target};
-use secrecy::SecretString;
 
 use super::{
     Checked, Context, Mapping, Owned, PlannedExt, act, auxiliary, block_storage, cycle,
     diff::{Diff, Rest, is_guarded},
-    fail,
+    fail, guest,
     keys::Keys,
     noted,
     origin::boot_image,
@@ -199,13 +197,15 @@ fn create(context: &Context<'_>) -> Checked<Planned> {
     let attached = shape.volumes.iter().filter(|(volume, _)| body.volumes.contains(volume));
     let attached: Vec<Mark> =
         attached.map(|(_, row)| BlockStorageFacts::trial(row, |facts| facts.ever_attached = true)).collect();
+    let (user_data, bootstrap) = guest::user_data(context, &spec, &shape)?;
     let made_with = InstanceFacts::mark(row, |facts| {
         facts.user_data_hash = hash_of(spec.user_data.as_ref());
+        facts.guest = bootstrap;
         facts.keys_hash = Some(keys.hash());
         facts.default_image = image.defaulted;
         facts.boot_volume = Some(volume.key.name.clone());
         facts.shaped = true;
-        facts.made_closed = !shape.has_interface();
+        facts.made_closed = shape.has_placeholder();
         // Those of a server that is gone.
         facts.placeholder = None;
         facts.interfaces.clear();
@@ -215,21 +215,12 @@ fn create(context: &Context<'_>) -> Checked<Planned> {
     for mark in attached {
         step = step.mark(mark);
     }
-    Ok(act(step.secret(user_data(&spec)?)))
-}
-
-/// The user data as the provider takes it.
-fn user_data(spec: &InstanceSpec) -> Checked<Option<SecretString>> {
-    let Some(text) = spec.user_data.as_deref() else { return Ok(None) };
-    match packing::for_provider(text.to_owned()) {
-        Ok(encoded) => Ok(Some(SecretString::from(encoded))),
-        Err(_) => Err(Box::new(fail(Reason::ProviderRefused, "The user data is longer than Hetzner Cloud takes."))),
-    }
+    Ok(act(step.secret(user_data)))
 }
 
 /// The public interfaces of a new server. Without any interface of its own it has one that nothing gets through.
 fn public_net(context: &Context<'_>, shape: &Shape<'_>, location: &str) -> CreateServerPublicNet {
-    if !shape.has_interface() {
+    if shape.has_placeholder() {
         return CreateServerPublicNet { enable_ipv4: false, enable_ipv6: true, ipv4: None, ipv6: None };
     }
     // What lies elsewhere, or is another server's still, would make the provider refuse the whole server.
@@ -254,7 +245,7 @@ fn volumes(context: &Context<'_>, shape: &Shape<'_>, location: &str) -> Vec<Id<h
 fn firewalls(context: &Context<'_>, shape: &Shape<'_>) -> Checked<Vec<Id<Firewall>>> {
     let closed = || auxiliary::closed(context).map(|firewall| vec![firewall.id]);
     match &shape.guard {
-        _ if !shape.has_interface() => closed(),
+        _ if shape.has_placeholder() => closed(),
         _ if !shape.is_public() => Ok(Vec::new()),
         Guard::Open => Ok(Vec::new()),
         Guard::Groups { firewalls, closed: false, ready: true } => Ok(firewalls.iter().copied().collect()),
@@ -355,6 +346,7 @@ fn take_over(context: &Context<'_>, volume: &Resource) -> Planned {
         facts.retype = retype;
         facts.placeholder = kept.placeholder.clone();
         facts.user_data_hash = kept.made_with.as_ref().and_then(|made| made.user_data_hash.clone());
+        facts.guest = kept.made_with.as_ref().and_then(|made| made.guest);
         facts.keys_hash = kept.made_with.as_ref().and_then(|made| made.keys_hash.clone());
     });
     let disk = BlockStorageFacts::mark(volume, |facts| disk::give_back(facts, row.uid));
@@ -365,6 +357,7 @@ fn take_over(context: &Context<'_>, volume: &Resource) -> Planned {
 pub(super) fn made_with(context: &Context<'_>, sku: &CatalogEntry, spec: &InstanceSpec) -> MadeWith {
     MadeWith {
         user_data_hash: hash_of(spec.user_data.as_ref()),
+        guest: None,
         keys_hash: Some(Keys::of(spec, context.installation()).hash()),
         server_type: server_type(sku),
         location: zone_name(&spec.zone).to_owned(),
@@ -412,6 +405,7 @@ fn keep(context: &Context<'_>, server: &Server) -> Checked<Planned> {
     // Nobody tells when another server lets go of what is ours; the plan sees it, and asks nobody.
     let again = rest.awaits_another().then_some(AGAIN);
     rest.notes.splice(0..0, shape.notes.iter().cloned());
+    rest.notes.extend(guest::note(context, &spec, &shape));
     let keys = Keys::of(&spec, context.installation());
     let mut used: Vec<_> = keys.auxiliaries().chain(shape.auxiliaries()).cloned().collect();
     if auxiliary::closed_before(context, server).is_some() {
@@ -530,6 +524,7 @@ fn hand_over(context: &Context<'_>, server: &Server, volume: &Resource) -> Check
     let facts = InstanceFacts::of(context.resource());
     let made_with = MadeWith {
         user_data_hash: facts.user_data_hash,
+        guest: facts.guest,
         // Those of the release before had none.
         keys_hash: facts.keys_hash,
         server_type: server.server_type.name.clone(),

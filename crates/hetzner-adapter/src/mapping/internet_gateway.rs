@@ -1,10 +1,12 @@
-//! An internet gateway is kept as intent: what it does not do yet, `igw-polyfill` says.
+//! An internet gateway has NAT servers in each network whose route tables lead to it: Hetzner Cloud has no gateway of its
+//! own. It is `active` at once, because nobody waits for it; its message says how it stands in each network.
 
-use control_plane::{Reason, ports::Planned};
-use igw_polyfill::Gateway;
-use seca_api::{InternetGatewaySpec, Kind};
+use std::time::Duration;
 
-use super::{Checked, Context, Mapping, settled};
+use control_plane::ports::Planned;
+use seca_api::{InternetGatewaySpec, Kind, ResourceState};
+
+use super::{Checked, Context, Mapping, gateway::Servers, settled};
 
 /// See the module.
 pub(super) struct InternetGatewayMapping;
@@ -15,16 +17,18 @@ impl Mapping for InternetGatewayMapping {
     }
 
     fn alive(&self, context: &Context<'_>) -> Checked<Planned> {
-        alive(context)
+        let spec: InternetGatewaySpec = context.spec()?;
+        let planned = Servers::of(context).keep(&spec);
+        let row = context.resource();
+        let is_asked_for = row.observed_generation != row.generation || row.state == ResourceState::Pending;
+        // What is asked for is accepted before anything is done for it.
+        Ok(match is_asked_for {
+            true => Planned { note: planned.note, again: Some(Duration::ZERO), ..settled() },
+            false => planned,
+        })
     }
-}
 
-fn alive(context: &Context<'_>) -> Checked<Planned> {
-    let spec: InternetGatewaySpec = context.spec()?;
-    let mut tables: Vec<_> =
-        context.bundle().referrers.iter().map(|r| &r.key).filter(|key| key.kind == Kind::RouteTable).collect();
-    tables.sort();
-    tables.dedup();
-    let effect = igw_polyfill::gateway(Gateway { egress_only: spec.egress_only, route_tables: tables.len() });
-    Ok(if effect.routed { settled() } else { settled().note(Reason::NotInEffect, effect.message) })
+    fn delete(&self, context: &Context<'_>) -> Planned {
+        Servers::of(context).delete()
+    }
 }

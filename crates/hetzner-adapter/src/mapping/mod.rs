@@ -5,6 +5,8 @@ mod auxiliary;
 mod block_storage;
 mod cycle;
 mod diff;
+pub mod gateway;
+pub(crate) mod guest;
 mod image;
 mod instance;
 mod internet_gateway;

@@ -1,5 +1,6 @@
 //! A network is a Hetzner network of its IPv4 block. It holds no data: a vanished one is made again, and one whose
-//! block cannot be extended to the new one is replaced while it is empty.
+//! block cannot be extended to the new one is replaced while it is empty. It says what its route tables come to, and where
+//! the NAT servers of a gateway are to stand: see [`super::gateway`].
 
 use control_plane::{Reason, facts::NetworkFacts, ports::Planned};
 use hcloud_client::types::{self as hcloud, CreateNetwork};
@@ -7,8 +8,8 @@ use ipnet::Ipv4Net;
 use seca_api::{Kind, NetworkSpec};
 use serde_json::{Value, json};
 
-use super::{Checked, Context, Mapping, Owned, PlannedExt, act, map, settled, wait};
-use crate::objects::{NetworkCall, ObjectType};
+use super::{Checked, Context, Mapping, Owned, PlannedExt, act, gateway, map, settled, wait};
+use crate::objects::{NetworkCall, ObjectType, has_subnet};
 
 /// See the module.
 pub(super) struct NetworkMapping;
@@ -58,8 +59,20 @@ fn alive(context: &Context<'_>, network: Option<&hcloud::Network>) -> Checked<Pl
     if network.ip_range != asked {
         return Ok(change(context, network, &spec, asked));
     }
-    let planned = seen(context, network);
+    let judgement = gateway::judge(context, network);
+    if let Some(planned) = gateway::keep(context, network, judgement.as_ref()) {
+        return Ok(published(planned, context, judgement.as_ref()));
+    }
+    let planned = published(seen(context, network), context, judgement.as_ref());
     Ok(with_intent(planned.status(status(&spec, None)), &spec))
+}
+
+/// A plan that publishes what the route tables come to.
+fn published(planned: Planned, context: &Context<'_>, judgement: Option<&gateway::Judgement>) -> Planned {
+    planned.remember(context.resource(), |facts: &mut NetworkFacts| {
+        // It is a structure of texts, numbers and lists.
+        facts.gateway = judgement.map(|judgement| json!(judgement));
+    })
 }
 
 /// What is remembered of a network that is there.
@@ -67,6 +80,7 @@ fn seen(context: &Context<'_>, network: &hcloud::Network) -> Planned {
     settled().remember(context.resource(), |facts: &mut NetworkFacts| {
         facts.network_id = Some(network.id.to_string());
         facts.range = Some(network.ip_range);
+        facts.gateway_ranges.retain(|range| has_subnet(network, *range));
     })
 }
 

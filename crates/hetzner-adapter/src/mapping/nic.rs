@@ -73,7 +73,7 @@ fn alive(context: &Context<'_>) -> Checked<Planned> {
     let mut status = map(&[]);
     let addresses: Vec<Ipv4Addr> = match block {
         None => parse(&before.addresses).collect(),
-        Some(block) => match reserve(&spec, &before, block, &context.bundle().peers) {
+        Some(block) => match reserve(&spec, &before, block, &context.bundle().peers, &nat_addresses(subnet)) {
             Ok(addresses) => addresses,
             Err(why) => {
                 let wait = Planned::new(Plan::Wait { retry: Some(AGAIN) }).note(Reason::AddressConflict, why);
@@ -254,10 +254,21 @@ fn notes(context: &Context<'_>, spec: &NicSpec) -> Vec<(Reason, String)> {
 
 /// The IPv4 addresses that a NIC reserves, in the order in which it asks for them; else what stands in the way. What
 /// it was once given it keeps, as long as it is in the block.
-fn reserve(spec: &NicSpec, before: &NicStatus, block: Ipv4Net, peers: &[Resource]) -> Result<Vec<Ipv4Addr>, String> {
+fn reserve(
+    spec: &NicSpec,
+    before: &NicStatus,
+    block: Ipv4Net,
+    peers: &[Resource],
+    nat: &[Ipv4Addr],
+) -> Result<Vec<Ipv4Addr>, String> {
     let asked: Vec<Ipv4Addr> = parse(&spec.addresses).collect();
     let fixed: BTreeSet<Ipv4Addr> = asked.iter().copied().filter(|address| !address.is_unspecified()).collect();
+    let is_new = |address: &&Ipv4Addr| !parse(&before.addresses).any(|held| held == **address);
+    if let Some(address) = nat.iter().filter(|address| fixed.contains(address)).find(is_new) {
+        return Err(format!("A NAT server of the internet gateway has the address {address}; choose another."));
+    }
     let mut taken = fixed.clone();
+    taken.extend(nat.iter().filter(is_new));
     for peer in peers {
         let held = peer.status::<NicStatus>().map(|status| status.addresses).unwrap_or_default();
         if let Some(address) = parse(&held).find(|address| fixed.contains(address)) {
@@ -284,6 +295,11 @@ fn reserve(spec: &NicSpec, before: &NicStatus, block: Ipv4Net, peers: &[Resource
             found.ok_or_else(|| format!("No address is left in {block}; delete a NIC, or use another subnet."))
         })
         .collect()
+}
+
+/// The addresses of a subnet that NAT servers have, or are to have.
+fn nat_addresses(subnet: Option<&Resource>) -> Vec<Ipv4Addr> {
+    subnet.map(SubnetFacts::of).unwrap_or_default().nat_addresses
 }
 
 fn parse(addresses: &[String]) -> impl Iterator<Item = Ipv4Addr> {

@@ -36,16 +36,30 @@ const HOLD_EXTENSION: &str = "hetzner.cloud/disk-hold";
 const REUSE_EXTENSION: &str = "hetzner.cloud/reuse-server";
 /// How often a kept server is looked at: whether its time is over, and whether its room is needed. It asks nobody.
 const ROOM: Duration = Duration::from_secs(30);
-/// How often it is looked whether a lost snapshot came, or cannot come any more. It asks nobody.
+/// When it is looked again at a snapshot that somebody else decides about. It asks nobody.
 const LOST_AGAIN: Duration = Duration::from_secs(1);
 
-/// The snapshot of a block storage's disk.
+/// The snapshot of a block storage's disk: the one that it is, or the one that is to be. One that it was, and uses still
+/// because that is not removed yet, is neither.
 pub(super) fn snapshot_of<'a>(context: &Context<'a>) -> Option<&'a Image> {
-    let owner = Owner::in_role(context.resource().uid, PARKED);
-    context.snapshot.owned_by(context.installation(), &owner).or_else(|| {
-        let id = BlockStorageFacts::of(context.resource()).image_id?.parse().ok()?;
-        context.snapshot.get(id)
-    })
+    let row = context.resource();
+    let id = BlockStorageFacts::of(row).image_id.and_then(|id| id.parse::<Id<Image>>().ok());
+    let known = id.and_then(|id| context.snapshot.get(id));
+    let was_it = |image: &Image| auxiliary::snapshots(context).any(|(old, _)| old == image.id);
+    known.or_else(|| snapshot_in_making(context, row).filter(|image| !was_it(image)))
+}
+
+/// Before it lets go of a snapshot that others use: as long as that bears its labels, it would go with it.
+pub(super) fn to_the_others(context: &Context<'_>) -> Option<Planned> {
+    let image = snapshot_in_making(context, context.resource())?;
+    let (id, _) = auxiliary::snapshots(context).find(|(id, others)| *id == image.id && *others > 0)?;
+    let labels = auxiliary::shared_labels(context, &auxiliary::disk_snapshot(id));
+    Some(act(ImageCall::Update { image: id, labels }.step(&image.description)))
+}
+
+/// The snapshot that a block storage's disk becomes.
+pub(super) fn snapshot_in_making<'a>(context: &Context<'a>, volume: &Resource) -> Option<&'a Image> {
+    context.snapshot.owned_by(context.installation(), &Owner::in_role(volume.uid, PARKED))
 }
 
 /// The processors of a server, in SECA's words.
@@ -229,12 +243,24 @@ pub(super) fn parked(context: &Context<'_>, spec: &BlockStorageSpec, backing: &B
             _ => fail(Reason::ProviderUnavailable, "Its snapshot is not complete, and its server is kept."),
         });
     }
-    if let Some(released) = auxiliary::release(context, &[]) {
+    let own = auxiliary::disk_snapshot(image.id);
+    let ties = auxiliary::missing(context, [&own]);
+    if !ties.is_empty() {
+        return Ok(Planned::new(Plan::Tie(ties)));
+    }
+    if let Some(released) = auxiliary::release(context, std::slice::from_ref(&own)) {
         return Ok(released);
     }
     let user = holder(context).filter(|instance| !instance.is_deleting());
     let made_of_it = backing.holders.filter(|_| row.holder.is_some() && facts.disk_of == row.holder);
     if made_of_it.is_some_and(power::has_run) {
+        if let Some(told) = to_the_others(context) {
+            return Ok(told);
+        }
+        if auxiliary::snapshots(context).any(|(id, others)| id == image.id && others > 0) {
+            // It is the images' from now on.
+            return Ok(Planned { again: Some(LOST_AGAIN), ..settled().remember(row, disk::leave_snapshot) });
+        }
         let old = BlockStorageFacts::mark(row, disk::leave_snapshot);
         return Ok(act(ImageCall::Delete { image: image.id }.step(&image.description).mark(old)));
     }
@@ -247,9 +273,13 @@ pub(super) fn parked(context: &Context<'_>, spec: &BlockStorageSpec, backing: &B
             facts.disk_gb.unwrap_or_default().max(whole(image.disk_size))
         ),
     };
-    let planned = settled()
-        .status(status(u64::from(spec.size_gb), made_of_it.and(user)))
-        .remember(row, |facts: &mut BlockStorageFacts| facts.server_id = None);
+    let planned = settled().status(status(u64::from(spec.size_gb), made_of_it.and(user))).remember(
+        row,
+        |facts: &mut BlockStorageFacts| {
+            facts.server_id = None;
+            facts.lends = Some(image.id.to_string());
+        },
+    );
     Ok(planned.note(Reason::BootVolumeParked, told))
 }
 

@@ -13,7 +13,7 @@ use control_plane::{
 use hcloud_client::types::{Firewall, Id, Network, PrimaryIp, Volume};
 use seca_api::{InstanceSpec, IpVersion, Kind, ResourceState};
 
-use super::{Checked, Context, auxiliary, wait, zone};
+use super::{Checked, Context, auxiliary, guest, wait, zone};
 use crate::firewall_rules::Excess;
 
 /// The field that names the first NIC.
@@ -45,6 +45,8 @@ pub(super) struct Shape<'a> {
     pub(super) lacks: bool,
     /// A NIC that it has is being changed: no network is taken away meanwhile.
     pub(super) unsettled: bool,
+    /// It has a closed public interface beside its private ones: see [`super::guest::keeps_placeholder`].
+    pub(super) keeps_placeholder: bool,
 }
 
 /// A private network of a server.
@@ -91,6 +93,11 @@ impl Shape<'_> {
         !self.attachments.is_empty() || self.is_public()
     }
 
+    /// Whether it has a closed public interface of its own, because it needs one.
+    pub(super) fn has_placeholder(&self) -> bool {
+        !self.has_interface() || self.keeps_placeholder && !self.is_public()
+    }
+
     /// Whether it has a public IP, once it is so.
     pub(super) const fn is_public(&self) -> bool {
         self.ipv4.is_some() || self.ipv6.is_some()
@@ -130,7 +137,7 @@ fn claim(row: &Resource, own: Uid) -> Claim {
 /// The shape that an instance asks for. Claims come first: what nobody has is claimed before anything is attached. A server
 /// that is about to be made (`is_new`) waits for what the resources that it names have yet to publish.
 pub(super) fn shape<'a>(context: &Context<'a>, spec: &InstanceSpec, is_new: bool) -> Checked<Shape<'a>> {
-    let mut shape = Shape::default();
+    let mut shape = Shape { keeps_placeholder: guest::keeps_placeholder(context), ..Shape::default() };
     let mut ties = Vec::new();
     let mut groups = Vec::new();
     let targets = &context.bundle().targets;
@@ -156,7 +163,7 @@ pub(super) fn shape<'a>(context: &Context<'a>, spec: &InstanceSpec, is_new: bool
         return Err(Box::new(Planned::new(Plan::Tie(ties))));
     }
     shape.guard = guard(context, &groups);
-    if let Guard::Kept = shape.guard {
+    if shape.is_public() && matches!(shape.guard, Guard::Kept) {
         let (firewalls, rules) = total(&groups);
         if let Some(excess) = Excess::of(firewalls, rules) {
             shape.notes.push((Reason::RulesTooMany, format!("Of its security groups together, {excess}.")));

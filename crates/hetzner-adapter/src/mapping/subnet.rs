@@ -1,6 +1,8 @@
 //! A subnet is a cloud subnet of the network. It has no id and no label at the provider, only its range: whose it
 //! is, the row remembers. Of two subnets with overlapping ranges the second one waits.
 
+use std::{collections::BTreeSet, net::Ipv4Addr};
+
 use control_plane::{
     Reason, Uid,
     facts::{Facts, SubnetFacts},
@@ -8,10 +10,10 @@ use control_plane::{
 };
 use hcloud_client::types::{self as hcloud, AddSubnet};
 use ipnet::Ipv4Net;
-use seca_api::{Kind, SubnetSpec};
+use seca_api::{Kind, NicStatus, SubnetSpec};
 use serde_json::{Map, Value, json};
 
-use super::{Checked, Context, Mapping, PlannedExt, act, fail, map, missing_targets, noted, settled, wait};
+use super::{Checked, Context, Mapping, PlannedExt, act, fail, gateway, map, missing_targets, noted, settled, wait};
 use crate::{
     call::{StepExt, Until},
     objects::{NetworkCall, ObjectId, has_subnet, overlapping},
@@ -79,6 +81,7 @@ fn alive(context: &Context<'_>, network: Option<&hcloud::Network>) -> Checked<Pl
             let planned = settled().status(status(&spec)).remember(row, |facts: &mut SubnetFacts| {
                 facts.ip_range = Some(own);
                 facts.network_id = Some(network.id.to_string());
+                (facts.nat_addresses, facts.reserved) = nat_addresses(context, own);
             });
             let text = "Hetzner networks carry no IPv6; the IPv6 block is kept as intent and carries nothing.";
             let intent = spec.cidr.ipv6.is_some().then(|| (Reason::IPv6Unsupported, text.to_owned()));
@@ -89,7 +92,26 @@ fn alive(context: &Context<'_>, network: Option<&hcloud::Network>) -> Checked<Pl
     }
 }
 
+/// The addresses that NAT servers have here, and those that they cannot have, if they may have to stand here.
+fn nat_addresses(context: &Context<'_>, range: Ipv4Net) -> (Vec<Ipv4Addr>, Vec<Ipv4Addr>) {
+    let Some(network) = context.bundle().parent(Kind::Network) else { return Default::default() };
+    let judgement = gateway::Judgement::of(network);
+    let here = judgement.addresses.into_iter().filter(|address| range.contains(address)).collect();
+    let nics = context.bundle().referrers.iter().filter_map(|nic| nic.resource.as_ref()).filter(|_| judgement.crowded);
+    let reserved = nics.filter(|nic| nic.key.kind == Kind::Nic).filter_map(|nic| nic.status::<NicStatus>().ok());
+    let reserved: BTreeSet<Ipv4Addr> =
+        reserved.flat_map(|status| status.addresses).filter_map(|address| address.parse().ok()).collect();
+    (here, reserved.into_iter().collect())
+}
+
 fn add(context: &Context<'_>, network: &hcloud::Network, range: Ipv4Net) -> Planned {
+    let own = context.bundle().parent(Kind::Network).map(gateway::own_ranges).unwrap_or_default();
+    if let Some(other) = overlapping(network, range).filter(|other| own.contains(other)) {
+        let text = format!(
+            "The NAT servers of the network's internet gateway stand in {other}, and move to another place first."
+        );
+        return wait(Reason::WaitingForDependency, text);
+    }
     if let Some(other) = overlapping(network, range) {
         let text =
             format!("{range} overlaps the subnet {other} of the same network; delete that, or choose another block.");

@@ -153,7 +153,7 @@ macro_rules! objects {
         }
 
         /// All that is known of a project, by type and id. Of images these are the snapshots.
-        #[derive(Clone, Debug, Default)]
+        #[derive(Clone, Debug, Default, PartialEq)]
         pub struct Objects {
             $(pub(crate) $all: BTreeMap<i64, $Type>),+
         }
@@ -347,6 +347,16 @@ macro_rules! objects {
             pub(crate) fn labels(&self, id: ObjectId) -> Option<&Labels> {
                 match id {
                     $(ObjectId::$Type(id) => self.$all.get(&id.get()).map(ProviderObject::labels)),+
+                }
+            }
+
+            /// The objects of a type whose labels pass.
+            pub(crate) fn ids_where(&self, kind: ObjectType, is_it: impl Fn(&Labels) -> bool) -> Vec<ObjectId> {
+                match kind {
+                    $(ObjectType::$Type => {
+                        let found = self.$all.values().filter(|object| is_it(object.labels()));
+                        found.map(|object| ObjectId::$Type(object.id)).collect()
+                    })+
                 }
             }
 

@@ -32,6 +32,8 @@ pub struct Cloud {
     pub sim: Sim,
     /// The wall clock of all its clients.
     clock: Arc<TokioClock>,
+    /// What the operator chose.
+    pub settings: AdapterSettings,
     /// Loses one request, and one reply, in so many.
     pub chaos: Option<(Arc<SeededRng>, u64)>,
 }
@@ -93,7 +95,7 @@ impl Cloud {
             clock: SimClock::starting_at(Time(1_790_000_000_000)),
         })
         .unwrap();
-        Self { sim, clock: Arc::new(TokioClock::default()), chaos: None }
+        Self { sim, clock: Arc::new(TokioClock::default()), settings: AdapterSettings::default(), chaos: None }
     }
 
     pub fn provider(&self) -> Arc<HetznerProvider> {
@@ -101,7 +103,7 @@ impl Cloud {
             Arc::new(Door(self.clone())),
             self.clock.clone(),
             Arc::new(SeededRng::new(7)),
-            AdapterSettings::default(),
+            self.settings.clone(),
         ))
     }
 

@@ -220,8 +220,13 @@ impl World {
     /// Live rows of the kind that this one must know of.
     fn peers(&self, row: &Resource) -> Vec<Resource> {
         let peers = kinds::rules(row.key.kind).unwrap().peers;
+        if let Peers::InWorkspace(kind) = peers {
+            let is_peer = |other: &&Resource| other.key.kind == kind && !other.is_deleting();
+            let same = |other: &&Resource| other.key.workspace == row.key.workspace;
+            return self.rows.values().filter(is_peer).filter(same).cloned().collect();
+        }
         let common = |row: &Resource| match peers {
-            Peers::None => None,
+            Peers::None | Peers::InWorkspace(_) => None,
             Peers::OfTarget(field) => self.targets(row).into_iter().find(|t| t.field == field).map(|t| t.key),
             Peers::Siblings => row.key.parent(),
         };

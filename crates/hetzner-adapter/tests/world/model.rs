@@ -263,6 +263,7 @@ impl Model {
                 }
                 let firewalls: Vec<i64> = body.firewalls.iter().map(|f| f.firewall.get()).collect();
                 let mut made = server(self.id(), &body.name, "off", &json!(body.labels), &firewalls);
+                made.server_type.name.clone_from(&body.server_type);
                 made.location.name = body.location.clone().expect("the provider would choose a location");
                 let id = made.id;
                 if !net.enable_ipv6 || net.ipv6.is_some() {
@@ -496,7 +497,7 @@ impl Model {
                     return one(Change::Seen(own.clone().into()));
                 }
                 assert!(self.primary_ips.iter().all(|ip| ip.name != body.name), "two primary IPs named {}", body.name);
-                let is_placeholder = body.labels.contains_key("seca.role");
+                let is_placeholder = body.labels.get("seca.role").is_some_and(|role| role == "placeholder");
                 assert!(body.location.is_some() && body.auto_delete == Some(is_placeholder), "it outlives servers");
                 let kind = if body.kind == IpType::Ipv6 { "ipv6" } else { "ipv4" };
                 let mut made = primary_ip(self.id(), &body.name, kind, &json!(body.labels), is_placeholder, None);
@@ -557,11 +558,16 @@ impl Model {
             }
             Call::Image(ImageCall::Create { server, description, labels }) => {
                 let source = self.server(*server).clone();
-                let uid = |labels: &hcloud_client::types::Labels| labels.get("seca.uid").cloned().expect("a label");
+                let uid = |labels: &hcloud_client::types::Labels| labels.get("seca.uid").cloned();
                 assert!(self.images.iter().all(|i| uid(&i.labels) != uid(labels)), "two snapshots: {description}");
                 let made = snapshot(self.id(), description, &source, &json!(labels));
                 self.images.push(made.clone());
                 one(Change::Seen(made.into()))
+            }
+            Call::Image(ImageCall::Update { image, labels }) => {
+                let found = self.images.iter_mut().find(|i| i.id == *image).expect("a snapshot");
+                found.labels = labels.clone();
+                one(Change::Seen(found.clone().into()))
             }
             Call::Image(ImageCall::Delete { image }) => {
                 assert!(self.images.iter().any(|i| i.id == *image), "no snapshot {image}");
@@ -577,6 +583,19 @@ impl Model {
                 let own = |found: &Object| found.object_id().kind() == *kind && found.owner().as_ref() == Some(owner);
                 let found = self.objects().into_iter().filter(own).map(Change::Seen);
                 Observation::new(found.chain([Change::Absent { kind: *kind, owner: owner.clone() }]).collect())
+            }
+            Call::Watch { kind, installation, of, at } => {
+                assert_eq!(*kind, hetzner_adapter::objects::ObjectType::Server);
+                let is_it = |s: &&Server| s.labels.get("seca.kind").is_some_and(|kind| kind == of);
+                let found: Vec<Server> = self.servers.iter().filter(is_it).cloned().collect();
+                let watched = Change::Watched {
+                    kind: *kind,
+                    installation: installation.clone(),
+                    of: of.clone(),
+                    at: *at,
+                    shown: found.iter().map(|server| server.id.get()).collect(),
+                };
+                Observation::new(found.into_iter().map(|s| Change::Seen(s.into())).chain([watched]).collect())
             }
             Call::History { object, attempt } => {
                 one(Change::Used { object: *object, ever: self.used.contains(object), attempt: *attempt })

@@ -106,10 +106,10 @@ pub async fn a_deletion_wakes_all_that_is_related(world: &World) {
     world.settle(&lease).await;
 
     world.delete(&gateway.key, NONE).await;
-    assert_eq!(sorted(world.due(&lease).await), [ws.uid, gateway.uid, table.uid]);
+    assert_eq!(sorted(world.due(&lease).await), [ws.uid, network.uid, gateway.uid, table.uid]);
     world.settle(&lease).await;
     world.delete(&network.key, DeleteRules { refused_by_children: &[], ..NETWORK }).await;
-    assert_eq!(sorted(world.due(&lease).await), [ws.uid, network.uid, subnet.uid, table.uid]);
+    assert_eq!(sorted(world.due(&lease).await), [ws.uid, network.uid, subnet.uid, gateway.uid, table.uid]);
     world.settle(&lease).await;
     world.delete(&instance.key, NONE).await;
     assert_eq!(sorted(world.due(&lease).await), [ws.uid, instance.uid]);

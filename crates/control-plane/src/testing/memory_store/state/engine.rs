@@ -13,7 +13,7 @@ use crate::{
     kinds::{self, Peers},
     ports::{
         Auxiliary, AuxiliaryUse, Bundle, Commit, CommitOutcome, LEASE_SLACK, Lease, Mark, OwnedObject, Related,
-        RequestBudget, Step, StepRecord, StepState, Tie,
+        RequestBudget, Settled, Step, StepRecord, StepState, Tie,
     },
     resource::{ProjectId, Resource, Uid},
     state,
@@ -48,6 +48,9 @@ impl State {
         found.extend(outer_first(key).iter().filter_map(|parent| self.keys.get(parent)));
         found.extend(self.children(key).map(|child| child.uid));
         found.extend(self.rows.values().filter(|held| held.resource.holder == Some(uid)).map(|held| held.resource.uid));
+        if let Some(kind) = Peers::woken_by(key.kind) {
+            found.extend(self.in_workspace_of(key, kind).map(|peer| peer.uid));
+        }
         found.remove(&uid);
         found
     }
@@ -174,7 +177,14 @@ impl State {
         })
     }
 
-    /// The other live resources of its kind that it must know of.
+    /// The resources of a kind in the workspace of a key.
+    fn in_workspace_of(&self, key: &ResourceKey, kind: Kind) -> impl Iterator<Item = &Resource> {
+        let place = (key.tenant.clone(), key.region.clone(), key.workspace.clone());
+        let rows = self.rows.values().map(|row| &row.resource).filter(move |row| row.key.kind == kind);
+        rows.filter(move |row| (&row.key.tenant, &row.key.region, &row.key.workspace) == (&place.0, &place.1, &place.2))
+    }
+
+    /// The live resources that it must know of beside its relations.
     fn peers(&self, row: &Row) -> Vec<Resource> {
         let key = &row.resource.key;
         let is_peer =
@@ -189,6 +199,9 @@ impl State {
             Peers::Siblings => {
                 let same = |peer: &&Resource| ResourceKey { name: key.name.clone(), ..peer.key.clone() } == *key;
                 self.rows.values().map(|row| &row.resource).filter(is_peer).filter(same).cloned().collect()
+            }
+            Peers::InWorkspace(kind) => {
+                self.in_workspace_of(key, kind).filter(|peer| !peer.is_deleting()).cloned().collect()
             }
         }
     }
@@ -308,31 +321,51 @@ impl State {
         .collect()
     }
 
-    pub(in super::super) fn commit(&mut self, lease: &Lease, commit: &Commit) -> CommitOutcome {
+    pub(in super::super) fn commit_all(&mut self, lease: &Lease, commits: &[Commit]) -> Option<Vec<CommitOutcome>> {
         if !self.holds(lease) {
-            return CommitOutcome::Fenced;
+            return None;
         }
-        let now = self.now();
-        let Some(row) = self.rows.get_mut(&commit.uid) else { return CommitOutcome::Gone };
-        if row.resource.project != lease.project {
-            return CommitOutcome::Done(Box::new(row.resource.clone()));
-        }
-        let changed = state::commit(&mut row.resource, commit);
-        let resource = row.resource.clone();
-        let newest = resource.generation == commit.generation && resource.action.seq == commit.action_seq;
-        if let Some(work) = self.work.get_mut(&commit.uid) {
-            if newest && work.wakes == commit.wake {
-                work.attempts = commit.attempts;
-                work.next = commit.next.map(|after| now + after);
-            } else {
-                work.next = Some(work.next.map_or(now, |next| next.min(now)));
+        let (mut outcomes, mut relevant, mut looked) = (Vec::new(), Vec::new(), Vec::new());
+        for commit in commits {
+            let Some(row) = self.rows.get_mut(&commit.uid) else {
+                outcomes.push(CommitOutcome::Gone);
+                continue;
+            };
+            if row.resource.project == lease.project {
+                let changed = state::commit(&mut row.resource, commit);
+                let is_newest =
+                    row.resource.generation == commit.generation && row.resource.action.seq == commit.action_seq;
+                looked.push((commit.uid, is_newest.then_some(commit.wake), commit.attempts, commit.next));
+                relevant.extend(changed.relevant.then_some(commit.uid));
             }
+            outcomes.push(CommitOutcome::Done(Box::new(row.resource.clone())));
         }
-        if changed.relevant {
-            let related = self.related(commit.uid);
+        for uid in relevant {
+            let related = self.related(uid);
             self.wake(related);
         }
-        CommitOutcome::Done(Box::new(resource))
+        looked.into_iter().for_each(|(uid, wake, attempts, next)| self.looked_at(uid, wake, attempts, next));
+        Some(outcomes)
+    }
+
+    pub(in super::super) fn settle(&mut self, lease: &Lease, looks: &[Settled]) -> bool {
+        let held = self.holds(lease);
+        if held {
+            looks.iter().for_each(|look| self.looked_at(look.uid, Some(look.wake), look.attempts, look.next));
+        }
+        held
+    }
+
+    /// Changes the place in the queue of what was looked at.
+    fn looked_at(&mut self, uid: Uid, wake: Option<i64>, attempts: u32, next: Option<Duration>) {
+        let now = self.now();
+        let Some(work) = self.work.get_mut(&uid) else { return };
+        if Some(work.wakes) == wake {
+            work.attempts = attempts;
+            work.next = next.map(|after| now + after);
+        } else {
+            work.next = Some(work.next.map_or(now, |next| next.min(now)));
+        }
     }
 
     pub(in super::super) fn remove(&mut self, lease: &Lease, uid: Uid) -> CommitOutcome {
@@ -402,12 +435,6 @@ impl State {
         if let Some(work) = self.work.get_mut(&uid) {
             work.next = Some(work.next.map_or(at, |next| next.min(at)));
         }
-    }
-
-    pub(in super::super) fn requeue_project(&mut self, project: &ProjectId) {
-        let mine = self.work.iter().filter(|(_, work)| work.project == *project);
-        let uids: Vec<Uid> = mine.map(|(uid, _)| *uid).collect();
-        self.wake(uids);
     }
 
     pub(in super::super) fn save_orphans(&mut self, lease: &Lease, orphans: &[OwnedObject]) -> bool {

@@ -1,0 +1,232 @@
+//! Internet gateways from the PUT to the simulator's objects and back, whatever happens on the way.
+
+use super::*;
+
+/// A cloud whose operator lets NAT servers be made.
+fn with_gateways(speed: f64) -> Cloud {
+    let mut cloud = Cloud::new(speed);
+    cloud.settings.gateway.nat.enabled = true;
+    cloud
+}
+
+impl Product {
+    /// A network whose subnet leaves by a gateway.
+    async fn gateway_is_used(&self) {
+        self.put(Kind::Network, "n", json!({"cidr": {"ipv4": "10.1.0.0/16"}, "skuRef": "skus/hcloud-network"})).await;
+        self.put(Kind::InternetGateway, "g", json!({"egressOnly": true})).await;
+        let route = json!({"destinationCidrBlock": "0.0.0.0/0", "targetRef": "internet-gateways/g"});
+        self.put(Kind::RouteTable, "n/r", json!({"routes": [route]})).await;
+        let subnet = json!({"cidr": {"ipv4": "10.1.1.0/24"}, "zone": "fsn1", "routeTableRef": "route-tables/r"});
+        self.put(Kind::Subnet, "n/s", subnet).await;
+        self.is(Kind::Subnet, "n/s", ACTIVE).await;
+        self.route_is_in_effect().await;
+    }
+
+    async fn route_is_in_effect(&self) {
+        let is_routed = async || {
+            let status = self.status(Kind::RouteTable, "n/r").await;
+            status["routes"][0]["state"] == "active" && status["routes"][0]["conditions"][0]["reason"].is_null()
+        };
+        eventually("the route is in effect", LONG, is_routed).await;
+        self.is(Kind::RouteTable, "n/r", ACTIVE).await;
+    }
+
+    /// One server, one address, one route, each as it must be.
+    async fn has_one_nat_server(&self) {
+        let only = async |what: &str| {
+            let all = self.cloud.hetzner(Method::GET, &format!("/{what}"), &json!({})).await[what].clone();
+            assert_eq!(all.as_array().unwrap().len(), 1, "{what}: {all:?}");
+            all[0].clone()
+        };
+        let (server, address, network) = (only("servers").await, only("primary_ips").await, only("networks").await);
+        assert_eq!(server["status"], "running");
+        assert_eq!(address["assignee_id"], server["id"]);
+        let routes = network["routes"].as_array().unwrap();
+        assert_eq!(routes.len(), 1, "{routes:?}");
+        assert_eq!(routes[0]["destination"], "0.0.0.0/0");
+        assert_eq!(routes[0]["gateway"], server["private_net"][0]["ip"], "{server}");
+        only("firewalls").await;
+        let message = self.row(Kind::InternetGateway, "g").await.unwrap().conditions[0].message.clone().unwrap();
+        assert!(message.contains(address["ip"].as_str().unwrap()), "{message}");
+    }
+
+    async fn gateway_goes(&self) {
+        for (kind, name) in [(Kind::RouteTable, "n/r"), (Kind::InternetGateway, "g"), (Kind::Network, "n")] {
+            self.delete(kind, name).await;
+        }
+        for (kind, name) in [(Kind::RouteTable, "n/r"), (Kind::InternetGateway, "g"), (Kind::Network, "n")] {
+            self.gone(kind, name).await;
+        }
+        self.gone(Kind::Subnet, "n/s").await;
+    }
+
+    /// Made, used, ended.
+    async fn gateway_lives(&self) {
+        self.ready().await;
+        self.gateway_is_used().await;
+        self.has_one_nat_server().await;
+        self.gateway_goes().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_is_made_used_and_leaves_only_the_marker() {
+    let product = Product::start(with_gateways(1.0));
+    product.gateway_lives().await;
+    assert_eq!(product.cloud.counts().await, only_the_marker());
+    let changes = product.cloud.changes().await;
+    for once in ["POST /v1/servers", "POST /v1/primary_ips", "POST /v1/firewalls", "POST /v1/ssh_keys"] {
+        assert_eq!(changes.iter().filter(|change| *change == once).count(), 1, "{once}: {changes:?}");
+    }
+}
+
+/// Spoils the first changing request, then the second and so on.
+async fn spoiled(effect: Value) {
+    every_request_spoiled_on(|| with_gateways(0.05), effect, 14, async |product, _| product.gateway_lives().await)
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_is_lost_by_no_lost_reply() {
+    spoiled(json!({"type": "lose_reply_after_commit"})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_is_lost_by_no_lost_request() {
+    spoiled(json!({"type": "lose_reply_before_commit"})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_is_lost_by_no_late_commit() {
+    spoiled(json!({"type": "late_commit", "delay_ms": 7_000})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_is_lost_by_no_failed_action() {
+    spoiled(json!({"type": "action_error", "code": "action_failed", "message": "no luck"})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_is_lost_by_no_process_that_dies_before_a_commit() {
+    killed_at_every_request_on(
+        || with_gateways(0.05),
+        "hold_before_commit",
+        14,
+        async |product, _| {
+            product.gateway_lives().await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_is_lost_by_no_process_that_dies_after_a_commit() {
+    killed_at_every_request_on(
+        || with_gateways(0.05),
+        "hold_after_commit",
+        14,
+        async |product, _| {
+            product.gateway_lives().await;
+        },
+    )
+    .await;
+}
+
+impl Product {
+    /// The requests since the journal was emptied: all, and those that change something.
+    async fn requests(&self) -> (usize, Vec<String>) {
+        let journal = self.cloud.control(Method::GET, "/_sim/journal?project=p", &json!({})).await;
+        let entries = journal["entries"].as_array().unwrap();
+        let changing = entries.iter().filter(|entry| entry["method"] != "GET");
+        let line = |entry: &Value| format!("{} {}", entry["method"].as_str().unwrap(), entry["path"].as_str().unwrap());
+        (entries.len(), changing.map(line).collect())
+    }
+
+    async fn forget_requests(&self) {
+        self.cloud.sim.call(SimRequest::new(Method::DELETE, "/_sim/journal")).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_costs_few_requests_made_idle_and_removed() {
+    let product = Product::start(with_gateways(1.0));
+    product.ready().await;
+    // What an hour costs, by request.
+    let idle = async || {
+        product.forget_requests().await;
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        let journal = product.cloud.control(Method::GET, "/_sim/journal?project=p", &json!({})).await;
+        let mut counts = std::collections::BTreeMap::<String, usize>::new();
+        for entry in journal["entries"].as_array().unwrap() {
+            *counts.entry(format!("{} {}?{}", entry["method"], entry["path"], entry["query"])).or_default() += 1;
+        }
+        counts
+    };
+    let without = idle().await;
+    product.put(Kind::Network, "n", json!({"cidr": {"ipv4": "10.1.0.0/16"}, "skuRef": "skus/hcloud-network"})).await;
+    product.put(Kind::Subnet, "n/s", json!({"cidr": {"ipv4": "10.1.1.0/24"}, "zone": "fsn1"})).await;
+    product.is(Kind::Subnet, "n/s", ACTIVE).await;
+    product.forget_requests().await;
+    product.gateway_is_used().await;
+    let (_, made) = product.requests().await;
+    assert!(made.len() <= 9, "{made:#?}");
+    let with = idle().await;
+    // How often the project is read as a whole in an hour is a matter of chance.
+    let more: usize = with.iter().filter(|(request, _)| !without.contains_key(*request)).map(|(_, count)| count).sum();
+    eprintln!("gateways cost {more} requests an hour while nothing happens");
+    assert!(more <= 120, "{with:#?}");
+    product.forget_requests().await;
+    for (kind, name) in [(Kind::RouteTable, "n/r"), (Kind::InternetGateway, "g")] {
+        product.delete(kind, name).await;
+        product.gone(kind, name).await;
+    }
+    let servers_range = async || product.cloud.hetzner(Method::GET, "/networks", &json!({})).await;
+    eventually("the range is gone", LONG, async || {
+        servers_range().await["networks"][0]["subnets"].as_array().unwrap().len() == 1
+    })
+    .await;
+    let (_, removed) = product.requests().await;
+    assert!(removed.len() <= 6, "{removed:#?}");
+}
+
+/// At the simulator's lifelike speed.
+#[tokio::test(start_paused = true)]
+async fn a_gateway_is_usable_soon_after_its_server_is_made_and_a_pair_fails_over_within_a_minute() {
+    let product = Product::start(with_gateways(1.0));
+    product.ready().await;
+    let body = json!({"spec": {"egressOnly": true}, "extensions": {"hetzner.cloud/gateway-ha": "true"}});
+    let request = PutRequest { key: key(Kind::InternetGateway, "g"), body, if_version: None };
+    product.control.put(product.context(), request).await.unwrap();
+    product.put(Kind::Network, "n", json!({"cidr": {"ipv4": "10.1.0.0/16"}, "skuRef": "skus/hcloud-network"})).await;
+    let route = json!({"destinationCidrBlock": "0.0.0.0/0", "targetRef": "internet-gateways/g"});
+    product.put(Kind::RouteTable, "n/r", json!({"routes": [route]})).await;
+    let subnet = json!({"cidr": {"ipv4": "10.1.1.0/24"}, "zone": "fsn1", "routeTableRef": "route-tables/r"});
+    product.put(Kind::Subnet, "n/s", subnet).await;
+    let servers = async || product.cloud.hetzner(Method::GET, "/servers", &json!({})).await["servers"].clone();
+    eventually("a first server", LONG, async || !servers().await.as_array().unwrap().is_empty()).await;
+    product.route_is_in_effect().await;
+    let hop = async || {
+        let networks = product.cloud.hetzner(Method::GET, "/networks", &json!({})).await;
+        networks["networks"][0]["routes"][0]["gateway"].as_str().map(str::to_owned)
+    };
+    let both_run = async || {
+        let all = servers().await;
+        let all = all.as_array().unwrap();
+        all.len() == 2
+            && all.iter().all(|server| server["status"] == "running" && server["private_net"][0]["ip"].is_string())
+    };
+    eventually("both servers run", LONG, both_run).await;
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    let before = hop().await.unwrap();
+    let all = servers().await;
+    let first =
+        all.as_array().unwrap().iter().find(|server| server["private_net"][0]["ip"] == before.as_str()).unwrap();
+    product.cloud.hetzner(Method::DELETE, &format!("/servers/{}", first["id"]), &json!({})).await;
+    let begun = Instant::now();
+    eventually("the other one has the route", LONG, async || hop().await.is_some_and(|hop| hop != before)).await;
+    eprintln!("failed over after {:?}", begun.elapsed());
+    assert!(begun.elapsed() <= Duration::from_secs(60), "{:?}", begun.elapsed());
+    eventually("the first one is made again", LONG, both_run).await;
+    product.gateway_goes().await;
+    assert_eq!(product.cloud.counts().await, only_the_marker());
+}
