@@ -1,5 +1,5 @@
 //! A backup of SQLite under load holds what was answered before it began, and a proxy serves from it.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs)]
 
 mod common;
 

@@ -3,7 +3,7 @@
 //!
 //! A block `sh` is run. `sh background` is how a reader starts the proxy, and `sh real` needs a real machine: they are known by
 //! heart here, so that no other block escapes. A block `text` below is what the command prints; `…` stands for anything.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs)]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! What the log tells: JSON from its first line on, and of each step whose it is and which request asked for it.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs)]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! What `/metrics` says, compared with what the simulator saw; and who may read it.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs)]
 
 mod common;
 
