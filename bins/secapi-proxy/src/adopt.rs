@@ -17,6 +17,7 @@ use crate::{
     config::ServeConfig,
     database,
     edge::{SystemClock, SystemRng},
+    metering::Metering,
     proxy,
 };
 
@@ -39,7 +40,7 @@ pub(crate) async fn run(config: &ServeConfig, arguments: &AdoptArgs) -> anyhow::
     let store = database::open(&config.database_url, database::Prepare::Never).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let rng: Arc<dyn Rng> = Arc::new(SystemRng::new());
-    let provider = proxy::provider(config, clock.clone(), rng.clone())?;
+    let provider = proxy::provider(config, clock.clone(), rng.clone(), &Metering::off(&store))?;
     let catalog = proxy::catalog(config, &store, &provider, None).await?;
     let vault = CredentialVault::new(&config.keys, rng.clone()).context("the keys cannot be used")?;
     let parts = AdoptionParts {

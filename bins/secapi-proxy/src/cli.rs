@@ -2,8 +2,8 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
+use ::settings::parse_duration;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use token_provisioner::setting::parse_duration;
 
 use crate::{
     address::Address,
@@ -16,7 +16,7 @@ use crate::{
 /// Without a command it serves, with settings from flags, the environment and a configuration file. To try it
 /// without anything prepared, run `secapi-proxy dev`.
 #[derive(Debug, Parser)]
-#[command(name = "secapi-proxy", version, args_conflicts_with_subcommands = true, max_term_width = 110)]
+#[command(name = "secapi-proxy", version = crate::build::version(), args_conflicts_with_subcommands = true, term_width = WIDTH)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -54,10 +54,44 @@ pub(crate) enum Command {
     /// project from now on, and the other one pauses.
     #[command(after_help = ADOPT_EXAMPLES)]
     AdoptProjects(AdoptArgs),
+    /// Copy the database to a file, while it is in use
+    ///
+    /// Of SQLite the file is a database of its own, as it was at one moment. Of PostgreSQL this says what to run instead.
+    /// docs/operations.md says how to restore.
+    #[command(after_help = BACKUP_EXAMPLES)]
+    Backup(BackupArgs),
+    /// List what is at Hetzner Cloud, bears our mark, and belongs to no resource
+    #[command(subcommand, after_help = ORPHANS_EXAMPLES)]
+    Orphans(Orphans),
     /// Check settings, database and provider endpoint, and say what is wrong
     ///
     /// Sends no token anywhere and changes nothing.
     Doctor(ServeArgs),
+}
+
+/// What `orphans` does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Orphans {
+    /// List them, as the last sweeps found them
+    List(OrphansArgs),
+}
+
+/// Flags of `orphans list`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct OrphansArgs {
+    /// Print JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Flags of `backup`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct BackupArgs {
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+    /// The file to make; it must not be there
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
 }
 
 /// What `migrate` does.
@@ -267,45 +301,67 @@ impl ServeArgs {
 
 /// Reads the command line; ends the process with 2 and a sentence, or with 0 after `--help`.
 pub(crate) fn parse() -> Cli {
+    Cli::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit())
+}
+
+/// The command line with the texts that are put together.
+fn command() -> clap::Command {
     let settings = settings_help();
-    let command = Cli::command()
+    Cli::command()
         .after_help(format!("{EXAMPLES}\n\n`secapi-proxy serve --help` lists the settings."))
         .mut_subcommand("serve", |serve| serve.after_long_help(settings.clone()).after_help(SEE_LONG))
         .mut_subcommand("doctor", |doctor| doctor.after_long_help(settings.clone()).after_help(SEE_LONG))
-        .mut_subcommand("dev", |dev| dev.after_help(DEV_EXAMPLES));
-    Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+        .mut_subcommand("dev", |dev| dev.after_help(DEV_EXAMPLES))
 }
+
+/// The width of the help, whatever that of the terminal: a command that the terminal itself breaks can still be pasted, one
+/// that we break cannot.
+const WIDTH: usize = 100;
 
 const SEE_LONG: &str = "`--help` lists the settings.";
 
 const EXAMPLES: &str = "\
 Examples:
-  secapi-proxy dev                              everything in one process, nothing prepared
-  secapi-proxy doctor                           are my settings good?
-  secapi-proxy token keygen --out key.json      issue tokens without an identity provider
-  secapi-proxy migrate up                       bring the database to this release
-  secapi-proxy serve --config proxy.toml        serve
-  SECA_LISTEN_ADDR=:8080 secapi-proxy           serve beyond this machine (needs SECA_AUTH_MODE)
+  secapi-proxy dev                              # everything in one process, nothing prepared
+  secapi-proxy doctor                           # are my settings good?
+  secapi-proxy token keygen --out key.json      # issue tokens without an identity provider
+  secapi-proxy migrate up                       # bring the database to this release
+  secapi-proxy serve --config proxy.toml        # serve
+  SECA_LISTEN_ADDR=:8080 secapi-proxy           # serve beyond this machine (needs SECA_AUTH_MODE)
 
 Exit codes: 0 done or stopped by a signal, 1 failed, 2 a setting or flag is missing or wrong.";
 
 const DEV_EXAMPLES: &str = "\
 Examples:
-  secapi-proxy dev                              on 127.0.0.1:8080, 8081 (admin) and 8082 (simulator), state in .dev
-  secapi-proxy dev --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --sim-listen 127.0.0.1:0 --dir /tmp/other
-                                                a second one, beside the first
-  secapi-proxy dev --regions eu-central=fsn1,nbg1,hel1
-                                                one region of three zones
-  secapi-proxy dev --sim-speed 1                as slow as the real cloud";
+  secapi-proxy dev                      # on 127.0.0.1:8080, 8081 (admin), 8082 (simulator)
+  secapi-proxy dev --sim-speed 1        # as slow as the real cloud
+  secapi-proxy dev --regions eu-central=fsn1,nbg1,hel1    # one region of three zones
+  # A second one, beside the first:
+  secapi-proxy dev --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 \\
+    --sim-listen 127.0.0.1:0 --dir /tmp/other";
 
 const ADOPT_EXAMPLES: &str = "\
 Examples:
-  secapi-proxy adopt-projects                   what would going on do?
-  secapi-proxy adopt-projects --json            the same for programs
-  secapi-proxy adopt-projects --yes             this database rules
+  secapi-proxy adopt-projects                   # what would going on do?
+  secapi-proxy adopt-projects --json            # the same for programs
+  secapi-proxy adopt-projects --yes             # this database rules
 
 It reads the settings of `serve`. Exit codes: 0 no project is paused (with --yes: any more), 1 a project cannot be looked at
 or gone on with, 2 a setting or flag is missing or wrong, 3 projects are paused (without --yes).";
+
+const BACKUP_EXAMPLES: &str = "\
+Example:
+  secapi-proxy backup /var/backups/secapi-$(date +%F).db
+
+Exit codes: 0 the file is there, 1 it could not be made, 2 a setting or flag is missing or wrong,
+3 the database is PostgreSQL's: the output is the line to run.";
+
+const ORPHANS_EXAMPLES: &str = "\
+Example:
+  SECA_ADMIN_TOKEN_FILE=admin.token secapi-proxy orphans list
+
+It asks the admin API (SECA_ADMIN_BASE_URL, else http://127.0.0.1:8081; SECA_CA_FILE, else Mozilla's
+authorities). Exit codes: 0 there are none, 1 it could not be asked, 2 a setting is missing, 3 there are some.";
 
 const KEYGEN_EXAMPLES: &str = "\
 Example:
@@ -315,10 +371,10 @@ Exit codes: 0 done, 2 the file exists or cannot be made.";
 
 const ISSUE_EXAMPLES: &str = "\
 Examples:
-  secapi-proxy token issue --key key.json --issuer https://seca.example.org --audience seca \\
-    --subject ada > token
-  secapi-proxy token issue --key key.json --issuer https://seca.example.org --audience seca \\
-    --subject ci --tenants dev --workspaces demo --expires 15m > token
+  secapi-proxy token issue --key key.json --issuer https://seca.example.org \\
+    --audience seca --subject ada > token
+  secapi-proxy token issue --key key.json --issuer https://seca.example.org \\
+    --audience seca --subject ci --tenants dev --workspaces demo --expires 15m > token
 
 Exit codes: 0 done, 2 a flag or the key file is wrong.";
 
@@ -328,6 +384,11 @@ Examples:
   secapi-proxy token inspect --file token --issuers /etc/secapi-proxy/issuers.json
 
 Exit codes: 0 done (with --issuers: it is valid), 1 it is not valid, 2 the input is no token or a file is wrong.";
+
+const SERVE_EXAMPLE: &str = "
+Example:
+  SECA_DATABASE_URL=sqlite:secapi.db SECA_ADMIN_TOKEN_FILE=admin.token \\
+    SECA_CREDENTIALS_KEY_FILE=credentials.key secapi-proxy serve";
 
 /// The table of settings, for `serve --help`.
 fn settings_help() -> String {
@@ -340,7 +401,7 @@ fn settings_help() -> String {
         let spec = setting.spec();
         text.push_str(&format!("  {}\n      {}\n      default: {}\n", spec.names.join(", "), spec.rule, spec.default));
     }
-    text.push_str("\nExample:\n  SECA_DATABASE_URL=sqlite:secapi.db SECA_ADMIN_TOKEN_FILE=admin.token SECA_CREDENTIALS_KEY_FILE=credentials.key secapi-proxy serve");
+    text.push_str(SERVE_EXAMPLE);
     text
 }
 
@@ -370,6 +431,37 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn examples_can_be_pasted() {
+        let all = [
+            EXAMPLES,
+            DEV_EXAMPLES,
+            ADOPT_EXAMPLES,
+            KEYGEN_EXAMPLES,
+            ISSUE_EXAMPLES,
+            INSPECT_EXAMPLES,
+            BACKUP_EXAMPLES,
+            ORPHANS_EXAMPLES,
+            SERVE_EXAMPLE,
+        ];
+        for text in all {
+            for line in text.lines().filter(|line| line.starts_with("  ")) {
+                // Longer ones would be broken by us, and not where a shell goes on.
+                assert!(line.len() <= WIDTH, "{line}");
+                // Words behind a command would be its arguments.
+                let command = line.split(" # ").next().unwrap_or_default().trim_end();
+                assert!(!command.trim_start().contains("   "), "{line}");
+            }
+        }
+        for name in ["serve", "dev", "adopt-projects", "token"] {
+            let mut command = command();
+            let help = command.find_subcommand_mut(name).unwrap().render_long_help().to_string();
+            for line in help.lines().filter(|line| line.trim_start().starts_with("secapi-proxy ")) {
+                assert!(all.iter().any(|text| text.contains(line)), "{name} breaks an example: {line}");
+            }
+        }
     }
 
     #[test]

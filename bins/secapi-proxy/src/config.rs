@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use ::settings::{Problem, parse_base_url, parse_duration, parse_log_filter};
 use api_server::{
     Rates, SilentLimits, Tls, UnknownParameters,
     auth::{AdminTokens, Issuers, KeyLocation, KeySet, StaticTokens},
@@ -22,12 +23,12 @@ use control_plane::{
     watch::Patience,
 };
 use hetzner_adapter::{GatewaySettings, PROVIDER, Regions};
+use http_support::is_loopback;
 use seca_api::{
     TenantName,
     names::{SUBJECT_MAX, is_printable},
 };
 use secrecy::{ExposeSecret, SecretString};
-use token_provisioner::setting::{Problem, is_loopback, parse_base_url, parse_duration, parse_log_filter};
 use url::Url;
 
 use crate::{
@@ -93,6 +94,10 @@ pub(crate) struct ServeConfig {
     pub(crate) silent: SilentLimits,
     pub(crate) tls: Option<Tls>,
     pub(crate) admin_tls: Option<Tls>,
+    /// Whether the process counts what it does, and shows it.
+    pub(crate) metrics: bool,
+    /// The token that opens the metrics and nothing else.
+    pub(crate) metrics_token: Option<SecretString>,
     /// What an operator should know about these settings.
     pub(crate) notes: Vec<String>,
 }
@@ -217,6 +222,8 @@ pub(crate) fn serve(settings: &Settings) -> Result<ServeConfig, Vec<Problem>> {
         silent: reader.silent(),
         tls: reader.public_tls(),
         admin_tls,
+        metrics: reader.value(Setting::Metrics, truth).unwrap_or(true),
+        metrics_token: reader.header_secret(Setting::MetricsToken),
         notes: std::mem::take(&mut reader.notes),
     };
     reader.finish(config)
@@ -325,11 +332,16 @@ impl<'a> Reader<'a> {
     }
 
     fn admin_token(&mut self) -> Option<SecretString> {
-        let found = self.settings.get(Setting::AdminToken)?;
+        self.header_secret(Setting::AdminToken)
+    }
+
+    /// A secret that is sent in a header.
+    fn header_secret(&mut self, setting: Setting) -> Option<SecretString> {
+        let found = self.settings.get(setting)?;
         let token = found.text.expose_secret();
         let good = token.bytes().all(|b| b.is_ascii_graphic());
         if !good {
-            self.wrong_secret(found, Setting::AdminToken, "it holds spaces or other characters that no header carries");
+            self.wrong_secret(found, setting, "it holds spaces or other characters that no header carries");
         }
         good.then(|| found.text.clone())
     }

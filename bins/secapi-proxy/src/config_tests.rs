@@ -1,6 +1,6 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
-use token_provisioner::setting::Environment;
+use ::settings::Environment;
 
 use super::*;
 use crate::settings::Flag;

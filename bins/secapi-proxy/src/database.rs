@@ -1,9 +1,11 @@
 //! The database: opened with the schema of this release, or not at all.
 
 use anyhow::bail;
-use control_plane::ports::Store as _;
+use control_plane::ports::{Clock as _, Store as _};
 use persistence::{Options, SchemaState, SqlStore};
 use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::edge::SystemClock;
 
 /// What to do about a schema that is not this release's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,4 +57,21 @@ pub(crate) async fn paused(url: &SecretString) -> anyhow::Result<Vec<String>> {
     let paused = store.oversight().paused_projects().await?;
     store.close().await;
     Ok(paused.into_iter().map(|(project, epoch)| format!("{project}: {}", epoch.paused.unwrap_or_default())).collect())
+}
+
+/// By how many milliseconds this machine's clock is ahead of the database's; none of SQLite, which uses ours, and of a
+/// database that is not of this release.
+pub(crate) async fn clock_ahead(url: &SecretString) -> anyhow::Result<Option<i64>> {
+    let is_ours = url.expose_secret().starts_with("sqlite:");
+    if is_ours || persistence::schema_state(url.expose_secret()).await? != SchemaState::Current {
+        return Ok(None);
+    }
+    let store = open(url, Prepare::Never).await?;
+    // The first one makes the connection.
+    store.now().await?;
+    let before = SystemClock.now().as_millis();
+    let theirs = store.now().await?.as_millis();
+    let after = SystemClock.now().as_millis();
+    store.close().await;
+    Ok(Some(before.midpoint(after) - theirs))
 }

@@ -35,18 +35,31 @@ impl Shares {
         Self { public: count(public), admin: count(admin) }
     }
 
+    /// What helps when they are few.
+    pub(crate) const REMEDY: &str = "let the hard limit of open files be 4480 or more (ulimit -Hn, LimitNOFILE= of systemd, \
+         --ulimit nofile= of a container)";
+
+    /// What this process could have, without taking it.
+    pub(crate) fn possible() -> Self {
+        Self::of(getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX))
+    }
+
+    /// Whether they are fewer than could be used.
+    pub(crate) fn are_few(self) -> bool {
+        self != Self::of(u64::MAX)
+    }
+
     /// Takes as many descriptors as the system allows and shares them out. Says so when they are few.
     pub(crate) fn take() -> Self {
         let limit = raise();
         let shares = Self::of(limit);
-        if shares != Self::of(u64::MAX) {
+        if shares.are_few() {
             warn!(
                 limit,
                 public = shares.public,
                 admin = shares.admin,
-                "few files may be open at a time, so that fewer connections are served: let the hard limit be {} or more \
-                 (ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of a container)",
-                RESERVE + PUBLIC + ADMIN
+                "few files may be open at a time, so that fewer connections are served: {}",
+                Self::REMEDY
             );
         }
         shares
@@ -83,5 +96,6 @@ mod tests {
         check(256, 96, 32);
         check(64, 24, 8);
         check(0, 1, 1);
+        assert!(Shares::REMEDY.contains(&(RESERVE + PUBLIC + ADMIN).to_string()), "the remedy names what is enough");
     }
 }

@@ -10,10 +10,10 @@ use std::{
     net::SocketAddr,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
+use ::settings::files;
 use anyhow::{Context as _, bail};
 use control_plane::ports::Rng as _;
 use hcloud_sim::{CoreConfig, SeedProject, Sim, SimClock, SimConfig};
@@ -29,7 +29,6 @@ use crate::{
     cli::DevArgs,
     config, database,
     edge::SystemRng,
-    files,
     proxy::{Proxy, listen},
     serve::{Ready, Signals},
     settings::{Setting, Settings},
@@ -54,7 +53,7 @@ pub(crate) async fn run(arguments: DevArgs) -> anyhow::Result<()> {
     };
     config.notes.iter().for_each(|note| tracing::warn!("{note}"));
     let store = database::open(&config.database_url, database::Prepare::Always).await?;
-    let mut proxy = Proxy::start(&config, Arc::new(store.clone()), rng.clone(), Some(&folder.hetzner_token)).await?;
+    let mut proxy = Proxy::start(&config, &store, rng.clone(), Some(&folder.hetzner_token)).await?;
     let provisioner = Task::provisioner(&proxy, &folder, rng)?;
 
     let ready = Ready {

@@ -4,8 +4,8 @@ use std::{error::Error, time::Duration};
 
 use api_server::auth::JwksFetcher;
 use async_trait::async_trait;
+use http_support::is_loopback;
 use reqwest::{Client, StatusCode};
-use token_provisioner::setting::is_loopback;
 use url::Url;
 
 use crate::http;

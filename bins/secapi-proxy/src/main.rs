@@ -4,6 +4,8 @@
 
 mod address;
 mod adopt;
+mod backup;
+mod build;
 mod cli;
 mod config;
 mod database;
@@ -11,12 +13,13 @@ mod descriptors;
 mod dev;
 mod doctor;
 mod edge;
-mod files;
 mod http;
 mod issuer_keys;
 mod keys;
 mod log;
+mod metering;
 mod migrate;
+mod orphans;
 mod proxy;
 mod prune;
 mod regions;
@@ -25,13 +28,14 @@ mod serve;
 mod settings;
 mod tenants;
 mod token;
+mod unused;
 
 use std::{future::Future, process::ExitCode};
 
-use token_provisioner::setting::{Environment, Problem};
+use ::settings::{Environment, Problem};
 
 use crate::{
-    cli::{AdoptArgs, Command, CommonArgs, DevArgs, Migrate, ServeArgs},
+    cli::{AdoptArgs, BackupArgs, Command, CommonArgs, DevArgs, Migrate, Orphans, ServeArgs},
     settings::{Flag, Setting, Settings},
 };
 
@@ -77,6 +81,8 @@ fn main() -> ExitCode {
         Command::Token(command) => token::run(&command),
         Command::RotateKeys(arguments) => rotate_keys(&arguments),
         Command::AdoptProjects(arguments) => adopt_projects(&arguments),
+        Command::Backup(arguments) => backup(&arguments),
+        Command::Orphans(command) => orphans(&command),
         Command::Doctor(arguments) => doctor(&arguments),
     };
     match result {
@@ -101,9 +107,12 @@ fn install_jwt_crypto() {
 }
 
 fn serve(arguments: &ServeArgs) -> Result<(), Failure> {
+    let unused = unused::variables(&Environment::of_process());
     let settings = read(&arguments.common, arguments.flags())?;
-    let config = both(config::log(&settings), config::serve(&settings))?;
-    block_on(serve::run(config, arguments.ready_file.as_deref()))
+    let log = config::log(&settings);
+    let mut config = both(log.clone(), config::serve(&settings))?;
+    config.notes.extend(unused.iter().map(ToString::to_string));
+    block_on(serve::run(config, log?, arguments.ready_file.as_deref()))
 }
 
 fn dev(arguments: DevArgs) -> Result<(), Failure> {
@@ -138,9 +147,23 @@ fn adopt_projects(arguments: &AdoptArgs) -> Result<(), Failure> {
     }
 }
 
+fn orphans(command: &Orphans) -> Result<(), Failure> {
+    block_on(async { Ok(orphans::run(command, &Environment::of_process()).await) })?
+}
+
+fn backup(arguments: &BackupArgs) -> Result<(), Failure> {
+    let settings = read(&arguments.common, arguments.common.flags())?;
+    let url = both(config::log(&settings), config::database(&settings))?;
+    match block_on(backup::run(&url, &arguments.file))? {
+        backup::Ended::Done => Ok(()),
+        backup::Ended::Elsewhere => Err(Failure::Code(3)),
+    }
+}
+
 fn doctor(arguments: &ServeArgs) -> Result<(), Failure> {
     let settings = read(&arguments.common, arguments.flags());
-    let good = block_on(async { Ok(doctor::run(settings).await) })?;
+    let unused = unused::variables(&Environment::of_process());
+    let good = block_on(async { Ok(doctor::run(settings, unused).await) })?;
     if good { Ok(()) } else { Err(Failure::Said) }
 }
 

@@ -18,19 +18,22 @@ use control_plane::{
 use credential_vault::CredentialVault;
 use hcloud_client::{HcloudClient, HttpSettings};
 use hetzner_adapter::{AdapterSettings, HetznerProvider, HetznerRules};
+use http_support::is_loopback;
+use persistence::SqlStore;
 use secrecy::SecretString;
-use token_provisioner::setting::is_loopback;
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
     address::{Address, local_url},
+    build,
     config::{AuthConfig, ServeConfig},
     descriptors::Shares,
     edge::{SystemClock, SystemRng},
     http,
     issuer_keys::HttpFetcher,
+    metering::Metering,
     prune, regions, tenants,
 };
 
@@ -70,7 +73,7 @@ impl Proxy {
     /// it, and the embedded one, which has no images, holds until then.
     pub(crate) async fn start(
         config: &ServeConfig,
-        store: Arc<dyn Store>,
+        store: &SqlStore,
         rng: SystemRng,
         catalog_token: Option<&SecretString>,
     ) -> anyhow::Result<Self> {
@@ -80,12 +83,13 @@ impl Proxy {
         let (public_address, admin_address) = (public.local_addr()?, admin.local_addr()?);
 
         let owner = format!("{}-{}", std::process::id(), rng.token(6));
-        let shared = share(config, store, rng, catalog_token).await?;
+        let metering = Metering::of(config, store);
+        let shared = share(config, store, rng, catalog_token, &metering).await?;
         let administration =
             Administration::new(shared.store.clone(), shared.clock.clone(), shared.ids.clone(), shared.wake.clone());
         let (activity, _) = Recorder::start(shared.store.clone(), shared.clock.clone());
         tenants::prepare(config, &administration, &activity, shared.clock.as_ref()).await?;
-        let engine = engine(config, &shared, owner);
+        let engine = engine(config, &shared, owner).metered_by(metering.engine()).caused_by(activity.causes());
         let vitals = engine.vitals();
         let drain = CancellationToken::new();
         let public_router = api_server::public_router(
@@ -101,13 +105,14 @@ impl Proxy {
                 activity: activity.clone(),
                 ids: shared.ids.clone(),
                 limits: Limits { rates: config.rates, ..Limits::default() },
+                meter: metering.http(),
             },
             drain.clone(),
         );
         let admin_router = api_server::admin_router(
             bindings(config, &shared),
             administration,
-            Readiness::with_engine(shared.store.clone(), vitals, drain.clone()),
+            Readiness::with_engine(shared.store.clone(), vitals, drain.clone()).telling(build::VERSION, build::COMMIT),
             AdminConfig {
                 tokens: AdminTokens::open(config.admin_token.as_ref(), config.admin_tokens.as_deref())?,
                 clock: shared.clock.clone(),
@@ -116,6 +121,8 @@ impl Proxy {
                 activity: activity.clone(),
                 ids: shared.ids.clone(),
                 limits: Limits::default(),
+                meter: metering.http(),
+                metrics: metering.metrics(config, &shared.provider, &shared.watchers),
             },
         );
 
@@ -139,7 +146,7 @@ impl Proxy {
             prune::run(shared.store.clone(), shared.clock.clone(), config.activity_retention, stop_engine.clone());
         tokio::spawn(pruning);
         let (public, admin) = (url(public_address, config.tls.as_ref()), url(admin_address, config.admin_tls.as_ref()));
-        info!(%public, %admin, "serving");
+        info!(%public, %admin, version = build::VERSION, commit = build::COMMIT, "serving");
         Ok(Self { public, admin, drain, stop_engine, listeners: listeners.into(), engine, activity })
     }
 
@@ -178,15 +185,16 @@ fn url(address: SocketAddr, tls: Option<&Tls>) -> String {
 
 async fn share(
     config: &ServeConfig,
-    store: Arc<dyn Store>,
+    store: &SqlStore,
     rng: SystemRng,
     catalog_token: Option<&SecretString>,
+    metering: &Metering,
 ) -> anyhow::Result<Shared> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let rng: Arc<dyn Rng> = Arc::new(rng);
     let vault = CredentialVault::new(&config.keys, rng.clone()).context("the keys cannot be used")?;
-    let provider = provider(config, clock.clone(), rng.clone())?;
-    let catalog = catalog(config, store.as_ref(), &provider, catalog_token).await?;
+    let provider = provider(config, clock.clone(), rng.clone(), metering)?;
+    let catalog = catalog(config, store, &provider, catalog_token).await?;
     if !catalog.has_region(&config.default_region) {
         anyhow::bail!(
             "SECA_DEFAULT_REGION={} is not a region of the catalogue: it must be one of {}, for example fsn1",
@@ -196,7 +204,7 @@ async fn share(
     }
     Ok(Shared {
         ids: Ids::new(clock.clone(), rng.clone()),
-        store,
+        store: Arc::new(store.clone()),
         clock,
         rng,
         catalog: CatalogCache::new(catalog),
@@ -212,6 +220,7 @@ pub(crate) fn provider(
     config: &ServeConfig,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
+    metering: &Metering,
 ) -> anyhow::Result<HetznerProvider> {
     let settings = HttpSettings {
         request_timeout: config.request_timeout,
@@ -220,7 +229,7 @@ pub(crate) fn provider(
     };
     let direct = is_loopback(&config.endpoints.default);
     let client = HcloudClient::with_client(http::client(config.request_timeout, direct)?, &settings)?;
-    Ok(HetznerProvider::new(Arc::new(client), clock, rng, adapter_settings(config)))
+    Ok(HetznerProvider::new(metering.provider(client), clock, rng, adapter_settings(config)))
 }
 
 /// What of the settings the adapter decides by.
@@ -238,7 +247,7 @@ fn adapter_settings(config: &ServeConfig) -> AdapterSettings {
 /// another choice of regions is made again from the embedded one, until the provider is asked.
 ///
 /// # Errors
-/// Among others a [`Problem`](token_provisioner::setting::Problem), when a region or a location that is still in use is no
+/// Among others a [`Problem`](::settings::Problem), when a region or a location that is still in use is no
 /// longer one.
 pub(crate) async fn catalog(
     config: &ServeConfig,

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ::settings::Problem;
 use control_plane::{catalog::zone_name, ports::Occupancy};
 use hetzner_adapter::Regions;
-use token_provisioner::setting::Problem;
 
 /// Refuses settings that would take away a region that has resources, or a location in which some of them lie: nobody could
 /// see or delete them any more.

@@ -1,12 +1,18 @@
 //! `secapi-proxy serve`: from settings to a running proxy, until a signal.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
+use ::settings::files;
 use anyhow::Context as _;
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::{config::ServeConfig, database, edge::SystemRng, files, proxy::Proxy};
+use crate::{
+    config::{LogConfig, ServeConfig},
+    database,
+    edge::SystemRng,
+    proxy::Proxy,
+};
 
 /// Where a process listens, for scripts: what `--ready-file` holds.
 #[derive(Debug, Default, Serialize)]
@@ -38,13 +44,16 @@ impl Ready {
 }
 
 /// Serves until SIGTERM or SIGINT.
-pub(crate) async fn run(config: ServeConfig, ready_file: Option<&Path>) -> anyhow::Result<()> {
+pub(crate) async fn run(config: ServeConfig, log: LogConfig, ready_file: Option<&Path>) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     config.notes.iter().for_each(|note| tracing::warn!("{note}"));
     let store = database::open(&config.database_url, database::Prepare::IfEmpty).await?;
-    let mut proxy = Proxy::start(&config, Arc::new(store.clone()), SystemRng::new(), None).await?;
+    let mut proxy = Proxy::start(&config, &store, SystemRng::new(), None).await?;
     let ready = Ready::of(&proxy);
-    println!("secapi-proxy listens: public {}, admin {}", ready.public, ready.admin);
+    // Who reads JSON reads it from the first line on; the log tells the same.
+    if !log.json {
+        println!("secapi-proxy listens: public {}, admin {}", ready.public, ready.admin);
+    }
     ready.write(ready_file)?;
     tokio::select! {
         () = signals.next() => {}

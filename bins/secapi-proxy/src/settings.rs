@@ -8,13 +8,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ::settings::{Environment, Problem, Rule, read_secret};
 use figment::{
     Figment,
     providers::{Format as _, Toml},
     value::Value,
 };
 use secrecy::{ExposeSecret, SecretString};
-use token_provisioner::setting::{Environment, Problem, Rule, read_secret};
 
 /// A setting of the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +66,8 @@ pub(crate) enum Setting {
     AdminTlsKeyFile,
     AdminTlsClientCaFile,
     ActivityRetention,
+    Metrics,
+    MetricsToken,
     LogLevel,
     LogFormat,
 }
@@ -204,6 +206,10 @@ settings! {
         "the path of the authorities in PEM whose client certificates count as an admin token does", "/etc/secapi-proxy/operators-ca.crt" }
     ActivityRetention { ["SECA_ACTIVITY_RETENTION"], "activity_retention", false, "2160h (90 days)",
         "a duration of at least 1h: how long it is kept who did what", "2160h" }
+    Metrics { ["SECA_METRICS"], "metrics", false, "on",
+        "on or off: whether the process counts what it does and shows it under /metrics of the admin listener (docs/metrics.md)", "off" }
+    MetricsToken { ["SECA_METRICS_TOKEN"], "metrics_token", true, "none: /metrics is opened as the rest of the admin listener is",
+        "text without spaces, which opens /metrics and nothing else", "the output of `openssl rand -hex 32`" }
     LogLevel { ["SECA_LOG_LEVEL"], "log_level", false, "info",
         "error, warn, info, debug or trace, also per module", "info,hcloud_client=debug" }
     LogFormat { ["SECA_LOG_FORMAT"], "log_format", false, "text",

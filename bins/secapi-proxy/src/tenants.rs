@@ -1,6 +1,7 @@
 //! What the settings say of tenants, brought to the store before anything is served: the tenants themselves, and their
 //! first administrators.
 
+use ::settings::Problem;
 use anyhow::Context as _;
 use api_server::{Recorder, admin_assignment_name};
 use control_plane::{
@@ -8,7 +9,6 @@ use control_plane::{
     service::{Administration, Bootstrapped, Refusal},
 };
 use seca_api::TenantName;
-use token_provisioner::setting::Problem;
 use tracing::{info, warn};
 
 use crate::{config::ServeConfig, settings::Setting};

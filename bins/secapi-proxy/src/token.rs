@@ -8,13 +8,13 @@ mod signing_key;
 
 use std::{collections::BTreeSet, path::Path};
 
+use ::settings::Problem;
 use control_plane::ports::Clock as _;
 use seca_api::{
     RegionName, TenantName, WorkspaceName,
     names::{SUBJECT_MAX, is_printable},
 };
 use serde_json::{Map, Value, json};
-use token_provisioner::setting::Problem;
 
 use crate::{
     Failure,

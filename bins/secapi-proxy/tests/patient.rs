@@ -97,6 +97,7 @@ impl World {
             activity,
             ids,
             limits: Limits::default(),
+            meter: Arc::new(()),
         };
         let drain = CancellationToken::new();
         let router = api_server::public_router(control_plane, Arc::new(Off), config, drain.clone());

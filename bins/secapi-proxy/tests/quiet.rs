@@ -62,6 +62,7 @@ async fn listener(store: Arc<dyn Store>, sim: &Sim, drain: CancellationToken) ->
         activity,
         ids,
         limits: Limits::default(),
+        meter: Arc::new(()),
     };
     let router = api_server::public_router(control_plane, Arc::new(Off), config, drain.clone());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -2,6 +2,7 @@
 
 use std::{fmt, future::Future};
 
+use http_support::error_chain;
 use seca_client::{
     AdminClient,
     admin::{BindingRequest, BindingState},
@@ -70,14 +71,6 @@ impl Admin for AdminClient {
     }
 }
 
-/// The error with its causes: an error's own text never repeats its source.
 fn failed(error: &dyn std::error::Error) -> AdminError {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    AdminError::Failed(text)
+    AdminError::Failed(error_chain(error))
 }

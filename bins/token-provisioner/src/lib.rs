@@ -3,7 +3,6 @@
 
 pub mod admin;
 mod provisioner;
-pub mod setting;
 pub mod settings;
 pub mod tokens;
 

@@ -7,13 +7,9 @@ use std::{
     process::ExitCode,
 };
 
+use ::settings::{Environment, Problem, Rule, parse_log_filter};
 use clap::Parser;
-use seca_client::AdminClient;
-use token_provisioner::{
-    AdminSettings, Jitter, Provisioner, Settings,
-    setting::{Environment, Problem, Rule, parse_log_filter},
-    settings,
-};
+use token_provisioner::{AdminSettings, Jitter, Provisioner, Settings, settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -83,14 +79,11 @@ fn main() -> ExitCode {
 
 #[tokio::main(flavor = "current_thread")]
 async fn run(settings: Settings, admin: AdminSettings) -> anyhow::Result<()> {
-    let url = admin.base_url.as_str();
-    let client = match &admin.authorities {
-        Some(pem) => AdminClient::with_client(seca_client::client_trusting(url, pem)?, url, admin.token)?,
-        None => AdminClient::new(url, admin.token)?,
-    };
     let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let cancel = CancellationToken::new();
-    info!(admin = %admin.base_url, "looking for workspaces that wait for a token");
+    let base_url = admin.base_url.clone();
+    let client = admin.client()?;
+    info!(admin = %base_url, "looking for workspaces that wait for a token");
     let work = tokio::spawn(Provisioner::new(client, settings, jitter()).run(cancel.clone()));
     tokio::select! {
         _ = terminated.recv() => {}

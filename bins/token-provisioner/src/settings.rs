@@ -2,13 +2,12 @@
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
+use ::settings::{Environment, Problem, Rule, parse_base_url, parse_duration};
+use seca_client::AdminClient;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::{
-    setting::{Environment, Problem, Rule, parse_base_url, parse_duration},
-    tokens::{Pool, Tokens},
-};
+use crate::tokens::{Pool, Tokens};
 
 /// What the provisioner binds, and with what.
 #[derive(Clone, Debug)]
@@ -34,6 +33,20 @@ pub struct AdminSettings {
     pub token: SecretString,
     /// The authorities, in PEM, that its certificate must be signed by; none for Mozilla's.
     pub authorities: Option<Vec<u8>>,
+}
+
+impl AdminSettings {
+    /// A client for it.
+    ///
+    /// # Errors
+    /// When the authorities cannot be used.
+    pub fn client(self) -> Result<AdminClient, seca_client::Error> {
+        let url = self.base_url.as_str();
+        match &self.authorities {
+            Some(pem) => AdminClient::with_client(seca_client::client_trusting(url, pem)?, url, self.token),
+            None => AdminClient::new(url, self.token),
+        }
+    }
 }
 
 const TOKEN: Rule = Rule {
@@ -82,6 +95,37 @@ const ENDPOINT: Rule = Rule {
     example: "https://api.hetzner.cloud/v1",
 };
 
+/// The variables that the provisioner reads; of secrets also those with `_FILE`.
+pub const VARIABLES: [&str; 11] = [
+    TOKEN.name,
+    POOL.name,
+    AUTHORITIES.name,
+    ADMIN_TOKEN.name,
+    ADMIN_URL.name,
+    PUBLIC_URL.name,
+    TENANTS.name,
+    INTERVAL.name,
+    ENDPOINT.name,
+    "HCLOUD_PROJECT_REF",
+    "SECA_LOG_LEVEL",
+];
+
+/// Where the admin API is, for whoever speaks to it.
+///
+/// # Errors
+/// All problems, one sentence each.
+pub fn admin_settings(environment: &Environment) -> Result<AdminSettings, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let token = keep(secret(environment, ADMIN_TOKEN), &mut problems);
+    let base_url = keep(optional(environment, ADMIN_URL, parse_base_url), &mut problems).flatten();
+    let authorities = keep(authorities(environment), &mut problems).flatten();
+    let base_url = base_url.or_else(|| parse_base_url(ADMIN_URL.example));
+    match (token, base_url) {
+        (Some(token), Some(base_url)) if problems.is_empty() => Ok(AdminSettings { base_url, token, authorities }),
+        _ => Err(problems),
+    }
+}
+
 /// Reads all settings from the environment.
 ///
 /// # Errors
@@ -89,14 +133,12 @@ const ENDPOINT: Rule = Rule {
 pub fn from_environment(environment: &Environment) -> Result<(Settings, AdminSettings, Vec<String>), Vec<Problem>> {
     let mut problems = Vec::new();
     let tokens = keep(tokens(environment), &mut problems);
-    let admin_token = keep(secret(environment, ADMIN_TOKEN), &mut problems);
-    let base_url = keep(optional(environment, ADMIN_URL, parse_base_url), &mut problems);
+    let admin = admin_settings(environment).map_err(|mut more| problems.append(&mut more)).ok();
     let public = keep(optional(environment, PUBLIC_URL, parse_base_url), &mut problems);
     let tenants = keep(optional(environment, TENANTS, parse_tenants), &mut problems);
     let interval = keep(optional(environment, INTERVAL, parse_interval), &mut problems);
     let endpoint = keep(optional(environment, ENDPOINT, parse_base_url), &mut problems);
-    let authorities = keep(authorities(environment), &mut problems);
-    let (Some(tokens), Some(admin_token), true) = (tokens, admin_token, problems.is_empty()) else {
+    let (Some(tokens), Some(admin), true) = (tokens, admin, problems.is_empty()) else {
         return Err(problems);
     };
 
@@ -111,11 +153,7 @@ pub fn from_environment(environment: &Environment) -> Result<(Settings, AdminSet
         endpoint: endpoint.flatten(),
         project_ref: environment.get("HCLOUD_PROJECT_REF").map(str::to_owned),
     };
-    let base_url = match base_url.flatten().or_else(|| parse_base_url(ADMIN_URL.example)) {
-        Some(url) => url,
-        None => return Err(vec![Problem::missing(ADMIN_URL)]),
-    };
-    Ok((settings, AdminSettings { base_url, token: admin_token, authorities: authorities.flatten() }, notes))
+    Ok((settings, admin, notes))
 }
 
 fn keep<T>(result: Result<T, Problem>, problems: &mut Vec<Problem>) -> Option<T> {

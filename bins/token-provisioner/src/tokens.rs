@@ -5,13 +5,11 @@
 //! was replaced counts from then on.
 
 use std::{
-    fs::File,
     io::{self, Read as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
-use rustix::fs::OFlags;
+use ::settings::files::{PrivateFileError, open_private};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
@@ -168,17 +166,10 @@ fn matches(pattern: &str, name: &str) -> bool {
 /// workspaces with it.
 fn read_token(path: &Path) -> Result<SecretString, TokenFileError> {
     let unreadable = |error| TokenFileError::Unreadable(path.to_owned(), error);
-    let at_once = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let mut file = File::options().read(true).custom_flags(at_once).open(path).map_err(unreadable)?;
-    // Of the open file, not of the path: nobody can swap it in between.
-    let metadata = file.metadata().map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(unreadable(io::Error::other("it is no regular file")));
-    }
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(TokenFileError::Exposed(path.to_owned(), mode));
-    }
+    let mut file = open_private(path).map_err(|error| match error {
+        PrivateFileError::Unreadable(error) => unreadable(error),
+        PrivateFileError::Exposed(mode) => TokenFileError::Exposed(path.to_owned(), mode),
+    })?;
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(unreadable)?;
     let text = SecretString::from(text);
@@ -191,7 +182,7 @@ fn read_token(path: &Path) -> Result<SecretString, TokenFileError> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, os::unix::fs::PermissionsExt as _};
 
     use tempfile::TempDir;
 

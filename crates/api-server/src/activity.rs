@@ -16,7 +16,10 @@ use std::{
 };
 
 use axum::http::StatusCode;
-use control_plane::ports::{Activity, Clock, Listener, Store};
+use control_plane::{
+    Causes,
+    ports::{Activity, Clock, Listener, Store},
+};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -46,15 +49,21 @@ pub struct Recorder {
     queue: mpsc::Sender<Entry>,
     clock: Arc<dyn Clock>,
     lost: Arc<AtomicU64>,
+    causes: Arc<Causes>,
 }
 
 impl Recorder {
     /// Starts the writer. It ends, with everything written, when the last recorder is gone.
     pub fn start(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> (Self, JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let lost = Arc::new(AtomicU64::new(0));
-        let writer = Writer { store, waiting, lost: lost.clone() };
-        (Self { queue, clock, lost }, tokio::spawn(writer.run()))
+        let (lost, causes) = (Arc::new(AtomicU64::new(0)), Arc::<Causes>::default());
+        let writer = Writer { store, waiting, lost: lost.clone(), causes: causes.clone() };
+        (Self { queue, clock, lost, causes }, tokio::spawn(writer.run()))
+    }
+
+    /// The requests that are not written down yet.
+    pub fn causes(&self) -> Arc<Causes> {
+        self.causes.clone()
     }
 
     /// Waits until all rows that were queued so far are written.
@@ -94,6 +103,7 @@ impl Recorder {
             result: "unknown".to_owned(),
             detail: doing.detail.map(|detail| text(&detail)),
         };
+        self.causes.begin(&activity.target, doing.request_id);
         Pending { recorder: self.clone(), activity: Some(activity) }
     }
 }
@@ -121,8 +131,8 @@ impl Pending {
         let is_told = status.is_success()
             || status.is_server_error()
             || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-        if !is_told {
-            self.activity = None;
+        if !is_told && let Some(activity) = self.activity.take() {
+            end(&self.recorder.causes, &activity);
         }
         let Some(activity) = &mut self.activity else { return };
         activity.result = status.as_u16().to_string();
@@ -161,11 +171,19 @@ impl Drop for Pending {
     }
 }
 
+/// What a request changed is told by its row from now on, or nothing was changed.
+fn end(causes: &Causes, activity: &Activity) {
+    if let Some(request_id) = &activity.request_id {
+        causes.end(&activity.target, request_id);
+    }
+}
+
 /// Writes rows, those that wait together in one statement.
 struct Writer {
     store: Arc<dyn Store>,
     waiting: mpsc::Receiver<Entry>,
     lost: Arc<AtomicU64>,
+    causes: Arc<Causes>,
 }
 
 impl Writer {
@@ -199,6 +217,7 @@ impl Writer {
             tracing::error!(%error, rows = activities.len(), "activities could not be written; they follow");
             activities.iter().for_each(|activity| report(activity, "the store refused it"));
         }
+        activities.iter().for_each(|activity| end(&self.causes, activity));
         for written in written.into_iter().flatten() {
             let _ = written.send(());
         }

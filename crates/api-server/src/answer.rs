@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use axum::{
-    body::Body,
+    body::{Body, to_bytes},
     http::{HeaderName, HeaderValue, Method, Response, StatusCode, header},
 };
 use control_plane::{
@@ -11,7 +11,7 @@ use control_plane::{
     service::{Refusal, Tenant},
 };
 use seca_api::{Problem, ProblemKind, Violation};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{auth::AuthError, observe::Trace, route::RouteError};
 
@@ -229,12 +229,30 @@ impl Failure {
     }
 }
 
-/// A JSON answer.
-pub(crate) fn json_text(status: StatusCode, text: String) -> Response<Body> {
+/// A JSON answer. It ends with a newline: the prompt of a shell comes after it.
+pub(crate) fn json_text(status: StatusCode, mut text: String) -> Response<Body> {
+    text.push('\n');
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+/// The same answer, its JSON indented for people; what holds no JSON stays as it is.
+pub(crate) async fn indented(response: Response<Body>) -> Response<Body> {
+    let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == "application/json");
+    if !is_json {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    // The answers of this server are in memory already.
+    let Ok(bytes) = to_bytes(body, usize::MAX).await else { return empty(StatusCode::INTERNAL_SERVER_ERROR) };
+    let pretty = serde_json::from_slice::<Value>(&bytes).and_then(|document| serde_json::to_string_pretty(&document));
+    parts.headers.remove(header::CONTENT_LENGTH);
+    match pretty {
+        Ok(text) => Response::from_parts(parts, Body::from(text + "\n")),
+        Err(_) => Response::from_parts(parts, Body::from(bytes)),
+    }
 }
 
 /// An answer without a body.

@@ -38,6 +38,19 @@ pub enum AuthError {
     Unavailable(String),
 }
 
+impl AuthError {
+    /// A word for it.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Malformed => "malformed",
+            Self::Rejected => "rejected",
+            Self::Invalid(_) => "invalid",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+}
+
 /// Finds the caller of a request in its headers.
 #[async_trait]
 pub trait Authenticator: Send + Sync + 'static {

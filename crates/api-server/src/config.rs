@@ -9,6 +9,7 @@ use url::Url;
 use crate::{
     activity::Recorder,
     auth::{AdminTokens, Followed, KeySet},
+    meter::{Meter, Metrics},
     throttle::Rates,
 };
 
@@ -73,6 +74,8 @@ pub struct ApiConfig {
     pub ids: Ids,
     /// Bounds on one request.
     pub limits: Limits,
+    /// Who counts requests; `Arc::new(())`: nobody.
+    pub meter: Arc<dyn Meter>,
 }
 
 /// The settings of the admin router.
@@ -92,4 +95,8 @@ pub struct AdminConfig {
     pub ids: Ids,
     /// Bounds on one request.
     pub limits: Limits,
+    /// Who counts requests; `Arc::new(())`: nobody.
+    pub meter: Arc<dyn Meter>,
+    /// What `/metrics` shows; none: there is no such path.
+    pub metrics: Option<Metrics>,
 }

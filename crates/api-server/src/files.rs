@@ -1,46 +1,6 @@
-//! Files that hold secrets, and files that change.
+//! Files that change.
 
-use std::{
-    fmt,
-    fs::{self, File},
-    io,
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
-    path::Path,
-};
-
-use rustix::fs::OFlags;
-
-/// A file that must be its owner's alone cannot be used.
-#[derive(Debug)]
-pub enum PrivateFileError {
-    /// It cannot be opened.
-    Unreadable(io::Error),
-    /// Others may read or change it: its mode.
-    Exposed(u32),
-}
-
-/// Opens a file that is read now and again. It must be a regular one: opening a pipe waits for somebody who writes to it,
-/// and with it would wait whoever needs what the file says.
-///
-/// # Errors
-/// When it cannot be opened or is of another sort.
-pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
-    // Of a regular file this changes nothing, and nothing else is waited for.
-    let at_once = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let file = File::options().read(true).custom_flags(at_once).open(path)?;
-    // Of the open file, not of the path: nobody can swap it in between.
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no regular file")) }
-}
-
-/// Opens a file that must be its owner's alone.
-///
-/// # Errors
-/// [`PrivateFileError`].
-pub fn open_private(path: &Path) -> Result<File, PrivateFileError> {
-    let file = open_regular(path).map_err(PrivateFileError::Unreadable)?;
-    let mode = file.metadata().map_err(PrivateFileError::Unreadable)?.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 { Ok(file) } else { Err(PrivateFileError::Exposed(mode)) }
-}
+use std::{fmt, fs, os::unix::fs::MetadataExt as _, path::Path};
 
 /// What a file looks like from outside. The change time tells two writes of the same length and moment apart, and a
 /// new mode.
@@ -115,27 +75,7 @@ impl<S: PartialEq> LastRead<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::{process::Command, sync::mpsc, thread, time::Duration};
-
     use super::*;
-
-    #[test]
-    fn what_is_no_regular_file_is_refused_and_not_waited_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let pipe = folder.path().join("pipe");
-        assert!(Command::new("mkfifo").args(["-m", "600"]).arg(&pipe).status().unwrap().success());
-        for path in [pipe, folder.path().to_owned(), "/dev/zero".into()] {
-            let (tell, told) = mpsc::channel();
-            let opened = path.clone();
-            thread::spawn(move || tell.send(open_regular(&opened).map(drop).map_err(|error| error.to_string())));
-            let told = told.recv_timeout(Duration::from_secs(20)).expect("nobody waits for a writer");
-            assert_eq!(told, Err("it is no regular file".to_owned()), "{}", path.display());
-        }
-        let link = folder.path().join("link");
-        fs::write(folder.path().join("file"), "x").unwrap();
-        std::os::unix::fs::symlink("file", &link).unwrap();
-        assert!(open_regular(&link).is_ok(), "mounted volumes are links");
-    }
 
     #[test]
     fn what_could_not_be_read_is_read_again_and_told_once() {

@@ -72,21 +72,35 @@ impl Behind for OfService {
 pub struct Readiness {
     behind: Arc<dyn Behind>,
     drain: CancellationToken,
+    build: Option<Build>,
+}
+
+/// Of which build a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Build {
+    version: &'static str,
+    commit: &'static str,
 }
 
 impl Readiness {
     /// From the store and the token that is cancelled when the process begins to drain.
     pub fn new(store: Arc<dyn Store>, drain: CancellationToken) -> Self {
-        Self { behind: Arc::new(OfStore { store, vitals: None }), drain }
+        Self { behind: Arc::new(OfStore { store, vitals: None }), drain, build: None }
     }
 
     /// The same with the engine of the process.
     pub fn with_engine(store: Arc<dyn Store>, vitals: Arc<Vitals>, drain: CancellationToken) -> Self {
-        Self { behind: Arc::new(OfStore { store, vitals: Some(vitals) }), drain }
+        Self { behind: Arc::new(OfStore { store, vitals: Some(vitals) }), drain, build: None }
+    }
+
+    /// The same, which tells under `/healthz` of which build the process is. For the listener of operators alone.
+    #[must_use]
+    pub fn telling(self, version: &'static str, commit: &'static str) -> Self {
+        Self { build: Some(Build { version, commit }), ..self }
     }
 
     pub(crate) fn of_service(service: Arc<dyn Service>, drain: CancellationToken) -> Self {
-        Self { behind: Arc::new(OfService(service)), drain }
+        Self { behind: Arc::new(OfService(service)), drain, build: None }
     }
 
     /// The answer, if the path is one of ours.
@@ -98,10 +112,17 @@ impl Readiness {
             return Some(Err(Failure::method(&[Method::GET, Method::HEAD], method)));
         }
         let (status, body) = match path {
-            "/healthz" => (StatusCode::OK, json!({ "status": "ok" })),
+            "/healthz" => (StatusCode::OK, self.alive()),
             _ => self.ready().await,
         };
         Some(Ok(json_text(status, body.to_string())))
+    }
+
+    fn alive(&self) -> Value {
+        match self.build {
+            Some(Build { version, commit }) => json!({ "status": "ok", "version": version, "commit": commit }),
+            None => json!({ "status": "ok" }),
+        }
     }
 
     async fn ready(&self) -> (StatusCode, Value) {

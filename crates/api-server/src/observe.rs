@@ -13,14 +13,17 @@ use std::{
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{HeaderName, HeaderValue, Response},
+    http::{HeaderMap, HeaderName, HeaderValue, Response},
     middleware::Next,
 };
 use control_plane::ports::Ids;
 use futures::FutureExt as _;
 use tokio::time::{Instant, sleep};
 
-use crate::answer::Failure;
+use crate::{
+    answer::Failure,
+    meter::{Answered, Meter},
+};
 
 /// The header that every answer carries and every log line repeats.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -31,6 +34,8 @@ pub(crate) struct Trace {
     id: String,
     subject: OnceLock<String>,
     reason: OnceLock<String>,
+    /// Operation and kind, as metrics tell them.
+    about: OnceLock<(&'static str, &'static str)>,
     logged_cause: AtomicBool,
     held: Mutex<HeldTime>,
 }
@@ -54,6 +59,7 @@ impl Trace {
             id,
             subject: OnceLock::new(),
             reason: OnceLock::new(),
+            about: OnceLock::new(),
             logged_cause: AtomicBool::new(false),
             held: Mutex::default(),
         })
@@ -70,6 +76,11 @@ impl Trace {
 
     pub(crate) fn subject(&self, subject: &str) {
         let _ = self.subject.set(subject.to_owned());
+    }
+
+    /// What is asked for: the operation and the kind.
+    pub(crate) fn about(&self, operation: &'static str, kind: &'static str) {
+        let _ = self.about.set((operation, kind));
     }
 
     pub(crate) fn reason(&self, reason: &str) {
@@ -123,6 +134,7 @@ pub(crate) struct Observer {
     pub(crate) ids: Ids,
     pub(crate) timeout: Duration,
     pub(crate) listener: &'static str,
+    pub(crate) meter: Arc<dyn Meter>,
 }
 
 /// The layer.
@@ -131,6 +143,7 @@ pub(crate) async fn observe(State(observer): State<Observer>, mut request: Reque
     let trace = Trace::new(observer.ids.uid().to_string());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let is_routine = is_routine(&observer, &request);
+    let client_request_id = client_request_id(request.headers());
     request.extensions_mut().insert(Arc::clone(&trace));
 
     let answered = tokio::select! {
@@ -146,8 +159,14 @@ pub(crate) async fn observe(State(observer): State<Observer>, mut request: Reque
     if let Ok(value) = HeaderValue::from_str(trace.id()) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
-    let asked = Asked { method: method.as_str(), path: &path, is_routine };
-    log(&observer, &trace, &asked, response.status().as_u16(), started.elapsed());
+    let asked =
+        Asked { method: method.as_str(), path: &path, is_routine, client_request_id: client_request_id.as_deref() };
+    let (status, duration) = (response.status().as_u16(), started.elapsed());
+    log(&observer, &trace, &asked, status, duration);
+    let (operation, kind) = trace.about.get().copied().unwrap_or(("other", "none"));
+    let held = trace.held();
+    let took = duration.saturating_sub(held);
+    observer.meter.answered(&Answered { listener: observer.listener, operation, kind, status, took, held });
     response
 }
 
@@ -156,6 +175,16 @@ struct Asked<'a> {
     method: &'a str,
     path: &'a str,
     is_routine: bool,
+    /// What the client calls it.
+    client_request_id: Option<&'a str>,
+}
+
+/// What the client calls a request (`X-Request-Id`), where that is a word that a line of the log can hold.
+fn client_request_id(headers: &HeaderMap) -> Option<String> {
+    const LONGEST: usize = 64;
+    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
+    let is_word = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+    ((1..=LONGEST).contains(&id.len()) && is_word).then(|| id.to_owned())
 }
 
 /// Whether it is one that programs send again and again, so that its success is no news: a health check, or the look of
@@ -164,6 +193,7 @@ fn is_routine<B>(observer: &Observer, request: &http::Request<B>) -> bool {
     let uri = request.uri();
     match uri.path() {
         "/healthz" | "/readyz" => true,
+        "/metrics" => observer.listener == "admin",
         "/admin/v1/workspaces" => {
             observer.listener == "admin"
                 && *request.method() == http::Method::GET
@@ -174,7 +204,7 @@ fn is_routine<B>(observer: &Observer, request: &http::Request<B>) -> bool {
 }
 
 fn log(observer: &Observer, trace: &Trace, asked: &Asked<'_>, status: u16, duration: Duration) {
-    let Asked { method, path, is_routine } = *asked;
+    let Asked { method, path, is_routine, client_request_id } = *asked;
     let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let held_ms = Some(trace.held())
         .filter(|held| !held.is_zero())
@@ -185,10 +215,21 @@ fn log(observer: &Observer, trace: &Trace, asked: &Asked<'_>, status: u16, durat
     let reason = trace.reason.get().map_or("", String::as_str);
     match status {
         _ if trace.is_fault(status) => {
-            tracing::error!(listener, method, path, status, duration_ms, request_id, subject, reason, "request");
+            tracing::error!(
+                listener,
+                method,
+                path,
+                status,
+                duration_ms,
+                request_id,
+                client_request_id,
+                subject,
+                reason,
+                "request"
+            );
         }
         _ if is_routine && status < 400 => {
-            tracing::debug!(listener, method, path, status, duration_ms, request_id, "request");
+            tracing::debug!(listener, method, path, status, duration_ms, request_id, client_request_id, "request");
         }
         _ => {
             tracing::info!(
@@ -199,6 +240,7 @@ fn log(observer: &Observer, trace: &Trace, asked: &Asked<'_>, status: u16, durat
                 duration_ms,
                 held_ms,
                 request_id,
+                client_request_id,
                 subject,
                 reason,
                 "request"
@@ -218,6 +260,22 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clients_name_of_a_request_is_logged_where_it_is_a_word() {
+        let id = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST_ID, HeaderValue::from_str(text).unwrap());
+            client_request_id(&headers)
+        };
+        for good in ["a", "7c1-x_y.Z", &"x".repeat(64)] {
+            assert_eq!(id(good).as_deref(), Some(good));
+        }
+        for bad in ["", "a b", "a,b", "a\tb", "\u{e9}", &"x".repeat(65)] {
+            assert_eq!(id(bad), None, "{bad}");
+        }
+        assert_eq!(client_request_id(&HeaderMap::new()), None);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn the_deadline_counts_all_time_but_what_was_held() {
@@ -279,6 +337,8 @@ mod tests {
         let cases = [
             ("admin", "GET", "/admin/v1/workspaces?binding=none", 200, Level::DEBUG),
             ("admin", "GET", "/healthz", 200, Level::DEBUG),
+            ("admin", "GET", "/metrics", 200, Level::DEBUG),
+            ("admin", "GET", "/metrics", 401, Level::INFO),
             ("admin", "GET", "/admin/v1/workspaces?binding=none", 401, Level::INFO),
             ("admin", "GET", "/admin/v1/workspaces?binding=none", 503, Level::ERROR),
             ("admin", "GET", "/admin/v1/workspaces?binding=all", 200, Level::INFO),
@@ -286,9 +346,11 @@ mod tests {
             ("public", "GET", "/admin/v1/workspaces?binding=none", 404, Level::INFO),
         ];
         for (listener, method, uri, status, level) in cases {
-            let observer = Observer { ids: ids.clone(), timeout: Duration::from_secs(1), listener };
+            let (timeout, meter) = (Duration::from_secs(1), Arc::new(()));
+            let observer = Observer { ids: ids.clone(), timeout, listener, meter };
             let request = http::Request::builder().method(method).uri(uri).body(()).unwrap();
-            let asked = Asked { method, path: request.uri().path(), is_routine: is_routine(&observer, &request) };
+            let is_routine = is_routine(&observer, &request);
+            let asked = Asked { method, path: request.uri().path(), is_routine, client_request_id: None };
             log(&observer, &Trace::new("x".to_owned()), &asked, status, Duration::ZERO);
             assert_eq!(levels.0.lock().unwrap().pop(), Some(level), "{listener} {method} {uri} {status}");
         }

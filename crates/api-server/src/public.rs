@@ -26,14 +26,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     activity::Doing,
-    answer::{Failure, Profile, empty, json_text},
+    answer::{Failure, Profile, empty, indented, json_text},
     auth::{AuthError, Authenticator},
     body,
     config::{ApiConfig, UnknownParameters},
-    docs::Documents,
+    docs::{self, Documents},
     headers,
     health::Readiness,
     json::{self, JsonError},
+    meter::Metered,
     observe::{Observer, Trace, observe},
     paging::Pager,
     published_keys, query,
@@ -81,9 +82,15 @@ pub fn public_router_over(
     config: ApiConfig,
     drain: CancellationToken,
 ) -> Router {
-    let observer = Observer { ids: config.ids.clone(), timeout: config.limits.request_timeout, listener: "public" };
+    let observer = Observer {
+        ids: config.ids.clone(),
+        timeout: config.limits.request_timeout,
+        listener: "public",
+        meter: Arc::clone(&config.meter),
+    };
+    let authenticator = Arc::new(Metered::new(authenticator, Arc::clone(&config.meter)));
     let readiness = Readiness::of_service(Arc::clone(&service), drain.clone());
-    let documents = Documents::default();
+    let documents = Documents::of_seca();
     let pager = Pager::new(&config.signing_key);
     let throttle = Throttle::new(config.limits.rates);
     let room = Room::new(config.limits.parsed_bytes);
@@ -94,10 +101,10 @@ pub fn public_router_over(
 async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let trace = Trace::of(&parts.extensions);
-    match api.answer(&parts, body, &trace).await {
-        Ok(response) => response,
-        Err(failure) => failure.respond(parts.uri.path(), &trace),
-    }
+    let is_pretty = query::is_pretty(parts.uri.query().unwrap_or_default());
+    let answered = api.answer(&parts, body, &trace).await;
+    let response = answered.unwrap_or_else(|failure| failure.respond(parts.uri.path(), &trace));
+    if is_pretty { indented(response).await } else { response }
 }
 
 /// A request whose path, caller and tenant are known.
@@ -129,6 +136,9 @@ impl Api {
         }
         if let Some(answer) = self.documents.answer(method, path, &parts.headers) {
             return answer;
+        }
+        if path == "/" {
+            return docs::root(method, &parts.headers);
         }
         if matches!(path, wellknown::PATH | wellknown::ALIAS) {
             return self.well_known(parts);
@@ -166,6 +176,7 @@ impl Api {
         if !allowed.contains(method) {
             return Err(Failure::method(allowed, method));
         }
+        trace.about(route.target.word(method), route.target.key().kind.as_str());
         self.check_region(&route)?;
         if let Err(refused) = self.check_query(&query::known(&route.target), parts) {
             body::refuse(&parts.headers, body).await;

@@ -18,26 +18,46 @@ pub(crate) fn known(target: &Target) -> Vec<&'static str> {
     parameters.map(|parameter| parameter.field.name).collect()
 }
 
-/// Refuses all parameters that are not known.
+/// The parameter that every operation knows: `?pretty=true` indents the answer, for people.
+pub(crate) const PRETTY: &str = "pretty";
+
+/// Whether the answer is to be indented. Another value than `true` and `false` is refused where parameters are.
+pub(crate) fn is_pretty(query: &str) -> bool {
+    // Most requests have no query at all, and hardly any this parameter.
+    query.contains(PRETTY)
+        && form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == PRETTY && value == "true")
+}
+
+/// What is wrong with a value of [`PRETTY`], if something is.
+pub(crate) fn wrong_pretty(value: &str) -> Option<Violation> {
+    let is_good = matches!(value, "true" | "false");
+    (!is_good).then(|| Violation::parameter(PRETTY, "`pretty` must be `true` or `false`"))
+}
+
+/// Refuses all parameters that are not known, and values of [`PRETTY`] that mean nothing.
 pub(crate) fn check(query: &str, known: &[&str]) -> Result<(), Failure> {
-    let mut unknown: Vec<String> = Vec::new();
-    for (name, _) in form_urlencoded::parse(query.as_bytes()) {
-        let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
-        if !known.contains(&name.as_ref()) && !unknown.contains(&shown) && unknown.len() < SHOWN {
-            unknown.push(shown);
-        }
-    }
-    if unknown.is_empty() {
-        return Ok(());
-    }
     let there_are =
         if known.is_empty() { "there are none here".to_owned() } else { format!("known: {}", known.join(", ")) };
-    let rule = |name: &String| format!("there is no query parameter `{name}` here; {there_are}. Leave it out");
-    let violations: Vec<_> = unknown
-        .iter()
-        .map(|name| Violation::parameter(if name.is_empty() { "query" } else { name }, rule(name)))
-        .collect();
-    Err(Failure::violations(ProblemKind::InvalidRequest, &violations))
+    let mut told: Vec<String> = Vec::new();
+    let mut violations = Vec::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+        if violations.len() >= SHOWN || known.contains(&name.as_ref()) || told.contains(&shown) {
+            continue;
+        }
+        let violation = match name.as_ref() {
+            PRETTY => wrong_pretty(&value),
+            _ => Some(Violation::parameter(
+                if shown.is_empty() { "query" } else { &shown },
+                format!("there is no query parameter `{shown}` here; {there_are}. Leave it out"),
+            )),
+        };
+        if let Some(violation) = violation {
+            violations.push(violation);
+            told.push(shown);
+        }
+    }
+    if violations.is_empty() { Ok(()) } else { Err(Failure::violations(ProblemKind::InvalidRequest, &violations)) }
 }
 
 /// How many unknown parameters an answer names.
@@ -66,5 +86,24 @@ mod tests {
             assert!(check(bad, &list).is_err(), "{bad}");
         }
         assert!(check("limit=1", &[]).is_err());
+        assert!(check("pretty=true", &[]).is_ok());
+    }
+
+    #[test]
+    fn an_answer_is_indented_when_it_is_asked_for() {
+        for (query, want) in [
+            ("", false),
+            ("limit=1", false),
+            ("pretty=true", true),
+            ("limit=1&pretty=true", true),
+            ("pretty=false", false),
+            // A value of another parameter is none.
+            ("labels=pretty%3Dtrue", false),
+        ] {
+            assert_eq!(is_pretty(query), want, "{query}");
+        }
+        for bad in ["pretty", "pretty=", "pretty=1", "pretty=TRUE"] {
+            assert!(check(bad, &[]).is_err() && !is_pretty(bad), "{bad}");
+        }
     }
 }

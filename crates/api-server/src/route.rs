@@ -62,6 +62,18 @@ impl Attachment {
 }
 
 impl Target {
+    /// What a method asks of it, in a word: `list`, `get`, `put`, `delete`, or an action's.
+    pub fn word(&self, method: &Method) -> &'static str {
+        match (self, method.as_str()) {
+            (Self::Collection(_), _) => "list",
+            (Self::Item(_), "PUT") => "put",
+            (Self::Item(_), "DELETE") => "delete",
+            (Self::Item(_), _) => "get",
+            (Self::Action(_, action), _) => action.as_str(),
+            (Self::Attachment(_, attachment), _) => attachment.as_str(),
+        }
+    }
+
     /// The key; of a collection, with an empty name.
     pub const fn key(&self) -> &ResourceKey {
         match self {

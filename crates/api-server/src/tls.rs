@@ -6,6 +6,7 @@
 
 mod client_certificate;
 mod subject;
+mod validity;
 
 use std::{
     io::{self, Read as _},
@@ -23,7 +24,9 @@ use rustls::{
 use tokio::{sync::watch, task::spawn_blocking, time::interval};
 use zeroize::Zeroizing;
 
-use crate::files::{LastRead, Look, PrivateFileError, Stamp, open_private, open_regular};
+use settings::files::{PrivateFileError, open_private, open_regular};
+
+use crate::files::{LastRead, Look, Stamp};
 pub use client_certificate::ClientCertificate;
 
 /// Among the extensions of a request whose connection is encrypted by us.
@@ -74,6 +77,8 @@ struct Shared {
 /// What the files amount to.
 struct InEffect {
     config: Arc<ServerConfig>,
+    /// When its certificate ends, in seconds since 1970.
+    ends: Option<i64>,
     /// Judges client certificates, where they are asked for.
     clients: Option<Arc<dyn ClientCertVerifier>>,
 }
@@ -95,6 +100,12 @@ impl Tls {
     /// What new connections use.
     pub(crate) fn current(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.0.current.borrow().config)
+    }
+
+    /// When the certificate in effect ends, in seconds since 1970; none: it does not tell.
+    #[must_use]
+    pub fn ends(&self) -> Option<i64> {
+        self.0.current.borrow().ends
     }
 
     /// Who judges client certificates now.
@@ -147,15 +158,16 @@ impl TlsFiles {
             None => builder.with_no_client_auth(),
             Some(clients) => builder.with_client_cert_verifier(Arc::clone(clients)),
         };
-        let mut config =
-            builder.with_single_cert(certificates(&self.certificate)?, private_key(&self.key)?).map_err(refuse)?;
+        let chain = certificates(&self.certificate)?;
+        let ends = chain.first().and_then(validity::end);
+        let mut config = builder.with_single_cert(chain, private_key(&self.key)?).map_err(refuse)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         if clients.is_some() {
             // A resumed session skips the verification: it would outlive the certificate. There is no ticketer either.
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
         }
-        Ok(InEffect { config: Arc::new(config), clients })
+        Ok(InEffect { config: Arc::new(config), ends, clients })
     }
 }
 

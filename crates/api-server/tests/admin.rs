@@ -178,7 +178,7 @@ async fn bad_input_is_refused_before_the_service_is_asked_and_no_token_is_repeat
     let large = format!(r#"{{"apiToken":"{}"}}"#, "hunter2".repeat(200));
     let cases = [
         (404, "/admin/v1", admin("GET", "/admin/v1", None), "no resource of the admin API"),
-        (404, "/metrics", admin("GET", "/metrics", None), "no metrics"),
+        (404, "/metrics", admin("GET", "/metrics", None), "switched off"),
         (404, "/v1/regions", admin("GET", "/v1/regions", None), "no resource of the admin API"),
         (400, slash, admin("GET", slash, None), "contains a slash"),
         (405, BINDING, admin("POST", BINDING, Some(TOKEN_BODY)), "use GET, PUT, DELETE"),

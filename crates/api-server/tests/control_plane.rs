@@ -149,7 +149,7 @@ async fn the_predecessors_calls_attach_and_detach_a_disk() {
     let to = |name: &str| format!(r#"{{"instanceRef":{{"resource":"{name}"}}}}"#);
     let attach = call("disk/attach");
     let answer = world.ask("POST", &attach, Some(&to("instances/i"))).await;
-    assert_eq!((answer.status.as_u16(), answer.text.as_str()), (202, r#"{"status":"accepted"}"#));
+    assert_eq!((answer.status.as_u16(), answer.text.as_str()), (202, "{\"status\":\"accepted\"}\n"));
     assert_eq!(volumes().await, json!([{"deviceRef": {"resource": "block-storages/disk"}}]));
     world.ask("POST", &call("none/attach"), Some(&to("i"))).await.problem(404, &call("none/attach"));
     world.ask("POST", &attach, Some(&to("instances/none"))).await.problem(404, &attach);
@@ -162,7 +162,7 @@ async fn the_predecessors_calls_attach_and_detach_a_disk() {
 
     for _ in 0..2 {
         let answer = world.ask("POST", &call("disk/detach"), None).await;
-        assert_eq!((answer.status.as_u16(), answer.text.as_str()), (202, r#"{"status":"accepted"}"#));
+        assert_eq!((answer.status.as_u16(), answer.text.as_str()), (202, "{\"status\":\"accepted\"}\n"));
         assert_eq!(volumes().await, Value::Null);
     }
     world.ask("GET", &attach, None).await.problem(405, &attach);

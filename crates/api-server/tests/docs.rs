@@ -25,7 +25,11 @@ fn anonymous(method: &str, path: &str) -> Request<Body> {
 
 /// A file with the text that a browser makes of it.
 async fn file(router: &Router, path: &str) -> Answer {
-    let (parts, body) = router.clone().oneshot(anonymous("GET", path)).await.unwrap().into_parts();
+    file_of(router, anonymous("GET", path)).await
+}
+
+async fn file_of(router: &Router, request: Request<Body>) -> Answer {
+    let (parts, body) = router.clone().oneshot(request).await.unwrap().into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
     let mut plain = bytes.to_vec();
     if header(&parts.headers, "content-encoding") == "gzip" {
@@ -85,9 +89,11 @@ async fn servers_of_the_documents_are_paths_of_this_host() {
 async fn the_page_needs_files_of_this_host_only_and_each_of_them_answers() {
     let router = router(Arc::default());
     let page = file(&router, "/docs/").await;
-    assert_eq!((page.status.as_u16(), page.header("content-type")), (200, "text/html"));
+    assert_eq!((page.status.as_u16(), page.header("content-type")), (200, "text/html; charset=utf-8"));
+    assert!(page.text.contains("<title>API \u{2013} secapi-proxy-hetzner</title>"), "{}", page.text);
     let mut checked = 0;
-    for link in links(&page.text) {
+    let anchors = between(&page.text, "<a href=\"", '"');
+    for link in links(&page.text).into_iter().filter(|link| !anchors.contains(link)) {
         assert!(!link.contains("//") && !link.starts_with('/'), "{link} leaves the folder");
         let part = file(&router, &format!("/docs/{}", link.trim_start_matches("./"))).await;
         assert_eq!(part.status, 200, "{link}");
@@ -101,6 +107,102 @@ async fn the_page_needs_files_of_this_host_only_and_each_of_them_answers() {
     }
     assert!(checked >= 5, "style sheets and scripts: {}", page.text);
     assert!(!page.text.contains("<style") && !page.text.contains("<script>"), "the policy forbids inline code");
+}
+
+/// Follows a link from a page in a folder, as a browser does.
+fn followed(folder: &str, link: &str) -> String {
+    let mut parts: Vec<&str> = folder.split('/').collect();
+    parts.pop();
+    for part in link.split('/') {
+        match part {
+            "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+#[tokio::test]
+async fn the_pages_for_people_lead_to_each_other() {
+    let router = router(Arc::default());
+    let with_html =
+        |path: &str| with(anonymous("GET", path), "accept", "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8");
+    let mut seen = std::collections::BTreeSet::new();
+    let mut ahead = vec!["/".to_owned()];
+    while let Some(path) = ahead.pop() {
+        if !seen.insert(path.clone()) {
+            continue;
+        }
+        // Scripts come compressed.
+        let answer = file_of(&router, with_html(&path)).await;
+        assert_eq!(answer.status, 200, "{path}");
+        if !answer.header("content-type").starts_with("text/html") {
+            continue;
+        }
+        assert!(answer.header("content-security-policy").starts_with("default-src 'none'"), "{path}");
+        assert!(answer.text.contains("secapi-proxy-hetzner</title>"), "{path}");
+        assert!(!answer.text.contains("<style") && !answer.text.contains(" style="), "{path}: the policy forbids it");
+        let found = between(&answer.text, "href=\"", '"').into_iter().chain(between(&answer.text, "src=\"", '"'));
+        // A link to a page of the handbook that is not served would be one to nowhere.
+        let ours = found.filter(|link| !link.contains("://") && !link.starts_with('#'));
+        ahead.extend(ours.map(|link| followed(&path, link)));
+    }
+    for path in ["/docs/", "/docs/reasons", "/docs/skus", "/openapi", "/.well-known/secapi", "/docs/page.css"] {
+        assert!(seen.contains(path), "{path}: {seen:?}");
+    }
+    let reasons = ask(&router, with_html("/docs/reasons")).await.text;
+    for reason in ["ProjectPaused", "WaitingForCredential"] {
+        assert!(reasons.contains(&format!("<code>{reason}</code>")), "{reason}");
+    }
+}
+
+#[test]
+fn the_pages_of_the_handbook_are_those_of_the_repository() {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for name in ["reasons.md", "skus.md"] {
+        let (copy, kept) = (here.join("src/docs/handbook").join(name), here.join("../../docs").join(name));
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::copy(&kept, &copy).unwrap();
+        }
+        let [copy, kept] = [copy, kept].map(|path| std::fs::read_to_string(path).unwrap());
+        assert_eq!(copy, kept, "UPDATE_DOCS=1 cargo test -p api-server --test docs");
+    }
+}
+
+#[tokio::test]
+async fn the_root_tells_programs_in_json() {
+    let router = router(Arc::default());
+    for accept in ["application/json", "*/*"] {
+        let answer = ask(&router, with(anonymous("GET", "/"), "accept", accept)).await;
+        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/json"));
+        assert_eq!(answer.header("vary"), "Accept");
+        let told = answer.json();
+        assert_eq!((&told["name"], &told["apiVersion"]), (&json!("secapi-proxy-hetzner"), &json!("v1")));
+        for link in told["links"].as_object().unwrap().values() {
+            let found = ask(&router, anonymous("GET", link.as_str().unwrap())).await;
+            assert_eq!(found.status, 200, "{link}");
+        }
+        assert!(!answer.text.contains(env!("CARGO_PKG_VERSION")), "which build it is, is the operators' business");
+    }
+    ask(&router, anonymous("POST", "/")).await.problem(405, "/");
+}
+
+#[tokio::test]
+async fn json_ends_with_a_newline_and_is_indented_when_asked_for() {
+    let router = router(Arc::default());
+    for path in ["/healthz", "/.well-known/secapi", "/", "/openapi", "/nothing", "/v1/tenants/acme/roles"] {
+        let plain = ask(&router, anonymous("GET", path)).await;
+        assert!(plain.text.ends_with("}\n") && !plain.text.ends_with("\n\n"), "{path}: {:?}", plain.text);
+        let pretty = ask(&router, anonymous("GET", &format!("{path}?pretty=true"))).await;
+        assert_eq!(pretty.status, plain.status, "{path}");
+        assert!(pretty.text.starts_with("{\n  \"") && pretty.text.ends_with("}\n"), "{path}: {}", pretty.text);
+        if plain.status == 200 {
+            assert_eq!(pretty.json(), plain.json(), "{path}");
+        }
+    }
+    // What gateways append to a health check is passed over, and this is too.
+    assert_eq!(ask(&router, anonymous("GET", "/healthz?pretty=maybe")).await.status, 200);
 }
 
 #[tokio::test]
@@ -122,7 +224,11 @@ async fn the_browser_is_forbidden_every_other_host_and_inline_code() {
         assert!(policy.starts_with("default-src 'none'; "), "{path}: {policy}");
         for directive in policy.split("; ") {
             let (name, sources) = directive.split_once(' ').expect(directive);
-            let allowed = |source| matches!(source, "'none'" | "'self'") || (name, source) == ("img-src", "data:");
+            let logo = "'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='";
+            let allowed = |source| {
+                matches!(source, "'none'" | "'self'")
+                    || [("img-src", "data:"), ("style-src", logo)].contains(&(name, source))
+            };
             assert!(sources.split(' ').all(allowed), "{path}: {directive}");
         }
     }

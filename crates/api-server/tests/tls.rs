@@ -282,8 +282,8 @@ async fn ask_again(stream: &mut TlsStream<TcpStream>, headers: &str) -> String {
     let request = format!("GET /admin/v1/workspaces HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut seen = Vec::new();
-    // All answers there are JSON objects in one piece.
-    while !seen.ends_with(b"}") {
+    // All answers there are JSON objects in one piece, and a newline.
+    while !seen.ends_with(b"}\n") {
         assert_ne!(timeout(HANG, stream.read_buf(&mut seen)).await.unwrap().unwrap(), 0, "closed");
     }
     String::from_utf8(seen).unwrap()

@@ -115,6 +115,7 @@ pub fn park(facts: &mut BlockStorageFacts, image: String, disk_gb: u64, architec
     facts.image_id = Some(image);
     facts.disk_gb = Some(disk_gb);
     facts.architecture = architecture;
+    facts.lends = None;
     facts.held_since = None;
     facts.made_with = None;
     facts.placeholder = None;
@@ -128,6 +129,7 @@ pub fn park(facts: &mut BlockStorageFacts, image: String, disk_gb: u64, architec
 pub fn leave_snapshot(facts: &mut BlockStorageFacts) {
     facts.backing = Some(Backing::None);
     facts.image_id = None;
+    facts.lends = None;
     facts.ever_started = true;
 }
 

@@ -275,6 +275,9 @@ pub struct BlockStorageFacts {
     /// The provider's id of the snapshot that its disk is kept in.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub image_id: Option<String>,
+    /// The same, once the block storage is noted among the users of the snapshot, so that images may share it.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub lends: Option<String>,
     /// The size in GB that the disk really has, which a server needs at least.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub disk_gb: Option<u64>,
@@ -367,9 +370,31 @@ pub struct InstanceFacts {
     /// The public addresses that lead to it.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
     pub public_addresses: Vec<IpAddr>,
+    /// A mark: its server is switched off, and on again, for a change that needs it.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub power_cycle: Option<PowerCycle>,
+    /// A hash of what its server had in full, of what changes only while it is off.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub complete: Option<String>,
+    /// A mark: the provider's name of the server type that its server is to get when it is started.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub retype: Option<String>,
 }
 
 impl Facts for InstanceFacts {}
+
+/// A server is switched off for a change, and on again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PowerCycle {
+    /// The number of the last power action before it: a later one takes its place.
+    pub action: i64,
+    /// When it began, in milliseconds.
+    pub since: i64,
+    /// The server is being switched on again.
+    #[serde(default)]
+    pub ending: bool,
+}
 
 /// What a block storage's blocks live on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

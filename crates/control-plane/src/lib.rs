@@ -3,6 +3,7 @@
 
 pub mod assigned;
 pub mod catalog;
+mod causes;
 pub mod disk;
 pub mod engine;
 pub mod facts;
@@ -19,6 +20,7 @@ pub mod testing;
 pub mod watch;
 
 pub use catalog::{Catalog, CatalogCache, CatalogEntry};
+pub use causes::Causes;
 pub use reason::Reason;
 pub use resource::{ActionKind, ActionState, ProjectId, Representation, Resource, Uid};
 pub use watch::Watchers;

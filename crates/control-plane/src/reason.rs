@@ -63,6 +63,8 @@ reasons! {
         "Nothing.";
     Unfiltered: "The instance has a public address and names no security group, so everything reaches it.",
         "Name a security group on the instance or on a NIC of it; an operator closes such instances with SECA_UNGROUPED_TRAFFIC=closed.";
+    ClosedWithoutGroup: "The instance has a public address and names no security group, and the operator closes such instances.",
+        "Name a security group on the instance or on a NIC of it.";
     NicInUse: "Another instance has a NIC that this one names.",
         "Take the NIC from the other instance, or name another NIC.";
     AddressInUse: "Another NIC has a public IP that this one names, or the instance has one of the family already.",
@@ -107,6 +109,8 @@ reasons! {
         "Create the instance again to apply it.";
     AppliesWhenOff: "A change was accepted that needs the instance to be off.",
         "Stop the instance.";
+    AppliesOnStart: "The server of the instance has another type than its SKU, because it was another instance's; the next start changes that.",
+        "Start the instance.";
     EmptySource: "The image was taken from a block storage that nothing was ever written to, so it is empty as well.",
         "Nothing; take an image of a block storage that holds data.";
     UnwrittenSource: "The block storage was not written to since it was made from an image, so this image is a copy of that one.",

@@ -1,4 +1,4 @@
-//! The control plane and the API know no provider: its words and numbers come through the port `ProviderRules`.
+//! What the sources must not say: no provider in the control plane and the API, and no kind in what serves all kinds.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::{
@@ -6,43 +6,59 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What no line of either may say.
-const WORDS: [&str; 3] = ["hetzner", "hcloud", "172.31.1.1"];
+use seca_api::Kind;
 
-/// Tests speak of a provider: in their own files, or below `#[cfg(test)]`.
+/// Tests speak of what they like: in their own files, or below `#[cfg(test)]`.
 fn is_of_tests(path: &Path) -> bool {
     path.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "testing" | "tests.rs")))
 }
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            sources(&path, found);
+            found.extend(files(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             found.push(path);
         }
     }
+    found
+}
+
+/// The lines of the code in some folders that say what they must not.
+fn saying(folders: &[&str], is_wrong: impl Fn(&str) -> bool) -> String {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut wrong = Vec::new();
+    for folder in folders {
+        let files = files(&here.join(folder));
+        assert!(files.len() > 5, "{folder} has few files");
+        for file in files.iter().filter(|file| !is_of_tests(file.strip_prefix(here).unwrap())) {
+            let text = fs::read_to_string(file).unwrap();
+            let code = text.lines().take_while(|line| line.trim() != "#[cfg(test)]").enumerate();
+            let said = code.filter(|(_, line)| is_wrong(line));
+            wrong.extend(said.map(|(number, line)| format!("{}:{}: {}", file.display(), number + 1, line.trim())));
+        }
+    }
+    wrong.join("\n")
 }
 
 #[test]
 fn no_provider_is_named() {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut found = Vec::new();
-    for folder in ["src", "../seca-api/src"] {
-        let mut files = Vec::new();
-        sources(&here.join(folder), &mut files);
-        assert!(files.len() > 20, "{folder} has few files");
-        for file in files.iter().filter(|file| !is_of_tests(file.strip_prefix(here).unwrap())) {
-            let text = fs::read_to_string(file).unwrap();
-            let code = text.lines().take_while(|line| line.trim() != "#[cfg(test)]").enumerate();
-            let named = code.filter(|(_, line)| WORDS.iter().any(|word| line.to_lowercase().contains(word)));
-            found.extend(named.map(|(number, line)| format!("{}:{}: {}", file.display(), number + 1, line.trim())));
-        }
-    }
-    assert!(
-        found.is_empty(),
-        "a provider is named; say it through `Provider`, or judge it in the adapter:\n{}",
-        found.join("\n")
-    );
+    const WORDS: [&str; 3] = ["hetzner", "hcloud", "172.31.1.1"];
+    let wrong = saying(&["src", "../seca-api/src"], |line| {
+        let line = line.to_lowercase();
+        WORDS.iter().any(|word| line.contains(word))
+    });
+    assert!(wrong.is_empty(), "say it through `Provider`, or judge it in the adapter:\n{wrong}");
+}
+
+#[test]
+fn what_serves_all_kinds_names_none() {
+    let names: Vec<String> = Kind::ALL.iter().map(|kind| format!("Kind::{kind:?}")).collect();
+    let wrong = saying(&["src/service", "src/engine"], |line| {
+        let ours = line.replace("ProblemKind::", "").replace("ActionKind::", "");
+        names.iter().any(|name| ours.contains(name.as_str()))
+    });
+    assert!(wrong.is_empty(), "make it a flag of `KindRules`:\n{wrong}");
 }

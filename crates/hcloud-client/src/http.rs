@@ -1,12 +1,12 @@
 //! [`HcloudApi`] over HTTPS.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use http::HeaderValue;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, USER_AGENT};
+use http_support::{builder, error_chain, mozilla_roots, tls};
 use secrecy::ExposeSecret;
 use thiserror::Error;
 
@@ -62,16 +62,14 @@ impl HcloudClient {
     /// # Errors
     /// [`BuildError`] if the settings are not usable.
     pub fn new(settings: &HttpSettings) -> Result<Self, BuildError> {
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls()?)
+        let tls = tls(mozilla_roots()).map_err(|error| BuildError(error.to_string()))?;
+        let client = builder(tls)
             .connect_timeout(settings.connect_timeout)
             .timeout(settings.request_timeout)
             .pool_idle_timeout(settings.pool_idle_timeout)
             .pool_max_idle_per_host(settings.pool_max_idle_per_host)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
             .build()
-            .map_err(|error| BuildError(describe(&error)))?;
+            .map_err(|error| BuildError(error_chain(&error)))?;
         Self::with_client(client, settings)
     }
 
@@ -148,18 +146,6 @@ async fn read_body(response: &mut reqwest::Response) -> Result<Vec<u8>, Transpor
 /// Header that names a request in the provider's logs.
 pub(crate) const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 
-fn tls() -> Result<rustls::ClientConfig, BuildError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| BuildError(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
-}
-
 fn transport_error(error: reqwest::Error) -> TransportError {
     let error = error.without_url();
     let kind = if error.is_connect() || error.is_builder() {
@@ -169,17 +155,5 @@ fn transport_error(error: reqwest::Error) -> TransportError {
     } else {
         TransportErrorKind::Broken
     };
-    TransportError::new(kind, describe(&error))
-}
-
-/// The error with its causes: reqwest's own text says only "error sending request".
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+    TransportError::new(kind, error_chain(&error))
 }

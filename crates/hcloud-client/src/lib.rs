@@ -25,4 +25,4 @@ pub use error::{ApiError, Error, ErrorClass, ErrorCode};
 pub use gate::{Closed, Gate};
 pub use http::{BuildError, HcloudClient, HttpSettings};
 pub use poller::{ActionPoller, IDS_PER_CALL, Overdue};
-pub use project::{Hcloud, ListFilter, Mutated, ProjectClient, ProjectState, RetryPolicy};
+pub use project::{Hcloud, ListFilter, Mutated, ProjectClient, ProjectFigures, ProjectState, RetryPolicy};

@@ -87,6 +87,7 @@ fn calls() -> Vec<(&'static str, Call)> {
                 ipv6: Some(id()),
             }),
         });
+        update_image(id(), &UpdateImage { description: name(), kind: Some(ImageType::Snapshot), labels: Some(labels()) });
         update_server(id(), &UpdateServer { name: name(), labels: Some(labels()) });
         delete_server(id());
         list_server_actions(id());
@@ -235,6 +236,7 @@ fn read_request(operation: &str, example: &Value) -> Result<Value, String> {
     let path = operation.replace("/{id}", "");
     let read = match path.as_str() {
         "POST /servers" => read::<CreateServer>,
+        "PUT /images" => read::<UpdateImage>,
         "PUT /servers" => read::<UpdateServer>,
         "POST /servers/actions/change_type" => read::<ChangeType>,
         "POST /servers/actions/create_image" => read::<CreateImage>,

@@ -15,7 +15,8 @@ use control_plane::{
     },
 };
 use hcloud_client::{
-    Hcloud, HcloudApi, ImageFilter, ListFilter, ProjectClient, RetryPolicy, environment, types::PlacementGroup,
+    Hcloud, HcloudApi, ImageFilter, ListFilter, ProjectClient, ProjectFigures, RetryPolicy, environment,
+    types::PlacementGroup,
 };
 use seca_api::Timestamp;
 use time::OffsetDateTime;
@@ -99,6 +100,11 @@ impl HetznerProvider {
     /// The client of a project, for figures about its budget and its actions.
     pub fn client(&self, access: &Access) -> ProjectClient {
         self.hcloud.project(client_access(access, access.project.0.clone()))
+    }
+
+    /// How each project stands of which something was asked, by id.
+    pub fn figures(&self) -> Vec<ProjectFigures> {
+        self.hcloud.figures()
     }
 
     fn memory(&self, project: &ProjectId) -> Arc<Memory> {
@@ -188,6 +194,10 @@ impl CloudProvider for HetznerProvider {
         let client = self.client(access);
         let objects = Objects::list(&client, &ListFilter::all()).await.map_err(|error| unreadable(&error))?;
         Ok(observing.complete(Snapshot::from_lists(objects)).read_at(begun))
+    }
+
+    fn shows_the_same(&self, one: &Snapshot, other: &Snapshot) -> bool {
+        one.shows_the_same(other)
     }
 
     fn absorb(&self, snapshot: &mut Snapshot, observation: Observation) {

@@ -208,6 +208,29 @@ fn a_chosen_location_counts_before_any_instance() {
     assert_eq!(locations(&world), ["hel1", "hel1"]);
 }
 
+/// A NIC that no instance has keeps an address from nobody, whoever named it first.
+#[test]
+fn an_address_without_a_zone_is_the_nics_that_an_instance_has() {
+    let mut world = world(&ZONES);
+    world.put(Kind::PublicIp, "ip", address());
+    world.put(Kind::Nic, "idle", nic("10.0.1.8", "ip"));
+    world.settle();
+    world.check(Kind::PublicIp, "ip", ACTIVE, Some("AwaitingZone"));
+    world.check(Kind::Nic, "idle", ACTIVE, Some("NotInEffect"));
+    parts(&mut world);
+    world.put_with(Kind::Instance, "i", instance("nbg1", "boot", "nic", "data"), true);
+    world.settle();
+    let (server, ip) = (&world.model.servers[0], &world.model.primary_ips[0]);
+    assert_eq!((ip.location.name.as_str(), ip.assignee_id), ("nbg1", Some(server.id.get())));
+    world.check(Kind::Nic, "idle", ACTIVE, Some("AddressInUse"));
+    // It is a resource of its own from now on: whoever comes next has it.
+    world.delete(Kind::Instance, "i");
+    world.delete(Kind::Nic, "nic");
+    world.settle();
+    let uid = world.row(Kind::Nic, "idle").uid;
+    assert_eq!(world.row(Kind::PublicIp, "ip").holder, Some(uid));
+}
+
 #[test]
 fn two_instances_that_name_one_address_in_two_zones_end_with_one_of_them_having_it() {
     let mut world = world(&ZONES);

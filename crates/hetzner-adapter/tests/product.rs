@@ -101,7 +101,12 @@ impl Product {
     }
 
     async fn put(&self, kind: Kind, name: &str, spec: Value) {
-        let request = PutRequest { key: key(kind, name), body: json!({"spec": spec}), if_version: None };
+        self.put_extended(kind, name, spec, json!({})).await;
+    }
+
+    async fn put_extended(&self, kind: Kind, name: &str, spec: Value, extensions: Value) {
+        let body = json!({"spec": spec, "extensions": extensions});
+        let request = PutRequest { key: key(kind, name), body, if_version: None };
         self.control.put(self.context(), request).await.unwrap_or_else(|refusal| panic!("{kind} {name}: {refusal}"));
     }
 
@@ -612,6 +617,10 @@ mod disks;
 mod exposure;
 #[path = "product/gateways.rs"]
 mod gateways;
+#[path = "product/groups.rs"]
+mod groups;
+#[path = "product/idle.rs"]
+mod idle;
 #[path = "product/requests.rs"]
 mod requests;
 #[path = "product/walk.rs"]

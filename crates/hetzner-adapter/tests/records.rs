@@ -141,6 +141,7 @@ fn a_new_call_is_written_under_the_providers_word_and_holds_both_sides() {
         (json!({"detach_volume": {"volume": 2, "server": 1}}), "volume:2 server:1", "volume:2"),
         (json!({"create_placement_group": {"name": "g", "type": "spread"}}), "name:g", ""),
         (json!({"delete_placement_group": {"placement_group": 9}}), "placement_group:9", ""),
+        (json!({"update_image": {"image": 8, "labels": {"a": "b"}}}), "image:8", ""),
         (json!({"create_ssh_key": {"name": "k", "public_key": "ssh-ed25519 AAAA"}}), "name:k", ""),
         (json!({"delete_ssh_key": {"ssh_key": 4}}), "ssh_key:4", ""),
     ] {

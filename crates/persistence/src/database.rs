@@ -27,6 +27,7 @@ pub(crate) use self::tx::Tx;
 use crate::{
     Options,
     fault::Fault,
+    meter::{Pool, Told},
     sql::{Dialect, Row, Sql, Value},
 };
 
@@ -41,6 +42,17 @@ pub(crate) enum Lane {
     Engine,
 }
 
+impl Lane {
+    /// The name of its pool.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Engine => "engine",
+        }
+    }
+}
+
 /// A database.
 #[derive(Clone, Debug)]
 pub(crate) struct Database {
@@ -50,6 +62,8 @@ pub(crate) struct Database {
     failing: Arc<AtomicBool>,
     /// When writes were last proven to work: whoever asks for readiness must not keep writers from their work.
     proven: Arc<Mutex<Option<Instant>>>,
+    /// Who counts.
+    pub(crate) told: Told,
 }
 
 #[derive(Clone, Debug)]
@@ -155,7 +169,13 @@ impl Database {
     }
 
     fn new(pools: Pools) -> Self {
-        Self { pools, statements: Statements::default(), failing: Arc::default(), proven: Arc::default() }
+        Self {
+            pools,
+            statements: Statements::default(),
+            failing: Arc::default(),
+            proven: Arc::default(),
+            told: Told::default(),
+        }
     }
 
     pub(crate) const fn dialect(&self) -> Dialect {
@@ -226,7 +246,30 @@ impl Database {
                 }
             }
         };
-        self.noticed(again(write).await)
+        self.noticed(self.timed(lane, again(write)).await)
+    }
+
+    /// Tells how long a transaction takes.
+    async fn timed<T>(&self, lane: Lane, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        let Some(meter) = self.told.get() else { return work.await };
+        let began = Instant::now();
+        let done = work.await;
+        meter.transacted(lane.name(), began.elapsed(), done.is_ok());
+        done
+    }
+
+    /// The connections.
+    pub(crate) fn pools(&self) -> Vec<Pool> {
+        fn pool<D: sqlx::Database>(lane: Lane, pool: &sqlx::Pool<D>) -> Pool {
+            let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+            Pool { name: lane.name(), open: pool.size(), idle, most: pool.options().get_max_connections() }
+        }
+        match &self.pools {
+            Pools::Postgres { read, write, engine } => {
+                vec![pool(Lane::Read, read), pool(Lane::Write, write), pool(Lane::Engine, engine)]
+            }
+            Pools::Sqlite { read, write } => vec![pool(Lane::Read, read), pool(Lane::Write, write)],
+        }
     }
 
     /// Writes by one text that is a transaction of its own: a statement in PostgreSQL, a few of them in SQLite.
@@ -249,7 +292,7 @@ impl Database {
                 }
             }
         };
-        self.noticed(again(attempt).await)
+        self.noticed(self.timed(lane, again(attempt)).await)
     }
 
     /// Begins a transaction. One that is neither committed nor rolled back, because nobody waits for it, is rolled back.

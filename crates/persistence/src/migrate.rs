@@ -18,8 +18,8 @@ use crate::{
     store::SqlStore,
 };
 
-static POSTGRES: Migrator = sqlx::migrate!("../../migrations/postgres");
-static SQLITE: Migrator = sqlx::migrate!("../../migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// How long opening may take, waiting for others that migrate included.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -146,14 +146,14 @@ pub enum DatabaseError {
 }
 
 /// A parsed URL, and how messages name what it names.
-struct Target {
-    database: String,
-    connect: Connect,
+pub(crate) struct Target {
+    pub(crate) database: String,
+    pub(crate) connect: Connect,
 }
 
 /// How a database is connected to.
 #[derive(Clone)]
-enum Connect {
+pub(crate) enum Connect {
     Postgres(PgConnectOptions),
     Sqlite(SqliteConnectOptions),
 }
@@ -294,7 +294,7 @@ fn migrator(dialect: Dialect) -> &'static Migrator {
 }
 
 impl Target {
-    fn parse(url: &str) -> Result<Self, DatabaseError> {
+    pub(crate) fn parse(url: &str) -> Result<Self, DatabaseError> {
         let scheme = url.split(':').next().unwrap_or_default();
         match scheme {
             "postgres" | "postgresql" => {

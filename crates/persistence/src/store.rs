@@ -24,20 +24,21 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use control_plane::{
-    CatalogEntry, ProjectId, Resource, Uid,
+    CatalogEntry, ProjectId, Representation, Resource, Uid,
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
-        Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, OversightStore, OwnedObject, Page,
-        ProjectEpoch, Put, PutOutcome, RequestBudget, Step, StepState, Store, StoreError, StoreResult, Tie, Turn,
-        UnbindOutcome, WorkspaceBinding,
+        Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, Outlines, OversightStore, OwnedObject, Page,
+        ProjectEpoch, Put, PutOutcome, RequestBudget, Settled, Step, StepState, Store, StoreError, StoreResult, Tie,
+        Turn, UnbindOutcome, WorkspaceBinding,
     },
 };
-use seca_api::ResourceKey;
+use seca_api::{ResourceKey, Timestamp};
 use together::Together;
 use tokio::sync::Semaphore;
 
 use crate::{
     database::{Database, Lane},
+    meter::{Meter, Pool},
     migrate,
 };
 
@@ -46,6 +47,8 @@ use crate::{
 pub struct SqlStore {
     db: Database,
     lookups: Together<ResourceKey>,
+    counted: Together<read::Counted>,
+    versions: Together<authorization::VersionOf>,
     admissions: Together<AdmissionQuery>,
     changes: Together<put::Change>,
     turns: Arc<Semaphore>,
@@ -55,6 +58,8 @@ impl SqlStore {
     pub(crate) fn new(db: Database) -> Self {
         Self {
             lookups: Together::new(&db),
+            counted: Together::new(&db),
+            versions: Together::new(&db),
             admissions: Together::new(&db),
             changes: Together::new(&db),
             turns: Arc::new(Semaphore::new(turn::TURNS)),
@@ -70,6 +75,24 @@ impl SqlStore {
     /// How many statements were sent so far: round trips, without BEGIN and COMMIT.
     pub fn statements(&self) -> u64 {
         self.db.statements()
+    }
+
+    /// Tells of its work whoever counts it. The first meter stays; clones share it.
+    pub fn metered_by(&self, meter: Arc<dyn Meter>) {
+        self.db.told.set(meter);
+    }
+
+    /// The database's time.
+    ///
+    /// # Errors
+    /// As for all that is asked of it.
+    pub async fn now(&self) -> StoreResult<Timestamp> {
+        Ok(read::now(&self.db).await?)
+    }
+
+    /// Its connections.
+    pub fn pools(&self) -> Vec<Pool> {
+        self.db.pools()
     }
 
     /// How the database finds a page, and what that costs it.
@@ -106,7 +129,10 @@ impl Store for SqlStore {
     }
 
     async fn look(&self, key: &ResourceKey) -> StoreResult<Look> {
-        Ok(self.lookups.ask(&self.db, &Arc::new(key.clone())).await?)
+        Ok(match read::counts_children(key.kind) {
+            true => self.counted.ask(&self.db, &Arc::new(read::Counted(key.clone()))).await?,
+            false => self.lookups.ask(&self.db, &Arc::new(key.clone())).await?,
+        })
     }
 
     async fn admission(&self, query: &AdmissionQuery) -> StoreResult<Admission> {
@@ -119,6 +145,14 @@ impl Store for SqlStore {
 
     async fn list(&self, query: &ListQuery) -> StoreResult<Page> {
         Ok(read::list(&self.db, query).await?)
+    }
+
+    async fn outline(&self, query: &ListQuery) -> StoreResult<Outlines> {
+        Ok(read::outline(&self.db, query).await?)
+    }
+
+    async fn shown(&self, collection: &ResourceKey, uids: &[Uid]) -> StoreResult<Vec<Representation>> {
+        Ok(read::shown(&self.db, collection, uids).await?)
     }
 
     async fn count_children(&self, parent: &ResourceKey) -> StoreResult<i64> {
@@ -240,8 +274,8 @@ impl Store for SqlStore {
         Ok(queue::removed(&self.db, uids).await?)
     }
 
-    async fn bundle(&self, uid: Uid) -> StoreResult<Option<Bundle>> {
-        Ok(relations::bundle(&self.db, uid).await?)
+    async fn bundles(&self, uids: &[Uid]) -> StoreResult<Vec<Bundle>> {
+        Ok(relations::bundles(&self.db, uids).await?)
     }
 
     async fn record_step(
@@ -269,8 +303,12 @@ impl Store for SqlStore {
         Ok(self.db.transact(Lane::Engine, &engine::MakeTies { lease, resource, ties }).await?)
     }
 
-    async fn commit(&self, lease: &Lease, commit: Commit) -> StoreResult<CommitOutcome> {
-        Ok(self.db.transact(Lane::Engine, &engine::Write { lease, commit: &commit }).await?)
+    async fn settle(&self, lease: &Lease, looks: &[Settled]) -> StoreResult<bool> {
+        Ok(self.db.transact(Lane::Engine, &queue::Settle { lease, looks }).await?)
+    }
+
+    async fn commit_all(&self, lease: &Lease, commits: &[Commit]) -> StoreResult<Option<Vec<CommitOutcome>>> {
+        Ok(self.db.transact(Lane::Engine, &engine::WriteAll { lease, commits }).await?)
     }
 
     async fn remove(&self, lease: &Lease, uid: Uid) -> StoreResult<CommitOutcome> {
@@ -279,10 +317,6 @@ impl Store for SqlStore {
 
     async fn requeue(&self, lease: &Lease, uid: Uid, after: Duration) -> StoreResult<()> {
         Ok(queue::requeue(&self.db, lease, uid, after).await?)
-    }
-
-    async fn requeue_project(&self, project: &ProjectId) -> StoreResult<()> {
-        Ok(self.db.transact(Lane::Engine, &queue::RequeueProject(project)).await?)
     }
 
     async fn save_orphans(&self, lease: &Lease, orphans: &[OwnedObject]) -> StoreResult<bool> {

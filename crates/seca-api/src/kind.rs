@@ -1,11 +1,16 @@
 //! The kinds of the foundation API, and the words by which each is known.
 //!
-//! Every name that depends on a kind (path segment, provider, `metadata.kind`) is decided in this one table,
-//! so that routing, references, metadata and authorization cannot disagree.
+//! `specs.rs` lists the kinds, and each has its row in the file of its specification.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{DeserializeOwned, Error as _},
+};
+
+use crate::schema::{Field, Type};
+pub use crate::specs::Kind;
 
 /// A provider of the SECA API; the id in metadata, references and permissions is `{name}/{version}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -84,99 +89,88 @@ pub enum Scope {
     Network,
 }
 
-/// A kind of resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "the names are the documentation: they are the specification's own")]
-pub enum Kind {
-    Region,
-    Role,
-    RoleAssignment,
-    Workspace,
-    StorageSku,
-    Image,
-    BlockStorage,
-    InstanceSku,
-    Instance,
-    NetworkSku,
-    Network,
-    Subnet,
-    #[serde(rename = "routing-table")]
-    RouteTable,
-    InternetGateway,
-    Nic,
-    PublicIp,
-    SecurityGroup,
-    SecurityGroupRule,
+/// What one kind is known by: one constant in the file of its specification. All that depends on a kind is read from
+/// here, so that routing, references, metadata, limits and authorization cannot disagree.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KindRow {
+    /// The value of `metadata.kind`. A route table is a `routing-table` there, and nowhere else.
+    pub(crate) word: &'static str,
+    /// The path segment of its collection, which is also the type in references and permissions.
+    pub(crate) collection: &'static str,
+    /// The thing in a sentence.
+    pub(crate) noun: &'static str,
+    /// Who serves it.
+    pub(crate) provider: Provider,
+    /// Where its resources live.
+    pub(crate) scope: Scope,
+    /// What its specification may hold.
+    pub(crate) schema: &'static Type,
+    /// What its status holds beside [`crate::status::FIELDS`]; none for kinds of the catalogue, which have no status.
+    pub(crate) status: Option<&'static [Field]>,
+    /// Whether its names are short, because they stand in paths and roles.
+    pub(crate) short_name: bool,
+    /// What can be asked of a resource beside changing it: the last segment of the path.
+    pub(crate) actions: &'static [&'static str],
+}
+
+impl KindRow {
+    /// What most kinds have in common; the words are to be filled in.
+    pub(crate) const PLAIN: Self = Self {
+        word: "",
+        collection: "",
+        noun: "",
+        provider: Provider::Network,
+        scope: Scope::Workspace,
+        schema: &Type::OpenObject,
+        status: None,
+        short_name: false,
+        actions: &[],
+    };
+}
+
+/// The list of kinds: the name of each, the module with its row, and the type of its specification.
+macro_rules! kinds {
+    ($($Kind:ident $module:ident $Spec:ident,)+) => {
+        /// A kind of resource.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[expect(missing_docs, reason = "the names are the documentation: they are the specification's own")]
+        pub enum Kind {
+            $($Kind,)+
+        }
+
+        impl Kind {
+            /// All kinds of the foundation API.
+            pub const ALL: [Self; [$(stringify!($Kind)),+].len()] = [$(Self::$Kind),+];
+
+            pub(crate) const fn row(self) -> &'static KindRow {
+                match self {
+                    $(Self::$Kind => &$module::ROW,)+
+                }
+            }
+        }
+
+        $(impl Specification for $module::$Spec {
+            const KIND: Kind = Kind::$Kind;
+        })+
+    };
+}
+pub(crate) use kinds;
+
+/// The specification of a kind, as a type.
+pub trait Specification: Serialize + DeserializeOwned {
+    /// Its kind.
+    const KIND: Kind;
 }
 
 impl Kind {
-    /// All kinds of the foundation API.
-    pub const ALL: [Self; 18] = [
-        Self::Region,
-        Self::Role,
-        Self::RoleAssignment,
-        Self::Workspace,
-        Self::StorageSku,
-        Self::Image,
-        Self::BlockStorage,
-        Self::InstanceSku,
-        Self::Instance,
-        Self::NetworkSku,
-        Self::Network,
-        Self::Subnet,
-        Self::RouteTable,
-        Self::InternetGateway,
-        Self::Nic,
-        Self::PublicIp,
-        Self::SecurityGroup,
-        Self::SecurityGroupRule,
-    ];
-
     /// The value of `metadata.kind`. A route table is a `routing-table` there, and nowhere else.
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Region => "region",
-            Self::Role => "role",
-            Self::RoleAssignment => "role-assignment",
-            Self::Workspace => "workspace",
-            Self::StorageSku => "storage-sku",
-            Self::Image => "image",
-            Self::BlockStorage => "block-storage",
-            Self::InstanceSku => "instance-sku",
-            Self::Instance => "instance",
-            Self::NetworkSku => "network-sku",
-            Self::Network => "network",
-            Self::Subnet => "subnet",
-            Self::RouteTable => "routing-table",
-            Self::InternetGateway => "internet-gateway",
-            Self::Nic => "nic",
-            Self::PublicIp => "public-ip",
-            Self::SecurityGroup => "security-group",
-            Self::SecurityGroupRule => "security-group-rule",
-        }
+        self.row().word
     }
 
     /// The path segment of its collection, which is also the type in references and permissions.
     pub const fn collection(self) -> &'static str {
-        match self {
-            Self::Region => "regions",
-            Self::Role => "roles",
-            Self::RoleAssignment => "role-assignments",
-            Self::Workspace => "workspaces",
-            Self::StorageSku | Self::InstanceSku | Self::NetworkSku => "skus",
-            Self::Image => "images",
-            Self::BlockStorage => "block-storages",
-            Self::Instance => "instances",
-            Self::Network => "networks",
-            Self::Subnet => "subnets",
-            Self::RouteTable => "route-tables",
-            Self::InternetGateway => "internet-gateways",
-            Self::Nic => "nics",
-            Self::PublicIp => "public-ips",
-            Self::SecurityGroup => "security-groups",
-            Self::SecurityGroupRule => "security-group-rules",
-        }
+        self.row().collection
     }
 
     /// The values of `metadata.kind`, in the order of [`Kind::ALL`].
@@ -192,51 +186,27 @@ impl Kind {
 
     /// What can be asked of a resource of the kind beside changing it: the last segment of the path.
     pub const fn actions(self) -> &'static [&'static str] {
-        match self {
-            Self::Instance => &["start", "stop", "restart"],
-            _ => &[],
-        }
+        self.row().actions
     }
 
     /// Whether the kind is a SKU: a page of the catalogue that does not change.
     pub const fn is_sku(self) -> bool {
-        matches!(self, Self::StorageSku | Self::InstanceSku | Self::NetworkSku)
+        self.is_catalog() && matches!(self.scope(), Scope::Tenant)
     }
 
     /// The provider that serves the kind.
     pub const fn provider(self) -> Provider {
-        match self {
-            Self::Region => Provider::Region,
-            Self::Role | Self::RoleAssignment => Provider::Authorization,
-            Self::Workspace => Provider::Workspace,
-            Self::StorageSku | Self::Image | Self::BlockStorage => Provider::Storage,
-            Self::InstanceSku | Self::Instance => Provider::Compute,
-            Self::NetworkSku
-            | Self::Network
-            | Self::Subnet
-            | Self::RouteTable
-            | Self::InternetGateway
-            | Self::Nic
-            | Self::PublicIp
-            | Self::SecurityGroup
-            | Self::SecurityGroupRule => Provider::Network,
-        }
+        self.row().provider
     }
 
     /// Where resources of the kind live.
     pub const fn scope(self) -> Scope {
-        match self {
-            Self::Region => Scope::Global,
-            Self::Role | Self::RoleAssignment => Scope::GlobalTenant,
-            Self::Workspace | Self::StorageSku | Self::Image | Self::InstanceSku | Self::NetworkSku => Scope::Tenant,
-            Self::Subnet | Self::RouteTable => Scope::Network,
-            _ => Scope::Workspace,
-        }
+        self.row().scope
     }
 
     /// Whether the kind belongs to the catalogue: read-only, kept by the provider, without a status.
     pub const fn is_catalog(self) -> bool {
-        matches!(self, Self::Region | Self::StorageSku | Self::InstanceSku | Self::NetworkSku)
+        self.row().status.is_none()
     }
 
     /// The kind that holds resources of this one: a network, a workspace, or none.
@@ -252,7 +222,7 @@ impl Kind {
     /// kinds share a collection (`storage-skus` beside `skus`).
     pub fn is_named(self, collection: &str) -> bool {
         let own = || collection.strip_suffix('s') == Some(self.as_str());
-        self.collection() == collection || (self.collection() == "skus" && own())
+        self.collection() == collection || (self.is_sku() && own())
     }
 
     /// Finds the kind that a provider serves under a path segment (`skus` means another kind for each).
@@ -266,16 +236,8 @@ impl Kind {
     }
 
     /// The thing in a sentence: `block storage`, `route table`.
-    pub fn noun(self) -> String {
-        match self {
-            Self::RouteTable => "route table".to_owned(),
-            Self::StorageSku => "storage SKU".to_owned(),
-            Self::InstanceSku => "instance SKU".to_owned(),
-            Self::NetworkSku => "network SKU".to_owned(),
-            Self::Nic => "NIC".to_owned(),
-            Self::PublicIp => "public IP".to_owned(),
-            other => other.as_str().replace('-', " "),
-        }
+    pub const fn noun(self) -> &'static str {
+        self.row().noun
     }
 
     /// The noun with its indefinite article: `an image`, `a NIC`.
@@ -283,6 +245,19 @@ impl Kind {
         let noun = self.noun();
         let article = if noun.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
         format!("{article} {noun}")
+    }
+}
+
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&word).ok_or_else(|| D::Error::unknown_variant(&word, &Self::WORDS))
     }
 }
 

@@ -137,10 +137,7 @@ names! {
 
 /// The most characters of the name of a kind.
 pub const fn name_max(kind: Kind) -> usize {
-    match kind {
-        Kind::Workspace | Kind::Network | Kind::Role => SHORT_NAME_MAX,
-        _ => NAME_MAX,
-    }
+    if kind.row().short_name { SHORT_NAME_MAX } else { NAME_MAX }
 }
 
 /// The rule that a name in a path breaks, as the answer names it.

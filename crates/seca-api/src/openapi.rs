@@ -3,6 +3,7 @@
 //! There is nothing to keep in step: paths and parameters come from [`Operation`], limits from the tables of
 //! [`crate::schema`]. A test compares the documents with those of the specification.
 
+mod examples;
 mod operations;
 mod schemas;
 
@@ -20,13 +21,15 @@ use crate::{
     wellknown,
 };
 
+pub use self::examples::example;
+
 const SECURITY: &str = "bearerAuth";
 
 /// The document of a provider. Paths are relative to `/providers/{provider}`, which is its only server.
 pub fn document(provider: Provider) -> OpenApi {
     let kinds: Vec<_> = Kind::ALL.into_iter().filter(|kind| kind.provider() == provider).collect();
     let document = OpenApiBuilder::new()
-        .info(info(provider.name(), describe(provider)))
+        .info(info(title(provider), describe(provider)))
         .servers(Some([Server::new(format!("/providers/{}", provider.name()))]))
         .security(Some([SecurityRequirement::new::<_, [&str; 0], &str>(SECURITY, [])]))
         .paths(paths(&kinds))
@@ -69,7 +72,7 @@ pub fn wellknown_document() -> OpenApi {
         .build();
     let components = ComponentsBuilder::new().schemas_from_iter(schemas).responses_from_iter(responses).build();
     let document = OpenApiBuilder::new()
-        .info(info("wellknown", "Where each provider answers."))
+        .info(info("SECA: where to begin", "Where each provider answers."))
         .servers(Some([Server::new("/")]))
         .paths(paths)
         .components(Some(components))
@@ -93,6 +96,17 @@ fn info(title: &str, description: &str) -> Info {
         .description(Some(description))
         .license(Some(License::new("Apache-2.0")))
         .build()
+}
+
+const fn title(provider: Provider) -> &'static str {
+    match provider {
+        Provider::Region => "SECA: regions",
+        Provider::Authorization => "SECA: authorization",
+        Provider::Workspace => "SECA: workspaces",
+        Provider::Storage => "SECA: storage",
+        Provider::Compute => "SECA: compute",
+        Provider::Network => "SECA: network",
+    }
 }
 
 const fn describe(provider: Provider) -> &'static str {

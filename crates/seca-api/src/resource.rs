@@ -111,6 +111,9 @@ pub trait Conditions {
     fn conditions(&self) -> &[StatusCondition];
 }
 
+/// A status that comes of what a client wrote: that of every kind but those of the catalogue.
+pub trait Observed: Conditions {}
+
 /// The status of kinds that have none: the catalogue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NoStatus {}
@@ -141,6 +144,8 @@ macro_rules! status {
             pub conditions: Vec<crate::status::StatusCondition>,
             $($(#[$field_doc])* pub $field: $ty,)*
         }
+
+        impl crate::resource::Observed for $name {}
 
         impl crate::resource::Conditions for $name {
             fn state(&self) -> Option<crate::status::ResourceState> {

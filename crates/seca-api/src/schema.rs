@@ -11,7 +11,7 @@ pub use check::check;
 pub use normalize::{Normalized, normalize};
 use serde_json::Value;
 
-use crate::{kind::Kind, specs, violation};
+use crate::{kind::Kind, violation};
 
 /// What a JSON value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,45 +153,13 @@ pub fn spec_schema(kind: Kind) -> Option<&'static Type> {
 }
 
 /// What the specification of a kind holds, whether clients write it or the provider does.
-pub fn served_spec(kind: Kind) -> &'static Type {
-    match kind {
-        Kind::Region => &specs::region::SCHEMA,
-        Kind::Role => &specs::role::SCHEMA,
-        Kind::RoleAssignment => &specs::role_assignment::SCHEMA,
-        Kind::Workspace => &specs::workspace::SCHEMA,
-        Kind::StorageSku => &specs::storage_sku::SCHEMA,
-        Kind::Image => &specs::image::SCHEMA,
-        Kind::BlockStorage => &specs::block_storage::SCHEMA,
-        Kind::InstanceSku => &specs::instance_sku::SCHEMA,
-        Kind::Instance => &specs::instance::SCHEMA,
-        Kind::NetworkSku => &specs::network_sku::SCHEMA,
-        Kind::Network => &specs::network::SCHEMA,
-        Kind::Subnet => &specs::subnet::SCHEMA,
-        Kind::RouteTable => &specs::route_table::SCHEMA,
-        Kind::InternetGateway => &specs::internet_gateway::SCHEMA,
-        Kind::Nic => &specs::nic::SCHEMA,
-        Kind::PublicIp => &specs::public_ip::SCHEMA,
-        Kind::SecurityGroup => &specs::security_group::SCHEMA,
-        Kind::SecurityGroupRule => &specs::security_group_rule::SCHEMA,
-    }
+pub const fn served_spec(kind: Kind) -> &'static Type {
+    kind.row().schema
 }
 
 /// What the status of a kind holds beside [`status::FIELDS`](crate::status::FIELDS); none for kinds without a status.
-pub fn served_status(kind: Kind) -> Option<&'static [Field]> {
-    match kind {
-        Kind::Region | Kind::StorageSku | Kind::InstanceSku | Kind::NetworkSku => None,
-        Kind::Role | Kind::RoleAssignment | Kind::InternetGateway | Kind::SecurityGroupRule => Some(&[]),
-        Kind::Workspace => Some(specs::workspace::STATUS),
-        Kind::Image => Some(specs::image::STATUS),
-        Kind::BlockStorage => Some(specs::block_storage::STATUS),
-        Kind::Instance => Some(specs::instance::STATUS),
-        Kind::Network => Some(specs::network::STATUS),
-        Kind::Subnet => Some(specs::subnet::STATUS),
-        Kind::RouteTable => Some(specs::route_table::STATUS),
-        Kind::Nic => Some(specs::nic::STATUS),
-        Kind::PublicIp => Some(specs::public_ip::STATUS),
-        Kind::SecurityGroup => Some(specs::security_group::STATUS),
-    }
+pub const fn served_status(kind: Kind) -> Option<&'static [Field]> {
+    kind.row().status
 }
 
 /// The top-level members of a kind's specification that may not change, compared as text.

@@ -6,7 +6,7 @@
 use crate::{
     kind::Provider,
     resource::TextMap,
-    specs::role::{Permission, RoleSpec},
+    specs::{Permission, RoleSpec},
 };
 
 /// What every system role's name begins with; no other role's name may.

@@ -72,6 +72,11 @@ impl SecaClient {
         Ok(Self { inner: Arc::new(Inner { http, base, tenant: tenant.to_owned(), region, providers }) })
     }
 
+    /// How many calls this client and its clones have sent, those of waits included.
+    pub fn calls(&self) -> u64 {
+        self.inner.http.sent()
+    }
+
     /// The tenant.
     pub fn tenant(&self) -> &str {
         &self.inner.tenant

@@ -1,7 +1,15 @@
 //! One call: address, token, answer.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
+use http_support::{is_loopback, mozilla_roots, tls};
 use reqwest::{
     Method, StatusCode,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue},
@@ -10,7 +18,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use seca_api::Problem;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
-use url::{Host, Url};
+use url::Url;
 
 use crate::error::Error;
 
@@ -25,6 +33,7 @@ const _: () = assert!(LONGEST_WAIT.as_secs() < REQUEST_TIMEOUT.as_secs(), "an an
 pub(crate) struct Http {
     client: reqwest::Client,
     token: Option<SecretString>,
+    sent: Arc<AtomicU64>,
 }
 
 /// One request.
@@ -86,8 +95,13 @@ impl Answer {
 }
 
 impl Http {
-    pub(crate) const fn new(client: reqwest::Client, token: Option<SecretString>) -> Self {
-        Self { client, token }
+    pub(crate) fn new(client: reqwest::Client, token: Option<SecretString>) -> Self {
+        Self { client, token, sent: Arc::default() }
+    }
+
+    /// How many calls were sent; clones count together.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
     }
 
     /// Sends a call. Statuses outside the 200s are errors.
@@ -95,6 +109,7 @@ impl Http {
         let name = call.name();
         let request = self.request(call)?;
         let transport = |source: reqwest::Error| Error::Transport { call: name.clone(), source: source.without_url() };
+        self.sent.fetch_add(1, Ordering::Relaxed);
         let response = request.send().await.map_err(transport)?;
         let status = response.status();
         for warning in response.headers().get_all("warning") {
@@ -163,22 +178,13 @@ pub fn client_trusting(base_url: &str, authorities: &[u8]) -> Result<reqwest::Cl
 
 /// A client for an address, with Mozilla's roots.
 pub(crate) fn client_for(base: &Url) -> Result<reqwest::Client, Error> {
-    build(base, rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
+    build(base, mozilla_roots())
 }
 
-/// rustls with ring; no redirects, which would carry the token elsewhere; no proxy on the way to this machine itself.
+/// Without a proxy on the way to this machine itself.
 fn build(base: &Url, roots: rustls::RootCertStore) -> Result<reqwest::Client, Error> {
-    let setup = |source: rustls::Error| Error::Setup(Box::new(source));
-    let mut tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(setup)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let mut builder = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .redirect(reqwest::redirect::Policy::none());
+    let tls = tls(roots).map_err(|source| Error::Setup(Box::new(source)))?;
+    let mut builder = http_support::builder(tls).connect_timeout(CONNECT_TIMEOUT);
     if is_loopback(base) {
         builder = builder.no_proxy();
     } else if base.scheme() == "http" {
@@ -213,15 +219,6 @@ pub(crate) fn join<'a>(base: &Url, segments: impl IntoIterator<Item = &'a str>) 
         }
     }
     Ok(url)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 #[cfg(test)]

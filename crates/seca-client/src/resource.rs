@@ -1,14 +1,6 @@
 //! Which resources there are, and where they live.
 
-use seca_api::{
-    BlockStorage, BlockStorageSpec, BlockStorageStatus, Conditions, Image, ImageSpec, ImageStatus, Instance,
-    InstanceSku, InstanceSkuSpec, InstanceSpec, InstanceStatus, InternetGateway, InternetGatewaySpec, Kind, Metadata,
-    Network, NetworkSku, NetworkSkuSpec, NetworkSpec, NetworkStatus, Nic, NicSpec, NicStatus, NoStatus, PublicIp,
-    PublicIpSpec, PublicIpStatus, Region, RegionSpec, Role, RoleAssignment, RoleAssignmentSpec, RoleSpec, RouteTable,
-    RouteTableSpec, RouteTableStatus, Scope, SecurityGroup, SecurityGroupRule, SecurityGroupRuleSpec,
-    SecurityGroupSpec, SecurityGroupStatus, Status, StatusCondition, StorageSku, StorageSkuSpec, Subnet, SubnetSpec,
-    SubnetStatus, Workspace, WorkspaceSpec, WorkspaceStatus,
-};
+use seca_api::{Conditions, Kind, Metadata, Observed, Resource, Scope, Specification, StatusCondition};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::error::Error;
@@ -36,59 +28,30 @@ pub trait ApiResource: DeserializeOwned + Send + 'static {
 /// A resource that clients may create, replace and delete.
 pub trait Writable: ApiResource {}
 
-macro_rules! resources {
-    ($($name:ident($kind:ident, $spec:ty, $status:ty);)*) => {$(
-        impl ApiResource for $name {
-            const KIND: Kind = Kind::$kind;
-            type Spec = $spec;
-            type Status = $status;
+impl<Spec, Status> ApiResource for Resource<Spec, Status>
+where
+    Spec: Specification + Send + Sync + 'static,
+    Status: Conditions + DeserializeOwned + Send + 'static,
+{
+    const KIND: Kind = Spec::KIND;
+    type Spec = Spec;
+    type Status = Status;
 
-            fn metadata(&self) -> &Metadata {
-                &self.metadata
-            }
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
 
-            fn status(&self) -> Option<&$status> {
-                self.status.as_ref()
-            }
-        }
-    )*};
+    fn status(&self) -> Option<&Status> {
+        self.status.as_ref()
+    }
 }
 
-resources! {
-    Region(Region, RegionSpec, NoStatus);
-    StorageSku(StorageSku, StorageSkuSpec, NoStatus);
-    InstanceSku(InstanceSku, InstanceSkuSpec, NoStatus);
-    NetworkSku(NetworkSku, NetworkSkuSpec, NoStatus);
-    Workspace(Workspace, WorkspaceSpec, WorkspaceStatus);
-    Image(Image, ImageSpec, ImageStatus);
-    BlockStorage(BlockStorage, BlockStorageSpec, BlockStorageStatus);
-    Instance(Instance, InstanceSpec, InstanceStatus);
-    Network(Network, NetworkSpec, NetworkStatus);
-    Subnet(Subnet, SubnetSpec, SubnetStatus);
-    RouteTable(RouteTable, RouteTableSpec, RouteTableStatus);
-    InternetGateway(InternetGateway, InternetGatewaySpec, Status);
-    Nic(Nic, NicSpec, NicStatus);
-    PublicIp(PublicIp, PublicIpSpec, PublicIpStatus);
-    SecurityGroup(SecurityGroup, SecurityGroupSpec, SecurityGroupStatus);
-    SecurityGroupRule(SecurityGroupRule, SecurityGroupRuleSpec, Status);
-    Role(Role, RoleSpec, Status);
-    RoleAssignment(RoleAssignment, RoleAssignmentSpec, Status);
+impl<Spec, Status> Writable for Resource<Spec, Status>
+where
+    Self: ApiResource<Status = Status>,
+    Status: Observed,
+{
 }
-
-impl Writable for Workspace {}
-impl Writable for Image {}
-impl Writable for BlockStorage {}
-impl Writable for Instance {}
-impl Writable for Network {}
-impl Writable for Subnet {}
-impl Writable for RouteTable {}
-impl Writable for InternetGateway {}
-impl Writable for Nic {}
-impl Writable for PublicIp {}
-impl Writable for SecurityGroup {}
-impl Writable for SecurityGroupRule {}
-impl Writable for Role {}
-impl Writable for RoleAssignment {}
 
 /// Where a collection is, below the tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

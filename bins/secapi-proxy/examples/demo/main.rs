@@ -84,10 +84,11 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             Err(error)
         }
     };
+    let calls = scenario.calls().await;
     match outcome {
         Ok(()) => server.stop(&mut steps).await?,
         Err(error) => return Err(server.abandon(error).await),
     }
-    steps.finish();
+    steps.finish(&calls);
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::{
     simulator::{Object, Simulator},
     speed,
     stack::{self, IMAGE},
-    steps::{Step, Steps},
+    steps::{Calls, Step, Steps},
 };
 use anyhow::{Context as _, ensure};
 use seca_client::{
@@ -28,6 +28,8 @@ pub(crate) struct Scenario {
     client: SecaClient,
     simulator: Option<Simulator>,
     before: BTreeMap<String, Object>,
+    /// How many calls the simulated cloud had answered before.
+    calls_before: usize,
     workspace: String,
 }
 
@@ -50,7 +52,20 @@ impl Scenario {
             Some(simulator) => simulator.objects().await?,
             None => BTreeMap::new(),
         };
-        Ok(Self { client, simulator, before, workspace: format!("demo-{}", unique()) })
+        let calls_before = match &simulator {
+            Some(simulator) => simulator.calls().await.unwrap_or_default(),
+            None => 0,
+        };
+        Ok(Self { client, simulator, before, calls_before, workspace: format!("demo-{}", unique()) })
+    }
+
+    /// What was called since the beginning.
+    pub(crate) async fn calls(&self) -> Calls {
+        let cloud = match &self.simulator {
+            Some(simulator) => simulator.calls().await.ok().map(|calls| calls.saturating_sub(self.calls_before)),
+            None => None,
+        };
+        Calls { seca: self.client.calls(), cloud }
     }
 
     /// All of it.

@@ -156,6 +156,12 @@ impl Simulator {
         Watch { seen, task }
     }
 
+    /// How many calls its cloud has answered.
+    pub(crate) async fn calls(&self) -> anyhow::Result<usize> {
+        let journal: Journal = self.get("journal").await?;
+        Ok(journal.entries.len())
+    }
+
     /// Whether it answers as a simulator does.
     pub(crate) async fn is_there(&self) -> bool {
         self.get::<Value>("inventory?project=dev").await.is_ok()

@@ -1,10 +1,33 @@
-//! Steps as people see them: a spinner while one runs (on a terminal), a tick and a time when it is done.
+//! Steps as people see them: a bar that moves while one is waited for (on a terminal), a tick and a time when it is done.
 
 use std::{fmt::Display, future::Future, io::IsTerminal as _, time::Duration};
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::Instant;
+
+/// A bar that moves, because nobody can tell how long a wait takes.
+const BAR: [&str; 11] = [
+    "[=         ]",
+    "[==        ]",
+    "[===       ]",
+    "[ ===      ]",
+    "[  ===     ]",
+    "[   ===    ]",
+    "[    ===   ]",
+    "[     ===  ]",
+    "[      === ]",
+    "[       ===]",
+    "[==========]",
+];
+
+/// What was called meanwhile.
+pub(crate) struct Calls {
+    /// Of the SECA API.
+    pub(crate) seca: u64,
+    /// Of the simulated cloud, where there is one to look into.
+    pub(crate) cloud: Option<usize>,
+}
 
 /// Prints steps.
 pub(crate) struct Steps {
@@ -38,8 +61,8 @@ impl Steps {
     {
         let name = name.into();
         let spinner = if std::io::stdout().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
-        if let Ok(style) = ProgressStyle::with_template("  {spinner} {msg} {elapsed}") {
-            spinner.set_style(style);
+        if let Ok(style) = ProgressStyle::with_template("  {spinner:.cyan} {msg} {elapsed}") {
+            spinner.set_style(style.tick_strings(&BAR));
         }
         spinner.set_message(name.clone());
         spinner.enable_steady_tick(Duration::from_millis(100));
@@ -67,7 +90,12 @@ impl Steps {
     }
 
     /// The last line.
-    pub(crate) fn finish(&self) {
-        println!("\n{} steps, {:.1} s, no surprise.", self.done, self.started.elapsed().as_secs_f64());
+    pub(crate) fn finish(&self, calls: &Calls) {
+        let cloud = match calls.cloud {
+            Some(count) => format!(", from which the proxy made {count} calls of Hetzner Cloud"),
+            None => String::new(),
+        };
+        let seconds = self.started.elapsed().as_secs_f64();
+        println!("\n{} steps: {} calls of the SECA API{cloud}, in {seconds:.1} s. No surprise.", self.done, calls.seca);
     }
 }

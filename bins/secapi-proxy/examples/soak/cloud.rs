@@ -51,6 +51,11 @@ impl Object {
         self.labels.get("seca.uid").map(String::as_str)
     }
 
+    /// What it is to that beside the main object.
+    pub(crate) fn role(&self) -> Option<&str> {
+        self.labels.get("seca.role").map(String::as_str)
+    }
+
     /// Whether the product made it.
     pub(crate) fn is_managed(&self) -> bool {
         self.labels.get("seca.managed").is_some_and(|value| value == "true")

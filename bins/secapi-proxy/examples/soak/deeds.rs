@@ -35,6 +35,12 @@ struct Thing {
     running_since: Option<i64>,
     /// Whether the product knows that it may hold data.
     used: bool,
+    /// Whether its disk was copied for its block storage since it last ran.
+    copied: bool,
+    /// The snapshot that it was made from, or the server that it is a copy of.
+    made_from: Option<i64>,
+    /// Whether it was deleted.
+    gone: bool,
     /// How it became so.
     why: String,
     reboots: u64,
@@ -47,6 +53,12 @@ pub(crate) fn judge(journal: &[Value], known: &Known<'_>) -> Vec<Violation> {
     for entry in journal {
         follow(entry, &mut things, known);
         found.extend(deletion(entry, &things, known));
+        if word(entry, "method") == "DELETE"
+            && entry["committed"] == true
+            && let Some(thing) = ids(entry).first().and_then(|id| things.get_mut(id))
+        {
+            thing.gone = true;
+        }
     }
     found.extend(things.iter().filter_map(|(id, thing)| repeated(*id, thing, known)));
     found
@@ -79,6 +91,8 @@ fn follow(entry: &Value, things: &mut BTreeMap<i64, Thing>, known: &Known<'_>) {
                 let is_shown = is_listed && !path.contains("actions");
                 if is_shown && thing.running_since.is_some_and(|since| since + LAG < at) {
                     thing.used = true;
+                    // What was copied is older than what is there.
+                    thing.copied = false;
                 }
             }
         }
@@ -90,10 +104,15 @@ fn follow(entry: &Value, things: &mut BTreeMap<i64, Thing>, known: &Known<'_>) {
     let id = ids(entry).into_iter().next().or_else(|| entry["made"].as_i64());
     let Some(id) = id else { return };
     things.entry(id).or_default().kind = kind(entry).to_owned();
-    if let Some(uid) = entry["body"]["labels"]["seca.uid"].as_str()
-        && !path.contains("/actions/")
+    let labels = &entry["body"]["labels"];
+    if labels.is_object() && !path.contains("/actions/") {
+        // What several share is no single one's.
+        things.entry(id).or_default().owner = labels["seca.uid"].as_str().map(str::to_owned);
+    }
+    if action(entry) == "servers"
+        && let Some(image) = entry["body"]["image"].as_str().and_then(|image| image.parse().ok())
     {
-        things.entry(id).or_default().owner = Some(uid.to_owned());
+        things.entry(id).or_default().made_from = Some(image);
     }
     let fails = entry["fault"].as_u64().is_some_and(|fault| known.failing.contains(&fault));
     if method != "POST" || fails {
@@ -105,13 +124,20 @@ fn follow(entry: &Value, things: &mut BTreeMap<i64, Thing>, known: &Known<'_>) {
             thing.why = format!("{} at {} by {}", action(entry), word(entry, "time"), word(entry, "client"));
             thing.reboots += u64::from(is_ours && action(entry) == "reboot");
             thing.used |= is_ours;
+            thing.copied &= !is_ours;
             thing.running_since = thing.running_since.or(Some(at));
+        }
+        "change_type" => {
+            thing.used |= is_ours;
+            thing.copied = false;
         }
         "poweroff" | "shutdown" | "detach" => thing.running_since = None,
         "create_image" if entry["body"]["labels"]["seca.uid"].is_string() => {
             let owner = entry["body"]["labels"]["seca.uid"].as_str().map(str::to_owned);
+            thing.copied |= entry["body"]["labels"]["seca.role"] == "parked";
             if let Some(made) = entry["made"].as_i64() {
-                things.insert(made, Thing { kind: "images".to_owned(), owner, ..Thing::default() });
+                things
+                    .insert(made, Thing { kind: "images".to_owned(), owner, made_from: Some(id), ..Thing::default() });
             }
         }
         _ => {}
@@ -128,7 +154,19 @@ fn deletion(entry: &Value, things: &BTreeMap<i64, Thing>, known: &Known<'_>) -> 
     let owner = thing.owner.as_deref()?;
     let at = entry["time_ms"].as_i64().unwrap_or_default();
     let life = known.lives.get(owner)?;
+    // A disk that became a snapshot, and a snapshot whose server ran.
+    let is_replaced = match kind(entry) {
+        "servers" => thing.copied,
+        "images" => {
+            let is_disk = life.key.starts_with("block-storage ");
+            let source = thing.made_from.and_then(|server| things.get(&server));
+            let is_on_server = source.is_some_and(|server| !server.gone);
+            is_disk && (is_on_server || things.values().any(|other| other.made_from == Some(id) && other.used))
+        }
+        _ => false,
+    };
     let kept: Vec<&Life> = match kind(entry) {
+        _ if is_replaced => Vec::new(),
         "volumes" if thing.used => alive(life, at).into_iter().collect(),
         "images" | "primary_ips" => alive(life, at).into_iter().collect(),
         "servers" if thing.used && life.key.starts_with("block-storage ") => alive(life, at).into_iter().collect(),
@@ -136,6 +174,7 @@ fn deletion(entry: &Value, things: &BTreeMap<i64, Thing>, known: &Known<'_>) -> 
             let is_disk = |other: &&Life| {
                 other.key.starts_with("block-storage ")
                     && other.workspace == life.workspace
+                    && other.name.starts_with("boot")
                     && life.names.contains(&other.name)
             };
             known.lives.values().filter(is_disk).filter_map(|disk| alive(disk, at)).collect()

@@ -90,3 +90,34 @@ fn a_reboot_is_sent_as_often_as_it_was_asked_for() {
     assert!(rules(&twice, &[(0, "active")], 2).is_empty());
     assert_eq!(rules(&twice, &[(0, "active")], 1), ["repeated"]);
 }
+
+fn copy(at: i64, client: &str) -> Value {
+    let labels = json!({"seca.uid": DISK, "seca.role": "parked"});
+    change(at, client, "POST", "/servers/7/actions/create_image", json!({"labels": labels}), Some(8))
+}
+
+#[test]
+fn a_disk_that_became_a_snapshot_may_go_and_the_snapshot_when_its_server_ran() {
+    let alive: &[(i64, &str)] = &[(0, "active")];
+    let held = || change(3, PROXY, "PUT", "/servers/7", json!({"labels": {"seca.uid": DISK}}), None);
+    let ran = || power(2, PROXY, "poweron");
+    assert_eq!(rules(&[create(VM), ran(), held(), delete()], alive, 0), ["destroyed"]);
+    assert!(rules(&[create(VM), ran(), held(), copy(4, PROXY), delete()], alive, 0).is_empty());
+    // It ran after the copy was made.
+    let again = || power(5, PROXY, "poweron");
+    assert_eq!(rules(&[create(VM), ran(), held(), copy(4, PROXY), again(), delete()], alive, 0), ["destroyed"]);
+    let remove = || change(70_000, PROXY, "DELETE", "/images/8", Value::Null, None);
+    let parked = || vec![create(VM), ran(), held(), copy(4, PROXY), delete()];
+    let with = |more: Vec<Value>| rules(&[parked(), more].concat(), alive, 0);
+    assert_eq!(with(vec![remove()]), ["destroyed"]);
+    let next = || change(61_000, PROXY, "POST", "/servers", json!({"image": "8", "labels": {"seca.uid": VM}}), Some(9));
+    let runs = || change(62_000, PROXY, "POST", "/servers/9/actions/poweron", Value::Null, None);
+    assert_eq!(with(vec![next(), remove()]), ["destroyed"]);
+    assert!(with(vec![next(), runs(), remove()]).is_empty());
+    // A copy of a disk that is still there.
+    assert!(rules(&[create(VM), ran(), held(), copy(4, PROXY), remove()], alive, 0).is_empty());
+    // What several share is no single one's.
+    let shared =
+        || change(63_000, PROXY, "PUT", "/images/8", json!({"labels": {"seca.purpose": "disk-snapshot"}}), None);
+    assert!(with(vec![shared(), remove()]).is_empty());
+}

@@ -14,6 +14,7 @@ use crate::{
     ledger::Life,
     model::{Key, Wanted},
     rows::{OpenStep, Row},
+    shape,
 };
 
 /// A rule that does not hold.
@@ -73,12 +74,12 @@ fn violation(rule: &'static str, text: String, row: &Row) -> Violation {
     Violation { rule, text, uid: Some(row.uid.clone()), objects: Vec::new() }
 }
 
-fn text<'a>(value: &'a Value, path: &str) -> &'a str {
+pub(crate) fn text<'a>(value: &'a Value, path: &str) -> &'a str {
     value.pointer(path).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The last part of a reference: a name.
-fn name_of(value: &Value) -> &str {
+pub(crate) fn name_of(value: &Value) -> &str {
     let reference = value.as_str().unwrap_or_else(|| text(value, "/resource"));
     reference.rsplit('/').next().unwrap_or_default()
 }
@@ -101,15 +102,16 @@ pub(crate) fn names_in(value: &Value, found: &mut BTreeSet<String>) {
 }
 
 impl Scene<'_> {
-    fn of<'a>(&'a self, kind: &'a str, uid: &'a str) -> impl Iterator<Item = &'a Object> {
-        self.objects.iter().filter(move |object| object.kind == kind && object.uid() == Some(uid))
+    pub(crate) fn of<'a>(&'a self, kind: &'a str, uid: &'a str) -> impl Iterator<Item = &'a Object> {
+        let is = move |object: &&Object| object.kind == kind && object.uid() == Some(uid) && object.role().is_none();
+        self.objects.iter().filter(is)
     }
 
-    fn one<'a>(&'a self, kind: &'a str, uid: &'a str) -> Option<&'a Object> {
+    pub(crate) fn one<'a>(&'a self, kind: &'a str, uid: &'a str) -> Option<&'a Object> {
         self.of(kind, uid).next()
     }
 
-    fn rows_of(&self, kind: Kind) -> impl Iterator<Item = &Row> {
+    pub(crate) fn rows_of(&self, kind: Kind) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(move |row| row.key.kind == kind)
     }
 
@@ -126,6 +128,8 @@ impl Scene<'_> {
     fn waits_for_a_person(&self, row: &Row, depth: u8) -> bool {
         match row.reason.as_str() {
             "BootVolumeHeld" | "BootVolumeInUse" | "AddressConflict" | "DependencyMissing" => true,
+            // An address, or what filters it, goes when somebody stops the instance that has it.
+            "AppliesWhenOff" => row.is(ResourceState::Deleting),
             "WaitingForDependency" | "WaitingForChildren" if depth < 4 => {
                 let mut names = BTreeSet::new();
                 names_in(&row.spec, &mut names);
@@ -137,6 +141,8 @@ impl Scene<'_> {
                 };
                 self.rows.iter().filter(concerns).any(|other| {
                     other.is(ResourceState::Error) && self.has_an_excuse(other)
+                        // A person attached its volume, so that nothing boots from it any more.
+                        || other.is(ResourceState::Active) && other.reason == "Unsupported"
                         || other.is_in_transition() && self.waits_for_a_person(other, depth + 1)
                 })
             }
@@ -202,6 +208,10 @@ impl Scene<'_> {
                 && name_of(&instance.spec["bootVolume"]["deviceRef"]) == row.key.name
         };
         let is_blank = row.spec["sourceImageRef"].is_null() && !self.rows_of(Kind::Instance).any(|i| boots(&i));
+        if row.reason == "BootVolumeParked" {
+            let has = self.snapshot_of(row).is_some();
+            return if has { Vec::new() } else { vec!["its disk is a snapshot, but there is none".to_owned()] };
+        }
         if row.reason == "BootVolumeHeld" {
             return vec!["it keeps the disk of an instance, but no server bears its uid".to_owned()];
         }
@@ -216,14 +226,23 @@ impl Scene<'_> {
             wrong.push(format!("it says {told}, but {server} is {real}"));
         }
         let (sku, kind) = (name_of(&row.spec["skuRef"]), text(&server.json, "/server_type/name"));
-        if sku != kind {
+        if sku != kind && row.reason != "AppliesOnStart" && !row.message.contains("the next start makes it") {
             wrong.push(format!("it is a {sku}, but {server} is a {kind}"));
+        }
+        if shape::IS_WHOLE.contains(&row.reason.as_str()) {
+            wrong.extend(shape::of_instance(self, row, server));
         }
         wrong
     }
 
+    /// The snapshot that the database remembers: its own, or one that it shares.
+    fn snapshot_of(&self, row: &Row) -> Option<&Object> {
+        let id: i64 = text(&row.facts, "/imageId").parse().ok()?;
+        self.objects.iter().find(|object| object.kind == "images" && object.id == id)
+    }
+
     fn image(&self, row: &Row) -> Vec<String> {
-        match self.one("images", &row.uid) {
+        match self.one("images", &row.uid).or_else(|| self.snapshot_of(row)) {
             Some(image) if image.json["status"] != "available" => vec![format!("{image} is {}", image.json["status"])],
             Some(_) => Vec::new(),
             // What was never written to is no snapshot, and what names nothing is not one yet.
@@ -368,15 +387,15 @@ impl Scene<'_> {
     }
 }
 
-/// Two objects of one type and resource. Shared ones bear no uid.
+/// Two objects of one type, resource and role. Shared ones bear no uid.
 fn doubled(objects: &[Object]) -> Vec<Violation> {
-    let mut seen: BTreeMap<(&str, &str), Vec<&Object>> = BTreeMap::new();
+    let mut seen: BTreeMap<(&str, &str, Option<&str>), Vec<&Object>> = BTreeMap::new();
     for object in objects {
         if let Some(uid) = object.uid() {
-            seen.entry((object.kind, uid)).or_default().push(object);
+            seen.entry((object.kind, uid, object.role())).or_default().push(object);
         }
     }
-    let of = |((_, uid), list): ((&str, &str), Vec<&Object>)| Violation {
+    let of = |((_, uid, _), list): ((&str, &str, Option<&str>), Vec<&Object>)| Violation {
         rule: "doubled",
         text: list.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and "),
         uid: Some(uid.to_owned()),

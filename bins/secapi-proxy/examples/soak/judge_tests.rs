@@ -20,6 +20,7 @@ fn row(kind: Kind, name: &str, state: ResourceState, spec: Value, status: Value)
         message: String::new(),
         spec,
         status,
+        facts: Value::Null,
     }
 }
 

@@ -29,6 +29,7 @@ mod model;
 mod person;
 mod report;
 mod rows;
+mod shape;
 mod soak;
 mod stage;
 mod trouble;

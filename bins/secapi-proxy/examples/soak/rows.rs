@@ -27,6 +27,8 @@ pub(crate) struct Row {
     pub(crate) message: String,
     pub(crate) spec: Value,
     pub(crate) status: Value,
+    /// What the database remembers of its objects.
+    pub(crate) facts: Value,
 }
 
 impl Row {
@@ -59,6 +61,7 @@ pub(crate) struct Entry {
     network: String,
     status: Value,
     conditions: Value,
+    facts: Value,
 }
 
 impl Entry {
@@ -78,6 +81,7 @@ impl Entry {
             message: newest("message"),
             spec: self.spec.clone(),
             status: self.status.clone(),
+            facts: self.facts.clone(),
         })
     }
 }
@@ -109,7 +113,7 @@ impl Database {
 
     /// Every resource but roles and their assignments.
     pub(crate) async fn entries(&self) -> anyhow::Result<Vec<Entry>> {
-        let query = "SELECT uid, kind, workspace, network, name, state, resource_version, spec, status, conditions FROM resources \
+        let query = "SELECT uid, kind, workspace, network, name, state, resource_version, spec, status, conditions, facts FROM resources \
                      WHERE kind NOT IN ('role', 'role-assignment') ORDER BY uid";
         let entry = |row: sqlx::postgres::PgRow| {
             let text = |column: &str| row.get::<String, _>(column);
@@ -126,6 +130,7 @@ impl Database {
                 network: text("network"),
                 status: serde_json::from_str(&text("status")).unwrap_or(Value::Null),
                 conditions: serde_json::from_str(&text("conditions")).unwrap_or(Value::Null),
+                facts: serde_json::from_str(&text("facts")).unwrap_or(Value::Null),
             }
         };
         Ok(self.rows(query).await?.into_iter().map(entry).collect())
@@ -190,7 +195,8 @@ pub(crate) async fn read(client: &SecaClient, database: &Database) -> anyhow::Re
     let mut entries: BTreeMap<String, Entry> =
         database.entries().await?.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
     for row in &mut rows {
-        row.uid = entries.remove(&row.key.to_string()).map(|entry| entry.uid).unwrap_or_default();
+        let entry = entries.remove(&row.key.to_string());
+        (row.uid, row.facts) = entry.map(|entry| (entry.uid, entry.facts)).unwrap_or_default();
     }
     // System images have no row.
     rows.retain(|row| row.key.kind != Kind::Image || !row.uid.is_empty());
@@ -235,6 +241,7 @@ where
             message: newest.and_then(|newest| newest.message).unwrap_or_default(),
             spec: serde_json::to_value(&resource.spec)?,
             status: serde_json::to_value(&resource.status)?,
+            facts: Value::Null,
         });
     }
     Ok(())

@@ -29,6 +29,8 @@ const SPEED: f64 = 0.02;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a call whose answer was lost may still take effect; the simulator's late commits come sooner.
 pub(crate) const LATE_WINDOW: Duration = Duration::from_secs(8);
+/// How long a disk keeps its server: so short that many become snapshots.
+const DISK_HOLD: &str = "5s";
 /// By these names the journal tells the product's calls from those of a person.
 pub(crate) const PROXY: &str = "proxy";
 pub(crate) const PERSON: &str = "person";
@@ -200,7 +202,10 @@ impl Stage {
             .with("SECA_STOP_GRACE", "4s")
             .with("SECA_LOG_LEVEL", "info,control_plane=debug,hetzner_adapter=debug,hcloud_client=debug");
         let replicas = match &arguments.old_binary {
-            None => vec![Replica::new(setup.clone(), "replica-1", true), Replica::new(setup, "replica-2", true)],
+            None => {
+                let setup = setup.with("SECA_DISK_HOLD", DISK_HOLD);
+                vec![Replica::new(setup.clone(), "replica-1", true), Replica::new(setup, "replica-2", true)]
+            }
             Some(old) => {
                 // The processes run in another folder.
                 let old = fs::canonicalize(old).with_context(|| format!("{} is no binary", old.display()))?;

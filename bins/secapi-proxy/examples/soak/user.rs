@@ -65,11 +65,11 @@ impl User {
     }
 
     async fn step(&mut self) {
-        match self.chance.within(0..=31) {
+        match self.chance.within(0..=36) {
             0..=4 => self.data().await,
             5..=8 => self.machine().await,
             9..=14 => self.power().await,
-            15 => self.change_instance().await,
+            15 | 33 | 34 => self.change_instance().await,
             16..=17 => self.drop_one::<Instance>(Kind::Instance).await,
             18 => self.drop_one::<BlockStorage>(Kind::BlockStorage).await,
             19..=20 => self.image().await,
@@ -78,6 +78,7 @@ impl User {
             25..=26 => self.address().await,
             27 => self.nic().await,
             28..=29 => self.group().await,
+            35..=36 => self.change_nic().await,
             _ => self.gateway().await,
         }
     }
@@ -230,20 +231,62 @@ impl User {
         if self.present(Kind::Instance).len() > 3 {
             return self.drop_one::<Instance>(Kind::Instance).await;
         }
-        let disk = self.fresh("boot");
-        let source = (!self.chance.once_in(5)).then(|| Reference::new("images/ubuntu-24.04"));
-        let spec = BlockStorageSpec { source_image_ref: source, ..blank_storage(20) };
-        if !self.put::<BlockStorage>("", &disk, spec.into()).await {
-            return;
-        }
+        let left = self.boot_volumes_without_instance();
+        let disk = match self.chance.of_list(&left).cloned().filter(|_| self.chance.once_in(2)) {
+            Some(disk) => disk,
+            None => match self.boot_volume().await {
+                Some(disk) => disk,
+                None => return,
+            },
+        };
         let name = self.fresh("vm");
-        let draft = self.instance(&disk, starts);
+        let sku = if self.chance.once_in(3) { "cx33" } else { "cx23" };
+        let draft = self.instance(&disk, sku, starts);
         self.put_json::<Instance>("", &name, draft).await;
     }
 
-    fn instance(&mut self, disk: &str, starts: bool) -> Value {
+    async fn boot_volume(&mut self) -> Option<String> {
+        let disk = self.fresh("boot");
+        let source = (!self.chance.once_in(5)).then(|| Reference::new("images/ubuntu-24.04"));
+        let spec = BlockStorageSpec { source_image_ref: source, ..blank_storage(20) };
+        let mut draft = json!({"spec": spec});
+        if self.chance.once_in(4) {
+            let hold = *self.chance.of_list(&["0s", "20s", "never"]).unwrap_or(&"0s");
+            draft["extensions"] = json!({"hetzner.cloud/disk-hold": hold});
+        }
+        self.put_json::<BlockStorage>("", &disk, draft).await.then_some(disk)
+    }
+
+    /// What deleted instances booted from, and others may boot from next.
+    fn boot_volumes_without_instance(&self) -> Vec<String> {
+        let wanted = self.model.wanted();
+        let specs = wanted.iter().filter(|(key, _)| key.kind == Kind::Instance && key.workspace == self.workspace);
+        let used: Vec<String> = specs
+            .filter_map(|(_, wanted)| match wanted {
+                Wanted::Present(spec) => Some(disk_of(spec)),
+                _ => None,
+            })
+            .collect();
+        let all = self.present(Kind::BlockStorage).into_iter().map(|key| key.name);
+        all.filter(|name| name.starts_with("boot") && !used.contains(name)).collect()
+    }
+
+    /// Some of what is there, as references.
+    fn some(&mut self, kind: Kind, collection: &str, prefix: &str, most: u64) -> Vec<Value> {
+        let mut all: Vec<Key> = self.present(kind).into_iter().filter(|key| key.name.starts_with(prefix)).collect();
+        let mut some = Vec::new();
+        for _ in 0..self.chance.within(0..=most) {
+            if let Some(key) = self.chance.of_list(&all).cloned() {
+                some.push(json!({"resource": format!("{collection}/{}", key.name)}));
+                all.retain(|other| *other != key);
+            }
+        }
+        some
+    }
+
+    fn instance(&mut self, disk: &str, sku: &str, starts: bool) -> Value {
         let mut spec = json!({
-            "skuRef": {"resource": "skus/cx23"}, "zone": REGION,
+            "skuRef": {"resource": format!("skus/{sku}")}, "zone": REGION,
             "bootVolume": {"deviceRef": {"resource": format!("block-storages/{disk}")}},
         });
         let group = self.one(Kind::SecurityGroup).filter(|_| self.chance.once_in(3));
@@ -253,17 +296,31 @@ impl User {
         if self.chance.once_in(3) {
             spec["userData"] = json!(format!("#!/bin/sh\necho {}\n", self.chance.within(1..=3)));
         }
-        json!({"extensions": {"hetzner.cloud/start-after-create": starts.to_string()}, "spec": spec})
+        let mut nics = self.some(Kind::Nic, "nics", "nic", 2).into_iter();
+        if let Some(nic) = nics.next() {
+            spec["primaryNicRef"] = nic;
+            spec["additionalNicRefs"] = nics.collect();
+        }
+        let volumes = self.some(Kind::BlockStorage, "block-storages", "data", 2);
+        spec["dataVolumes"] = volumes.into_iter().map(|volume| json!({"deviceRef": volume})).collect();
+        if self.chance.once_in(4) {
+            spec["antiAffinityGroup"] = json!(format!("apart-{}", self.chance.within(1..=2)));
+        }
+        let mut extensions = json!({"hetzner.cloud/start-after-create": starts.to_string()});
+        if self.chance.once_in(3) {
+            extensions["hetzner.cloud/disruptive"] = json!("allow");
+        }
+        json!({"extensions": extensions, "spec": spec})
     }
 
     async fn change_instance(&mut self) {
         let Some(key) = self.one(Kind::Instance) else { return };
         let wanted = self.model.wanted();
         let Some(Wanted::Present(spec)) = wanted.get(&key) else { return };
-        let boot = spec["bootVolume"]["deviceRef"]["resource"].as_str().unwrap_or_default();
-        let disk = boot.rsplit('/').next().unwrap_or_default().to_owned();
+        let sku = spec["skuRef"]["resource"].as_str().unwrap_or_default().rsplit('/').next().unwrap_or_default();
+        let (disk, sku) = (disk_of(spec), sku.to_owned());
         let starts = self.chance.once_in(2);
-        let draft = self.instance(&disk, starts);
+        let draft = self.instance(&disk, &sku, starts);
         self.put_json::<Instance>("", &key.name, draft).await;
     }
 
@@ -361,13 +418,23 @@ impl User {
         }
         let Some(subnet) = self.one(Kind::Subnet) else { return };
         let reference = format!("networks/{}/subnets/{}", subnet.network, subnet.name);
-        let mut spec = json!({"addresses": ["0.0.0.0"], "subnetRef": {"resource": reference}});
-        let ip = self.one(Kind::PublicIp).filter(|_| self.chance.once_in(3));
-        if let Some(ip) = ip {
-            spec["publicIpRefs"] = json!([{"resource": format!("public-ips/{}", ip.name)}]);
-        }
         let name = self.fresh("nic");
-        self.put_json::<Nic>("", &name, json!({"spec": spec})).await;
+        self.put_nic(&name, json!({"resource": reference})).await;
+    }
+
+    async fn change_nic(&mut self) {
+        let Some(key) = self.one(Kind::Nic) else { return };
+        let wanted = self.model.wanted();
+        let Some(Wanted::Present(spec)) = wanted.get(&key) else { return };
+        let subnet = spec["subnetRef"].clone();
+        self.put_nic(&key.name, subnet).await;
+    }
+
+    async fn put_nic(&mut self, name: &str, subnet: Value) {
+        let mut spec = json!({"addresses": ["0.0.0.0"], "subnetRef": subnet});
+        spec["publicIpRefs"] = self.some(Kind::PublicIp, "public-ips", "ip", 1).into();
+        spec["securityGroupRefs"] = self.some(Kind::SecurityGroup, "security-groups", "group", 2).into();
+        self.put_json::<Nic>("", name, json!({"spec": spec})).await;
     }
 
     async fn address(&mut self) {
@@ -485,6 +552,12 @@ pub(crate) async fn guests(mut host: User, tokens: Vec<String>, stop: Cancellati
             () = stop.cancelled() => {}
         }
     }
+}
+
+/// The block storage that an instance boots from.
+fn disk_of(spec: &Value) -> String {
+    let boot = spec["bootVolume"]["deviceRef"]["resource"].as_str().unwrap_or_default();
+    boot.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
 fn blank_storage(size: u32) -> BlockStorageSpec {

@@ -3,10 +3,10 @@
 
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
+use ::settings::Problem;
 use api_server::{Rate, Rates, SilentLimits, Tls, TlsFiles, UnknownParameters};
 use ipnet::IpNet;
 use secrecy::ExposeSecret as _;
-use token_provisioner::setting::Problem;
 
 use super::{Reader, one_of};
 use crate::settings::Setting;

@@ -15,6 +15,7 @@ pub(crate) fn text(ready: &Ready, folder: &Path, tenant: &str) -> String {
          SECA API    {public}   bearer token in {shown}/token\n  \
          admin API   {admin}   bearer token in {shown}/admin.token\n  \
          simulator   {sim}   a Hetzner Cloud: /v1, and /_sim to look inside (project token in {shown}/sim.token)\n  \
+         browser     {public}/   what the API is, and a page to try it\n  \
          state       {shown}   database, keys, simulator; delete the folder to begin anew\n\n\
          Paste these, one after the other:\n",
     );

@@ -2,13 +2,11 @@
 //! read. Ed25519, because its keys are short, and its signatures need no randomness that could fail.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    io::{self, Read as _},
     path::Path,
 };
 
-use api_server::{PrivateFileError, open_private};
+use ::settings::files::{PrivateFileError, create_private, open_private};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use control_plane::ports::Rng as _;
 use ring::{
@@ -121,26 +119,20 @@ impl SigningKey {
     }
 }
 
-/// Writes a file that was not there, of mode 0600 from the first byte on.
+/// Writes the file of a key, which must not be there.
 fn create(path: &Path, content: &[u8]) -> Result<(), String> {
     let shown = path.display();
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let mut file = file.map_err(|error| match error.kind() {
+    create_private(path, content).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => format!(
             "--out {shown} exists already: it must be a new file, because the tokens of an overwritten key would end, for example another-key.json"
         ),
-        _ => format!("--out {shown} cannot be made ({error}): it must be a new file in a folder that is there, for example key.json"),
-    })?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(|error| {
-        // Half a key is of no use to anybody.
-        drop(fs::remove_file(path));
-        format!("--out {shown} cannot be written ({error}): it must be on a disk with room, for example key.json")
+        _ => format!("--out {shown} cannot be written ({error}): it must be a new file in a folder that is there, on a disk with room, for example key.json"),
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::{fs, os::unix::fs::PermissionsExt as _};
 
     use ring::signature::{ED25519, UnparsedPublicKey};
 

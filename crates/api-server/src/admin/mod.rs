@@ -12,6 +12,8 @@ mod denied_tokens;
 mod encoding;
 mod explain;
 mod members;
+mod metrics;
+mod openapi;
 mod oversight;
 mod place;
 mod query;
@@ -37,8 +39,9 @@ pub use self::administrators::admin_assignment_name;
 use self::place::Place;
 use crate::{
     activity::Doing,
-    answer::{Failure, Profile, json_text},
+    answer::{Failure, Profile, indented, json_text},
     config::AdminConfig,
+    docs::Documents,
     health::Readiness,
     observe::{Observer, Trace, observe},
     route::{self, RouteError},
@@ -49,6 +52,7 @@ struct Admin {
     bindings: Arc<dyn BindingService>,
     administration: Administration,
     readiness: Readiness,
+    documents: Documents,
     config: AdminConfig,
 }
 
@@ -69,18 +73,24 @@ pub fn admin_router_over(
     readiness: Readiness,
     config: AdminConfig,
 ) -> Router {
-    let observer = Observer { ids: config.ids.clone(), timeout: config.limits.request_timeout, listener: "admin" };
-    let admin = Admin { bindings, administration, readiness, config };
+    let observer = Observer {
+        ids: config.ids.clone(),
+        timeout: config.limits.request_timeout,
+        listener: "admin",
+        meter: Arc::clone(&config.meter),
+    };
+    let documents = Documents::of_admin(openapi::documents);
+    let admin = Admin { bindings, administration, readiness, documents, config };
     Router::new().fallback(handle).with_state(Arc::new(admin)).layer(from_fn_with_state(observer, observe))
 }
 
 async fn handle(State(admin): State<Arc<Admin>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let trace = Trace::of(&parts.extensions);
-    match admin.answer(&parts, body, &trace).await {
-        Ok(response) => response,
-        Err(failure) => failure.respond(parts.uri.path(), &trace),
-    }
+    let is_pretty = crate::query::is_pretty(parts.uri.query().unwrap_or_default());
+    let answered = admin.answer(&parts, body, &trace).await;
+    let response = answered.unwrap_or_else(|failure| failure.respond(parts.uri.path(), &trace));
+    if is_pretty { indented(response).await } else { response }
 }
 
 /// A request whose sender is known.
@@ -113,15 +123,18 @@ impl Admin {
         if let Some(answer) = self.readiness.answer(method, path).await {
             return answer;
         }
-        let actor = actor::actor(parts, &self.config.tokens, self.config.clock.now())?;
+        if let Some(answer) = self.documents.answer(method, path, &parts.headers) {
+            return answer;
+        }
+        if path == metrics::PATH {
+            return self.metrics(parts, trace).await;
+        }
+        let actor = self.actor(parts)?;
         trace.subject(&actor);
         let query = parts.uri.query().unwrap_or_default();
         encoding::check("path", path)?;
         encoding::check("query", query)?;
         let place = match Place::parse(path) {
-            Err(RouteError::Unknown) if path == "/metrics" => {
-                return Err(Failure::new(ProblemKind::NotFound, "this release has no metrics; a later one does"));
-            }
             Err(RouteError::Unknown) => {
                 let error = route::unknown(path, |path| !matches!(Place::parse(path), Err(RouteError::Unknown)));
                 let told = if error == RouteError::Unknown { place::UNKNOWN.to_owned() } else { error.to_string() };
@@ -133,6 +146,7 @@ impl Admin {
         if !place.methods().contains(method) {
             return Err(Failure::method(place.methods(), method));
         }
+        trace.about(place::word(method), place.kind());
         let call = Call { actor: &actor, method: method.as_str(), query, headers: &parts.headers, trace };
         match place {
             Place::Tenants => self.tenants(query).await,
@@ -150,6 +164,13 @@ impl Admin {
             Place::Orphans => self.orphans(query).await,
             Place::Binding { tenant, workspace } => self.binding(call, body, &tenant, &workspace).await,
         }
+    }
+
+    /// The name of whoever sent a request.
+    fn actor(&self, parts: &Parts) -> Result<String, Failure> {
+        let actor = actor::actor(parts, &self.config.tokens, self.config.clock.now());
+        self.config.meter.authenticated("admin", if actor.is_ok() { "accepted" } else { "rejected" });
+        actor
     }
 
     /// Does a change, and writes down that it was done.

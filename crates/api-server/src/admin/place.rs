@@ -72,6 +72,22 @@ impl Place {
         }
     }
 
+    /// What is asked for, in a word, for metrics.
+    pub(super) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Tenants | Self::Tenant(_) => "tenant",
+            Self::TenantAdmin { .. } => "tenant-admin",
+            Self::DeniedTokens | Self::DeniedToken(_) => "denied-token",
+            Self::Explain => "explain",
+            Self::Activity => "activity",
+            Self::Projects | Self::GoneProject(_) => "project",
+            Self::PausedWorkspaces | Self::Pause { .. } => "pause",
+            Self::Binding { .. } => "binding",
+            Self::Workspaces => "workspace",
+            Self::Orphans => "orphan",
+        }
+    }
+
     pub(super) const fn methods(&self) -> &'static [Method] {
         match self {
             Self::Binding { .. } => &[Method::GET, Method::PUT, Method::DELETE],
@@ -80,5 +96,15 @@ impl Place {
             Self::DeniedToken(_) | Self::Pause { .. } => &[Method::PUT, Method::DELETE],
             _ => &[Method::GET],
         }
+    }
+}
+/// A method as metrics tell it.
+pub(super) fn word(method: &Method) -> &'static str {
+    match *method {
+        Method::PUT => "put",
+        Method::PATCH => "patch",
+        Method::DELETE => "delete",
+        Method::POST => "post",
+        _ => "get",
     }
 }

@@ -2,9 +2,13 @@
 
 use std::borrow::Cow;
 
+use seca_api::ProblemKind;
 use url::form_urlencoded;
 
-use crate::answer::Failure;
+use crate::{
+    answer::Failure,
+    query::{PRETTY, wrong_pretty},
+};
 
 /// The values of the parameters that a query may have, each at most once.
 pub(super) fn parameters<'q, const N: usize>(
@@ -13,6 +17,12 @@ pub(super) fn parameters<'q, const N: usize>(
 ) -> Result<[Option<Cow<'q, str>>; N], Failure> {
     let mut values = [const { None }; N];
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if name == PRETTY {
+            match wrong_pretty(&value) {
+                None => continue,
+                Some(violation) => return Err(Failure::violations(ProblemKind::InvalidRequest, &[violation])),
+            }
+        }
         let index = known.iter().position(|known| *known == name).ok_or_else(|| {
             let list = if N == 0 { "none".to_owned() } else { known.join(", ") };
             let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();

@@ -98,7 +98,7 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::files::open_regular;
+    use settings::files::open_regular;
 
     fn number(path: &Path) -> Result<u32, String> {
         let mut text = String::new();

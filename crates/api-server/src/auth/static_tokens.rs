@@ -14,12 +14,10 @@ use seca_api::{
     names::{SUBJECT_MAX, is_printable},
 };
 use serde::Deserialize;
+use settings::files::{PrivateFileError, open_private};
 
 use super::{AuthError, Authenticator, TokenHash, bearer};
-use crate::{
-    files::{PrivateFileError, open_private},
-    json,
-};
+use crate::json;
 
 /// Bearer tokens from a file that knows their hashes only.
 ///

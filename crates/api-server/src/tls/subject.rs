@@ -5,7 +5,7 @@
 
 use rustls::pki_types::CertificateDer;
 
-const SEQUENCE: u8 = 0x30;
+pub(super) const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const OBJECT_ID: u8 = 0x06;
 const UTF8_STRING: u8 = 0x0c;
@@ -50,12 +50,12 @@ fn is_name(text: &str) -> bool {
     !text.trim().is_empty() && text.len() <= LONGEST && !text.chars().any(char::is_control)
 }
 
-fn expect<'a>(input: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
+pub(super) fn expect<'a>(input: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
     element(input).filter(|(found, _)| *found == tag).map(|(_, value)| value)
 }
 
 /// The next element of DER, whose lengths here have at most two bytes.
-fn element<'a>(input: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
+pub(super) fn element<'a>(input: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     let (tag, length, rest) = match **input {
         [tag, length @ ..=0x7f, ref rest @ ..] => (tag, usize::from(length), rest),
         [tag, 0x81, length, ref rest @ ..] => (tag, usize::from(length), rest),

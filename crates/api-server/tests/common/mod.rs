@@ -211,6 +211,7 @@ pub fn config() -> ApiConfig {
         activity: recorder(Arc::new(MemoryStore::default())),
         ids: ids(),
         limits: limits(),
+        meter: Arc::new(()),
     }
 }
 
@@ -223,6 +224,8 @@ pub fn admin_config() -> AdminConfig {
         activity: recorder(Arc::new(MemoryStore::default())),
         ids: ids(),
         limits: limits(),
+        meter: Arc::new(()),
+        metrics: None,
     }
 }
 

@@ -15,6 +15,8 @@ mod catalog;
 mod epoch;
 mod gate;
 mod lease;
+mod look;
+mod meter;
 mod notice;
 mod pauses;
 mod project;
@@ -28,8 +30,14 @@ mod vitals;
 mod waits;
 mod without;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, resume_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
+use futures::FutureExt as _;
 use tokio::{sync::Notify, task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -38,11 +46,16 @@ use url::Url;
 pub use self::{
     adoption::{Adoption, AdoptionParts, Consequence, Does},
     epoch::above,
+    meter::Meter,
     vitals::{STALLED_AFTER, Vitals},
 };
-use self::{catalog::CatalogKeeper, project::Project};
+use self::{
+    catalog::CatalogKeeper,
+    project::{Project, Standing},
+};
 use crate::{
     catalog::CatalogCache,
+    causes::Causes,
     ports::{Clock, CloudProvider, Lease, Rng, Store, Vault},
     resource::ProjectId,
     watch::Watchers,
@@ -54,7 +67,10 @@ use crate::{
 ///
 /// 2: instances have what they name, and disks outlive them. An engine of version 1 knows neither roles of objects nor
 /// auxiliaries nor snapshots of disks, and would take a data volume that is claimed for a boot volume.
-pub const ENGINE_VERSION: i64 = 2;
+///
+/// 3: images share the snapshot of a disk, which an engine of version 2 would remove with the disk; a server may have
+/// another type than its instance until that is started; and gateways have servers.
+pub const ENGINE_VERSION: i64 = 3;
 
 /// The engine's settings.
 #[derive(Clone, Debug)]
@@ -138,6 +154,8 @@ pub(crate) struct Shared<P> {
     pub(crate) installation: String,
     pub(crate) watchers: Arc<Watchers>,
     pub(crate) vitals: Arc<Vitals>,
+    pub(crate) meter: Arc<dyn Meter>,
+    pub(crate) causes: Arc<Causes>,
 }
 
 /// The reconciler of one process.
@@ -145,12 +163,14 @@ pub struct Engine<P> {
     parts: EngineParts<P>,
     watchers: Arc<Watchers>,
     vitals: Arc<Vitals>,
+    meter: Arc<dyn Meter>,
+    causes: Arc<Causes>,
 }
 
 impl<P: CloudProvider> Engine<P> {
     /// Puts the parts together.
     pub fn new(parts: EngineParts<P>) -> Self {
-        Self { parts, watchers: Arc::default(), vitals: Arc::default() }
+        Self { parts, watchers: Arc::default(), vitals: Arc::default(), meter: Arc::new(()), causes: Arc::default() }
     }
 
     /// Whether it can work, for readiness.
@@ -162,6 +182,18 @@ impl<P: CloudProvider> Engine<P> {
     #[must_use]
     pub fn watched_by(self, watchers: Arc<Watchers>) -> Self {
         Self { watchers, ..self }
+    }
+
+    /// The same, telling of its work whoever counts it.
+    #[must_use]
+    pub fn metered_by(self, meter: Arc<dyn Meter>) -> Self {
+        Self { meter, ..self }
+    }
+
+    /// The same, naming in the log the requests that are under way in this process.
+    #[must_use]
+    pub fn caused_by(self, causes: Arc<Causes>) -> Self {
+        Self { causes, ..self }
     }
 
     /// Works until cancelled; then finishes nothing new, gives the leases back and returns. Failures of the store
@@ -213,6 +245,8 @@ impl<P: CloudProvider> Engine<P> {
             installation,
             watchers: self.watchers,
             vitals: self.vitals,
+            meter: self.meter,
+            causes: self.causes,
         }))
     }
 }
@@ -259,12 +293,17 @@ impl<P: CloudProvider> Workers<P> {
     fn start(&mut self, lease: Lease) {
         let project = lease.project.clone();
         info!(seca.project = %project, lease.token = lease.token, "project leased");
+        self.shared.meter.leased(&project);
         let wake = Arc::new(Notify::new());
         self.running.insert(project, (lease.token, wake.clone()));
         let worker = Project::new(self.shared.clone(), lease.clone(), wake);
-        let cancel = self.cancel.clone();
+        let (cancel, shared) = (self.cancel.clone(), self.shared.clone());
         self.tasks.spawn(async move {
-            worker.run(cancel).await;
+            let standing = AssertUnwindSafe(worker.run(cancel)).catch_unwind().await;
+            shared.meter.ended(&lease.project, matches!(standing, Ok(Standing::Lost) | Err(_)));
+            if let Err(panic) = standing {
+                resume_unwind(panic);
+            }
             lease
         });
     }

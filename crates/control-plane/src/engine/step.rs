@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::{
-    backoff,
+    backoff, meter,
     project::{Call, Flight, Project, Purpose, Standing},
 };
 use crate::{
@@ -23,7 +23,9 @@ impl<P: CloudProvider> Project<P> {
             None => self.waits.asked(&flight),
         }
         self.free(&flight.step);
-        log(&flight, &outcome);
+        self.log(&flight, &outcome).await;
+        let (word, again) = meter::outcome(&outcome);
+        self.shared.meter.stepped(&flight.step.operation, word, again);
         let standing = match outcome {
             Outcome::Done(observation) => {
                 self.absorb(observation);
@@ -87,7 +89,6 @@ impl<P: CloudProvider> Project<P> {
     }
 
     async fn unknown(&mut self, flight: &Flight, message: &str) -> StoreResult<Standing> {
-        warn!(seca.uid = %flight.uid, step = flight.step.operation, message, "the outcome of a call is unknown");
         if self.finish(flight, StepState::Unknown, None, Some(message)).await? == Standing::Lost {
             return Ok(Standing::Lost);
         }
@@ -208,20 +209,62 @@ impl<P: CloudProvider> Project<P> {
     }
 }
 
-fn log<O>(flight: &Flight, outcome: &Outcome<O>) {
-    let (uid, operation, target) = (flight.uid, &flight.step.operation, &flight.step.target);
-    match outcome {
-        Outcome::Done(_) => info!(seca.uid = %uid, step = operation, provider.name = target, "step done"),
-        Outcome::Running { action, .. } => {
-            info!(seca.uid = %uid, step = operation, provider.name = target, provider.action_id = action, "step running");
+/// Writes a line about a step: of which resource it is, and which request asked for that.
+macro_rules! tell {
+    ($level:ident, $flight:ident, $cause:ident, $($fields:tt)*) => {
+        $level!(
+            seca.resource = $flight.key.as_ref().map(tracing::field::display),
+            seca.tenant = $flight.key.as_ref().map(|key| key.tenant.as_str()),
+            seca.workspace = $flight.key.as_ref().and_then(|key| Some(key.workspace_key()?.name)),
+            seca.uid = %$flight.uid,
+            request_id = $cause,
+            step = $flight.step.operation,
+            provider.name = $flight.step.target,
+            $($fields)*
+        )
+    };
+}
+
+impl<P: CloudProvider> Project<P> {
+    async fn log(&mut self, flight: &Flight, outcome: &Outcome<P::Observation>) {
+        if !tracing::enabled!(tracing::Level::INFO) {
+            return;
         }
-        Outcome::Unknown(_) => {}
-        Outcome::Refuted { retry: None, .. } => {
-            info!(seca.uid = %uid, step = operation, provider.name = target, "step was planned by what is not so");
+        let cause = self.cause(flight).await;
+        match outcome {
+            Outcome::Done(_) => tell!(info, flight, cause, "step done"),
+            Outcome::Running { action, .. } => {
+                tell!(info, flight, cause, provider.action_id = action, "step running");
+            }
+            Outcome::Unknown(message) => tell!(warn, flight, cause, message, "the outcome of a call is unknown"),
+            Outcome::Refuted { retry: None, .. } => {
+                tell!(info, flight, cause, "step was planned by what is not so");
+            }
+            Outcome::Retry { note, .. } | Outcome::Refuted { retry: Some((_, note)), .. } | Outcome::Terminal(note) => {
+                let reason = note.reason.as_str();
+                tell!(info, flight, cause, reason, message = note.message, "step did not take effect");
+            }
         }
-        Outcome::Retry { note, .. } | Outcome::Refuted { retry: Some((_, note)), .. } | Outcome::Terminal(note) => {
-            let reason = note.reason.as_str();
-            info!(seca.uid = %uid, step = operation, provider.name = target, reason, message = note.message, "step did not take effect");
+    }
+
+    /// The request that asked for what a call is made for: one under way, or the last one that is written down. None where
+    /// nobody asked, or where it cannot be told.
+    async fn cause(&mut self, flight: &Flight) -> Option<String> {
+        const MOST: usize = 10_000;
+        let key = flight.key.as_ref()?;
+        if let Some(id) = self.shared.causes.of(&key.urn()) {
+            return Some(id);
         }
+        if let Some((generation, id)) = self.causes.get(&flight.uid)
+            && *generation == flight.generation
+        {
+            return Some(id.clone());
+        }
+        let id = self.shared.store.oversight().last_request(key).await.ok().flatten()?;
+        if self.causes.len() >= MOST {
+            self.causes.clear();
+        }
+        self.causes.insert(flight.uid, (flight.generation, id.clone()));
+        Some(id)
     }
 }

@@ -43,8 +43,9 @@ impl<P: CloudProvider> Project<P> {
             return;
         }
         info!(seca.uid = %uid, provider.type = object.object_type, provider.name = object.name, "sweeping what a deleted resource left");
-        let purpose = Purpose::Sweep;
-        let flight = Flight { uid, generation: 0, wake: 0, step, id: None, purpose, also: Vec::new(), requests: 0 };
+        let (key, purpose) = (None, Purpose::Sweep);
+        let flight =
+            Flight { uid, key, generation: 0, wake: 0, step, id: None, purpose, also: Vec::new(), requests: 0 };
         self.launch(flight, Call::Execute);
     }
 }

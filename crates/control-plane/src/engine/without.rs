@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use seca_api::Kind;
-
 use crate::{
+    kinds,
     ports::{Bundle, Note, Plan, Planned},
     reason::Reason,
 };
@@ -22,7 +21,7 @@ pub(super) fn unable(note: Note, retry: Option<Duration>) -> Planned {
 pub(super) fn leaves_without_access(bundle: &Bundle) -> bool {
     let resource = &bundle.resource;
     let untouched = resource.facts.is_empty() && bundle.open_steps.is_empty() && !resource.was_active();
-    resource.is_deleting() && (untouched || resource.key.kind == Kind::Workspace)
+    resource.is_deleting() && (untouched || kinds::founds(resource.key.kind))
 }
 
 /// What becomes of a resource that no project backs: it waits, or it leaves.
@@ -36,7 +35,7 @@ pub(super) fn plan_local(bundle: &Bundle, provider: &str) -> Planned {
         return Planned::new(Plan::Wait { retry: None }).note(Reason::WaitingForChildren, message);
     }
     let wait = Planned::new(Plan::Wait { retry: None });
-    if resource.key.kind == Kind::Workspace {
+    if kinds::founds(resource.key.kind) {
         return wait.note(Reason::WaitingForCredential, format!("no {provider} token is bound to the workspace yet"));
     }
     wait.note(Reason::WaitingForWorkspace, format!("workspace {} has no {provider} token yet", resource.key.workspace))

@@ -1,8 +1,8 @@
 //! The kinds that clients write: one file each, all of it data and pure functions.
 //!
 //! Admission, storage, listing and deletion are written once and read what differs from here. The other half of
-//! a kind, its mapping to the provider, is a file of the same name in the provider's adapter. A kind is added by
-//! its own file and a line in [`ALL`].
+//! a kind, its mapping to the provider, is a file of the same name in the provider's adapter; a kind without an object
+//! there has none. `docs/adding-a-kind.md` says what a new kind touches.
 
 pub mod block_storage;
 pub mod catalog;
@@ -68,6 +68,16 @@ pub fn rules(kind: Kind) -> Option<&'static KindRules> {
     ALL.iter().copied().find(|rules| rules.kind == kind)
 }
 
+/// What a kind hands out.
+pub fn grant(kind: Kind) -> Option<Grant> {
+    rules(kind)?.grants
+}
+
+/// Whether a kind founds a place of its own ([`KindRules::founds`]).
+pub fn founds(kind: Kind) -> bool {
+    rules(kind).is_some_and(|rules| rules.founds)
+}
+
 /// What differs about a kind that clients write.
 #[derive(Clone, Copy, Debug)]
 pub struct KindRules {
@@ -82,8 +92,20 @@ pub struct KindRules {
     /// Whether its object lies in a zone that the extension
     /// [`crate::ports::Provider::location_extension`] may choose.
     pub located: bool,
-    /// Whether its status counts its children.
+    /// Whether its status counts its children, all of which keep it from being deleted.
     pub counts_children: bool,
+    /// Whether something stands behind it at the provider, or it says what is made there: then the adapter has a mapping
+    /// of it. Else it is a row and nothing more.
+    pub has_object: bool,
+    /// What it hands out.
+    pub grants: Option<Grant>,
+    /// Whether it founds a place of its own: a project of the provider is bound to it, and who makes it becomes its
+    /// administrator.
+    pub founds: bool,
+    /// Whether who names one sees what is in it, because its content is copied.
+    pub discloses: bool,
+    /// Below which places of the document a member that nobody knows is refused, not dropped.
+    pub strict: &'static [&'static str],
     /// Whether it can be made without a provider's project: then project `local` makes it, from an empty snapshot.
     pub local: bool,
     /// The field whose target's project makes it, for kinds without a parent.
@@ -110,6 +132,11 @@ impl KindRules {
             powered: false,
             located: false,
             counts_children: false,
+            has_object: true,
+            grants: None,
+            founds: false,
+            discloses: false,
+            strict: &[],
             local: false,
             home: None,
             peers: Peers::None,
@@ -124,6 +151,15 @@ impl KindRules {
         // A kind without a schema would be a mistake in the table, which a test rules out.
         spec_schema(self.kind).unwrap_or(&Type::OpenObject)
     }
+}
+
+/// What a kind hands out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// Rights: what may be done.
+    Role,
+    /// Roles: who has which rights, and where.
+    Assignment,
 }
 
 /// Live resources that a judgement looks at beside parents and targets.

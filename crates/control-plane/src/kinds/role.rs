@@ -3,10 +3,11 @@
 use seca_api::{Kind, Provider, system_roles::PREFIX, violation::Violation};
 use serde_json::Value;
 
-use super::{Judgement, KindRules, clip, expand};
+use super::{Grant, Judgement, KindRules, clip, expand};
 
 /// What differs about roles.
-pub const RULES: KindRules = KindRules { local: true, judge, ..KindRules::new(Kind::Role) };
+pub const RULES: KindRules =
+    KindRules { local: true, has_object: false, grants: Some(Grant::Role), judge, ..KindRules::new(Kind::Role) };
 
 /// What a permission allows to do, in any case. Every other word, `post.start` included, is longer than the seven
 /// characters that the specification leaves for one.

@@ -1,17 +1,26 @@
 //! Role assignments: who has which roles, and where.
 
-use seca_api::{Kind, violation::Violation};
+use seca_api::{Kind, ResourceKey, violation::Violation};
 use serde_json::Value;
 
-use super::{Judgement, KindRules, ReferenceField, clip, expand};
+use super::{Grant, Judgement, KindRules, ReferenceField, clip, expand};
 
 /// What differs about role assignments.
 pub const RULES: KindRules = KindRules {
     local: true,
+    has_object: false,
+    grants: Some(Grant::Assignment),
+    // A scope without a member that nobody knows (`workspace` for `workspaces`) is wider than its sender meant.
+    strict: &["/spec/scopes/"],
     references: &[ReferenceField::new("/spec/roles/*", &[Kind::Role]).by_name().late_by_policy()],
     judge,
     ..KindRules::new(Kind::RoleAssignment)
 };
+
+/// The key of an assignment; without a name, of all those of the tenant.
+pub fn key(tenant: &str, name: &str) -> ResourceKey {
+    ResourceKey::tenant(Kind::RoleAssignment, "", tenant, name)
+}
 
 /// Stands for all tenants.
 const ALL: &str = "*";

@@ -155,6 +155,19 @@ impl Abandoned {
     }
 }
 
+/// What waits and what stands still, in figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// How many resources are due.
+    pub due: i64,
+    /// For how long the one is due that is due longest; none: nothing is.
+    pub oldest: Option<Duration>,
+    /// How many objects the last sweeps found that nobody claims.
+    pub orphans: i64,
+    /// How many projects are paused because another database rules them.
+    pub paused_projects: i64,
+}
+
 /// Storage for operators. Every method is one transaction.
 #[async_trait]
 pub trait OversightStore: Send + Sync {
@@ -197,4 +210,11 @@ pub trait OversightStore: Send + Sync {
 
     /// All projects, by name.
     async fn projects(&self) -> StoreResult<Vec<ProjectOverview>>;
+
+    /// The id of the request that changed a resource last. None when it is not among the last thousand of the tenant: it is
+    /// for people who read the log.
+    async fn last_request(&self, resource: &ResourceKey) -> StoreResult<Option<String>>;
+
+    /// What waits and what stands still, at the cost of one statement.
+    async fn backlog(&self) -> StoreResult<Backlog>;
 }

@@ -10,13 +10,13 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use seca_api::{Kind, ResourceKey, RoleAssignmentSpec, RoleSpec, Scope, TenantName};
+use seca_api::{ResourceKey, RoleAssignmentSpec, RoleSpec, Scope, TenantName};
 use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::{Ask, Caller, ControlPlane, Refusal, Tenant};
 use crate::{
-    kinds,
+    kinds::{self, Grant, grant, role_assignment},
     ports::{AuthorizationSnapshot, DEPARTURES_KEPT, DepartedGrant, Departure, Store, StoreError, StoreResult},
     rbac::{AssignmentRow, Policy, RoleRow, Wanted, WantedTenant, system_role},
     resource::Representation,
@@ -111,7 +111,8 @@ pub(super) struct Permit {
 
 /// The roles and assignments of a snapshot, and those that count no more but did at a time.
 pub(super) fn policy(snapshot: &AuthorizationSnapshot, former: &[DepartedGrant]) -> Policy {
-    let (roles, assignments): (Vec<_>, Vec<_>) = former.iter().partition(|grant| grant.kind == Kind::Role);
+    let (roles, assignments): (Vec<_>, Vec<_>) =
+        former.iter().partition(|former| grant(former.kind) == Some(Grant::Role));
     let former_roles = roles.into_iter().map(|role| (&role.tenant, &role.name, &role.spec));
     let roles = snapshot.roles.iter().map(|role| (&role.tenant, &role.name, &role.spec));
     let roles = former_roles.chain(roles).map(|(tenant, name, spec_json)| RoleRow { tenant, name, spec_json });
@@ -298,7 +299,7 @@ impl ControlPlane {
             Err(_) => false,
         };
         let is_named = decisions.policy.names(&caller.subject)
-            || former.iter().any(|grant| grant.kind == Kind::RoleAssignment && names(grant));
+            || former.iter().any(|row| grant(row.kind) == Some(Grant::Assignment) && names(row));
         if decisions.snapshot.tenant.suspended || !is_named {
             return Ok(false);
         }
@@ -325,7 +326,7 @@ impl ControlPlane {
         key: &ResourceKey,
         row: &Representation,
     ) -> Result<bool, Refusal> {
-        if !matches!(key.kind, Kind::Role | Kind::RoleAssignment) || row.deleted_at.is_none() {
+        if grant(key.kind).is_none() || row.deleted_at.is_none() {
             return Ok(false);
         }
         self.reads_with(caller, key, |grant| Some(grant.uid) == row.uid).await
@@ -370,7 +371,8 @@ impl ControlPlane {
         if !self.enforces() {
             return Ok(());
         }
-        let bearers = if key.kind == Kind::Role && is_new { decisions.assigning(&key.name) } else { Vec::new() };
+        let bearers =
+            if grant(key.kind) == Some(Grant::Role) && is_new { decisions.assigning(&key.name) } else { Vec::new() };
         let taken = |missing: String| Refusal::NameIsAssigned {
             subject: caller.subject.clone(),
             role: key.name.clone(),
@@ -378,23 +380,23 @@ impl ControlPlane {
             missing,
         };
         for (name, _) in &bearers {
-            let assignment = ResourceKey::tenant(Kind::RoleAssignment, "", &key.tenant, name);
+            let assignment = role_assignment::key(&key.tenant, name);
             if !decisions.allows(caller, &Ask { verb: "put", key: &assignment }) {
                 return Err(taken("the right to write these role assignments".to_owned()));
             }
         }
         let broken = |error: serde_json::Error| Refusal::Internal(format!("{key}: {error}"));
-        let wanted = match key.kind {
-            Kind::RoleAssignment => {
+        let wanted = match grant(key.kind) {
+            Some(Grant::Assignment) => {
                 let spec: RoleAssignmentSpec = serde_json::from_value(spec.clone()).map_err(broken)?;
                 Wanted::of_assignment(&key.tenant, &spec, |name| decisions.role(name))
             }
-            Kind::Role => {
+            Some(Grant::Role) => {
                 let spec: RoleSpec = serde_json::from_value(spec.clone()).map_err(broken)?;
                 let assigning = decisions.assigning(&key.name);
                 Wanted::of_role(&key.tenant, &spec, assigning.iter().map(|(_, assigning)| assigning))
             }
-            _ => return Ok(()),
+            None => return Ok(()),
         };
         for wanted in &wanted {
             let held = match wanted.tenant() {
@@ -406,9 +408,10 @@ impl ControlPlane {
                 _ => decisions.policy.holds(caller, wanted),
             };
             if let Err(missing) = held {
-                let assignments = ResourceKey::tenant(Kind::RoleAssignment, "", &key.tenant, "");
+                let assignments = role_assignment::key(&key.tenant, "");
                 // Where a role counts is told by its assignments, to those who may read them.
-                let told = key.kind != Kind::Role || decisions.allows(caller, &Ask { verb: "list", key: &assignments });
+                let told = grant(key.kind) != Some(Grant::Role)
+                    || decisions.allows(caller, &Ask { verb: "list", key: &assignments });
                 let missing = if told { missing.to_string() } else { missing.without_place() };
                 if !bearers.is_empty() {
                     return Err(taken(missing));
@@ -427,7 +430,7 @@ impl ControlPlane {
         key: &ResourceKey,
         spec: &Value,
     ) -> StoreResult<BTreeSet<String>> {
-        if key.kind != Kind::RoleAssignment {
+        if grant(key.kind) != Some(Grant::Assignment) {
             return Ok(BTreeSet::new());
         }
         let named = kinds::expand("/spec/scopes/*/tenants/*", spec).into_iter().filter_map(|(_, name)| name.as_str());

@@ -6,14 +6,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use seca_api::{Kind, ResourceKey, TenantName, Timestamp, names::is_name};
+use seca_api::{ResourceKey, TenantName, Timestamp, names::is_name};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::{Ask, Caller, ReferencePolicy, Refusal, Tenant, Tenants, access};
 use crate::{
-    kinds,
+    kinds::{self, Grant, grant},
     ports::{
         Abandoned, Activity, ActivityQuery, ActivityRecord, Clock, DeniedToken, Ids, PausedWorkspace, ProjectEpoch,
         ProjectOverview, Store, TenantChange, TenantRecord,
@@ -213,7 +213,7 @@ impl Administration {
             let may = if reads { "everybody with a valid credential may read" } else { "nobody writes" };
             return Ok(plain(reads, format!("{key} belongs to the catalogue, which {may}"), None));
         }
-        if !reads && key.kind == Kind::Role && system_role(&key.name).is_some() {
+        if !reads && grant(key.kind) == Some(Grant::Role) && system_role(&key.name).is_some() {
             return Ok(plain(false, format!("{key} is a role of the specification, which nobody writes"), None));
         }
         let name = key.tenant.as_str();

@@ -3,11 +3,14 @@
 //! Each is a visible role assignment like any other, whose name follows from the subject. A name that can be foreseen can
 //! be taken: what somebody keeps under it is not overwritten, and keeps nobody out either, because the next name is used.
 
-use seca_api::{Kind, ResourceKey, RoleAssignmentScope, RoleAssignmentSpec, TenantName};
+use seca_api::{ResourceKey, RoleAssignmentScope, RoleAssignmentSpec, TenantName};
 use serde_json::json;
 
 use super::{Administration, Refusal};
-use crate::ports::{AuthorizationSnapshot, BootstrapOutcome, Put, PutOutcome};
+use crate::{
+    kinds,
+    ports::{AuthorizationSnapshot, BootstrapOutcome, Put, PutOutcome},
+};
 
 /// The most names that are tried.
 const NAMES: usize = 100;
@@ -127,7 +130,7 @@ fn whole_tenant() -> RoleAssignmentScope {
 }
 
 fn key(tenant: &TenantName, name: &str) -> ResourceKey {
-    ResourceKey::tenant(Kind::RoleAssignment, "", tenant.as_str(), name)
+    kinds::role_assignment::key(tenant.as_str(), name)
 }
 
 /// A name, then the same with -2, -3 and so on.

@@ -135,8 +135,8 @@ impl ControlPlane {
         }
         self.may_grant(caller, key, &draft.spec, &decisions, old.is_none()).await?;
         let put = self.accepted(rules, draft, &subject, rows.before.as_ref(), edges(&resolved, &references, policy));
-        let grants = matches!(key.kind, Kind::Role | Kind::RoleAssignment);
-        let founds = key.kind == Kind::Workspace && put.before.is_none() && self.enforces();
+        let grants = rules.grants.is_some();
+        let founds = rules.founds && put.before.is_none() && self.enforces();
         Ok(Put {
             judged_at: grants.then(|| decisions.version()),
             grant: founds.then(|| Box::new(self.founder(caller, key, put.uid))),
@@ -157,7 +157,8 @@ impl ControlPlane {
     ) -> bool {
         let Ok(Target::Resource(target)) = &reference.target else { return false };
         let leaves = own.workspace_key().is_none() && matches!(target.kind.scope(), Scope::Workspace | Scope::Network);
-        let enters = target.kind == Kind::Image && kinds::catalog::find(catalog, target).is_none();
+        let enters = kinds::rules(target.kind).is_some_and(|rules| rules.discloses)
+            && kinds::catalog::find(catalog, target).is_none();
         (leaves || enters)
             && self.enforces()
             && misplaced(own, target, &reference.pointer).is_none()
@@ -173,7 +174,7 @@ impl ControlPlane {
             "roles": ["seca.workspace-admin"],
         });
         let description = format!("{} created workspace {} in {}", caller.subject, workspace.name, workspace.region);
-        let key = ResourceKey::tenant(Kind::RoleAssignment, "", &workspace.tenant, &format!("creator-{uid}"));
+        let key = kinds::role_assignment::key(&workspace.tenant, &format!("creator-{uid}"));
         let annotations = Some(json!({"description": description}).to_string());
         Put { annotations, ..Put::create(key, self.ids.uid(), spec.to_string(), self.clock.now()) }
     }
@@ -202,7 +203,8 @@ impl ControlPlane {
 
     /// The live resources of a name in all networks of a workspace.
     async fn in_any_network(&self, target: &ResourceKey) -> StoreResult<Vec<ResourceKey>> {
-        let network = ResourceKey { kind: Kind::Network, name: String::new(), ..target.clone() };
+        let Some(kind) = target.kind.parent() else { return Ok(Vec::new()) };
+        let network = ResourceKey { kind, name: String::new(), ..target.clone() };
         let mut query = ListQuery {
             kind: network.kind,
             tenant: network.tenant,
@@ -414,7 +416,7 @@ fn immutable(pointer: &str, kind: Kind, before: &str) -> Violation {
 
 /// The refusal of a write to what nobody wrote.
 pub(super) fn built_in(key: &ResourceKey) -> Refusal {
-    if key.kind == Kind::Role {
+    if kinds::grant(key.kind).is_some() {
         return Refusal::SystemRole(key.clone());
     }
     Refusal::Conflict(format!("{key} {}; choose another name", kinds::catalog::describe(key.kind)))

@@ -4,7 +4,7 @@
 //! that list, by a PUT of the instance as it stands, with all that a PUT is judged by. A PUT that somebody else was
 //! faster than is judged again on what they left.
 
-use seca_api::{Kind, Reference, ReferenceError, ResourceKey, reference::Target, violation::Violation};
+use seca_api::{Reference, ReferenceError, ResourceKey, reference::Target, violation::Violation};
 use serde_json::{Map, Value};
 
 use super::{Context, ControlPlane, PutRequest, Refusal, read::is_possible};
@@ -52,7 +52,7 @@ impl ControlPlane {
         drop(self.authorize(context.caller, "get", volume).await?);
         let row = self.live_volume(volume, if_version).await?;
         let bundle = self.store.bundle(row.uid).await?.ok_or_else(|| Refusal::NotFound(volume.clone()))?;
-        let users = bundle.referrers.into_iter().filter(|user| user.key.kind == Kind::Instance);
+        let users = bundle.referrers.into_iter().filter(|user| user.key.kind == instance::RULES.kind);
         let mut users: Vec<_> =
             users.filter(|user| user.resource.as_ref().is_some_and(|row| !row.is_deleting())).collect();
         users.sort_by(|one, other| one.key.cmp(&other.key));
@@ -133,7 +133,7 @@ fn document(row: &Resource, spec: Value) -> Result<Value, serde_json::Error> {
 fn named_instance(volume: &ResourceKey, body: &Value) -> Result<ResourceKey, Violation> {
     let reference = body.pointer(INSTANCE).and_then(Reference::from_value);
     let found = match reference {
-        Some(reference) => reference.resolve(volume, &[Kind::Instance]),
+        Some(reference) => reference.resolve(volume, &[instance::RULES.kind]),
         None => Ok(Target::Unset),
     };
     let place = |key: &ResourceKey| (key.region.clone(), key.tenant.clone(), key.workspace.clone());

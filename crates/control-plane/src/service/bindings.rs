@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeSet, hint::black_box, sync::Arc};
 
+use http_support::is_loopback;
 use seca_api::ResourceKey;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
-use url::{Host, Url};
+use url::Url;
 
 use super::{Refusal, read::is_possible};
 use crate::{
@@ -58,15 +59,6 @@ impl EndpointPolicy {
         } else {
             Err(refused("is not on the list of endpoints that tokens may be sent to"))
         }
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use seca_api::{
-    Kind, ResourceKey, check, name_violation, normalize,
+    ResourceKey, check, name_violation, normalize,
     schema::USER_METADATA,
     violation::{Violation, join},
 };
@@ -57,7 +57,7 @@ impl Draft {
 
         let unknown = spec.dropped.iter().map(|pointer| format!("/spec{pointer}"));
         let (limits, unknown): (Vec<_>, Vec<_>) =
-            unknown.partition(|pointer| rules.kind == Kind::RoleAssignment && pointer.starts_with("/spec/scopes/"));
+            unknown.partition(|pointer| rules.strict.iter().any(|place| pointer.starts_with(place)));
         violations.extend(limits.into_iter().map(unknown_limit));
         let dropped = user.dropped.into_iter().chain(unknown);
         let warnings = dropped
@@ -134,7 +134,7 @@ impl Draft {
     }
 }
 
-/// A scope without a member that nobody knows (`workspace` for `workspaces`) is wider than its sender meant.
+/// Where members limit what is granted, one that nobody knows may have been meant to.
 fn unknown_limit(pointer: String) -> Violation {
     let rule = "this member is not known, and may have been meant to limit what is granted; correct or remove it";
     Violation::at(pointer, rule.to_owned())

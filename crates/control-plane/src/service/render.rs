@@ -46,7 +46,7 @@ pub(super) fn write_row(text: &mut String, row: &Representation, verb: &str, chi
 pub(super) fn entry(entry: &CatalogEntry, tenant: &str, version: i64, base_url: &str) -> String {
     let mut text = String::new();
     let mut document = Document::begin(&mut text);
-    if !entry.labels.is_empty() && entry.kind != Kind::Region {
+    if !entry.labels.is_empty() && entry.kind.scope() != Scope::Global {
         document.value("labels", &entry.labels);
     }
     if let Some(annotations) = entry.facts.get(catalog::ANNOTATIONS) {
@@ -55,7 +55,7 @@ pub(super) fn entry(entry: &CatalogEntry, tenant: &str, version: i64, base_url: 
     let (key, times) = (entry_key(entry, tenant), entry_times(entry.kind, version));
     document.metadata(&key, "GET", times);
     let mut spec = entry.spec.clone();
-    if entry.kind == Kind::Region {
+    if entry.kind.scope() == Scope::Global {
         spec.insert("providers".to_owned(), providers(&entry.name, base_url));
     }
     document.value("spec", &spec);
@@ -79,7 +79,7 @@ fn entry_key(entry: &CatalogEntry, tenant: &str) -> ResourceKey {
 /// The specification wants times and a version of regions, images and roles, which nobody here makes or changes. They
 /// date from the epoch, and their version is the catalogue's.
 fn entry_times(kind: Kind, version: i64) -> Option<Modification> {
-    (kind == Kind::Region || !kind.is_catalog()).then(|| Modification {
+    (!kind.is_sku()).then(|| Modification {
         created_at: Timestamp::default(),
         last_modified_at: Timestamp::from_millis(version),
         deleted_at: None,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use seca_api::{Kind, ResourceKey};
+use seca_api::ResourceKey;
 use serde_json::Value;
 use tokio::time::sleep;
 
@@ -67,7 +67,7 @@ impl ControlPlane {
                 Err(refusal) => return Err(self.authorize(context.caller, "put", &key).await.err().unwrap_or(refusal)),
             };
         // In this process they go one after the other: at once they would only send each other back.
-        let grants = matches!(key.kind, Kind::Role | Kind::RoleAssignment);
+        let grants = rules.grants.is_some();
         let _turn = if grants { Some(self.access.granting().await) } else { None };
         // All who count the siblings lock the parent, so that two do not count the same.
         let counts =

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::project::{ProjectClient, Query};
-use crate::types::{Architecture, Id, Image, ImageStatus, ImageType, Location, Server, ServerType};
+use crate::types::{Architecture, Id, Image, ImageStatus, ImageType, Location, Server, ServerType, UpdateImage};
 
 /// Which images are wanted. The default is all that are not deprecated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,6 +85,14 @@ impl ProjectClient {
     /// As of any read; see [`Error::class`].
     pub async fn get_image(&self, id: Id<Image>) -> Result<Image, Error> {
         self.get(format!("/images/{id}")).await
+    }
+
+    /// Changes description and labels of a snapshot or backup.
+    ///
+    /// # Errors
+    /// As of any change; see [`Error::class`].
+    pub async fn update_image(&self, id: Id<Image>, body: &UpdateImage) -> Result<Image, Error> {
+        self.update(format!("/images/{id}"), body).await
     }
 
     /// Deletes a snapshot or backup.

@@ -82,6 +82,20 @@ pub struct CreatedFrom {
     pub name: String,
 }
 
+/// Body of `PUT /images/{id}`. `None` leaves a field alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateImage {
+    /// New description.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// `snapshot`: makes one of a backup.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<ImageType>,
+    /// The whole new set of labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Labels>,
+}
+
 /// Body of `POST /servers/{id}/actions/create_image`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateImage {

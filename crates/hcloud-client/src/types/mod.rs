@@ -33,7 +33,7 @@ pub use firewall::{
     RuleDirection, RuleProtocol, UpdateFirewall,
 };
 pub use id::Id;
-pub use image::{CreateImage, CreatedFrom, Image, ImageStatus, ImageType};
+pub use image::{CreateImage, CreatedFrom, Image, ImageStatus, ImageType, UpdateImage};
 pub use location::Location;
 pub(crate) use network::IpRange;
 pub use network::{AddSubnet, CreateNetwork, Network, Route, Subnet, SubnetType, UpdateNetwork};

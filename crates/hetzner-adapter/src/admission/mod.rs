@@ -3,6 +3,7 @@
 
 mod effective_rules;
 pub mod ssh_key;
+mod united_groups;
 mod user_data;
 
 use control_plane::{
@@ -52,13 +53,18 @@ impl ProviderRules for HetznerRules {
     }
 
     fn judge(&self, judgement: &Judgement<'_>) -> Vec<Violation> {
-        match judgement.rules.kind {
+        let mut found = match judgement.rules.kind {
             Kind::Instance => user_data::violation(judgement, self.bootstraps_guests)
                 .into_iter()
                 .chain(ssh_key::violations(judgement))
                 .collect(),
             Kind::SecurityGroup | Kind::SecurityGroupRule => effective_rules::violations(judgement),
             _ => Vec::new(),
+        };
+        // One rule that is too much makes its group so too, and is told alone.
+        if found.is_empty() {
+            found.extend(united_groups::violations(judgement));
         }
+        found
     }
 }

@@ -6,8 +6,8 @@ use control_plane::{
     ports::{Auxiliary, AuxiliaryUse, Plan, Planned, StepRecord, Tie},
 };
 use hcloud_client::types::{
-    CreateFirewall, CreatePlacementGroup, CreateSshKey, Firewall, FirewallRule, Id, PlacementGroup, PlacementGroupType,
-    Server, SshKey,
+    CreateFirewall, CreatePlacementGroup, CreateSshKey, Firewall, FirewallRule, Id, Image, Labels, PlacementGroup,
+    PlacementGroupType, Server, SshKey,
 };
 
 use super::{Checked, Context, act, remembered};
@@ -15,7 +15,7 @@ use crate::{
     call::Call,
     firewall_rules::{nothing_out, same_rules},
     naming,
-    objects::{FirewallCall, ObjectId, ObjectType, PlacementGroupCall, SshKeyCall, Stored, has_firewall},
+    objects::{FirewallCall, ImageCall, ObjectId, ObjectType, PlacementGroupCall, SshKeyCall, Stored, has_firewall},
     owner::Owner,
 };
 
@@ -25,6 +25,25 @@ pub(super) const DENY_ALL: &str = "deny-all";
 pub(super) const SSH_KEY: &str = "ssh-key";
 /// A group of servers on different hosts.
 pub(super) const PLACEMENT_GROUP: &str = "placement-group";
+
+/// The snapshot of a disk, which images may share with the block storage.
+pub(super) const DISK_SNAPSHOT: &str = "disk-snapshot";
+
+/// A snapshot, by its id.
+pub(super) fn disk_snapshot(image: Id<Image>) -> Auxiliary {
+    Auxiliary { purpose: DISK_SNAPSHOT.to_owned(), content: image.to_string() }
+}
+
+/// The labels of a snapshot that several resources share: it is no single one's.
+pub(super) fn shared_labels(context: &Context<'_>, auxiliary: &Auxiliary) -> Labels {
+    naming::content_labels(context.installation(), &auxiliary.purpose, content(auxiliary))
+}
+
+/// The snapshots that the planned resource uses, each with how many others use it.
+pub(super) fn snapshots<'a>(context: &Context<'a>) -> impl Iterator<Item = (Id<Image>, i64)> + 'a {
+    let tied = context.bundle().auxiliaries.iter().filter(|tied| tied.auxiliary.purpose == DISK_SNAPSHOT);
+    tied.filter_map(|tied| Some((tied.auxiliary.content.parse().ok()?, tied.others)))
+}
 
 /// The firewall that lets nothing through: there is one of it.
 pub(super) fn deny_all() -> Auxiliary {
@@ -55,7 +74,7 @@ pub(super) fn missing<'a>(context: &Context<'_>, used: impl IntoIterator<Item = 
 fn ready<'a, T: Stored>(
     context: &Context<'a>,
     auxiliary: &Auxiliary,
-    create: impl FnOnce(String, hcloud_client::types::Labels) -> Call,
+    create: impl FnOnce(String, Labels) -> Call,
 ) -> Checked<&'a T> {
     let ties = missing(context, [auxiliary]);
     if !ties.is_empty() {
@@ -69,7 +88,7 @@ fn ready<'a, T: Stored>(
     if is_expected(context, auxiliary) {
         context.prove_none(T::TYPE, owner, Some(name.clone()))?;
     }
-    let mut labels = naming::content_labels(context.installation(), &auxiliary.purpose, content(auxiliary));
+    let mut labels = shared_labels(context, auxiliary);
     // Of several creations of unknown outcome each is closed by its own object only.
     labels.insert(naming::STEP.to_owned(), format!("{}.{}", context.resource().uid, context.now.as_millis()));
     Err(Box::new(act(create(name.clone(), labels).step(name))))
@@ -159,6 +178,7 @@ pub(super) fn release(context: &Context<'_>, wanted: &[Auxiliary]) -> Option<Pla
     let found = match auxiliary.purpose.as_str() {
         // A key is copied to a server when that is made, and used no more.
         SSH_KEY => found::<SshKey>(context, auxiliary, |_| false),
+        DISK_SNAPSHOT => snapshot(context, auxiliary),
         PLACEMENT_GROUP => found::<PlacementGroup>(context, auxiliary, |group| !group.servers.is_empty()),
         _ => found::<Firewall>(context, auxiliary, |firewall| context.snapshot.is_firewall_used(firewall)),
     };
@@ -212,9 +232,19 @@ fn found<T: Stored>(
     }
 }
 
+/// A snapshot has no name, and is known by its id.
+fn snapshot(context: &Context<'_>, auxiliary: &Auxiliary) -> Checked<Option<Found>> {
+    let Ok(id) = auxiliary.content.parse::<Id<Image>>() else { return Ok(None) };
+    match context.snapshot.get(id) {
+        Some(image) => Ok(Some(Found { object: id.into(), name: image.description.clone(), is_used: false })),
+        None => context.prove_gone(id.into()).map(|()| None),
+    }
+}
+
 fn removal(object: ObjectId) -> Option<Call> {
     Some(match object {
         ObjectId::Firewall(firewall) => FirewallCall::Delete { firewall }.into(),
+        ObjectId::Image(image) => ImageCall::Delete { image }.into(),
         ObjectId::SshKey(ssh_key) => SshKeyCall::Delete { ssh_key }.into(),
         ObjectId::PlacementGroup(placement_group) => PlacementGroupCall::Delete { placement_group }.into(),
         _ => return None,

@@ -123,9 +123,14 @@ fn delete(context: &Context<'_>, backing: &Backing<'_>) -> Planned {
         );
         return context.await_person(ObjectId::Volume(volume.id), Until::Free, Reason::WaitingForDependency, text);
     }
-    if let Some(snapshot) = backing.snapshot {
-        return image::remove(snapshot);
+    if let Some(told) = parking::to_the_others(context) {
+        return told;
     }
+    let is_used = |image: &Image| auxiliary::snapshots(context).any(|(id, _)| id == image.id);
+    if let Some(unused) = parking::snapshot_in_making(context, context.resource()).filter(|image| !is_used(image)) {
+        return image::remove(unused);
+    }
+    // The last user of a snapshot removes it.
     auxiliary::release(context, &[]).unwrap_or_else(settled)
 }
 
@@ -150,6 +155,11 @@ fn alive(context: &Context<'_>, backing: &Backing<'_>) -> Checked<Planned> {
             None => context.prove(row, ObjectType::Server)?,
         }
         return Ok(lost("The server whose disk it was"));
+    }
+    // An instance took the server in the middle of a parking: what was copied is not the disk any more.
+    let has_disk = backing.holders.is_some() && BlockStorageFacts::of(row).backing == Some(facts::Backing::None);
+    if let Some(old) = backing.snapshot.filter(|_| has_disk) {
+        return Ok(image::remove(old));
     }
     // It keeps no server, or no longer.
     if let Some(released) = auxiliary::release(context, &[]).or_else(|| release(context, backing.volume)) {
@@ -200,7 +210,17 @@ fn kept(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>) -
         return Ok(context.watch_server(server, Until::Settled));
     }
     if server.status != ServerStatus::Off {
-        return Ok(parking::switch_off(server));
+        // What was copied is older than what is there.
+        return Ok(backing.snapshot.map_or_else(|| parking::switch_off(server), image::remove));
+    }
+    if let Some(old) = backing.snapshot.filter(|image| !parking::is_of_this_hold(context.resource(), image)) {
+        return Ok(image::remove(old));
+    }
+    // The snapshot that it was before.
+    let stays: Vec<_> = context.bundle().auxiliaries.iter().map(|tied| tied.auxiliary.clone()).collect();
+    let stays: Vec<_> = stays.into_iter().filter(|used| used.purpose != auxiliary::DISK_SNAPSHOT).collect();
+    if let Some(released) = auxiliary::release(context, &stays) {
+        return Ok(released);
     }
     // What an earlier release, or somebody else, left on it.
     instance::strip(context, server)?;

@@ -80,8 +80,7 @@ impl<'a> Diff<'a, '_> {
     /// Takes our firewalls but one away from a server that has no public address any more.
     fn take_firewalls(&self, kept: Option<Id<Firewall>>) -> Checked<()> {
         for firewall in self.server.public_net.firewalls.iter().filter(|firewall| Some(firewall.id) != kept) {
-            let known: Option<&Firewall> = self.context.snapshot.get(firewall.id);
-            if known.is_some_and(|known| self.is_ours(&known.labels)) {
+            if self.is_our_firewall(firewall.id) {
                 return self.step(FirewallCall::Remove { firewall: firewall.id, server: self.server.id });
             }
         }
@@ -98,6 +97,10 @@ impl<'a> Diff<'a, '_> {
 
     fn is_ours(&self, labels: &Labels) -> bool {
         naming::is_of(labels, self.context.installation())
+    }
+
+    fn is_our_firewall(&self, firewall: Id<Firewall>) -> bool {
+        self.context.snapshot.get(firewall).is_some_and(|known: &Firewall| self.is_ours(&known.labels))
     }
 
     // -- letting go -------------------------------------------------------------------------------------------------
@@ -166,6 +169,15 @@ impl<'a> Diff<'a, '_> {
         self.placeholder().is_some() && self.server.public_net.ipv4.is_none()
     }
 
+    /// Whether the server runs and keeps a public address that it is to lose: until it is off, what filtered that stays.
+    fn is_losing_address(&self) -> bool {
+        let net = &self.server.public_net;
+        let ids = [net.ipv4.as_ref().and_then(|ip| ip.id), net.ipv6.as_ref().and_then(|ip| ip.id)];
+        let mut own = ids.into_iter().flatten().filter(|id| self.placeholder() != Some(*id));
+        let is_ours = |id| self.context.snapshot.get(id).is_some_and(|ip: &PrimaryIp| self.is_ours(&ip.labels));
+        !self.is_off() && !self.shape.is_public() && own.any(is_ours)
+    }
+
     /// The firewalls that are to stand before the server as it is now.
     fn wanted_firewalls(&self) -> Checked<BTreeSet<Id<Firewall>>> {
         let closed = || auxiliary::closed(self.context).map(|firewall| BTreeSet::from([firewall.id]));
@@ -173,6 +185,8 @@ impl<'a> Diff<'a, '_> {
             return closed();
         }
         match &self.shape.guard {
+            // An address that is not in the shape is not opened to anybody.
+            _ if !self.shape.is_public() && !self.is_losing_address() => closed(),
             Guard::Open | Guard::Kept => Ok(BTreeSet::new()),
             Guard::Closed => closed(),
             Guard::Groups { firewalls, closed: false, .. } => Ok(firewalls.clone()),
@@ -190,8 +204,13 @@ impl<'a> Diff<'a, '_> {
             let is_left = !self.shape.is_public() && !self.shape.unsettled;
             return if is_left { self.take_firewalls(None) } else { Ok(()) };
         }
-        let wanted = self.wanted_firewalls()?;
         let present = &self.server.public_net.firewalls;
+        let is_filtered = present.iter().any(|firewall| self.is_our_firewall(firewall.id));
+        let lacks_group = matches!(self.shape.guard, Guard::Groups { closed: true, .. });
+        if self.is_losing_address() && is_filtered && !lacks_group {
+            return Ok(());
+        }
+        let wanted = self.wanted_firewalls()?;
         let missing = wanted.iter().find(|id| present.iter().all(|firewall| firewall.id != **id));
         if let Some(firewall) = missing {
             // A firewall that is about to become narrower is not put before another server until it is.

@@ -6,6 +6,7 @@
 //! | is blank | nothing at the provider: it is empty as well (`EmptySource`) |
 //! | was made from an image, and nobody booted from it | nothing at the provider: it is that image (`UnwrittenSource`) |
 //! | is the disk of a server | a snapshot of it |
+//! | is a snapshot, because no instance boots from it | the same snapshot, which goes with the last one that uses it |
 //!
 //! Snapshots have no names, so that nothing keeps the provider from making two: a snapshot whose answer was lost is
 //! looked for by its label, and waited for until it cannot come any more.
@@ -22,12 +23,13 @@ use hcloud_client::types::{Id, Image, ImageStatus, Server};
 use seca_api::{ImageSpec, Kind};
 
 use super::{
-    Checked, Context, Mapping, Owned, PlannedExt, act, fail, map, missing_targets, noted,
+    Checked, Context, Mapping, Owned, PlannedExt, act, auxiliary, fail, map, missing_targets, noted,
     origin::{architecture, origin_of_volume, whole, word},
-    power, settled, wait,
+    parking, power, settled, wait,
 };
 use crate::{
     call::{Call, StepExt, Until},
+    naming,
     objects::{CREATE_IMAGE, ImageCall, ObjectId, ObjectType},
     owner::Owner,
 };
@@ -46,17 +48,25 @@ impl Mapping for ImageMapping {
     }
 
     fn alive(&self, context: &Context<'_>) -> Checked<Planned> {
-        alive(context, context.snapshot.image_of(context.installation(), context.resource()))
+        alive(context, own(context))
     }
 
     fn delete(&self, context: &Context<'_>) -> Planned {
-        let image = context.snapshot.image_of(context.installation(), context.resource());
-        image.map_or_else(settled, remove)
+        if auxiliary::snapshots(context).next().is_some() {
+            return auxiliary::release(context, &[]).unwrap_or_else(settled);
+        }
+        own(context).map_or_else(settled, remove)
     }
 
     fn objects(&self) -> &'static [Owned] {
         &[Owned { kind: ObjectType::Image, made: true }]
     }
+}
+
+/// The snapshot that is its alone. One that it shared, and remembers, is not.
+fn own<'a>(context: &Context<'a>) -> Option<&'a Image> {
+    let known = context.snapshot.image_of(context.installation(), context.resource());
+    known.filter(|image| !image.labels.contains_key(naming::PURPOSE))
 }
 
 /// Reads an object again until nothing is under way with it.
@@ -76,6 +86,12 @@ fn alive(context: &Context<'_>, image: Option<&Image>) -> Checked<Planned> {
     let spec: ImageSpec = context.spec()?;
     let row = context.resource();
     let was_usable = ImageFacts::of(row).image_id.is_some();
+    if let Some(shared) = shared(context) {
+        return share(context, &spec, shared);
+    }
+    if let Some(released) = auxiliary::release(context, &[]) {
+        return Ok(released);
+    }
     if let Some(image) = image {
         return Ok(keep(context, &spec, image));
     }
@@ -94,6 +110,56 @@ fn alive(context: &Context<'_>, image: Option<&Image>) -> Checked<Planned> {
         Some(origin) => alias(context, &spec, origin, &Copied::of(row)),
         None => take(context, &spec),
     }
+}
+
+/// The snapshot that it shares with a block storage whose disk that is, or shared with it.
+fn shared(context: &Context<'_>) -> Option<Id<Image>> {
+    let row = context.resource();
+    let facts = ImageFacts::of(row);
+    let own = facts.image_id.and_then(|id| id.parse().ok());
+    if let Some(own) = own {
+        return auxiliary::snapshots(context).map(|(id, _)| id).find(|id| *id == own);
+    }
+    // What it is already, it stays.
+    let is_undecided = facts.origin.is_none() && !is_lost(context);
+    let can_share = is_undecided && self::own(context).is_none();
+    let source = source(context).filter(|source| can_share && source.project == row.project)?;
+    lent(source)
+}
+
+/// The snapshot of a block storage that is one, once the block storage cannot remove it while others use it.
+fn lent(source: &Resource) -> Option<Id<Image>> {
+    let Disk::Parked { image: Some(image) } = Disk::of(source) else { return None };
+    BlockStorageFacts::of(source).lends.filter(|lent| *lent == image)?.parse().ok()
+}
+
+/// It shares a snapshot, which is no single resource's from now on.
+fn share(context: &Context<'_>, spec: &ImageSpec, id: Id<Image>) -> Checked<Planned> {
+    let auxiliary = auxiliary::disk_snapshot(id);
+    let ties = auxiliary::missing(context, [&auxiliary]);
+    if !ties.is_empty() {
+        return Ok(Planned::new(Plan::Tie(ties)));
+    }
+    let row = context.resource();
+    let Some(image) = context.snapshot.get(id) else {
+        context.prove_gone(ObjectId::Image(id))?;
+        return Ok(lost("The snapshot was deleted at Hetzner Cloud"));
+    };
+    let labels = auxiliary::shared_labels(context, &auxiliary);
+    // Each says so itself: whoever sent a call may have something in the project.
+    if image.labels == labels && ImageFacts::of(row).image_id.is_some() {
+        return Ok(keep(context, spec, image));
+    }
+    let copied = source(context).map(|source| Copied { uid: source.uid.to_string(), name: source.key.name.clone() });
+    let own = ImageFacts::mark(row, |facts| {
+        if facts.image_id.is_none()
+            && let Some(copied) = copied
+        {
+            copied.remember(facts);
+        }
+        facts.image_id = Some(id.to_string());
+    });
+    Ok(act(ImageCall::Update { image: id, labels }.step(&image.description).mark(own)))
 }
 
 /// Whether a snapshot may yet come of a call of unknown outcome.
@@ -167,6 +233,11 @@ fn disk<'a>(context: &Context<'a>, source: &Resource) -> Checked<Option<&'a Serv
             )),
         };
     }
+    if keeps && parking::snapshot_in_making(context, source).is_some() {
+        let text = format!("The disk of the block storage `{name}` is becoming a snapshot, which the image shares.");
+        let again = Planned::new(Plan::Wait { retry: Some(LOST_AGAIN) });
+        return stop(again.note(Reason::WaitingForDependency, text));
+    }
     if let Some(server) = labelled(source.uid) {
         return Ok(Some(server));
     }
@@ -182,10 +253,7 @@ fn disk<'a>(context: &Context<'a>, source: &Resource) -> Checked<Option<&'a Serv
     if let Disk::Parked { .. } = Disk::of(source) {
         return stop(wait(
             Reason::WaitingForDependency,
-            format!(
-                "The disk of the block storage `{name}` is kept in a snapshot; it is copied when an instance boots from \
-                 it."
-            ),
+            format!("The disk of the block storage `{name}` is kept in a snapshot, which the image is about to share."),
         ));
     }
     if keeps || started {

@@ -17,13 +17,14 @@ use hcloud_client::types::{
 use seca_api::{InstanceSpec, Kind, ResourceState, reference::Target};
 
 use super::{
-    Checked, Context, Mapping, Owned, PlannedExt, act, auxiliary, block_storage,
+    Checked, Context, Mapping, Owned, PlannedExt, act, auxiliary, block_storage, cycle,
     diff::{Diff, Rest, is_guarded},
     fail, guest,
     keys::Keys,
     noted,
     origin::boot_image,
-    parking, power, seen, settled,
+    parking::{self, Fit},
+    power, seen, settled,
     shape::{Guard, Shape, shape},
     wait,
 };
@@ -260,7 +261,7 @@ fn sku<'a>(context: &Context<'a>, spec: &InstanceSpec) -> Checked<&'a CatalogEnt
 }
 
 /// The SKU that an instance names, if the catalogue has it.
-fn sku_of<'a>(context: &Context<'a>, row: &Resource, spec: &InstanceSpec) -> Option<&'a CatalogEntry> {
+pub(super) fn sku_of<'a>(context: &Context<'a>, row: &Resource, spec: &InstanceSpec) -> Option<&'a CatalogEntry> {
     match spec.sku_ref.resolve(&row.key, &[Kind::InstanceSku]) {
         Ok(Target::Resource(key)) => context.desired.catalog.get(Kind::InstanceSku, &key.region, &key.name),
         _ => None,
@@ -315,13 +316,20 @@ fn take_over(context: &Context<'_>, volume: &Resource) -> Planned {
         return wait(Reason::WaitingForDependency, format!("The block storage `{name}` is not ready to boot from."));
     };
     let row = context.resource();
-    if let Some(why) = parking::misfit(context, row, volume, server) {
-        let text = format!(
-            "The block storage `{name}` keeps the server of a deleted instance, and {why}: its disk becomes a snapshot, which \
-             this instance is made from. That takes some minutes."
-        );
-        return wait(Reason::WaitingForDependency, text);
-    }
+    let retype = match parking::fit(context, row, volume, server) {
+        Fit::Server { retype } => retype,
+        Fit::Never(why) => {
+            let text = format!("The block storage `{name}` keeps the disk of a deleted instance: {why}.");
+            return wait(Reason::ProviderRefused, text);
+        }
+        Fit::Snapshot(why) => {
+            let text = format!(
+                "The block storage `{name}` keeps the server of a deleted instance, and {why}: its disk becomes a snapshot, \
+                 which this instance is made from. That takes some minutes."
+            );
+            return wait(Reason::WaitingForDependency, text);
+        }
+    };
     if power::is_busy(server) || server.status != ServerStatus::Off {
         // Its block storage switches it off.
         return wait(
@@ -335,6 +343,7 @@ fn take_over(context: &Context<'_>, volume: &Resource) -> Planned {
         facts.boot_volume = Some(name.clone());
         facts.ever_started = true;
         facts.shaped = true;
+        facts.retype = retype;
         facts.placeholder = kept.placeholder.clone();
         facts.user_data_hash = kept.made_with.as_ref().and_then(|made| made.user_data_hash.clone());
         facts.guest = kept.made_with.as_ref().and_then(|made| made.guest);
@@ -345,15 +354,14 @@ fn take_over(context: &Context<'_>, volume: &Resource) -> Planned {
 }
 
 /// What the server of an instance is made with.
-pub(super) fn made_with(context: &Context<'_>, row: &Resource, spec: &InstanceSpec) -> Option<MadeWith> {
-    let sku = sku_of(context, row, spec)?;
-    Some(MadeWith {
+pub(super) fn made_with(context: &Context<'_>, sku: &CatalogEntry, spec: &InstanceSpec) -> MadeWith {
+    MadeWith {
         user_data_hash: hash_of(spec.user_data.as_ref()),
         guest: None,
         keys_hash: Some(Keys::of(spec, context.installation()).hash()),
         server_type: server_type(sku),
         location: zone_name(&spec.zone).to_owned(),
-    })
+    }
 }
 
 /// A hash of a text. Facts are no place for user data.
@@ -368,7 +376,7 @@ fn keep(context: &Context<'_>, server: &Server) -> Checked<Planned> {
     let row = context.resource();
     let with_status = |planned: Planned| power::with_status(planned, context, server);
     if power::is_busy(server) {
-        if context.is_converging() {
+        if context.is_converging() || cycle::under_way(row).is_some() {
             return Ok(with_status(context.watch_server(server, Until::Settled)));
         }
         return Ok(with_status(noted(settled(), seen::notes(context, server, &spec, Rest::default()))));
@@ -392,7 +400,7 @@ fn keep(context: &Context<'_>, server: &Server) -> Checked<Planned> {
     let diff = Diff { context, server, shape: &shape };
     let mut rest = match diff.next() {
         Ok(rest) => rest,
-        Err(planned) => return Ok(with_status(*planned)),
+        Err(planned) => return Ok(with_status(cycle::given_up(&diff)?.unwrap_or(*planned))),
     };
     // Nobody tells when another server lets go of what is ours; the plan sees it, and asks nobody.
     let again = rest.awaits_another().then_some(AGAIN);
@@ -413,12 +421,21 @@ fn keep(context: &Context<'_>, server: &Server) -> Checked<Planned> {
             Err(step) => return Ok(with_status(*step)),
         },
         power::Next::Act(planned) => return Ok(with_status(*planned)),
-        power::Next::Settled(done) => Planned { action_done: done, ..settled() },
+        power::Next::Settled(done) => {
+            if let Some(planned) = cycle::next(&diff, &rest)? {
+                return Ok(with_status(Planned { action_done: done, ..planned }));
+            }
+            Planned { action_done: done, ..settled() }
+        }
     };
+    let is_complete = rest.when_off.is_empty() && !rest.awaits_another();
     let planned = Planned { again, ..planned };
     let notes = seen::notes(context, server, &spec, rest);
     Ok(with_status(noted(planned, notes)).remember(row, |facts: &mut InstanceFacts| {
         seen::remember_aliases(facts, server, &shape);
+        if is_complete {
+            cycle::complete(facts, context, &shape);
+        }
     }))
 }
 

@@ -3,6 +3,7 @@
 
 mod auxiliary;
 mod block_storage;
+mod cycle;
 mod diff;
 pub mod gateway;
 pub(crate) mod guest;
@@ -16,15 +17,13 @@ mod origin;
 mod parking;
 mod power;
 mod public_ip;
-mod role;
-mod role_assignment;
 mod route_table;
+mod row;
 mod security_group;
 mod security_group_rule;
 mod seen;
 mod shape;
 mod subnet;
-mod workspace;
 mod zone;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -81,11 +80,8 @@ pub struct Owned {
     pub made: bool,
 }
 
-/// The kinds that are mapped.
+/// The kinds that are mapped: all but those that are a row and nothing more.
 pub static MAPPINGS: &[&dyn Mapping] = &[
-    &role::RoleMapping,
-    &role_assignment::RoleAssignmentMapping,
-    &workspace::WorkspaceMapping,
     &image::ImageMapping,
     &block_storage::BlockStorageMapping,
     &instance::InstanceMapping,
@@ -107,6 +103,9 @@ pub fn kinds() -> Vec<Kind> {
 /// What to do next about a resource.
 pub fn plan(context: &Context<'_>) -> Planned {
     let kind = context.resource().key.kind;
+    if control_plane::kinds::rules(kind).is_some_and(|rules| !rules.has_object) {
+        return row::plan(context);
+    }
     let Some(mapping) = MAPPINGS.iter().find(|mapping| mapping.kind() == kind) else {
         return fail(Reason::Unsupported, format!("This release makes no {} at Hetzner Cloud.", kind.noun()));
     };

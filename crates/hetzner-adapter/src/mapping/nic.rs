@@ -110,10 +110,13 @@ fn alive(context: &Context<'_>) -> Checked<Planned> {
     Ok(noted(planned, own.notes.into_iter().chain(notes(context, &spec))))
 }
 
-/// Public IPs that it names and nobody has are its own from now on; and what an instance had that names it no longer, or is
+/// Public IPs that it names and nobody has are its own from now on, but for one whose zone only the instance of a NIC can
+/// tell: that waits for a NIC which has an instance, so that one which never gets any does not keep it. And what an instance had that names it no longer, or is
 /// being deleted, that has no more once the server lets go.
 fn ties(context: &Context<'_>) -> Checked<Vec<Tie>> {
-    let free = live(context, PUBLIC_IPS).filter(|ip| ip.holder.is_none());
+    let can_tell = context.resource().holder.is_some();
+    let is_free = |ip: &&Resource| ip.holder.is_none() && (can_tell || !zone::is_awaited(context, ip));
+    let free = live(context, PUBLIC_IPS).filter(is_free);
     let mut ties: Vec<Tie> = free.map(|ip| Tie::Claim(ip.uid)).collect();
     let is_wanted = instance(context).is_some_and(|instance| !instance.is_deleting());
     if let Some(holder) = context.resource().holder.filter(|_| !is_wanted)
@@ -183,6 +186,11 @@ fn public_ips(context: &Context<'_>) -> PublicIps {
     let mut all = PublicIps { published: Vec::new(), references: Vec::new(), is_complete: true, notes: Vec::new() };
     for row in live(context, PUBLIC_IPS) {
         let name = &row.key.name;
+        if row.holder.is_none() {
+            // It is claimed when an instance has the NIC.
+            all.is_complete = false;
+            continue;
+        }
         if row.holder != Some(context.resource().uid) {
             let text = format!("The public IP `{name}` is another NIC's; it is this one's when that lets it go.");
             all.notes.push((Reason::AddressInUse, text));

@@ -12,6 +12,7 @@ use control_plane::{
 };
 use hcloud_client::types::{Id, Image, ImageStatus, Server};
 use seca_api::{BlockStorageSpec, InstanceSpec, Kind, Timestamp};
+use serde_json::Value;
 
 use super::{
     Checked, Context, PlannedExt, act, auxiliary,
@@ -35,16 +36,37 @@ const HOLD_EXTENSION: &str = "hetzner.cloud/disk-hold";
 const REUSE_EXTENSION: &str = "hetzner.cloud/reuse-server";
 /// How often a kept server is looked at: whether its time is over, and whether its room is needed. It asks nobody.
 const ROOM: Duration = Duration::from_secs(30);
-/// How often it is looked whether a lost snapshot came, or cannot come any more. It asks nobody.
+/// When it is looked again at a snapshot that somebody else decides about. It asks nobody.
 const LOST_AGAIN: Duration = Duration::from_secs(1);
 
-/// The snapshot of a block storage's disk.
+/// The snapshot of a block storage's disk: the one that it is, or the one that is to be. One that it was, and uses still
+/// because that is not removed yet, is neither.
 pub(super) fn snapshot_of<'a>(context: &Context<'a>) -> Option<&'a Image> {
-    let owner = Owner::in_role(context.resource().uid, PARKED);
-    context.snapshot.owned_by(context.installation(), &owner).or_else(|| {
-        let id = BlockStorageFacts::of(context.resource()).image_id?.parse().ok()?;
-        context.snapshot.get(id)
-    })
+    let row = context.resource();
+    let id = BlockStorageFacts::of(row).image_id.and_then(|id| id.parse::<Id<Image>>().ok());
+    let known = id.and_then(|id| context.snapshot.get(id));
+    let was_it = |image: &Image| auxiliary::snapshots(context).any(|(old, _)| old == image.id);
+    known.or_else(|| snapshot_in_making(context, row).filter(|image| !was_it(image)))
+}
+
+/// Whether a snapshot was ordered since the block storage keeps its server. One that was ordered before is of an earlier
+/// time, when another instance took the server back in the middle of it: the disk has changed since.
+pub(super) fn is_of_this_hold(row: &Resource, image: &Image) -> bool {
+    let ordered = image.labels.get(naming::STEP).and_then(|step| step.rsplit('.').next()?.parse::<i64>().ok());
+    ordered.is_some_and(|ordered| BlockStorageFacts::of(row).held_since.is_some_and(|since| since <= ordered))
+}
+
+/// Before it lets go of a snapshot that others use: as long as that bears its labels, it would go with it.
+pub(super) fn to_the_others(context: &Context<'_>) -> Option<Planned> {
+    let image = snapshot_in_making(context, context.resource())?;
+    let (id, _) = auxiliary::snapshots(context).find(|(id, others)| *id == image.id && *others > 0)?;
+    let labels = auxiliary::shared_labels(context, &auxiliary::disk_snapshot(id));
+    Some(act(ImageCall::Update { image: id, labels }.step(&image.description)))
+}
+
+/// The snapshot that a block storage's disk becomes.
+pub(super) fn snapshot_in_making<'a>(context: &Context<'a>, volume: &Resource) -> Option<&'a Image> {
+    context.snapshot.owned_by(context.installation(), &Owner::in_role(volume.uid, PARKED))
 }
 
 /// The processors of a server, in SECA's words.
@@ -52,31 +74,54 @@ pub(super) fn processors(server: &Server) -> Option<String> {
     catalog::architecture(&server.server_type.architecture).map(str::to_owned)
 }
 
-/// Why an instance cannot have a held server as it is; none if it can.
-pub(super) fn misfit(
-    context: &Context<'_>,
-    instance: &Resource,
-    volume: &Resource,
-    server: &Server,
-) -> Option<&'static str> {
-    let wanted = instance.spec::<InstanceSpec>().ok().and_then(|spec| instance::made_with(context, instance, &spec));
-    let Some(wanted) = wanted else { return Some("its SKU is not known") };
-    if wanted.server_type != server.server_type.name {
-        return Some("the server has another SKU");
+/// How an instance gets the disk of a held server.
+pub(super) enum Fit {
+    /// With the server.
+    Server {
+        /// The type that the server is to get when it is started, if it has another.
+        retype: Option<String>,
+    },
+    /// From a snapshot, because of this.
+    Snapshot(&'static str),
+    /// Not with the SKU that it asks for, because of this: nothing becomes of the server meanwhile.
+    Never(String),
+}
+
+/// How an instance gets the disk of a held server. The type of a server can be changed, what it was made with cannot.
+pub(super) fn fit(context: &Context<'_>, instance: &Resource, volume: &Resource, server: &Server) -> Fit {
+    let spec = instance.spec::<InstanceSpec>().ok();
+    let sku = spec.as_ref().and_then(|spec| instance::sku_of(context, instance, spec));
+    let Some((sku, spec)) = sku.zip(spec) else { return Fit::Never("its SKU is not known".to_owned()) };
+    let wanted = instance::made_with(context, sku, &spec);
+    let disk = sku.facts.get("disk").and_then(Value::as_u64);
+    if let Some(disk) = disk.filter(|disk| server.primary_disk_size > *disk) {
+        return Fit::Never(format!(
+            "the disk has {} GB, and a server of the SKU `{}` has {disk} GB; create the instance with a larger SKU",
+            server.primary_disk_size, sku.name
+        ));
+    }
+    let (ours, theirs) = (processors(server), sku.fact("architecture"));
+    if let Some((ours, theirs)) = ours.as_deref().zip(theirs).filter(|(ours, theirs)| ours != theirs) {
+        return Fit::Never(format!(
+            "the system on the disk is for {ours}, and the SKU `{}` has {theirs} processors; create the instance with \
+             another SKU",
+            sku.name
+        ));
     }
     if wanted.location != server.location.name {
-        return Some("the server is in another zone");
+        return Fit::Snapshot("the server is in another zone");
     }
+    let retype = Some(wanted.server_type).filter(|wanted| *wanted != server.server_type.name);
     if instance.extension(REUSE_EXTENSION).as_deref() == Some("always") {
-        return None;
+        return Fit::Server { retype };
     }
     let Some(made) = BlockStorageFacts::of(volume).made_with else {
-        return Some("nobody knows what the server was made with");
+        return Fit::Snapshot("nobody knows what the server was made with");
     };
     match (made.user_data_hash == wanted.user_data_hash, made.keys_hash == wanted.keys_hash) {
-        (true, true) => None,
-        (false, _) => Some("the server was made with other user data"),
-        (true, false) => Some("the server was made with other SSH keys"),
+        (true, true) => Fit::Server { retype },
+        (false, _) => Fit::Snapshot("the server was made with other user data"),
+        (true, false) => Fit::Snapshot("the server was made with other SSH keys"),
     }
 }
 
@@ -98,12 +143,14 @@ pub(super) fn hold(
     let row = context.resource();
     if let Some(instance) = holder(context).filter(|instance| !instance.is_deleting()) {
         let name = &instance.key.name;
-        return match misfit(context, instance, row, server) {
-            None => Ok(settled().status(status(size_on(server, spec), None)).note(
-                Reason::BootVolumeHeld,
-                format!("The instance `{name}` is about to have the server that keeps its disk."),
-            )),
-            Some(why) => {
+        let held =
+            |text: String| settled().status(status(size_on(server, spec), None)).note(Reason::BootVolumeHeld, text);
+        return match fit(context, instance, row, server) {
+            Fit::Server { .. } => {
+                Ok(held(format!("The instance `{name}` is about to have the server that keeps its disk.")))
+            }
+            Fit::Never(why) => Ok(held(format!("The instance `{name}` cannot boot from it: {why}."))),
+            Fit::Snapshot(why) => {
                 park(context, backing.snapshot, server, &format!("The instance `{name}` is to boot from it, and {why}"))
             }
         };
@@ -118,7 +165,7 @@ pub(super) fn hold(
     }
     let text = format!(
         "It keeps the disk of an instance that was deleted: a switched-off {}, billed {}. The next instance that boots from \
-         it has the server at once, if it asks for the same SKU, zone, user data and SSH keys.",
+         it has the server at once, if it asks for the same zone, user data and SSH keys.",
         server.server_type.name,
         until.map_or_else(|| "until it is used or deleted".to_owned(), |until| format!("until {until}"))
     );
@@ -148,7 +195,7 @@ fn hold_of(context: &Context<'_>) -> Option<Duration> {
         None => context.settings.disk_hold,
         Some("never") => None,
         // What cannot be read is as if it were not there.
-        Some(text) => humantime::parse_duration(text).ok().or(context.settings.disk_hold),
+        Some(text) => settings::parse_duration(text).or(context.settings.disk_hold),
     }
 }
 
@@ -203,12 +250,24 @@ pub(super) fn parked(context: &Context<'_>, spec: &BlockStorageSpec, backing: &B
             _ => fail(Reason::ProviderUnavailable, "Its snapshot is not complete, and its server is kept."),
         });
     }
-    if let Some(released) = auxiliary::release(context, &[]) {
+    let own = auxiliary::disk_snapshot(image.id);
+    let ties = auxiliary::missing(context, [&own]);
+    if !ties.is_empty() {
+        return Ok(Planned::new(Plan::Tie(ties)));
+    }
+    if let Some(released) = auxiliary::release(context, std::slice::from_ref(&own)) {
         return Ok(released);
     }
     let user = holder(context).filter(|instance| !instance.is_deleting());
     let made_of_it = backing.holders.filter(|_| row.holder.is_some() && facts.disk_of == row.holder);
     if made_of_it.is_some_and(power::has_run) {
+        if let Some(told) = to_the_others(context) {
+            return Ok(told);
+        }
+        if auxiliary::snapshots(context).any(|(id, others)| id == image.id && others > 0) {
+            // It is the images' from now on.
+            return Ok(Planned { again: Some(LOST_AGAIN), ..settled().remember(row, disk::leave_snapshot) });
+        }
         let old = BlockStorageFacts::mark(row, disk::leave_snapshot);
         return Ok(act(ImageCall::Delete { image: image.id }.step(&image.description).mark(old)));
     }
@@ -221,9 +280,13 @@ pub(super) fn parked(context: &Context<'_>, spec: &BlockStorageSpec, backing: &B
             facts.disk_gb.unwrap_or_default().max(whole(image.disk_size))
         ),
     };
-    let planned = settled()
-        .status(status(u64::from(spec.size_gb), made_of_it.and(user)))
-        .remember(row, |facts: &mut BlockStorageFacts| facts.server_id = None);
+    let planned = settled().status(status(u64::from(spec.size_gb), made_of_it.and(user))).remember(
+        row,
+        |facts: &mut BlockStorageFacts| {
+            facts.server_id = None;
+            facts.lends = Some(image.id.to_string());
+        },
+    );
     Ok(planned.note(Reason::BootVolumeParked, told))
 }
 

@@ -14,7 +14,7 @@ use hcloud_client::types::{Server, ServerStatus};
 use seca_api::{InstanceStatus, PowerState, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::{Context, PlannedExt, act, instance, map, seen};
+use super::{Context, PlannedExt, act, cycle, instance, map, seen};
 use crate::{
     call::{StepExt, Until, millis},
     objects::{ObjectId, ServerCall},
@@ -43,7 +43,7 @@ impl Next {
 }
 
 /// The power of a server that is in neither transition.
-fn observed(server: &Server) -> Option<PowerState> {
+pub(super) fn observed(server: &Server) -> Option<PowerState> {
     match server.status {
         ServerStatus::Running => Some(PowerState::On),
         ServerStatus::Off => Some(PowerState::Off),
@@ -81,10 +81,14 @@ pub(super) fn next(context: &Context<'_>, server: &Server) -> Next {
         (Some(ActionKind::Start), Some(PowerState::On)) | (Some(ActionKind::Stop), Some(PowerState::Off)) => {
             Next::Settled(Some(action.seq))
         }
-        (Some(ActionKind::Start), _) => Next::act(power_on(context, server, None)),
-        (Some(ActionKind::Stop), _) => Next::act(stop(context, server)),
+        (Some(ActionKind::Start), _) => Next::act(power_on(context, server, None, |_| {})),
+        (Some(ActionKind::Stop), _) => {
+            Next::act(switch_off(context, server, action.seq, context.desired.stop_grace, |_| {}))
+        }
         // It went off by other hands: a restart brings it up all the same.
-        (Some(ActionKind::Restart), Some(PowerState::Off)) => Next::act(power_on(context, server, Some(action.seq))),
+        (Some(ActionKind::Restart), Some(PowerState::Off)) => {
+            Next::act(power_on(context, server, Some(action.seq), |_| {}))
+        }
         (Some(ActionKind::Restart), _) => Next::act(restart(context, server)),
     }
 }
@@ -106,22 +110,34 @@ fn end_shutdown(context: &Context<'_>, server: &Server) -> Planned {
 
 /// Ends a server whose instance is deleted and whose disk stays: the guest is asked, and its power is cut a little later.
 pub(super) fn end(context: &Context<'_>, server: &Server) -> Planned {
+    switch_off(context, server, DELETED, context.desired.stop_grace.min(LAST_GRACE), |_| {})
+}
+
+/// Asks the guest to shut down, under a number, and looks now and then; the power is cut when the grace period is over.
+pub(super) fn switch_off(
+    context: &Context<'_>,
+    server: &Server,
+    seq: i64,
+    grace: Duration,
+    also: impl FnOnce(&mut InstanceFacts),
+) -> Planned {
     let row = context.resource();
     let facts = InstanceFacts::of(row);
-    let asked_at = facts.shutdown_at.filter(|_| facts.shutdown_seq == Some(DELETED)).map(Timestamp::from_millis);
-    let grace = context.desired.stop_grace.min(LAST_GRACE);
+    let asked_at = facts.shutdown_at.filter(|_| facts.shutdown_seq == Some(seq)).map(Timestamp::from_millis);
     if asked_at.is_some_and(|asked_at| context.now.since(asked_at) >= grace) {
         return act(ServerCall::Poweroff { server: server.id }.step(&server.name));
     }
-    if asked_at.is_some() && context.snapshot.was_asked_to_shut_down(server.id, DELETED) {
+    if asked_at.is_some() && context.snapshot.was_asked_to_shut_down(server.id, seq) {
         return act(context.watch(ObjectId::Server(server.id), Until::Off).step(&server.name));
     }
+    // Asking a guest twice does no harm, and after a restart of ours nobody knows whether it was asked.
     let first = asked_at.unwrap_or(context.now);
     let asked = InstanceFacts::mark(row, |facts| {
-        facts.shutdown_seq = Some(DELETED);
+        facts.shutdown_seq = Some(seq);
         facts.shutdown_at = Some(millis(first));
+        also(facts);
     });
-    let call = ServerCall::Shutdown { server: server.id, seq: DELETED, issued_at: millis(context.now) };
+    let call = ServerCall::Shutdown { server: server.id, seq, issued_at: millis(context.now) };
     act(call.step(&server.name).mark(asked))
 }
 
@@ -136,40 +152,36 @@ fn without_shutdown(planned: Planned, context: &Context<'_>, server: &Server) ->
     }
 }
 
-fn power_on(context: &Context<'_>, server: &Server, completes: Option<i64>) -> Planned {
+/// Switches a server on; one that was taken over for another SKU gets its type with that.
+pub(super) fn power_on(
+    context: &Context<'_>,
+    server: &Server,
+    completes: Option<i64>,
+    also: impl FnOnce(&mut InstanceFacts),
+) -> Planned {
     // A volume that nobody marks would not inherit the disk, and one that is not the disk must not be marked.
     let Some(volume) = instance::disk(context) else { return instance::wrong_volume(context) };
-    let step = ServerCall::Poweron { server: server.id }.step(&server.name);
-    let step = step
-        .mark(InstanceFacts::trial(context.resource(), |facts| facts.ever_started = true))
-        .mark(BlockStorageFacts::trial(volume, disk::start));
+    let (call, completes) = match retype(context, server) {
+        // The provider starts the server after it; where it does not, that is the next step.
+        Some(server_type) => (ServerCall::ChangeType { server: server.id, server_type, upgrade_disk: false }, None),
+        None => (ServerCall::Poweron { server: server.id }, completes),
+    };
+    let ran = |facts: &mut InstanceFacts| {
+        facts.ever_started = true;
+        also(facts);
+    };
+    let step = call.step(&server.name);
+    let step =
+        step.mark(InstanceFacts::trial(context.resource(), ran)).mark(BlockStorageFacts::trial(volume, disk::start));
     act(match completes {
         Some(seq) => step.completes(seq),
         None => step,
     })
 }
 
-/// Shutdown, then a look now and then; the power is cut when the grace period is over.
-fn stop(context: &Context<'_>, server: &Server) -> Planned {
-    let row = context.resource();
-    let seq = row.action.seq;
-    let facts = InstanceFacts::of(row);
-    let is_same = facts.shutdown_seq == Some(seq);
-    let asked_at = facts.shutdown_at.filter(|_| is_same);
-    let asked_at = asked_at.map_or(context.now, Timestamp::from_millis);
-    if is_same && context.now.since(asked_at) >= context.desired.stop_grace {
-        return act(ServerCall::Poweroff { server: server.id }.step(&server.name));
-    }
-    if context.snapshot.was_asked_to_shut_down(server.id, seq) {
-        return act(context.watch(ObjectId::Server(server.id), Until::Off).step(&server.name));
-    }
-    // Asking a guest twice does no harm, and after a restart of ours nobody knows whether it was asked.
-    let asked = InstanceFacts::mark(row, |facts| {
-        facts.shutdown_seq = Some(seq);
-        facts.shutdown_at = Some(millis(asked_at));
-    });
-    let call = ServerCall::Shutdown { server: server.id, seq, issued_at: millis(context.now) };
-    act(call.step(&server.name).mark(asked))
+/// The type that a server of another instance is to get when it is started; none once it has it.
+pub(super) fn retype(context: &Context<'_>, server: &Server) -> Option<String> {
+    InstanceFacts::of(context.resource()).retype.filter(|wanted| *wanted != server.server_type.name)
 }
 
 fn restart(context: &Context<'_>, server: &Server) -> Planned {
@@ -199,6 +211,8 @@ pub(super) fn with_status(planned: Planned, context: &Context<'_>, server: &Serv
         facts.last_reboot = last_reboot;
         // Whoever switched it on: its disk may hold data.
         facts.ever_started |= has_run(server);
+        facts.retype = retype(context, server);
+        cycle::remember(facts, context, server);
         seen::remember(facts, context, server);
     });
     without_shutdown(planned, context, server)
@@ -219,7 +233,9 @@ pub(super) fn is_to_start(context: &Context<'_>, server: &Server) -> bool {
 /// The status members: the power, and since when it is so. None while it was never on.
 fn status(context: &Context<'_>, server: &Server) -> Map<String, Value> {
     let before: InstanceStatus = context.resource().status().unwrap_or_default();
-    let power = observed(server).unwrap_or(before.power_state);
+    // A power cycle of ours is none of the client's.
+    let is_cycled = cycle::under_way(context.resource()).is_some();
+    let power = observed(server).filter(|_| !is_cycled).unwrap_or(before.power_state);
     let since = if power == before.power_state { before.power_state_since } else { Some(context.now) };
     let mut members = map(&[("powerState", json!(power))]);
     if let Some(since) = since {

@@ -9,7 +9,7 @@ use control_plane::{
     facts::{Facts, GroupFirewall, InstanceFacts, NicFacts, SecurityGroupFacts, SecurityGroupRuleFacts},
     ports::Planned,
 };
-use hcloud_client::types::{CreateFirewall, Firewall};
+use hcloud_client::types::{CreateFirewall, Firewall, Server, ServerStatus};
 use seca_api::{Kind, ResourceState, SecurityGroupSpec, SecurityGroupStatus};
 use serde_json::json;
 
@@ -20,7 +20,8 @@ use super::{
 };
 use crate::{
     firewall_rules::{Compiled, CompiledRule, Shard, compile_rule, expand, same_rules},
-    objects::{FirewallCall, ObjectType},
+    naming,
+    objects::{FirewallCall, ObjectType, has_firewall},
     owner::{Owner, Role},
 };
 
@@ -169,10 +170,30 @@ fn remove(context: &Context<'_>, parts: &BTreeSet<usize>) -> Option<Planned> {
     let wanted: BTreeSet<Option<Role>> = parts.iter().map(|part| role(*part)).collect();
     let (_, firewall) = all.into_iter().find(|(role, _)| !wanted.contains(role))?;
     if context.snapshot.is_firewall_used(firewall) {
-        let text = "A firewall of its former rules still stands before an instance, which lets it go.";
-        return Some(wait(Reason::WaitingForDependency, text));
+        return Some(still_used(context, firewall));
     }
     Some(act(FirewallCall::Delete { firewall: firewall.id }.step(&firewall.name)))
+}
+
+/// An instance lets a firewall go at once, but for one that filters an address which goes when the instance is off.
+fn still_used(context: &Context<'_>, firewall: &Firewall) -> Planned {
+    let behind =
+        |server: &&Server| naming::is_of(&server.labels, context.installation()) && has_firewall(server, firewall.id);
+    let is_named = users(context).next().is_some();
+    match context.snapshot.all::<Server>().find(|server| behind(server) && server.status != ServerStatus::Off) {
+        Some(server) if !is_named => {
+            let name = server.labels.get(naming::NAME).map_or(server.name.as_str(), String::as_str);
+            let text = format!(
+                "The group filters an address that the instance `{name}` is to lose, and a Hetzner server lets an address \
+                 go only while it is off; stop the instance."
+            );
+            wait(Reason::AppliesWhenOff, text)
+        }
+        _ => {
+            let text = "A firewall of its former rules still stands before an instance, which lets it go.";
+            wait(Reason::WaitingForDependency, text)
+        }
+    }
 }
 
 /// What is known of its firewalls.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use control_plane::{
-    Reason, Resource,
+    ActionKind, Reason, Resource,
     facts::{Facts, InstanceFacts, Interface},
 };
 use hcloud_client::types::{Id, PrimaryIp, Server, ServerFirewallStatus};
@@ -15,15 +15,17 @@ use super::{
     diff::{Rest, is_placeholder},
     instance::hash_of,
     keys::Keys,
-    missing_targets,
-    shape::Shape,
+    missing_targets, power,
+    shape::{Shape, names_group},
 };
 use crate::objects::{FirewallCall, has_firewall};
 
 /// Whether an instance's server is to be what the instance names. One of the release before has nothing of it, and is left
-/// as it is until somebody writes to the instance, or starts or restarts it.
+/// as it is until somebody writes to the instance, or starts or restarts it. A stop alone only switches it off.
 pub(super) fn is_shaped(row: &Resource) -> bool {
-    InstanceFacts::of(row).shaped || row.observed_generation != row.generation
+    let writes = row.generation - row.observed_generation;
+    let is_stop_alone = writes == 1 && row.action.pending() == Some(ActionKind::Stop);
+    InstanceFacts::of(row).shaped || writes != 0 && !is_stop_alone
 }
 
 /// What the row remembers of a server that is seen.
@@ -92,6 +94,13 @@ pub(super) fn notes(context: &Context<'_>, server: &Server, spec: &InstanceSpec,
         );
         notes.push((Reason::AppliesWhenOff, text));
     }
+    if let Some(wanted) = power::retype(context, server) {
+        let text = format!(
+            "Its server was another instance's and is a {} still; the next start makes it a {wanted}. Its disk stays as it is.",
+            server.server_type.name
+        );
+        notes.push((Reason::AppliesOnStart, text));
+    }
     notes.extend(made_with(context, spec));
     notes.extend(interfaces(context, server));
     notes
@@ -153,10 +162,15 @@ fn interfaces(context: &Context<'_>, server: &Server) -> Vec<(Reason, String)> {
         let text = "No security group is named, so everything reaches the instance by its public address.";
         return vec![(Reason::Unfiltered, text.to_owned())];
     }
+    let closed = auxiliary::closed_before(context, server);
+    if is_public && closed.is_some() && context.settings.ungrouped_closed && !names_group(context) {
+        let text =
+            "No security group is named, and the operator closes such instances: nothing passes by its public address.";
+        return vec![(Reason::ClosedWithoutGroup, text.to_owned())];
+    }
     if is_public || placeholder.is_none() {
         return Vec::new();
     }
-    let closed = auxiliary::closed_before(context, server);
     let is_closed = net.firewalls.iter().any(|f| Some(f.id) == closed && f.status == ServerFirewallStatus::Applied);
     let closed = match is_closed {
         true => "that a firewall closes in both directions.",

@@ -68,7 +68,7 @@ pub(super) struct PublicAddress {
     pub(super) text: String,
 }
 
-/// What filters the packets of public interfaces.
+/// What filters the packets of public interfaces, if there are any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Guard {
     /// Nothing: no group is named.
@@ -162,8 +162,8 @@ pub(super) fn shape<'a>(context: &Context<'a>, spec: &InstanceSpec, is_new: bool
     if !ties.is_empty() {
         return Err(Box::new(Planned::new(Plan::Tie(ties))));
     }
-    shape.guard = guard(context, &shape, &groups);
-    if let Guard::Kept = shape.guard {
+    shape.guard = guard(context, &groups);
+    if shape.is_public() && matches!(shape.guard, Guard::Kept) {
         let (firewalls, rules) = total(&groups);
         if let Some(excess) = Excess::of(firewalls, rules) {
             shape.notes.push((Reason::RulesTooMany, format!("Of its security groups together, {excess}.")));
@@ -189,6 +189,16 @@ pub(super) fn group_use(related: &Related) -> GroupUse {
     }
 }
 
+/// Whether the instance, or a NIC that it names, names a security group.
+pub(super) fn names_group(context: &Context<'_>) -> bool {
+    let is_group = |target: &Related| match target.key.kind {
+        Kind::SecurityGroup => true,
+        Kind::Nic => target.resource.as_ref().is_some_and(|nic| NicFacts::of(nic).groups.is_some()),
+        _ => false,
+    };
+    context.bundle().targets.iter().any(is_group)
+}
+
 fn total(groups: &[GroupUse]) -> (usize, usize) {
     let firewalls: BTreeSet<&String> = groups.iter().flat_map(|group| &group.firewalls).collect();
     let mut seen = BTreeSet::new();
@@ -196,10 +206,7 @@ fn total(groups: &[GroupUse]) -> (usize, usize) {
     (firewalls.len(), once.map(|group| group.rules as usize).sum())
 }
 
-fn guard(context: &Context<'_>, shape: &Shape<'_>, groups: &[GroupUse]) -> Guard {
-    if !shape.is_public() {
-        return Guard::Closed;
-    }
+fn guard(context: &Context<'_>, groups: &[GroupUse]) -> Guard {
     if groups.is_empty() {
         return if context.settings.ungrouped_closed { Guard::Closed } else { Guard::Open };
     }

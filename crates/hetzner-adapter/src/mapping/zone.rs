@@ -1,7 +1,11 @@
 //! Where in its region an object is made. A region of one zone leaves no choice. In one of several the user chooses by an
 //! extension, or by the first instance that uses the object. What exists never moves.
 
-use control_plane::{Reason, Resource, catalog::zone_name};
+use control_plane::{
+    Reason, Resource,
+    catalog::zone_name,
+    facts::{Facts, PublicIpFacts},
+};
 use seca_api::InstanceSpec;
 
 use super::{Checked, Context, fail, settled};
@@ -52,6 +56,13 @@ impl Place {
             }
         }
     }
+}
+
+/// Whether only the instance that uses a public IP tells in which zone that is to lie.
+pub(super) fn is_awaited(context: &Context<'_>, ip: &Resource) -> bool {
+    let zones = context.desired.catalog.zones(&ip.key.region);
+    let is_chosen = chosen(ip).is_some_and(|zone| zones.contains(&zone));
+    PublicIpFacts::of(ip).location.is_none() && !is_chosen && zones.len() > 1
 }
 
 /// The zone that the user chose.

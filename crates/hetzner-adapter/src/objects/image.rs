@@ -4,13 +4,13 @@ use async_trait::async_trait;
 use control_plane::ports::Step;
 use hcloud_client::{
     Error, ImageFilter, ListFilter, ProjectClient,
-    types::{Action, CreateImage, Id, Image, ImageStatus, ImageType, Labels, Server},
+    types::{Action, CreateImage, Id, Image, ImageStatus, ImageType, Labels, Server, UpdateImage},
 };
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::{ObjectCall, ObjectId, ProviderObject, Sent};
+use super::{Effect, Object, ObjectCall, ObjectId, ProviderObject, Sent};
 use crate::call::{Call, Until};
 
 /// The provider's word for taking a snapshot: a step that is never sent again while its outcome is unknown.
@@ -62,6 +62,9 @@ pub enum ImageCall {
     /// Takes a snapshot of a server's disk.
     #[serde(rename = "create_image")]
     Create { server: Id<Server>, description: String, labels: Labels },
+    /// Changes whose it is.
+    #[serde(rename = "update_image")]
+    Update { image: Id<Image>, labels: Labels },
     #[serde(rename = "delete_image")]
     Delete { image: Id<Image> },
 }
@@ -78,6 +81,7 @@ impl ObjectCall for ImageCall {
     fn operation(&self) -> &'static str {
         match self {
             Self::Create { .. } => CREATE_IMAGE,
+            Self::Update { .. } => "update_image",
             Self::Delete { .. } => "delete_image",
         }
     }
@@ -85,14 +89,14 @@ impl ObjectCall for ImageCall {
     fn object(&self) -> Option<ObjectId> {
         match self {
             Self::Create { .. } => None,
-            Self::Delete { image } => Some(ObjectId::Image(*image)),
+            Self::Update { image, .. } | Self::Delete { image } => Some(ObjectId::Image(*image)),
         }
     }
 
     fn sent_at(&self) -> Option<ObjectId> {
         match self {
             Self::Create { server, .. } => Some(ObjectId::Server(*server)),
-            Self::Delete { .. } => self.object(),
+            Self::Update { .. } | Self::Delete { .. } => self.object(),
         }
     }
 
@@ -104,7 +108,16 @@ impl ObjectCall for ImageCall {
     fn creates(&self) -> Option<(&str, &Labels)> {
         match self {
             Self::Create { description, labels, .. } => Some((description, labels)),
-            Self::Delete { .. } => None,
+            Self::Update { .. } | Self::Delete { .. } => None,
+        }
+    }
+
+    fn judge(&self, object: &Object, _acted: bool) -> Effect {
+        match (self, object) {
+            (Self::Update { labels, .. }, Object::Image(image)) if image.labels != *labels => {
+                Effect::NotYet(0, "The snapshot does not bear its new labels yet.")
+            }
+            _ => Effect::seen(),
         }
     }
 
@@ -118,6 +131,10 @@ impl ObjectCall for ImageCall {
                 let kind = Some(ImageType::Snapshot);
                 let body = CreateImage { description: Some(description.clone()), kind, labels: labels.clone() };
                 Sent::made(client.create_image(*server, &body).await?)
+            }
+            Self::Update { image, labels } => {
+                let body = UpdateImage { labels: Some(labels.clone()), ..UpdateImage::default() };
+                Sent::object(client.update_image(*image, &body).await?)
             }
             Self::Delete { .. } => Sent::default(),
         })

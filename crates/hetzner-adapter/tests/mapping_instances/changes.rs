@@ -44,11 +44,7 @@ fn what_needs_a_server_that_is_off_is_told_and_done_after_the_stop_and_not_by_a_
                 after["nets"] = json!([["10.0.1.21", []]]);
             }
         }
-        let mut before = has(&world, "i");
-        if what == "no address" {
-            // It leads to the server until that is off, and nothing comes by it any more.
-            before["firewalls"] = json!(["deny-all"]);
-        }
+        let before = has(&world, "i");
         world.settle();
         assert_eq!(has(&world, "i"), before, "{what}");
         world.check(Kind::Instance, "i", ACTIVE, Some("AppliesWhenOff"));
@@ -266,6 +262,78 @@ fn an_address_that_a_running_server_has_is_deleted_after_the_stop() {
     power(&mut world, "i", ActionKind::Stop);
     assert!(world.find(Kind::PublicIp, "p").is_none());
     assert!(world.model.primary_ips.is_empty());
+}
+
+/// Whatever takes the address away, what filtered it stays in force until the server is off.
+#[test]
+fn an_address_that_goes_is_reached_as_before_until_the_stop() {
+    type Change = fn(&mut World);
+    let changes: [(&str, Change); 4] = [
+        ("the NIC names it no longer", |world| {
+            nic(world, "k", &["10.0.1.20"], &json!({"securityGroupRefs": refs("security-groups", &["g"])}));
+        }),
+        ("it is deleted", |world| world.delete(Kind::PublicIp, "p")),
+        ("the instance names the NIC no longer", |world| instance(world, "i", &json!({}))),
+        ("the NIC names neither it nor the group", |world| nic(world, "k", &["10.0.1.20"], &json!({}))),
+    ];
+    for (what, change) in changes {
+        for ungrouped_closed in [false, true] {
+            let mut world = networked();
+            world.settings.ungrouped_closed = ungrouped_closed;
+            public_ip(&mut world, "p", "IPv4");
+            group(&mut world, "g", 22);
+            let more = json!({"publicIpRefs": refs("public-ips", &["p"]), "securityGroupRefs": refs("security-groups", &["g"])});
+            nic(&mut world, "k", &["10.0.1.20"], &more);
+            running(&mut world, "i", &json!({"primaryNicRef": {"resource": "nics/k"}}));
+            change(&mut world);
+            world.settle();
+            let seen = has(&world, "i");
+            assert_eq!((&seen["ipv4"], &seen["firewalls"]), (&json!("p"), &json!(["g"])), "{what}");
+            world.check(Kind::Instance, "i", ACTIVE, Some("AppliesWhenOff"));
+            power(&mut world, "i", ActionKind::Stop);
+            let seen = has(&world, "i");
+            assert_eq!((&seen["ipv4"], &seen["firewalls"]), (&json!(null), &json!([])), "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_group_that_is_deleted_closes_an_address_that_is_to_go_at_once() {
+    let mut world = networked();
+    public_ip(&mut world, "p", "IPv4");
+    group(&mut world, "g", 22);
+    let named = json!({"securityGroupRefs": refs("security-groups", &["g"])});
+    let mut more = named.clone();
+    more["publicIpRefs"] = refs("public-ips", &["p"]);
+    nic(&mut world, "k", &["10.0.1.20"], &more);
+    running(&mut world, "i", &json!({"primaryNicRef": {"resource": "nics/k"}}));
+    nic(&mut world, "k", &["10.0.1.20"], &named);
+    world.settle();
+    world.delete(Kind::SecurityGroup, "g");
+    world.settle();
+    let seen = has(&world, "i");
+    assert_eq!((&seen["ipv4"], &seen["firewalls"]), (&json!("p"), &json!(["deny-all"])));
+    assert!(world.find(Kind::SecurityGroup, "g").is_none());
+}
+
+/// Nothing names the group any more, and its rules are still in force before an address that is to go.
+#[test]
+fn a_group_before_an_address_that_is_to_go_is_deleted_after_the_stop_and_says_so() {
+    let mut world = networked();
+    public_ip(&mut world, "p", "IPv4");
+    group(&mut world, "g", 22);
+    let more =
+        json!({"publicIpRefs": refs("public-ips", &["p"]), "securityGroupRefs": refs("security-groups", &["g"])});
+    nic(&mut world, "k", &["10.0.1.20"], &more);
+    running(&mut world, "i", &json!({"primaryNicRef": {"resource": "nics/k"}}));
+    nic(&mut world, "k", &["10.0.1.20"], &json!({}));
+    world.settle();
+    world.delete(Kind::SecurityGroup, "g");
+    world.settle();
+    world.check(Kind::SecurityGroup, "g", ResourceState::Deleting, Some("AppliesWhenOff"));
+    assert!(world.message(Kind::SecurityGroup, "g").contains("`i`"), "{}", world.message(Kind::SecurityGroup, "g"));
+    power(&mut world, "i", ActionKind::Stop);
+    assert!(world.find(Kind::SecurityGroup, "g").is_none());
 }
 
 #[test]

@@ -94,6 +94,50 @@ fn a_stop_and_a_start_make_it_what_it_names() {
 }
 
 #[test]
+fn a_stop_alone_only_switches_it_off() {
+    let mut world = before();
+    world.settle();
+    let mut seen = has(&world, "i");
+    world.operations();
+    power(&mut world, "i", ActionKind::Stop);
+    world.forget();
+    world.settle();
+    seen["on"] = json!(false);
+    assert_eq!(has(&world, "i"), seen);
+    let made = world.operations();
+    let power_alone = |made: &&str| matches!(*made, "read" | "find" | "shutdown" | "poweroff");
+    assert!(made.iter().all(power_alone), "{made:?}");
+    world.check(Kind::Instance, "i", ACTIVE, Some("AppliesOnNextWrite"));
+    // The next write makes it what it names.
+    let spec: Value = world.row(Kind::Instance, "i").spec().unwrap();
+    world.put(Kind::Instance, "i", spec);
+    world.settle();
+    let mut whole = whole();
+    whole["on"] = json!(false);
+    check(&world, "i", &whole);
+}
+
+#[test]
+fn a_write_while_a_stop_is_pending_makes_it_what_it_names() {
+    for order in [["stop", "put"], ["put", "stop"]] {
+        let mut world = before();
+        world.settle();
+        for what in order {
+            if what == "stop" {
+                assert!(world.act("i", ActionKind::Stop));
+            } else {
+                let spec: Value = world.row(Kind::Instance, "i").spec().unwrap();
+                world.put(Kind::Instance, "i", spec);
+            }
+        }
+        world.settle();
+        let mut whole = whole();
+        whole["on"] = json!(false);
+        check(&world, "i", &whole);
+    }
+}
+
+#[test]
 fn a_restart_makes_it_what_a_running_server_can_be() {
     let mut world = before();
     world.settle();

@@ -64,8 +64,173 @@ impl Product {
         self.starts("larger", |spec| spec["skuRef"] = json!("skus/cx33")).await;
         assert!(self.finds_what_was_written().await, "a server of the snapshot of that");
         self.ends("larger").await;
+        let server = self.only_server().await;
+        self.starts("retyped", |spec| spec["skuRef"] = json!("skus/cx43")).await;
+        assert_eq!(self.only_server().await, server, "the same server with another type");
+        let found = self.cloud.hetzner(Method::GET, &format!("/servers/{server}"), &json!({})).await;
+        assert_eq!(
+            (&found["server"]["server_type"]["name"], &found["server"]["primary_disk_size"]),
+            (&json!("cx43"), &json!(80))
+        );
+        assert!(self.finds_what_was_written().await, "a server that changed its type");
+        self.ends("retyped").await;
         self.delete(Kind::BlockStorage, "v").await;
         self.gone(Kind::BlockStorage, "v").await;
+    }
+}
+
+/// Copies of a disk that is a snapshot share it with the block storage, and outlive it there.
+impl Product {
+    async fn says(&self, kind: Kind, name: &str, reason: &str) {
+        let says = async || self.reason(kind, name).await.as_deref() == Some(reason);
+        eventually(&format!("{kind} {name} says {reason}"), LONG, says).await;
+    }
+
+    /// A block storage whose disk is no server's for longer than it must.
+    async fn volume_without_hold(&self) {
+        let spec = json!({"skuRef": "skus/hcloud-volume", "sizeGB": 20, "sourceImageRef": format!("images/{SYSTEM}")});
+        self.put_extended(Kind::BlockStorage, "v", spec, json!({"hetzner.cloud/disk-hold": "0s"})).await;
+    }
+
+    async fn writes(&self) {
+        let path = format!("/_sim/servers/{}/content", self.only_server().await);
+        self.cloud.control(Method::POST, &path, &json!({"token": TOKEN_OF_THE_GUEST})).await;
+    }
+
+    async fn copies(&self) {
+        self.ready().await;
+        self.volume_without_hold().await;
+        self.starts("first", |_| {}).await;
+        self.writes().await;
+        self.ends("first").await;
+        self.image("m", "v").await;
+        self.is(Kind::Image, "m", ACTIVE).await;
+        self.says(Kind::BlockStorage, "v", "BootVolumeParked").await;
+        self.image("l", "v").await;
+        self.is(Kind::Image, "l", ACTIVE).await;
+        self.starts("second", |_| {}).await;
+        assert!(self.finds_what_was_written().await, "the block storage itself");
+        self.ends("second").await;
+        self.delete(Kind::BlockStorage, "v").await;
+        self.gone(Kind::BlockStorage, "v").await;
+        self.delete(Kind::Image, "l").await;
+        self.gone(Kind::Image, "l").await;
+        self.volume("c", "m").await;
+        self.starts("third", |spec| spec["bootVolume"] = json!({"deviceRef": "block-storages/c"})).await;
+        assert!(self.finds_what_was_written().await, "a copy");
+        self.ends("third").await;
+        self.delete(Kind::BlockStorage, "c").await;
+        self.gone(Kind::BlockStorage, "c").await;
+        self.delete(Kind::Image, "m").await;
+        self.gone(Kind::Image, "m").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn copies_of_a_parked_disk_share_its_snapshot() {
+    let product = Product::start(Cloud::new(0.05));
+    product.ready().await;
+    product.volume_without_hold().await;
+    product.starts("first", |_| {}).await;
+    product.ends("first").await;
+    product.says(Kind::BlockStorage, "v", "BootVolumeParked").await;
+    for name in ["m", "l"] {
+        product.image(name, "v").await;
+        product.is(Kind::Image, name, ACTIVE).await;
+        assert!(product.status(Kind::Image, name).await["sizeMB"].as_u64() >= Some(1));
+    }
+    assert_eq!(product.snapshots().await, 1);
+    for (kind, name) in [(Kind::Image, "l"), (Kind::BlockStorage, "v")] {
+        product.delete(kind, name).await;
+        product.gone(kind, name).await;
+        assert_eq!(product.snapshots().await, 1);
+    }
+    product.delete(Kind::Image, "m").await;
+    product.gone(Kind::Image, "m").await;
+    assert_eq!(product.cloud.counts().await, only_the_marker());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_is_lost_by_no_lost_reply() {
+    every_request_spoiled(json!({"type": "lose_reply_after_commit"}), 12, async |product, _| product.copies().await)
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_is_lost_by_no_late_commit() {
+    let late = json!({"type": "late_commit", "delay_ms": 7_000});
+    every_request_spoiled(late, 12, async |product, _| product.copies().await).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_is_lost_by_no_refusal() {
+    let busy = json!({"type": "error", "status": 423, "code": "locked", "message": "locked"});
+    every_request_spoiled(busy, 12, async |product, _| product.copies().await).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_is_lost_by_no_process_that_dies() {
+    for effect in ["hold_before_commit", "hold_after_commit"] {
+        killed_at_every_request(effect, 12, async |product, _| product.copies().await).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_is_lost_by_no_refusal() {
+    heirs_spoiled(json!({"type": "error", "status": 423, "code": "locked", "message": "locked"})).await;
+}
+
+/// What keeps a disk from its next server is told, nothing is lost meanwhile, and it goes on when that is over.
+#[tokio::test(start_paused = true)]
+async fn a_limit_or_a_lack_of_capacity_is_told_and_waited_for() {
+    let limit = json!({"type": "error", "status": 403, "code": "resource_limit_exceeded", "message": "limit reached"});
+    let capacity = json!({"type": "error", "status": 412, "code": "resource_unavailable", "message": "none left"});
+    for (what, path, effect, reason) in [
+        ("no snapshot more", "/servers/*/actions/create_image", &limit, "QuotaExceeded"),
+        ("no server more", "/servers", &limit, "QuotaExceeded"),
+        ("no capacity for a new server", "/servers", &capacity, "CapacityUnavailable"),
+        ("no capacity for the type", "/servers/*/actions/change_type", &capacity, "CapacityUnavailable"),
+        ("no capacity to start", "/servers/*/actions/poweron", &capacity, "CapacityUnavailable"),
+    ] {
+        let product = Product::start(Cloud::new(0.05));
+        product.ready().await;
+        product.volume("v", SYSTEM).await;
+        product.starts("first", |_| {}).await;
+        product.writes().await;
+        product.ends("first").await;
+        product.says(Kind::BlockStorage, "v", "BootVolumeHeld").await;
+        product.cloud.fault(json!({"method": "POST", "path": path, "count": 0}), effect.clone()).await;
+        let same_server = path.ends_with("change_type") || path.ends_with("poweron");
+        let next = json!({
+            "skuRef": if path.ends_with("change_type") { "skus/cx33" } else { "skus/cx23" }, "zone": "fsn1",
+            "bootVolume": {"deviceRef": "block-storages/v"}, "userData": if same_server { "" } else { "#!/bin/true" },
+        });
+        product.put(Kind::Instance, "next", next).await;
+        if same_server {
+            product.is(Kind::Instance, "next", ACTIVE).await;
+            product
+                .control
+                .act(product.context(), &key(Kind::Instance, "next"), ActionKind::Start, None)
+                .await
+                .unwrap();
+        }
+        let waits = if path.ends_with("create_image") { Kind::BlockStorage } else { Kind::Instance };
+        product.says(waits, if waits == Kind::Instance { "next" } else { "v" }, reason).await;
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        assert_eq!(
+            product.reason(waits, if waits == Kind::Instance { "next" } else { "v" }).await.as_deref(),
+            Some(reason)
+        );
+        let lost = product.cloud.control(Method::GET, "/_sim/content?project=p", &json!({})).await["lost"].clone();
+        assert!(!lost.to_string().contains(TOKEN_OF_THE_GUEST), "{what}: {lost}");
+        product.cloud.clear_faults().await;
+        product.is(Kind::Instance, "next", ACTIVE).await;
+        if !same_server {
+            product.act("next", ActionKind::Start).await;
+        }
+        let is_on = async || product.status(Kind::Instance, "next").await["powerState"] == "on";
+        eventually("it is on", LONG, is_on).await;
+        assert!(product.finds_what_was_written().await, "{what}");
     }
 }
 

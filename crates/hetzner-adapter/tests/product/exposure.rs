@@ -103,6 +103,8 @@ enum Story {
     SwapAddresses,
     /// An instance gives its address up, and another one gets it.
     MoveAddress,
+    /// A running instance, which may be switched off, has another address at once, and then none.
+    PowerCycle,
     /// An instance that runs is deleted, and its disk stays.
     Delete,
 }
@@ -189,11 +191,41 @@ impl Product {
                 self.power("i", ActionKind::Start).await;
                 self.power("ib", ActionKind::Start).await;
             }
+            Story::PowerCycle => {
+                let spec = self.row(Kind::Instance, "i").await.unwrap().spec::<Value>().unwrap();
+                let allowed = json!({"hetzner.cloud/disruptive": "allow"});
+                self.put_extended(Kind::Instance, "i", spec, allowed).await;
+                self.is(Kind::Instance, "i", ACTIVE).await;
+                let since = self.status(Kind::Instance, "i").await["powerStateSince"].clone();
+                self.put(Kind::PublicIp, "p-other", json!({"version": "IPv4"})).await;
+                self.nic("k", "", &["p-other"], "g").await;
+                self.leads_to("p-other", "k").await;
+                self.nic("k", "", &[], "g").await;
+                eventually("it has no address", LONG, async || !self.is_public("i-").await).await;
+                let is_on = async || self.is_running("i-").await;
+                eventually("it runs again", LONG, is_on).await;
+                let status = self.status(Kind::Instance, "i").await;
+                assert_eq!((&status["powerState"], &status["powerStateSince"]), (&json!("on"), &since));
+            }
             Story::Delete => {
                 self.delete(Kind::Instance, "i").await;
                 self.gone(Kind::Instance, "i").await;
             }
         }
+    }
+
+    /// The server whose name begins so.
+    async fn server(&self, name: &str) -> Value {
+        let all = self.objects("servers").await;
+        all.into_iter().find(|server| server["name"].as_str().unwrap().starts_with(name)).unwrap()
+    }
+
+    async fn is_public(&self, name: &str) -> bool {
+        !self.server(name).await["public_net"]["ipv4"].is_null()
+    }
+
+    async fn is_running(&self, name: &str) -> bool {
+        self.server(name).await["status"] == "running"
     }
 
     async fn firewall_has(&self, group: &str, source: &str) {
@@ -294,6 +326,11 @@ async fn nothing_opens_when_the_first_address_comes() {
 async fn nothing_opens_while_addresses_move() {
     told_often(Story::SwapAddresses).await;
     told_often(Story::MoveAddress).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_opens_while_a_server_is_switched_off_and_on_for_a_change() {
+    told_often(Story::PowerCycle).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -135,7 +135,7 @@ impl Product {
         self.clock.now().as_millis()
     }
 
-    async fn reason(&self, kind: Kind, name: &str) -> Option<String> {
+    pub(crate) async fn reason(&self, kind: Kind, name: &str) -> Option<String> {
         self.row(kind, name).await?.conditions[0].reason.clone()
     }
 

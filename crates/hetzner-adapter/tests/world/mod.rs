@@ -13,7 +13,7 @@ use std::{
 use control_plane::{
     ActionKind, Catalog, CatalogEntry, ProjectId, Resource, Uid,
     kinds::{self, Peers},
-    ports::{Auxiliary, AuxiliaryUse, Bundle, Commit, Desired, Plan, Planned, Put, Related, Tie, Verdict},
+    ports::{Auxiliary, AuxiliaryUse, Bundle, Commit, Desired, Plan, Planned, Put, Related, Step, Tie, Verdict},
     state,
 };
 use hetzner_adapter::{
@@ -361,24 +361,7 @@ impl World {
             Plan::Act(step) => {
                 let before = self.rows[&uid].clone();
                 self.commit(uid, &planned, Verdict::Working);
-                let call = Call::of(&step).unwrap();
-                let call_until = if let Call::Read { until, .. } = &call { Some(*until) } else { None };
-                assert_eq!(call.step(&step.target).payload, step.payload, "a call survives its record");
-                for mark in &step.marks {
-                    if let Some(row) = self.rows.get_mut(&mark.uid) {
-                        state::merge(&mut row.facts, &mark.facts);
-                    }
-                }
-                if !step.reads {
-                    self.touched.insert(uid);
-                }
-                let observation = self.model.apply(&call);
-                if matches!(call, Call::Read { until, .. } if until != Until::Known) {
-                    // Time passes between looks.
-                    self.now += GRACE.as_millis() as i64 / 4;
-                }
-                self.calls.push((self.rows[&uid].key.name.clone(), call));
-                self.snapshot.absorb(observation);
+                let call_until = self.perform(uid, &step);
                 let waits = matches!(call_until, Some(Until::Free | Until::NoSubnet(_) | Until::NoRoute(_)));
                 if waits && self.plan(uid).plan == planned.plan {
                     // It waits for a person.
@@ -392,6 +375,29 @@ impl World {
                 true
             }
         }
+    }
+
+    /// Carries a step out, with all that goes well with it. What a call that only reads waits for is the answer.
+    pub fn perform(&mut self, uid: Uid, step: &Step) -> Option<Until> {
+        let call = Call::of(step).unwrap();
+        let call_until = if let Call::Read { until, .. } = &call { Some(*until) } else { None };
+        assert_eq!(call.step(&step.target).payload, step.payload, "a call survives its record");
+        for mark in &step.marks {
+            if let Some(row) = self.rows.get_mut(&mark.uid) {
+                state::merge(&mut row.facts, &mark.facts);
+            }
+        }
+        if !step.reads {
+            self.touched.insert(uid);
+        }
+        let observation = self.model.apply(&call);
+        if matches!(call, Call::Read { until, .. } if until != Until::Known) {
+            // Time passes between looks.
+            self.now += GRACE.as_millis() as i64 / 4;
+        }
+        self.calls.push((self.rows[&uid].key.name.clone(), call));
+        self.snapshot.absorb(observation);
+        call_until
     }
 
     /// Until nothing changes any more.

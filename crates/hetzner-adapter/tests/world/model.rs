@@ -37,6 +37,8 @@ pub struct Model {
     pub images: Vec<Image>,
     /// Servers that ever ran and volumes that were ever attached, as their actions tell.
     pub used: BTreeSet<ObjectId>,
+    /// Whether a server whose type was changed stays off.
+    pub retyped_stays_off: bool,
     last_id: i64,
 }
 
@@ -299,6 +301,17 @@ impl Model {
                 assert!(has_interface, "a server without an interface cannot be switched on");
                 self.power(*server, "running")
             }
+            Call::Server(ServerCall::ChangeType { server, server_type, upgrade_disk }) => {
+                let found = self.server(*server);
+                assert!(found.status == ServerStatus::Off && !upgrade_disk, "it stays as it is, and its disk too");
+                assert_ne!(found.server_type.name, *server_type, "the type changes");
+                found.server_type.name.clone_from(server_type);
+                // The provider starts it, or does not.
+                match self.retyped_stays_off {
+                    true => self.seen(*server),
+                    false => self.power(*server, "running"),
+                }
+            }
             Call::Server(ServerCall::AttachToNetwork { server, network, ip, alias_ips }) => {
                 assert!(self.network(*network).ip_range.contains(ip), "{ip} is not in the network");
                 let taken = |s: &Server| {
@@ -545,11 +558,16 @@ impl Model {
             }
             Call::Image(ImageCall::Create { server, description, labels }) => {
                 let source = self.server(*server).clone();
-                let uid = |labels: &hcloud_client::types::Labels| labels.get("seca.uid").cloned().expect("a label");
+                let uid = |labels: &hcloud_client::types::Labels| labels.get("seca.uid").cloned();
                 assert!(self.images.iter().all(|i| uid(&i.labels) != uid(labels)), "two snapshots: {description}");
                 let made = snapshot(self.id(), description, &source, &json!(labels));
                 self.images.push(made.clone());
                 one(Change::Seen(made.into()))
+            }
+            Call::Image(ImageCall::Update { image, labels }) => {
+                let found = self.images.iter_mut().find(|i| i.id == *image).expect("a snapshot");
+                found.labels = labels.clone();
+                one(Change::Seen(found.clone().into()))
             }
             Call::Image(ImageCall::Delete { image }) => {
                 assert!(self.images.iter().any(|i| i.id == *image), "no snapshot {image}");
@@ -582,7 +600,6 @@ impl Model {
             Call::History { object, attempt } => {
                 one(Change::Used { object: *object, ever: self.used.contains(object), attempt: *attempt })
             }
-            other => panic!("no plan makes this call: {other:?}"),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use control_plane::ports::{Activity, ActivityQuery, ActivityRecord, Listener};
-use seca_api::Timestamp;
+use seca_api::{ResourceKey, Timestamp};
 
 use crate::{
     database::{Database, Lane},
@@ -24,6 +24,12 @@ const ALL: Sql = sql!(
 const OF_TENANT: Sql = sql!(
     "SELECT id, at, listener, actor, action, target, tenant, request_id, result, detail FROM activity \
      WHERE id < $1 AND tenant = $3 ORDER BY id DESC LIMIT $2"
+);
+/// However long a tenant's list is, only its end is looked at.
+const LAST_REQUEST: Sql = sql!(
+    "SELECT a.request_id FROM (SELECT id, target, request_id, result FROM activity WHERE tenant = $1 \
+     ORDER BY id DESC LIMIT 1000) a WHERE a.target = $2 AND a.request_id IS NOT NULL AND a.result LIKE '2%' \
+     ORDER BY a.id DESC LIMIT 1"
 );
 const PRUNE: Sql = sql!("DELETE FROM activity WHERE recorded_at < " now " - $1");
 
@@ -55,6 +61,11 @@ pub(super) async fn list(db: &Database, query: &ActivityQuery) -> Result<Vec<Act
         Some(tenant) => db.fetch(Lane::Read, OF_TENANT, &args![before, query.limit, tenant]).await?,
     };
     found.iter().map(read).collect()
+}
+
+pub(super) async fn last_request(db: &Database, resource: &ResourceKey) -> Result<Option<String>, Fault> {
+    let found = db.fetch(Lane::Engine, LAST_REQUEST, &args![&resource.tenant, resource.urn()]).await?;
+    found.first().map(|row| row.text(0)).transpose()
 }
 
 fn read(row: &Row) -> Result<ActivityRecord, Fault> {

@@ -44,6 +44,8 @@ const ADMISSION: Sql = sql!(
 impl Question for AdmissionQuery {
     type Answer = Admission;
 
+    const NAME: &'static str = "admission";
+
     const LANES: usize = 1;
 
     /// Relatives may be many, and nobody else's.

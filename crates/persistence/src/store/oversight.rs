@@ -2,7 +2,7 @@
 
 use control_plane::{
     ProjectId,
-    ports::{KnownBudget, Occupancy, PausedWorkspace, ProjectOverview},
+    ports::{Backlog, KnownBudget, Occupancy, PausedWorkspace, ProjectOverview},
 };
 use seca_api::{ResourceKey, Timestamp};
 
@@ -36,7 +36,10 @@ const PROJECTS: Sql = sql!(
      (SELECT count(*) FROM resources r WHERE r.project = p.uid), p.budget, " now " - p.budget_at, \
      CASE WHEN p.abandoned_at IS NULL THEN 0 ELSE 1 END FROM projects p ORDER BY p.uid"
 );
-
+const BACKLOG: Sql = sql!(
+    "SELECT count(*), " now " - min(w.next_run_at), (SELECT count(*) FROM orphans), \
+     (SELECT count(*) FROM projects p WHERE p.paused IS NOT NULL) FROM work w WHERE w.next_run_at <= " now
+);
 const OCCUPANCY: Sql = sql!(
     "SELECT r.region, NULL, count(*) FROM resources r WHERE r.region <> '' GROUP BY r.region \
      UNION ALL SELECT l.region, l.location, count(*) FROM (SELECT r.region, " location " AS location FROM resources r \
@@ -99,6 +102,17 @@ pub(super) async fn occupancy(db: &Database) -> Result<Vec<Occupancy>, Fault> {
     let occupancy =
         |row: &Row| Ok(Occupancy { region: row.text(0)?, location: row.maybe_text(1)?, resources: row.int(2)? });
     db.fetch(Lane::Read, OCCUPANCY, &[]).await?.iter().map(occupancy).collect()
+}
+
+pub(super) async fn backlog(db: &Database) -> Result<Backlog, Fault> {
+    let found = db.fetch(Lane::Read, BACKLOG, &[]).await?;
+    let Some(row) = found.first() else { return Ok(Backlog::default()) };
+    Ok(Backlog {
+        due: row.int(0)?,
+        oldest: row.maybe_int(1)?.map(row::span),
+        orphans: row.int(2)?,
+        paused_projects: row.int(3)?,
+    })
 }
 
 fn budget(row: &Row) -> Result<Option<KnownBudget>, Fault> {

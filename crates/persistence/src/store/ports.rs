@@ -1,20 +1,22 @@
 //! The smaller ports.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use control_plane::{
     ProjectId,
     ports::{
-        Abandoned, AccessStore, Activity, ActivityQuery, ActivityRecord, AuthorizationSnapshot, BootstrapOutcome,
-        DeniedToken, DepartedGrant, Departure, Epoch, Occupancy, OversightStore, PausedWorkspace, ProjectEpoch,
-        ProjectOverview, Put, StoreResult, TenantChange, TenantRecord,
+        Abandoned, AccessStore, Activity, ActivityQuery, ActivityRecord, AuthorizationSnapshot, Backlog,
+        BootstrapOutcome, DeniedToken, DepartedGrant, Departure, Epoch, Occupancy, OversightStore, PausedWorkspace,
+        ProjectEpoch, ProjectOverview, Put, StoreResult, TenantChange, TenantRecord,
     },
     service::{Tenant, Tenants},
 };
 use seca_api::{ResourceKey, Timestamp};
 
-use super::{SqlStore, abandon, activity, assignments, authorization, epochs, oversight, tenants};
+use super::{
+    SqlStore, abandon, activity, assignments, authorization, authorization::VersionOf, epochs, oversight, tenants,
+};
 use crate::database::Lane;
 
 #[async_trait]
@@ -41,7 +43,7 @@ impl AccessStore for SqlStore {
     }
 
     async fn authorization_version(&self, tenant: &str) -> StoreResult<Option<i64>> {
-        Ok(authorization::version(&self.db, tenant).await?)
+        Ok(self.versions.ask(&self.db, &Arc::new(VersionOf(tenant.to_owned()))).await?)
     }
 
     async fn authorization(&self, tenant: &str) -> StoreResult<Option<AuthorizationSnapshot>> {
@@ -126,5 +128,13 @@ impl OversightStore for SqlStore {
 
     async fn projects(&self) -> StoreResult<Vec<ProjectOverview>> {
         Ok(oversight::projects(&self.db).await?)
+    }
+
+    async fn last_request(&self, resource: &ResourceKey) -> StoreResult<Option<String>> {
+        Ok(activity::last_request(&self.db, resource).await?)
+    }
+
+    async fn backlog(&self) -> StoreResult<Backlog> {
+        Ok(oversight::backlog(&self.db).await?)
     }
 }

@@ -265,6 +265,8 @@ impl Question for Change {
     /// The row's project, if it was written.
     type Answer = Option<ProjectId>;
 
+    const NAME: &'static str = "change";
+
     /// A second one goes on while the first waits for the disk.
     const LANES: usize = 2;
 

@@ -10,7 +10,10 @@
 use std::{future::Future, sync::Arc};
 
 use control_plane::Uid;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    time::Instant,
+};
 
 use crate::{database::Database, fault::Fault};
 
@@ -21,6 +24,9 @@ const MOST: usize = 64;
 pub(crate) trait Question: Send + Sync + Sized + 'static {
     /// What comes of it.
     type Answer: Send + 'static;
+
+    /// What is asked, for whoever counts.
+    const NAME: &'static str;
 
     /// How many statements are under way at once: few make large batches, and one more answers the next ones while
     /// the process is busy with the answers to the last.
@@ -52,6 +58,7 @@ pub(crate) struct Together<Q: Question> {
 #[derive(Debug)]
 struct Waiter<Q: Question> {
     question: Arc<Q>,
+    since: Instant,
     tell: oneshot::Sender<Result<Q::Answer, Fault>>,
 }
 
@@ -75,7 +82,7 @@ impl<Q: Question> Together<Q> {
         }
         let (tell, told) = oneshot::channel();
         // One that cannot be sent is dropped, and left without an answer.
-        drop(self.waiting.send(Waiter { question: Arc::clone(question), tell }));
+        drop(self.waiting.send(Waiter { question: Arc::clone(question), since: Instant::now(), tell }));
         match told.await {
             Ok(answer) => answer,
             Err(_) => question.ask(db).await,
@@ -118,8 +125,12 @@ fn without_rivals<Q: Question>(waiting: &mut Vec<Waiter<Q>>) -> Vec<Waiter<Q>> {
 }
 
 async fn answer<Q: Question>(db: &Database, mut batch: Vec<Waiter<Q>>) {
+    if let Some(meter) = db.told.get() {
+        meter.asked_together(Q::NAME, batch.len());
+        batch.iter().for_each(|waiter| meter.waited(Q::NAME, waiter.since.elapsed()));
+    }
     if batch.len() == 1
-        && let Some(Waiter { question, tell }) = batch.pop()
+        && let Some(Waiter { question, tell, .. }) = batch.pop()
     {
         // Who is gone needs no answer.
         return drop(tell.send(question.ask(db).await));

@@ -1,12 +1,13 @@
 //! Operations: parameters, bodies and answers.
 
+use serde_json::Value;
 use utoipa::openapi::{
-    Content, Ref, RefOr, Required, Response, ResponseBuilder, Responses,
+    Content, ContentBuilder, Ref, RefOr, Required, Response, ResponseBuilder, Responses,
     path::{Operation as Described, OperationBuilder, Parameter as DescribedParameter, ParameterBuilder, ParameterIn},
     request_body::RequestBodyBuilder,
 };
 
-use super::{camel, operation_noun, schemas, type_name};
+use super::{camel, example, operation_noun, schemas, type_name};
 use crate::{
     kind::Kind,
     operation::{Operation, Parameter, Place},
@@ -28,7 +29,7 @@ pub(super) fn operation(operation: Operation, kind: Kind) -> Described {
     if operation == Operation::Put {
         let body = RequestBodyBuilder::new()
             .description(Some("`metadata` is not read but for its region, `status` not at all."))
-            .content(JSON, content(&type_name(kind)))
+            .content(JSON, with_example(&type_name(kind), example(kind)))
             .required(Some(Required::True))
             .build();
         described = described.request_body(Some(body));
@@ -111,6 +112,10 @@ fn success(operation: Operation, kind: Kind, status: u16, says: &str) -> Respons
         Some(name) => response.content(JSON, content(&name)).build(),
         None => response.build(),
     }
+}
+
+fn with_example(name: &str, example: Option<Value>) -> Content {
+    ContentBuilder::new().schema(Some(Ref::from_schema_name(name))).example(example).build()
 }
 
 fn content(name: &str) -> Content {

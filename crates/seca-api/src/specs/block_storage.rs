@@ -3,27 +3,40 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    kind::{KindRow, Provider, Scope},
     reference::Reference,
     resource::{Resource, status},
     schema::{Field, Type},
     serial,
 };
 
+/// What the kind is known by.
+pub(crate) const ROW: KindRow = KindRow {
+    word: "block-storage",
+    collection: "block-storages",
+    noun: "block storage",
+    provider: Provider::Storage,
+    scope: Scope::Workspace,
+    schema: &SCHEMA,
+    status: Some(STATUS),
+    ..KindRow::PLAIN
+};
+
 /// What the specification may hold.
-pub static SCHEMA: Type = Type::Object(&[
+pub(crate) static SCHEMA: Type = Type::Object(&[
     Field::required("skuRef", Type::Reference, "The storage SKU. It cannot be changed."),
     Field::required("sizeGB", Type::Integer { min: 1, max: 1_000_000 }, "The size in GB. It can only grow."),
     Field::optional("sourceImageRef", Type::Reference, "The image that the blocks are copied from."),
 ]);
 
 /// What the connection of an instance to a block storage may hold.
-pub const VOLUME_REFERENCE: Type = Type::Object(&[
+pub(super) const VOLUME_REFERENCE: Type = Type::Object(&[
     Field::required("deviceRef", Type::Reference, "The block storage."),
     Field::optional("type", Type::OneOf(&["virtio"]), "How it is connected.").default("\"virtio\""),
 ]);
 
 /// What the status holds beside its conditions.
-pub const STATUS: &[Field] = &[
+pub(crate) const STATUS: &[Field] = &[
     Field::required("sizeGB", Type::Integer { min: 0, max: 1_000_000 }, "The size in GB; 0 until it is known."),
     Field::optional("attachedTo", Type::Reference, "The instance that uses it."),
 ];

@@ -3,14 +3,27 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    kind::{KindRow, Provider, Scope},
     reference::Reference,
     resource::{Resource, status},
     schema::{Field, Type},
     serial,
 };
 
+/// What the kind is known by.
+pub(crate) const ROW: KindRow = KindRow {
+    word: "image",
+    collection: "images",
+    noun: "image",
+    provider: Provider::Storage,
+    scope: Scope::Tenant,
+    schema: &SCHEMA,
+    status: Some(STATUS),
+    ..KindRow::PLAIN
+};
+
 /// What the specification may hold.
-pub static SCHEMA: Type = Type::Object(&[
+pub(crate) static SCHEMA: Type = Type::Object(&[
     Field::required("blockStorageRef", Type::Reference, "The block storage that the image is taken from."),
     Field::required("cpuArchitecture", Type::OneOf(&["amd64", "arm64"]), "The processors that it runs on."),
     Field::optional("initializer", Type::OneOf(&["none", "cloudinit-22"]), "What sets it up at the first start.")
@@ -19,7 +32,7 @@ pub static SCHEMA: Type = Type::Object(&[
 ]);
 
 /// What the status holds beside its conditions.
-pub const STATUS: &[Field] =
+pub(crate) const STATUS: &[Field] =
     &[Field::optional("sizeMB", Type::Integer { min: 1, max: i64::MAX }, "The size in MB, once known.")];
 
 /// An image.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::block_storage::{VOLUME_REFERENCE, VolumeReference};
 use crate::{
+    kind::{KindRow, Provider, Scope},
     reference::Reference,
     resource::{Resource, status},
     schema::{Field, TIME, Type, text},
@@ -11,8 +12,21 @@ use crate::{
     timestamp::Timestamp,
 };
 
+/// What the kind is known by.
+pub(crate) const ROW: KindRow = KindRow {
+    word: "instance",
+    collection: "instances",
+    noun: "instance",
+    provider: Provider::Compute,
+    scope: Scope::Workspace,
+    schema: &SCHEMA,
+    status: Some(STATUS),
+    actions: &["start", "stop", "restart"],
+    ..KindRow::PLAIN
+};
+
 /// What the specification may hold.
-pub static SCHEMA: Type = Type::Object(&[
+pub(crate) static SCHEMA: Type = Type::Object(&[
     Field::required("skuRef", Type::Reference, "The instance SKU. It cannot be changed."),
     Field::optional("primaryNicRef", Type::Reference, "The first network interface."),
     Field::optional(
@@ -34,7 +48,7 @@ pub static SCHEMA: Type = Type::Object(&[
 ]);
 
 /// What the status holds beside its conditions.
-pub const STATUS: &[Field] = &[
+pub(crate) const STATUS: &[Field] = &[
     Field::required("powerState", Type::OneOf(&["on", "off"]), "Whether it runs.").default("\"off\""),
     Field::optional("powerStateSince", TIME, "Since when; absent if it never ran."),
 ];

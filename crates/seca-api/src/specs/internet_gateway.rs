@@ -3,13 +3,26 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    kind::{KindRow, Provider, Scope},
     resource::{Resource, Status},
     schema::{Field, Type},
     serial,
 };
 
+/// What the kind is known by.
+pub(crate) const ROW: KindRow = KindRow {
+    word: "internet-gateway",
+    collection: "internet-gateways",
+    noun: "internet gateway",
+    provider: Provider::Network,
+    scope: Scope::Workspace,
+    schema: &SCHEMA,
+    status: Some(&[]),
+    ..KindRow::PLAIN
+};
+
 /// What the specification may hold.
-pub static SCHEMA: Type = Type::Object(&[Field::optional(
+pub(crate) static SCHEMA: Type = Type::Object(&[Field::optional(
     "egressOnly",
     Type::Boolean,
     "Whether connections can be opened from inside only.",

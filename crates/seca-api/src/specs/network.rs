@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    kind::{KindRow, Provider, Scope},
     reference::Reference,
     resource::{Cidr, Resource, status},
     schema::{Field, TextRule, Type, list},
@@ -10,20 +11,33 @@ use crate::{
 };
 
 /// What a block of addresses may hold: a block in one family or both.
-pub const CIDR: Type = Type::AnyOf(&[
+pub(super) const CIDR: Type = Type::AnyOf(&[
     Field::optional("ipv4", Type::Text { min: 9, max: 18, rule: TextRule::Cidr4 }, "The IPv4 block."),
     Field::optional("ipv6", Type::Text { min: 4, max: 43, rule: TextRule::Cidr6 }, "The IPv6 block."),
 ]);
 
+/// What the kind is known by.
+pub(crate) const ROW: KindRow = KindRow {
+    word: "network",
+    collection: "networks",
+    noun: "network",
+    provider: Provider::Network,
+    scope: Scope::Workspace,
+    schema: &SCHEMA,
+    status: Some(STATUS),
+    short_name: true,
+    ..KindRow::PLAIN
+};
+
 /// What the specification may hold.
-pub static SCHEMA: Type = Type::Object(&[
+pub(crate) static SCHEMA: Type = Type::Object(&[
     Field::required("cidr", CIDR, "The block of addresses; `0.0.0.0/16` asks for any of that size."),
     Field::optional("additionalCidrs", Type::List { items: &CIDR, min: 0, max: 32 }, "Further blocks."),
     Field::required("skuRef", Type::Reference, "The network SKU. It cannot be changed."),
 ]);
 
 /// What the status holds beside its conditions.
-pub const STATUS: &[Field] = &[
+pub(crate) const STATUS: &[Field] = &[
     Field::required("cidr", CIDR, "The block of addresses in use."),
     Field::optional("additionalCidrs", list(&CIDR, 32), "Further blocks in use."),
 ];

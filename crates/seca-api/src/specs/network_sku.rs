@@ -3,12 +3,25 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    kind::{KindRow, Provider, Scope},
     resource::{NoStatus, Resource},
     schema::{Field, Type},
 };
 
+/// What the kind is known by.
+pub(crate) const ROW: KindRow = KindRow {
+    word: "network-sku",
+    collection: "skus",
+    noun: "network SKU",
+    provider: Provider::Network,
+    scope: Scope::Tenant,
+    schema: &SCHEMA,
+    status: None,
+    ..KindRow::PLAIN
+};
+
 /// What the specification holds.
-pub static SCHEMA: Type = Type::Object(&[
+pub(crate) static SCHEMA: Type = Type::Object(&[
     Field::required("bandwidth", Type::Integer { min: 1, max: 800_000 }, "Megabits per second."),
     Field::required("packets", Type::Integer { min: 1, max: 200_000_000_000 }, "Packets per second."),
 ]);

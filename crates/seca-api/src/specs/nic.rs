@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    kind::{KindRow, Provider, Scope},
     reference::Reference,
     resource::{Resource, status},
     schema::{Field, TextRule, Type, list, text},
@@ -10,10 +11,22 @@ use crate::{
 };
 
 /// An address of an interface. `0.0.0.0` and `::` ask for any of their family.
-pub const NIC_IP: Type = Type::Text { min: 1, max: 39, rule: TextRule::Ip };
+const NIC_IP: Type = Type::Text { min: 1, max: 39, rule: TextRule::Ip };
+
+/// What the kind is known by.
+pub(crate) const ROW: KindRow = KindRow {
+    word: "nic",
+    collection: "nics",
+    noun: "NIC",
+    provider: Provider::Network,
+    scope: Scope::Workspace,
+    schema: &SCHEMA,
+    status: Some(STATUS),
+    ..KindRow::PLAIN
+};
 
 /// What the specification may hold.
-pub static SCHEMA: Type = Type::Object(&[
+pub(crate) static SCHEMA: Type = Type::Object(&[
     Field::optional("securityGroupRefs", list(&Type::Reference, 16), "The security groups that filter its packets."),
     Field::required(
         "addresses",
@@ -26,7 +39,7 @@ pub static SCHEMA: Type = Type::Object(&[
 ]);
 
 /// What the status holds beside its conditions.
-pub const STATUS: &[Field] = &[
+pub(crate) const STATUS: &[Field] = &[
     Field::optional("addresses", list(&NIC_IP, 32), "Its addresses, none of them a wish."),
     Field::optional("macAddress", text(0, 17), "The address of its hardware, once known."),
     Field::optional("publicIpRefs", list(&Type::Reference, 16), "The public IPs that lead to it."),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    kind::{KindRow, Provider, Scope},
     reference::Reference,
     resource::{Resource, status},
     schema::{Field, TextRule, Type},
@@ -10,10 +11,22 @@ use crate::{
 };
 
 /// A family of addresses.
-pub const IP_VERSION: Type = Type::OneOf(&["IPv4", "IPv6"]);
+pub(super) const IP_VERSION: Type = Type::OneOf(&["IPv4", "IPv6"]);
+
+/// What the kind is known by.
+pub(crate) const ROW: KindRow = KindRow {
+    word: "public-ip",
+    collection: "public-ips",
+    noun: "public IP",
+    provider: Provider::Network,
+    scope: Scope::Workspace,
+    schema: &SCHEMA,
+    status: Some(STATUS),
+    ..KindRow::PLAIN
+};
 
 /// What the specification may hold.
-pub static SCHEMA: Type = Type::Object(&[
+pub(crate) static SCHEMA: Type = Type::Object(&[
     Field::required("version", IP_VERSION, "The family of the address."),
     Field::optional(
         "address",
@@ -23,7 +36,7 @@ pub static SCHEMA: Type = Type::Object(&[
 ]);
 
 /// What the status holds beside its conditions.
-pub const STATUS: &[Field] = &[
+pub(crate) const STATUS: &[Field] = &[
     Field::optional("attachedTo", Type::Reference, "What it leads to."),
     Field::optional("ipAddress", Type::Text { min: 0, max: 39, rule: TextRule::Ip }, "The address, once known."),
 ];

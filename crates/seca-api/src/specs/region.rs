@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    kind::{KindRow, Provider, Scope},
     resource::{NoStatus, Resource},
     schema::{Field, Type, text},
     serial,
@@ -14,8 +15,20 @@ const PROVIDER: Type = Type::Object(&[
     Field::required("url", text(1, 4_000), "The absolute URL, without the version."),
 ]);
 
+/// What the kind is known by.
+pub(crate) const ROW: KindRow = KindRow {
+    word: "region",
+    collection: "regions",
+    noun: "region",
+    provider: Provider::Region,
+    scope: Scope::Global,
+    schema: &SCHEMA,
+    status: None,
+    ..KindRow::PLAIN
+};
+
 /// What the specification holds.
-pub static SCHEMA: Type = Type::Object(&[
+pub(crate) static SCHEMA: Type = Type::Object(&[
     Field::required(
         "availableZones",
         Type::List { items: &text(1, 32), min: 1, max: 32 },

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    kind::{KindRow, Provider, Scope},
     resource::{Resource, Status},
     schema::{Field, Type, text},
 };
@@ -21,8 +22,21 @@ const PERMISSION: Type = Type::Object(&[
     ),
 ]);
 
+/// What the kind is known by.
+pub(crate) const ROW: KindRow = KindRow {
+    word: "role",
+    collection: "roles",
+    noun: "role",
+    provider: Provider::Authorization,
+    scope: Scope::GlobalTenant,
+    schema: &SCHEMA,
+    status: Some(&[]),
+    short_name: true,
+    ..KindRow::PLAIN
+};
+
 /// What the specification may hold.
-pub static SCHEMA: Type = Type::Object(&[Field::required(
+pub(crate) static SCHEMA: Type = Type::Object(&[Field::required(
     "permissions",
     Type::List { items: &PERMISSION, min: 1, max: 256 },
     "What the role allows.",

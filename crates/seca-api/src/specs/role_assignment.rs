@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    kind::{KindRow, Provider, Scope},
     resource::{Resource, Status},
     schema::{Field, Type, list, text},
     serial,
@@ -18,8 +19,20 @@ const SCOPE: Type = Type::Object(&[
     Field::optional("workspaces", list(&text(1, 64), 256), "The workspaces; all where it is not set."),
 ]);
 
+/// What the kind is known by.
+pub(crate) const ROW: KindRow = KindRow {
+    word: "role-assignment",
+    collection: "role-assignments",
+    noun: "role assignment",
+    provider: Provider::Authorization,
+    scope: Scope::GlobalTenant,
+    schema: &SCHEMA,
+    status: Some(&[]),
+    ..KindRow::PLAIN
+};
+
 /// What the specification may hold.
-pub static SCHEMA: Type = Type::Object(&[
+pub(crate) static SCHEMA: Type = Type::Object(&[
     Field::required(
         "subs",
         Type::List { items: &text(1, 128), min: 1, max: 256 },

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    kind::{KindRow, Provider, Scope},
     reference::Reference,
     resource::{Resource, Status, status},
     schema::{Field, TextRule, Type, list},
@@ -18,12 +19,24 @@ const ROUTE: Type = Type::Object(&[
     Field::required("targetRef", Type::Reference, "An instance, a gateway, or an address in the network."),
 ]);
 
+/// What the kind is known by.
+pub(crate) const ROW: KindRow = KindRow {
+    word: "routing-table",
+    collection: "route-tables",
+    noun: "route table",
+    provider: Provider::Network,
+    scope: Scope::Network,
+    schema: &SCHEMA,
+    status: Some(STATUS),
+    ..KindRow::PLAIN
+};
+
 /// What the specification may hold.
-pub static SCHEMA: Type =
+pub(crate) static SCHEMA: Type =
     Type::Object(&[Field::required("routes", Type::List { items: &ROUTE, min: 1, max: 1_000 }, "The routes.")]);
 
 /// What the status holds beside its conditions.
-pub const STATUS: &[Field] = &[Field::optional(
+pub(crate) const STATUS: &[Field] = &[Field::optional(
     "routes",
     list(&Type::Object(status::FIELDS), 1_000),
     "The status of each route, in the order of the specification.",

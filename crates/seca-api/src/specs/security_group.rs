@@ -4,14 +4,27 @@ use serde::{Deserialize, Serialize};
 
 use super::security_group_rule::{self, SecurityGroupRuleSpec};
 use crate::{
+    kind::{KindRow, Provider, Scope},
     reference::Reference,
     resource::{Resource, Status, status},
     schema::{Field, Type, list},
     serial, status,
 };
 
+/// What the kind is known by.
+pub(crate) const ROW: KindRow = KindRow {
+    word: "security-group",
+    collection: "security-groups",
+    noun: "security group",
+    provider: Provider::Network,
+    scope: Scope::Workspace,
+    schema: &SCHEMA,
+    status: Some(STATUS),
+    ..KindRow::PLAIN
+};
+
 /// What the specification may hold.
-pub static SCHEMA: Type = Type::Object(&[
+pub(crate) static SCHEMA: Type = Type::Object(&[
     Field::optional(
         "rules",
         list(&security_group_rule::SCHEMA, 500),
@@ -21,7 +34,7 @@ pub static SCHEMA: Type = Type::Object(&[
 ]);
 
 /// What the status holds beside its conditions.
-pub const STATUS: &[Field] =
+pub(crate) const STATUS: &[Field] =
     &[Field::optional("rules", list(&Type::Object(status::FIELDS), 500), "The status of each rule.")];
 
 /// A security group.

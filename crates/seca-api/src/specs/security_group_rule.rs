@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::public_ip::{IP_VERSION, IpVersion};
 use crate::{
+    kind::{KindRow, Provider, Scope},
     reference::Reference,
     resource::{Resource, Status, TextMap},
     schema::{ANNOTATIONS, Field, Type, list},
@@ -24,8 +25,20 @@ const ICMP: Type = Type::Object(&[
     Field::required("code", Type::Integer { min: 0, max: 5 }, "The ICMP code."),
 ]);
 
+/// What the kind is known by.
+pub(crate) const ROW: KindRow = KindRow {
+    word: "security-group-rule",
+    collection: "security-group-rules",
+    noun: "security group rule",
+    provider: Provider::Network,
+    scope: Scope::Workspace,
+    schema: &SCHEMA,
+    status: Some(&[]),
+    ..KindRow::PLAIN
+};
+
 /// What the specification may hold.
-pub static SCHEMA: Type = Type::Object(&[
+pub(crate) static SCHEMA: Type = Type::Object(&[
     Field::optional("annotations", ANNOTATIONS, "Notes for people and tools."),
     Field::required("direction", Type::OneOf(&["ingress", "egress"]), "Whether it lets packets in or out."),
     Field::optional("version", IP_VERSION, "The family of the addresses; both where it is not set."),

@@ -3,12 +3,25 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    kind::{KindRow, Provider, Scope},
     resource::{NoStatus, Resource},
     schema::{Field, Type},
 };
 
+/// What the kind is known by.
+pub(crate) const ROW: KindRow = KindRow {
+    word: "storage-sku",
+    collection: "skus",
+    noun: "storage SKU",
+    provider: Provider::Storage,
+    scope: Scope::Tenant,
+    schema: &SCHEMA,
+    status: None,
+    ..KindRow::PLAIN
+};
+
 /// What the specification holds.
-pub static SCHEMA: Type = Type::Object(&[
+pub(crate) static SCHEMA: Type = Type::Object(&[
     Field::required("iops", Type::Integer { min: 1, max: 45_000 }, "Reads and writes per second."),
     Field::required(
         "type",

@@ -4,15 +4,28 @@ use serde::{Deserialize, Serialize};
 
 use super::network::CIDR;
 use crate::{
+    kind::{KindRow, Provider, Scope},
     reference::Reference,
     resource::{Cidr, Resource, status},
     schema::{Field, Type, text},
     serial,
 };
 
+/// What the kind is known by.
+pub(crate) const ROW: KindRow = KindRow {
+    word: "subnet",
+    collection: "subnets",
+    noun: "subnet",
+    provider: Provider::Network,
+    scope: Scope::Network,
+    schema: &SCHEMA,
+    status: Some(STATUS),
+    ..KindRow::PLAIN
+};
+
 /// What the specification may hold. The specification requires `zone` and `routeTableRef`; Terraform sends both
 /// empty, so that they may be unset here.
-pub static SCHEMA: Type = Type::Object(&[
+pub(crate) static SCHEMA: Type = Type::Object(&[
     Field::required("cidr", CIDR, "The block of addresses, within the network's."),
     Field::optional("zone", text(1, 32), "The zone; any zone of the region where it is not set."),
     Field::optional("routeTableRef", Type::Reference, "The route table; local routes only where it is not set."),
@@ -20,7 +33,7 @@ pub static SCHEMA: Type = Type::Object(&[
 ]);
 
 /// What the status holds beside its conditions.
-pub const STATUS: &[Field] = &[
+pub(crate) const STATUS: &[Field] = &[
     Field::optional("cidr", CIDR, "The block of addresses in use."),
     Field::optional("routeTableRef", Type::Reference, "The route table in use."),
 ];

@@ -4,16 +4,30 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
+    kind::{KindRow, Provider, Scope},
     resource::{Resource, status},
     schema::{Field, Type},
     serial,
 };
 
+/// What the kind is known by.
+pub(crate) const ROW: KindRow = KindRow {
+    word: "workspace",
+    collection: "workspaces",
+    noun: "workspace",
+    provider: Provider::Workspace,
+    scope: Scope::Tenant,
+    schema: &SCHEMA,
+    status: Some(STATUS),
+    short_name: true,
+    ..KindRow::PLAIN
+};
+
 /// What the specification may hold: anything.
-pub static SCHEMA: Type = Type::OpenObject;
+pub(crate) static SCHEMA: Type = Type::OpenObject;
 
 /// What the status holds beside its conditions.
-pub const STATUS: &[Field] =
+pub(crate) const STATUS: &[Field] =
     &[Field::optional("resourceCount", Type::Integer { min: 0, max: i64::MAX }, "How many resources are in it.")];
 
 /// A workspace.

@@ -9,9 +9,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use http_support::is_loopback;
 use seca_api::TenantName;
 use serde::Deserialize;
-use url::{Host, Url};
+use url::Url;
 
 use super::key_set::Algorithm;
 
@@ -192,12 +193,7 @@ fn tenant(name: &str) -> Option<String> {
 
 fn jwks_url(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
-    let loopback = match url.host()? {
-        Host::Domain(name) => name == "localhost",
-        Host::Ipv4(ip) => ip.is_loopback(),
-        Host::Ipv6(ip) => ip.is_loopback(),
-    };
-    let good = url.scheme() == "https" || url.scheme() == "http" && loopback;
+    let good = url.has_host() && (url.scheme() == "https" || url.scheme() == "http" && is_loopback(&url));
     let bare = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
     (good && bare).then_some(url)
 }

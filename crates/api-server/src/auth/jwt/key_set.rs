@@ -17,7 +17,7 @@ use jsonwebtoken::DecodingKey;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json, value::RawValue};
 
-use crate::files::open_regular;
+use settings::files::open_regular;
 
 /// The most bytes of a set: of a file, and of what an issuer answers.
 pub const SET_BYTES: usize = 1024 * 1024;

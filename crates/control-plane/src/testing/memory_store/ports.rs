@@ -8,9 +8,9 @@ use seca_api::{ResourceKey, Timestamp};
 use super::MemoryStore;
 use crate::{
     ports::{
-        Abandoned, AccessStore, Activity, ActivityQuery, ActivityRecord, AuthorizationSnapshot, BootstrapOutcome,
-        DeniedToken, DepartedGrant, Departure, Epoch, Occupancy, OversightStore, PausedWorkspace, ProjectEpoch,
-        ProjectOverview, Put, StoreResult, TenantChange, TenantRecord,
+        Abandoned, AccessStore, Activity, ActivityQuery, ActivityRecord, AuthorizationSnapshot, Backlog,
+        BootstrapOutcome, DeniedToken, DepartedGrant, Departure, Epoch, Occupancy, OversightStore, PausedWorkspace,
+        ProjectEpoch, ProjectOverview, Put, StoreResult, TenantChange, TenantRecord,
     },
     resource::ProjectId,
     service::{Tenant, Tenants},
@@ -132,5 +132,13 @@ impl OversightStore for MemoryStore {
 
     async fn projects(&self) -> StoreResult<Vec<ProjectOverview>> {
         Ok(self.state()?.overview())
+    }
+
+    async fn last_request(&self, resource: &ResourceKey) -> StoreResult<Option<String>> {
+        Ok(self.state()?.last_request(resource))
+    }
+
+    async fn backlog(&self) -> StoreResult<Backlog> {
+        Ok(self.state()?.backlog())
     }
 }

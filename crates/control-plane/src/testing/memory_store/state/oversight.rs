@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use super::{State, access::timestamp};
 use crate::{
-    ports::{Activity, ActivityQuery, ActivityRecord, KnownBudget, Occupancy, PausedWorkspace, ProjectOverview},
+    ports::{
+        Activity, ActivityQuery, ActivityRecord, Backlog, KnownBudget, Occupancy, PausedWorkspace, ProjectOverview,
+    },
     resource::Uid,
 };
 
@@ -109,5 +111,23 @@ impl State {
             }
         };
         self.projects.iter().map(overview).collect()
+    }
+
+    pub(in super::super) fn last_request(&self, resource: &ResourceKey) -> Option<String> {
+        let urn = resource.urn();
+        let mut done = self.activities.iter().rev().map(|recorded| &recorded.record.activity);
+        let last = done.find(|done| done.target == urn && done.request_id.is_some() && done.result.starts_with('2'));
+        last.and_then(|done| done.request_id.clone())
+    }
+
+    pub(in super::super) fn backlog(&self) -> Backlog {
+        let (now, count) = (self.now(), |number: usize| i64::try_from(number).unwrap_or(i64::MAX));
+        let due: Vec<_> = self.work.values().filter_map(|work| work.next.filter(|next| *next <= now)).collect();
+        Backlog {
+            due: count(due.len()),
+            oldest: due.iter().min().map(|next| now.saturating_sub(*next)),
+            orphans: count(self.orphans().len()),
+            paused_projects: count(self.paused_projects().len()),
+        }
     }
 }

@@ -1,13 +1,18 @@
-//! Settings of a process as text, and what is wrong with them in one sentence.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 //!
-//! Both binaries read their settings here, so that a duration, an address or a secret in a file means the same
-//! in both. An empty variable counts as unset, because compose files and shells leave such ones behind.
+//! An empty variable counts as unset, because compose files and shells leave such ones behind.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt, fs, io, path::Path, time::Duration};
+pub mod duration;
+pub mod files;
 
+use std::{borrow::Cow, collections::BTreeMap, fmt, fs, io, path::Path};
+
+pub use duration::{parse_duration, show_duration};
 use secrecy::SecretString;
+#[cfg(feature = "log")]
 use tracing_subscriber::EnvFilter;
-use url::{Host, Url};
+use url::Url;
 
 /// What a setting must be. The texts complete a sentence: "it must be `rule`, for example `example`".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +85,11 @@ impl Environment {
         self.0.get(name).map(String::as_str).filter(|value| !value.trim().is_empty())
     }
 
+    /// The names of those that are set, empty ones left out.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|(_, value)| !value.trim().is_empty()).map(|(name, _)| name.as_str())
+    }
+
     /// A secret: from the variable itself, else from the file that `<name>_FILE` names (without its last line
     /// end).
     ///
@@ -124,33 +134,9 @@ pub fn read_secret(path: &Path) -> io::Result<SecretString> {
     if secret.is_empty() { Err(io::Error::other("it is empty")) } else { Ok(SecretString::from(secret)) }
 }
 
-/// Reads a duration as its users write it: `60s`, `1m30s`, `0s`, `500ms`, `0.5s`; a plain number is seconds.
-/// None for anything else, for negative ones, and for those longer than a hundred years.
-pub fn parse_duration(text: &str) -> Option<Duration> {
-    const LONGEST: f64 = 100.0 * 365.0 * 86_400.0;
-    let text = text.trim();
-    let seconds = if let Ok(plain) = text.parse::<f64>() {
-        plain
-    } else {
-        let (mut rest, mut sum) = (text, 0.0);
-        while !rest.is_empty() {
-            let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-            let (number, tail) = rest.split_at(digits);
-            let letters = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
-            let (unit, tail) = tail.split_at(letters);
-            sum += number.parse::<f64>().ok()? * unit_seconds(unit)?;
-            rest = tail;
-        }
-        if text.is_empty() {
-            return None;
-        }
-        sum
-    };
-    (0.0..=LONGEST).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
-}
-
 /// What a log may be filtered by: comma-separated levels, each alone or of a module (`info,hyper=debug`). A lone word that
 /// is no level would be taken for a module, and would silence all others.
+#[cfg(feature = "log")]
 pub fn parse_log_filter(text: &str) -> Option<EnvFilter> {
     const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
     let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
@@ -159,30 +145,6 @@ pub fn parse_log_filter(text: &str) -> Option<EnvFilter> {
         None => is_level(text),
     };
     text.split(',').all(is_directive).then(|| EnvFilter::try_new(text).ok()).flatten()
-}
-
-fn unit_seconds(unit: &str) -> Option<f64> {
-    Some(match unit {
-        "us" | "µs" => 1e-6,
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return None,
-    })
-}
-
-/// Prints a duration as it is written: `1m30s`, `500ms`.
-pub fn show_duration(duration: Duration) -> String {
-    let (seconds, millis) = (duration.as_secs(), duration.subsec_millis());
-    match (seconds / 60, seconds % 60, millis) {
-        (0, 0, 0) => "0s".to_owned(),
-        (0, 0, ms) => format!("{ms}ms"),
-        (0, s, 0) => format!("{s}s"),
-        (0, s, ms) => format!("{s}.{ms:03}s"),
-        (m, 0, 0) => format!("{m}m"),
-        (m, s, _) => format!("{m}m{s}s"),
-    }
 }
 
 /// Reads the base URL of an HTTP API: `http` or `https`, with a host, without user, query and fragment. A
@@ -194,60 +156,13 @@ pub fn parse_base_url(text: &str) -> Option<Url> {
     (matches!(url.scheme(), "http" | "https") && url.has_host() && plain).then_some(url)
 }
 
-/// Whether a URL's host is this machine.
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
+    use secrecy::ExposeSecret as _;
 
     use super::*;
 
-    #[test]
-    fn durations_read_as_the_predecessors_users_write_them() {
-        let cases: &[(&str, Option<u64>)] = &[
-            ("60s", Some(60_000)),
-            ("1m30s", Some(90_000)),
-            ("0s", Some(0)),
-            ("0", Some(0)),
-            ("1", Some(1_000)),
-            ("0.5s", Some(500)),
-            (".5", Some(500)),
-            ("500ms", Some(500)),
-            (" 2h ", Some(7_200_000)),
-            ("1h0m1s", Some(3_601_000)),
-            ("", None),
-            ("-1s", None),
-            ("-1", None),
-            ("s", None),
-            ("1x", None),
-            ("1 m", None),
-            ("five", None),
-            ("NaN", None),
-            ("inf", None),
-            ("1s1", None),
-            ("99999999999h", None),
-        ];
-        for (text, millis) in cases {
-            assert_eq!(parse_duration(text), millis.map(Duration::from_millis), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_printed_duration_reads_back() {
-        for millis in [0, 1, 999, 1_000, 1_500, 60_000, 90_000, 3_600_000] {
-            let duration = Duration::from_millis(millis);
-            assert_eq!(parse_duration(&show_duration(duration)), Some(duration), "{}", show_duration(duration));
-        }
-    }
-
+    #[cfg(feature = "log")]
     #[test]
     fn a_log_is_filtered_by_levels_and_by_no_word_that_is_none() {
         for good in ["info", "WARN", "off", "info,hyper=debug", "hyper=trace", "warn,a::b=info", "info,a[span]=debug"] {

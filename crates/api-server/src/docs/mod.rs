@@ -1,8 +1,9 @@
-//! The OpenAPI documents under `/openapi`, and a page to browse them under `/docs`. Neither needs a credential.
+//! The OpenAPI documents under `/openapi`, and pages to read them and the handbook under `/docs`. None needs a credential.
 //!
-//! The page is Swagger UI, from a crate that carries its files (Apache-2.0, 1.2 MB compressed): neither build nor
-//! browser fetches anything, and it works under [`POLICY`], which costs its logo the colours. A page of our own
-//! would be a renderer to keep up, and could not send requests.
+//! The page of the API is Swagger UI, from a crate that carries its files (Apache-2.0, 1.2 MB compressed): neither build nor
+//! browser fetches anything. The frame around it is ours, so that it works under [`POLICY`].
+
+pub(crate) mod pages;
 
 use std::sync::{Arc, OnceLock};
 
@@ -23,23 +24,30 @@ use crate::{
 };
 
 /// What the browser may load for the page: files of this server, and images that its style sheet contains. No other
-/// host, no inline code or style, no `eval`.
+/// host, no inline code, no `eval`, and of inline styles the one in Swagger UI's logo, by its hash.
 const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+    "default-src 'none'; script-src 'self'; style-src 'self' \
+     'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='; img-src 'self' data:; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+const CSS: HeaderValue = HeaderValue::from_static("text/css");
 
-/// The documents that the code makes, which do not change while it runs.
-#[derive(Default)]
+/// The documents of a listener, made by the code, which do not change while it runs.
 pub(crate) struct Documents {
+    title: &'static str,
+    /// Whether the pages of the handbook stand beside them.
+    has_handbook: bool,
+    generate: fn() -> Result<Vec<Document>, String>,
     made: OnceLock<Result<Vec<Document>, String>>,
 }
 
-struct Document {
-    name: String,
+/// An OpenAPI document.
+pub(crate) struct Document {
+    pub(crate) name: String,
     /// As it is committed under `openapi/`.
-    text: Bytes,
+    pub(crate) text: Bytes,
 }
 
 /// What a path asks for.
@@ -64,6 +72,16 @@ impl<'a> Wanted<'a> {
 }
 
 impl Documents {
+    /// Those of the SECA API.
+    pub(crate) fn of_seca() -> Self {
+        Self { title: "API", has_handbook: true, generate, made: OnceLock::new() }
+    }
+
+    /// That of the admin API.
+    pub(crate) fn of_admin(generate: fn() -> Result<Vec<Document>, String>) -> Self {
+        Self { title: "Admin API", has_handbook: false, generate, made: OnceLock::new() }
+    }
+
     /// The answer, if the path is one of ours.
     pub(crate) fn answer(
         &self,
@@ -90,12 +108,20 @@ impl Documents {
                 Ok(shown(JSON, document.text.clone(), headers))
             }
             Wanted::Docs => Ok(redirect()),
-            Wanted::File(file) => page_file(file, documents, headers),
+            Wanted::File("" | "index.html") => {
+                let page = pages::swagger(self.title, self.has_handbook);
+                Ok(page_of(HTML, page.into(), headers))
+            }
+            Wanted::File("page.css") => Ok(page_of(CSS, Bytes::from_static(pages::STYLE.as_bytes()), headers)),
+            Wanted::File(file) => match pages::kept(file).filter(|_| self.has_handbook) {
+                Some(page) => Ok(page_of(HTML, page, headers)),
+                None => page_file(file, documents, headers),
+            },
         }
     }
 
     fn documents(&self) -> Result<&[Document], Failure> {
-        match self.made.get_or_init(generate) {
+        match self.made.get_or_init(self.generate) {
             Ok(documents) => Ok(documents),
             Err(cause) => Err(Failure::internal(cause)),
         }
@@ -113,7 +139,7 @@ fn generate() -> Result<Vec<Document>, String> {
 fn index(documents: &[Document]) -> String {
     let item =
         |document: &Document| json!({ "name": document.name, "url": format!("/openapi/{}.json", document.name) });
-    json!({ "items": documents.iter().map(item).collect::<Vec<_>>() }).to_string()
+    json!({ "items": documents.iter().map(item).collect::<Vec<_>>() }).to_string() + "\n"
 }
 
 /// To the folder of the page, in which its files have their names.
@@ -140,6 +166,27 @@ fn page_file(name: &str, documents: &[Document], headers: &HeaderMap) -> Result<
         response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, POLICY);
+    Ok(response)
+}
+
+/// A page, or what belongs to it, under the policy.
+fn page_of(content_type: HeaderValue, bytes: Bytes, headers: &HeaderMap) -> Response<Body> {
+    let mut response = shown(content_type, bytes, headers);
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, POLICY);
+    response
+}
+
+/// What is under `/`: a page for browsers, JSON for programs.
+pub(crate) fn root(method: &Method, headers: &HeaderMap) -> Result<Response<Body>, Failure> {
+    if *method != Method::GET && *method != Method::HEAD {
+        return Err(Failure::method(&[Method::GET, Method::HEAD], method));
+    }
+    let mut response = match pages::wants_page(headers) {
+        true => page_of(HTML, pages::root().into(), headers),
+        false => shown(JSON, format!("{}\n", pages::root_json()).into(), headers),
+    };
+    // Caches must not hand a program the page.
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
     Ok(response)
 }
 
