@@ -5,12 +5,12 @@ CARGO ?= cargo
 SHELL := bash
 
 .DEFAULT_GOAL := help
-.PHONY: help all bootstrap fmt lint verify generate test test-unit test-integration test-contract build run dev demo \
+.PHONY: help all bootstrap fmt lint doc verify package-check generate test test-unit test-integration test-contract build run dev demo \
         migrate-up migrate-down sqlc-gen docker-build docker-run docker-push release phase1-smoke phase2-smoke \
         conformance-bootstrap conformance-run conformance-smoke conformance-full conformance-region conformance-auth \
         conformance-workspace conformance-compute conformance-storage conformance-network conformance-foundation \
         conformance-foundation-core conformance-report ci ci-verify ci-unit ci-integration ci-contract ci-conformance ci-package \
-        sim-clients check-go-sdk check-walk bench metrics-overhead ci-docs check-report distil check-distillate soak mixed-releases
+        sim-clients check-go-sdk check-walk bench bench-scale metrics-overhead ci-docs check-report distil check-distillate soak mixed-releases
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 30
@@ -42,17 +42,21 @@ fmt: ## Format the code
 lint: ## Clippy on everything, warnings are errors
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
-verify: ## Formatting, lints, licences and advisories
+doc: ## The documentation of the code, warnings are errors
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+verify: ## Formatting, lints, documentation, and what dependencies bring in
 	$(CARGO) fmt --all -- --check
 	$(MAKE) --no-print-directory lint
-	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --locked check; \
-	else echo "verify: cargo-deny is not installed, licences and advisories were not checked (cargo install cargo-deny)"; fi
+	$(MAKE) --no-print-directory doc
+	scripts/verify-dependencies
 
 test: ## All tests; nothing needs to be prepared but the PostgreSQL binaries
 	scripts/test.sh
 
-# `make test` tries sixty seeds of a cloud that fails, loses answers and is late, which takes a minute.
-test-unit: ## The tests of the libraries alone, with three seeds of the engine's chaos instead of sixty
+# `make test` tries sixty seeds of a cloud that fails, loses answers and is late, and kills an engine at each of thirty calls.
+# Both take a minute.
+test-unit: ## The tests of the libraries alone, with three seeds of the engine's chaos instead of sixty, and few kills
 	SIMULATION_SEEDS=$${SIMULATION_SEEDS:-3} $(CARGO) test --workspace --lib --locked
 
 test-integration: ## The store suite on every database, and the real binary against the simulator
@@ -80,6 +84,9 @@ mixed-releases: ## This release and the one before on one database for MIXED_MIN
 bench: ## What get, list and put cost beside a bare handler, on both databases (docs/benchmarks.md); needs wrk or oha
 	scripts/bench
 
+bench-scale: ## What pages and a start cost beside SCALE_ROWS rows (100,000), on both databases (docs/benchmarks.md)
+	scripts/bench-scale
+
 metrics-overhead: ## What counting costs: processor time per request with metrics and without, by turns (ROUNDS, 20)
 	scripts/metrics-overhead
 
@@ -88,6 +95,10 @@ check-go-sdk: ## The official Go SDK against everything, in two regions; needs G
 
 ci-docs: ## The pages of a running proxy in a headless Chromium, with a GET; needs chromium and chromedriver
 	scripts/check-docs
+
+.PHONY: check-gateway
+check-gateway: ## examples/internet-gateway-e2e.sh against a proxy of its own; needs jq
+	scripts/check-gateway
 
 check-walk: ## The walk of examples/walk against a proxy of its own; needs jq
 	scripts/check-walk
@@ -126,6 +137,9 @@ generate: ## Rewrite what is generated from the code: docs/reasons.md, docs/metr
 	UPDATE_DOCS=1 $(CARGO) test -q --locked -p instruments --test page
 	UPDATE_DOCS=1 $(CARGO) test -q --locked -p api-server --test docs the_pages_of_the_handbook
 	UPDATE_DOCS=1 $(CARGO) test -q --locked -p seca-api --test openapi the_written_documents_are_current
+
+package-check: ## Package every crate as a registry would get it, and build each from its package; not part of make ci
+	scripts/package-check
 
 distil: ## Rewrite the facts that tests compare with from the original documents (crates/specifications/README.md)
 	scripts/distil-specifications

@@ -1,6 +1,6 @@
--- Requests for wrk: METHOD, a file with a path per line, for PUT a file with the body, and (behind `-` in its place) a
--- file with a bearer token. In the body, in which COUNTER is
--- replaced by a number of its width. Paths are drawn at random. All is put together before the clock runs.
+-- Requests for wrk: METHOD, a file with a path per line, for PUT a file with the body (or `-`), and a file with a bearer
+-- token. Where path and body hold COUNTER stands a number of its width, another one in each request of a run. Paths are
+-- drawn at random. All is put together before the clock runs.
 
 local COUNTER = "00000000"
 
@@ -14,31 +14,37 @@ end
 function init(args)
   local method = args[1]
   local body, headers
-  if args[4] then
-    headers = { ["Authorization"] = "Bearer " .. assert(io.open(args[4])):read("*a") }
-  elseif args[3] then
+  if args[3] and args[3] ~= "-" then
     body = assert(io.open(args[3])):read("*a")
     headers = { ["Content-Type"] = "application/json" }
   end
-  heads, tails, count, written = {}, {}, 0, 0
+  if args[4] then
+    headers = headers or {}
+    headers["Authorization"] = "Bearer " .. assert(io.open(args[4])):read("*a")
+  end
+  -- Each request in the parts between its counters.
+  texts, count, written = {}, 0, number * 10000000
   for path in io.lines(args[2]) do
     count = count + 1
-    local text = wrk.format(method, path, headers, body)
-    local at = body and string.find(text, COUNTER, 1, true)
-    heads[count] = at and string.sub(text, 1, at - 1) or text
-    tails[count] = at and string.sub(text, at + #COUNTER)
+    local text, parts, from = wrk.format(method, path, headers, body), {}, 1
+    while true do
+      local at = string.find(text, COUNTER, from, true)
+      table.insert(parts, string.sub(text, from, at and at - 1))
+      if not at then break end
+      from = at + #COUNTER
+    end
+    texts[count] = parts[2] and parts or text
   end
   math.randomseed(os.time() * 16 + number)
 end
 
 function request()
-  local at = math.random(count)
-  local tail = tails[at]
-  if not tail then
-    return heads[at]
+  local text = texts[math.random(count)]
+  if type(text) == "string" then
+    return text
   end
   written = written + 1
-  return heads[at] .. string.format("%08d", written) .. tail
+  return table.concat(text, string.format("%08d", written))
 end
 
 function done(summary, latency)

@@ -8,7 +8,7 @@ from pathlib import Path
 from conformance_kit import Problem
 
 SCRIPT = Path(__file__).resolve().parent / "load.lua"
-# Stands in a body where each request has another number; the same text as in the script.
+# Stands in a body or a path where each request has another number; the same text as in the script.
 COUNTER = "00000000"
 
 
@@ -25,6 +25,8 @@ class Load:
     """A load generator. `folder` of a call takes the files that it reads."""
 
     name = ""
+    # Whether each request may have a path of its own.
+    counts_in_paths = True
 
     def __init__(self, path):
         self.path = path
@@ -53,11 +55,11 @@ class Wrk(Load):
         command += ["--", method, list_file]
         if body is not None:
             body_file.write_text(body, encoding="utf-8")
-            command.append(body_file)
-        elif token is not None:
+        command.append("-" if body is None else body_file)
+        if token is not None:
             # A file: who may look at processes sees their arguments.
             token_file.write_text(token, encoding="utf-8")
-            command += ["-", token_file]
+            command.append(token_file)
         return command
 
     def read(self, output):
@@ -70,9 +72,10 @@ class Wrk(Load):
 
 
 class Oha(Load):
-    """It sends one body; the counter in it changes from run to run."""
+    """It sends one body; the counter in it changes from run to run. It cannot count in paths."""
 
     name = "oha"
+    counts_in_paths = False
     runs = 0
 
     def command(self, base, method, paths, body, token, connections, seconds, folder):

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use http::{Method, StatusCode};
 use secrecy::SecretString;
 use serde::Serialize;
@@ -21,6 +22,10 @@ use crate::error::{ApiError, Error, ErrorClass};
 use crate::gate::{Closed, Gate};
 use crate::poller::{ActionPoller, Overdue};
 use crate::types::{Action, Id, Resource};
+
+/// How many pages of a list are read at once: a project of thousands of objects is read in seconds, and its budget is left
+/// to others between them.
+const PAGES_AT_ONCE: usize = 8;
 
 /// How reads are repeated, and calls that the budget refused. Changes are never repeated otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -415,37 +420,44 @@ impl ProjectClient {
         Err(Error::Api { operation: call.operation(), mutating: call.is_mutating(), error: Box::new(error) })
     }
 
-    /// All pages of a list, in order of id, each resource once: pages drift while others write.
+    /// All pages of a list, in order of id, each resource once: pages drift while others write. Those that the first one
+    /// tells of are read side by side; what was made meanwhile is behind the last one.
     pub(crate) async fn list<T: Resource>(&self, path: &str, filter: Query) -> Result<Vec<T>, Error> {
-        let mut seen = HashSet::new();
-        let mut all = Vec::new();
-        let mut page = 1_u64;
-        for _ in 0..MAX_PAGES {
-            let mut query = filter.clone();
-            if T::SORTABLE {
-                query.push(("sort".to_owned(), "id:asc".to_owned()));
+        let first = self.page::<T>(path, &filter, 1).await?;
+        let told = first.last.unwrap_or(1).min(u64::from(MAX_PAGES));
+        let read = |number| self.page::<T>(path, &filter, number);
+        let others: Vec<Page<T>> = stream::iter(2..=told).map(read).buffered(PAGES_AT_ONCE).try_collect().await?;
+        let mut next = others.last().unwrap_or(&first).next;
+        let mut pages = vec![first];
+        pages.extend(others);
+        while let Some(number) = next {
+            if number > u64::from(MAX_PAGES) {
+                return Err(Error::TooManyPages { operation: format!("GET {path}"), most: MAX_PAGES });
             }
-            query.push(("page".to_owned(), page.to_string()));
-            query.push(("per_page".to_owned(), PER_PAGE.to_owned()));
-            let answer = self
-                .call(Call {
-                    method: Method::GET,
-                    path: path.to_owned(),
-                    query,
-                    body: None,
-                    priority: Priority::Resync,
-                })
-                .await?;
-            let envelope = answer.envelope()?;
-            let items: Vec<T> = answer.required(&envelope, T::PLURAL)?;
-            all.extend(items.into_iter().filter(|item| seen.insert(item.raw_id())));
-            let meta: Option<Meta> = answer.optional(&envelope, "meta")?;
-            match meta.and_then(|meta| meta.pagination?.next_page) {
-                Some(next) if next > page => page = next,
-                _ => return Ok(all),
-            }
+            let page = self.page::<T>(path, &filter, number).await?;
+            next = page.next;
+            pages.push(page);
         }
-        Err(Error::TooManyPages { operation: format!("GET {path}"), most: MAX_PAGES })
+        let mut seen = HashSet::new();
+        Ok(pages.into_iter().flat_map(|page| page.items).filter(|item| seen.insert(item.raw_id())).collect())
+    }
+
+    /// A page of a list.
+    async fn page<T: Resource>(&self, path: &str, filter: &Query, number: u64) -> Result<Page<T>, Error> {
+        let mut query = filter.clone();
+        if T::SORTABLE {
+            query.push(("sort".to_owned(), "id:asc".to_owned()));
+        }
+        query.push(("page".to_owned(), number.to_string()));
+        query.push(("per_page".to_owned(), PER_PAGE.to_owned()));
+        let call = Call { method: Method::GET, path: path.to_owned(), query, body: None, priority: Priority::Resync };
+        let answer = self.call(call).await?;
+        let envelope = answer.envelope()?;
+        let items: Vec<T> = answer.required(&envelope, T::PLURAL)?;
+        let meta: Option<Meta> = answer.optional(&envelope, "meta")?;
+        let pagination = meta.and_then(|meta| meta.pagination);
+        let next = pagination.as_ref().and_then(|pages| pages.next_page).filter(|next| *next > number);
+        Ok(Page { items, next, last: pagination.and_then(|pages| pages.last_page) })
     }
 
     /// One resource.
@@ -524,6 +536,14 @@ struct Meta {
 #[derive(serde::Deserialize)]
 struct Pagination {
     next_page: Option<u64>,
+    last_page: Option<u64>,
+}
+
+/// A page, the number of the next one, and that of the last one as it was then.
+struct Page<T> {
+    items: Vec<T>,
+    next: Option<u64>,
+    last: Option<u64>,
 }
 
 type Envelope = BTreeMap<String, Box<RawValue>>;

@@ -123,6 +123,25 @@ async fn a_list_is_all_pages_and_each_resource_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn pages_that_the_first_one_tells_of_are_read_side_by_side() {
+    let api = Scripted::new(|request, _| {
+        let page: i64 = request.query.iter().find(|(name, _)| name == "page").unwrap().1.parse().unwrap();
+        async move {
+            // The later a page, the sooner it comes. There were 20, and one was made meanwhile.
+            tokio::time::sleep(std::time::Duration::from_millis(100 - u64::try_from(page).unwrap())).await;
+            let mut list = volume_list(&[page], u64::try_from(page + 1).ok().filter(|next| *next <= 21));
+            list["meta"]["pagination"]["last_page"] = json!(20);
+            ok(&list)
+        }
+    });
+    let begun = tokio::time::Instant::now();
+    let volumes = client(Arc::<Scripted>::clone(&api)).list_volumes(&ListFilter::all()).await.unwrap();
+    let ids: Vec<i64> = volumes.iter().map(|volume| volume.id.get()).collect();
+    assert_eq!((ids, api.count()), ((1..=21).collect(), 21));
+    assert!(begun.elapsed() < std::time::Duration::from_millis(500), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_list_ends_after_a_thousand_pages() {
     // One that never ends, and one that ends just in time.
     for (pages, is_read) in [(u64::MAX, false), (1001, false), (1000, true)] {

@@ -12,10 +12,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    objects::{
-        FirewallCall, ImageCall, NetworkCall, Object, ObjectCall, ObjectId, ObjectType, PlacementGroupCall,
-        PrimaryIpCall, ServerCall, SshKeyCall, VolumeCall, each_type,
-    },
+    objects::*,
     owner::Owner,
     snapshot::Change,
 };

@@ -196,6 +196,10 @@ impl CloudProvider for HetznerProvider {
         Ok(observing.complete(Snapshot::from_lists(objects)).read_at(begun))
     }
 
+    fn shows_the_same(&self, one: &Snapshot, other: &Snapshot) -> bool {
+        one.shows_the_same(other)
+    }
+
     fn absorb(&self, snapshot: &mut Snapshot, observation: Observation) {
         snapshot.absorb(observation);
     }

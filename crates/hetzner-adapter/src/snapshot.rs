@@ -37,7 +37,7 @@ pub struct Snapshot {
 }
 
 /// What no list shows, and only the answers to calls told.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Learnt {
     /// Servers whose guest was asked to shut down, with the number of the power action.
     shutdowns: BTreeMap<i64, i64>,
@@ -214,6 +214,12 @@ impl Snapshot {
         Self { objects, ..Self::default() }
     }
 
+    /// Whether it shows what another one does. What was proven or asked since the lists were read counts for nothing: by
+    /// that something was decided, and it stays decided.
+    pub(crate) fn shows_the_same(&self, other: &Self) -> bool {
+        self.objects == other.objects && self.learnt == other.learnt
+    }
+
     /// Takes a later observation in.
     pub fn absorb(&mut self, observation: Observation) {
         for change in observation.0 {
@@ -308,10 +314,13 @@ impl Snapshot {
     /// somebody only took the labels away.
     pub fn object_of<T: Stored>(&self, installation: &str, resource: &Resource, role: Option<&Role>) -> Option<&T> {
         let owner = Owner::Resource { uid: resource.uid, role: role.cloned() };
-        self.owned_by(installation, &owner).or_else(|| {
-            let id = remembered(resource, T::TYPE).filter(|_| role.is_none())?;
-            self.get(Id::<T>::new(id)).filter(|object| !object.labels().contains_key(naming::UID))
-        })
+        let id = remembered(resource, T::TYPE).filter(|_| role.is_none());
+        let known = id.and_then(|id| self.get(Id::<T>::new(id)));
+        // Mostly it is the one that is remembered: thousands of others need not be looked through for each resource.
+        if let Some(known) = known.filter(|object| owner.has(installation, object.labels())) {
+            return Some(known);
+        }
+        self.owned_by(installation, &owner).or(known.filter(|object| !object.labels().contains_key(naming::UID)))
     }
 
     /// All objects of a type that are a resource's, each with its role.

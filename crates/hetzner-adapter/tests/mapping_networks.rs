@@ -290,3 +290,34 @@ fn a_subnet_says_that_its_route_table_is_gone_and_when_it_is_back() {
     table(&mut world, "n/t", &[]);
     world.check(Kind::Subnet, "n/s", ACTIVE, None);
 }
+
+#[test]
+fn a_route_by_an_instance_or_a_nic_follows_the_address_that_this_has() {
+    for target in ["instances/i", "nics/k"] {
+        let mut world = World::default();
+        network(&mut world, "10.0.0.0/16");
+        subnet(&mut world, "n/s", "10.0.1.0/24");
+        table(&mut world, "n/t", &[("192.168.0.0/24", target)]);
+        assert!(routes(&world).is_empty(), "{target}");
+        world.check(Kind::RouteTable, "n/t", ACTIVE, Some("DependencyMissing"));
+        let nic = |address: &str| json!({"addresses": [address], "subnetRef": {"resource": "networks/n/subnets/s"}});
+        world.put(Kind::Nic, "k", nic("10.0.1.7"));
+        world.volume("v", Some("ubuntu-24.04"));
+        let mut spec = World::instance_spec("v");
+        spec["primaryNicRef"] = json!({"resource": "nics/k"});
+        world.put(Kind::Instance, "i", spec);
+        world.settle();
+        assert_eq!(routes(&world), ["192.168.0.0/24 10.0.1.7"], "{target}");
+        world.check(Kind::RouteTable, "n/t", ACTIVE, None);
+        assert_eq!(world.status(Kind::RouteTable, "n/t")["routes"][0]["state"], "active");
+        world.put(Kind::Nic, "k", nic("10.0.1.8"));
+        world.settle();
+        assert_eq!(routes(&world), ["192.168.0.0/24 10.0.1.8"], "{target}");
+        world.delete(Kind::Instance, "i");
+        world.settle();
+        world.delete(Kind::Nic, "k");
+        world.settle();
+        assert!(routes(&world).is_empty(), "{target}");
+        world.check(Kind::RouteTable, "n/t", ACTIVE, Some("DependencyMissing"));
+    }
+}

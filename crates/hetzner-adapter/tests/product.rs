@@ -619,6 +619,8 @@ mod exposure;
 mod gateways;
 #[path = "product/groups.rs"]
 mod groups;
+#[path = "product/idle.rs"]
+mod idle;
 #[path = "product/requests.rs"]
 mod requests;
 #[path = "product/walk.rs"]

@@ -26,7 +26,7 @@ impl Effect {
 pub enum NextHop {
     /// An instance, which has no address in the network.
     Instance,
-    /// A NIC or another thing that this release does not know.
+    /// A NIC or another thing, which has no address in the network.
     Other(Kind),
     /// An address that the provider routes to.
     Address {
@@ -55,7 +55,7 @@ pub fn route(destination: &str, target: &str, hop: &NextHop) -> Effect {
         }
         NextHop::Refused(why) => why.clone(),
         NextHop::Instance => "the instance has no address in this network".to_owned(),
-        NextHop::Other(kind) => format!("this release routes to no {}", kind.noun()),
+        NextHop::Other(kind) => format!("the {} has no address in this network", kind.noun()),
         NextHop::Block(block) => format!("{block} is a block of addresses, not one of them"),
         NextHop::Missing => "it does not exist".to_owned(),
     };
@@ -75,7 +75,7 @@ mod tests {
             assert!(effect.message.contains(expected), "{}", effect.message);
         };
         check(NextHop::Instance, "no address");
-        check(NextHop::Other(Kind::Nic), "no NIC");
+        check(NextHop::Other(Kind::Nic), "the NIC has no address");
         check(
             NextHop::Address { address: "10.0.0.9".parse().unwrap(), taken: false },
             "no server has the address 10.0.0.9",

@@ -70,6 +70,12 @@ macro_rules! word {
     (postgres lock) => {
         " FOR UPDATE"
     };
+    (postgres lock_work) => {
+        " FOR UPDATE OF w"
+    };
+    (sqlite lock_work) => {
+        ""
+    };
     (postgres hold_authorization) => {
         " FOR UPDATE OF e, t"
     };
@@ -107,13 +113,6 @@ macro_rules! word {
         concat!("json_each($", $n, ") AS j")
     };
     // The same of rows that are long, in PostgreSQL, where every column would be searched for in the text.
-    (postgres (parsed_rows $n:literal)) => {
-        concat!("unnest(ARRAY(SELECT jsonb_array_elements($", $n, "::jsonb))) AS j(value)")
-    };
-    (sqlite (parsed_rows $n:literal)) => {
-        $crate::sql::word!(sqlite (rows $n))
-    };
-    // The same of long rows, whose columns would be searched for in the text again and again.
     (postgres (parsed_rows $n:literal)) => {
         concat!("unnest(ARRAY(SELECT jsonb_array_elements($", $n, "::jsonb))) AS j(value)")
     };
@@ -191,6 +190,24 @@ macro_rules! word {
     };
     (sqlite at_joined) => {
         concat!(" CROSS JOIN resources r ON ", $crate::sql::word!(sqlite joined))
+    };
+    // Joins the rows of a table of which a condition holds, looked up for each row before it, and never the other way round.
+    (postgres (each $table:literal $alias:literal $condition:literal)) => {
+        concat!(
+            " CROSS JOIN LATERAL (SELECT ",
+            $alias,
+            ".* FROM ",
+            $table,
+            " ",
+            $alias,
+            " WHERE ",
+            $condition,
+            " OFFSET 0) ",
+            $alias
+        )
+    };
+    (sqlite (each $table:literal $alias:literal $condition:literal)) => {
+        concat!(" CROSS JOIN ", $table, " ", $alias, " ON ", $condition)
     };
     // Joins `r`, the live rows of the collection in the first five columns of `j`.
     (postgres at_collection) => {

@@ -24,12 +24,12 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use control_plane::{
-    CatalogEntry, ProjectId, Resource, Uid,
+    CatalogEntry, ProjectId, Representation, Resource, Uid,
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
-        Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, OversightStore, OwnedObject, Page,
-        ProjectEpoch, Put, PutOutcome, RequestBudget, Step, StepState, Store, StoreError, StoreResult, Tie, Turn,
-        UnbindOutcome, WorkspaceBinding,
+        Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, Outlines, OversightStore, OwnedObject, Page,
+        ProjectEpoch, Put, PutOutcome, RequestBudget, Settled, Step, StepState, Store, StoreError, StoreResult, Tie,
+        Turn, UnbindOutcome, WorkspaceBinding,
     },
 };
 use seca_api::{ResourceKey, Timestamp};
@@ -47,6 +47,8 @@ use crate::{
 pub struct SqlStore {
     db: Database,
     lookups: Together<ResourceKey>,
+    counted: Together<read::Counted>,
+    versions: Together<authorization::VersionOf>,
     admissions: Together<AdmissionQuery>,
     changes: Together<put::Change>,
     turns: Arc<Semaphore>,
@@ -56,6 +58,8 @@ impl SqlStore {
     pub(crate) fn new(db: Database) -> Self {
         Self {
             lookups: Together::new(&db),
+            counted: Together::new(&db),
+            versions: Together::new(&db),
             admissions: Together::new(&db),
             changes: Together::new(&db),
             turns: Arc::new(Semaphore::new(turn::TURNS)),
@@ -125,7 +129,10 @@ impl Store for SqlStore {
     }
 
     async fn look(&self, key: &ResourceKey) -> StoreResult<Look> {
-        Ok(self.lookups.ask(&self.db, &Arc::new(key.clone())).await?)
+        Ok(match read::counts_children(key.kind) {
+            true => self.counted.ask(&self.db, &Arc::new(read::Counted(key.clone()))).await?,
+            false => self.lookups.ask(&self.db, &Arc::new(key.clone())).await?,
+        })
     }
 
     async fn admission(&self, query: &AdmissionQuery) -> StoreResult<Admission> {
@@ -138,6 +145,14 @@ impl Store for SqlStore {
 
     async fn list(&self, query: &ListQuery) -> StoreResult<Page> {
         Ok(read::list(&self.db, query).await?)
+    }
+
+    async fn outline(&self, query: &ListQuery) -> StoreResult<Outlines> {
+        Ok(read::outline(&self.db, query).await?)
+    }
+
+    async fn shown(&self, collection: &ResourceKey, uids: &[Uid]) -> StoreResult<Vec<Representation>> {
+        Ok(read::shown(&self.db, collection, uids).await?)
     }
 
     async fn count_children(&self, parent: &ResourceKey) -> StoreResult<i64> {
@@ -259,8 +274,8 @@ impl Store for SqlStore {
         Ok(queue::removed(&self.db, uids).await?)
     }
 
-    async fn bundle(&self, uid: Uid) -> StoreResult<Option<Bundle>> {
-        Ok(relations::bundle(&self.db, uid).await?)
+    async fn bundles(&self, uids: &[Uid]) -> StoreResult<Vec<Bundle>> {
+        Ok(relations::bundles(&self.db, uids).await?)
     }
 
     async fn record_step(
@@ -288,8 +303,12 @@ impl Store for SqlStore {
         Ok(self.db.transact(Lane::Engine, &engine::MakeTies { lease, resource, ties }).await?)
     }
 
-    async fn commit(&self, lease: &Lease, commit: Commit) -> StoreResult<CommitOutcome> {
-        Ok(self.db.transact(Lane::Engine, &engine::Write { lease, commit: &commit }).await?)
+    async fn settle(&self, lease: &Lease, looks: &[Settled]) -> StoreResult<bool> {
+        Ok(self.db.transact(Lane::Engine, &queue::Settle { lease, looks }).await?)
+    }
+
+    async fn commit_all(&self, lease: &Lease, commits: &[Commit]) -> StoreResult<Option<Vec<CommitOutcome>>> {
+        Ok(self.db.transact(Lane::Engine, &engine::WriteAll { lease, commits }).await?)
     }
 
     async fn remove(&self, lease: &Lease, uid: Uid) -> StoreResult<CommitOutcome> {
@@ -298,10 +317,6 @@ impl Store for SqlStore {
 
     async fn requeue(&self, lease: &Lease, uid: Uid, after: Duration) -> StoreResult<()> {
         Ok(queue::requeue(&self.db, lease, uid, after).await?)
-    }
-
-    async fn requeue_project(&self, project: &ProjectId) -> StoreResult<()> {
-        Ok(self.db.transact(Lane::Engine, &queue::RequeueProject(project)).await?)
     }
 
     async fn save_orphans(&self, lease: &Lease, orphans: &[OwnedObject]) -> StoreResult<bool> {

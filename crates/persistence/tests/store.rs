@@ -69,6 +69,7 @@ suite! {
         a_former_holder_can_write_nothing,
         projects_with_due_work_are_leased_first,
         what_is_queued_is_due_in_its_order,
+        what_was_looked_at_leaves_the_queue_unless_it_was_woken,
         a_requeue_never_postpones,
         a_wake_up_during_work_is_not_lost,
         an_idle_resource_is_due_when_woken,
@@ -77,6 +78,7 @@ suite! {
     engine:
         conditions_follow_the_transitions,
         a_bundle_has_all_relations,
+        many_are_read_and_written_as_each_by_itself,
         relevant_changes_wake_what_is_related_and_others_do_not,
         a_late_reference_is_woken_by_its_target,
         a_changed_reference_wakes_the_former_target,

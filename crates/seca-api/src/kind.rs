@@ -1,6 +1,6 @@
 //! The kinds of the foundation API, and the words by which each is known.
 //!
-//! The kinds are listed in [`crate::specs`], and each has its row in the file of its specification.
+//! `specs.rs` lists the kinds, and each has its row in the file of its specification.
 
 use std::{borrow::Cow, fmt};
 

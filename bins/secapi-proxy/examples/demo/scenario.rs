@@ -15,8 +15,8 @@ use anyhow::{Context as _, ensure};
 use seca_client::{
     Collection, SecaClient, Wait, Writable,
     seca_api::{
-        Conditions as _, Draft, Instance, InstanceSku, InternetGatewaySpec, PowerState, ResourceState, StatusCondition,
-        WorkspaceSpec,
+        Conditions as _, Draft, Instance, InstanceSku, InternetGatewaySpec, PowerState, ResourceState, RouteTable,
+        StatusCondition, WorkspaceSpec,
     },
 };
 
@@ -81,6 +81,7 @@ impl Scenario {
         self.switch(steps, "start", PowerState::On, patience).await?;
         let address = self.read_statuses(steps).await?;
         self.look(steps, &address).await?;
+        self.follow_way_out(steps, patience).await?;
         self.switch(steps, "stop", PowerState::Off, patience).await?;
         let failed = self.delete_all(steps, patience, false).await;
         failed.into_iter().next().map_or(Ok(()), Err)
@@ -237,6 +238,24 @@ impl Scenario {
                 ensure!(path.contains("/dev/disk/by-id/"), "the volume does not tell its path: {path}");
                 let about = format!("{} and {}, MAC {mac}; {address}; {path}", nic.addresses[0], nic.addresses[1]);
                 Ok((address, about))
+            })
+            .await
+    }
+
+    /// The route by the gateway comes into effect when the gateway's NAT server is up; where the operator lets none be
+    /// made, the route says so.
+    async fn follow_way_out(&self, steps: &mut Steps, patience: Duration) -> anyhow::Result<()> {
+        let (client, w) = (&self.client, self.workspace.as_str());
+        steps
+            .run("follow the way out by the gateway", |step| async move {
+                let is_decided = |table: &RouteTable| {
+                    let routes = table.status.as_ref().map_or(&[][..], |status| &status.routes);
+                    let is_off = |told: String| told.contains("SECA_INTERNET_GATEWAY_NAT_VM");
+                    routes.iter().all(|it| it.state == Some(ResourceState::Active) || is_off(told(&it.conditions)))
+                };
+                client.route_tables(w, "net").wait_until("routes", wait(patience, &step), is_decided).await?;
+                let gateway = client.internet_gateways(w).get("gateway").await?;
+                Ok(((), told(gateway.status.as_ref().map_or(&[][..], |status| status.conditions()))))
             })
             .await
     }

@@ -9,12 +9,12 @@ use std::{
 };
 
 use control_plane::{
-    CatalogEntry, ProjectId, Resource, Uid,
+    CatalogEntry, ProjectId, Representation, Resource, Uid,
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
-        Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, OversightStore, OwnedObject, Page,
-        ProjectEpoch, Put, PutOutcome, RequestBudget, Step, StepState, Store, StoreResult, Tie, Turn, UnbindOutcome,
-        WorkspaceBinding,
+        Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, Outlines, OversightStore, OwnedObject, Page,
+        ProjectEpoch, Put, PutOutcome, RequestBudget, Settled, Step, StepState, Store, StoreResult, Tie, Turn,
+        UnbindOutcome, WorkspaceBinding,
     },
 };
 use seca_client::seca_api::ResourceKey;
@@ -64,6 +64,8 @@ hand_on! {
     reads admission(query: &AdmissionQuery) -> Admission;
     reads get_many(keys: &[ResourceKey]) -> Vec<Resource>;
     reads list(query: &ListQuery) -> Page;
+    reads outline(query: &ListQuery) -> Outlines;
+    reads shown(collection: &ResourceKey, uids: &[Uid]) -> Vec<Representation>;
     reads count_children(parent: &ResourceKey) -> i64;
     reads ping() -> ();
     reads installation() -> String;
@@ -92,14 +94,14 @@ hand_on! {
     reads project_uids(project: &ProjectId) -> Vec<Uid>;
     reads existing(uids: &[Uid]) -> Vec<Uid>;
     reads removed(uids: &[Uid]) -> Vec<Uid>;
-    reads bundle(uid: Uid) -> Option<Bundle>;
+    reads bundles(uids: &[Uid]) -> Vec<Bundle>;
     writes record_step(lease: &Lease, resource: Uid, generation: i64, step: &Step) -> Option<i64>;
     writes finish_step(lease: &Lease, id: i64, state: StepState, action: Option<&str>, error: Option<&str>) -> bool;
     writes tie(lease: &Lease, resource: Uid, ties: &[Tie]) -> bool;
-    writes commit(lease: &Lease, commit: Commit) -> CommitOutcome;
+    writes commit_all(lease: &Lease, commits: &[Commit]) -> Option<Vec<CommitOutcome>>;
+    writes settle(lease: &Lease, looks: &[Settled]) -> bool;
     writes remove(lease: &Lease, uid: Uid) -> CommitOutcome;
     writes requeue(lease: &Lease, uid: Uid, after: Duration) -> ();
-    writes requeue_project(project: &ProjectId) -> ();
     writes save_orphans(lease: &Lease, orphans: &[OwnedObject]) -> bool;
     reads orphans() -> Vec<(ProjectId, OwnedObject)>;
     writes prune(older: Duration) -> ();

@@ -233,7 +233,7 @@ impl<P: CloudProvider> Project<P> {
         if was_ours {
             return Ok(Standing::Held);
         }
-        self.shared.store.requeue_project(&self.lease.project).await?;
+        self.review_all().await?;
         self.sweep().await
     }
 
@@ -243,7 +243,7 @@ impl<P: CloudProvider> Project<P> {
             warn!(seca.project = %self.lease.project, "{why}; nothing is changed in the project");
             self.enter(rule);
             // Whatever would need work says so.
-            self.shared.store.requeue_project(&self.lease.project).await?;
+            self.review_all().await?;
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ mod catalog;
 mod epoch;
 mod gate;
 mod lease;
+mod look;
 mod meter;
 mod notice;
 mod pauses;

@@ -22,6 +22,7 @@ use super::{
     epoch::Rule,
     gate::Mandate,
     lease::keep,
+    look::Review,
     notice,
     pauses::{self, Pauses},
     reading::{Read, Reading},
@@ -33,24 +34,17 @@ use crate::{
     kinds,
     ports::{
         Bundle, CloudError, CloudProvider, Commit, CommitOutcome, Desired, Epoch, Gate, Lease, Note, Outcome, Plan,
-        Planned, Step, StepState, StoreError, StoreResult, Verdict,
+        Planned, Step, StepState, StoreResult, Verdict,
     },
     reason::Reason,
     resource::Uid,
     state,
 };
 
-/// How many due resources are read at once.
-const BATCH: usize = 50;
-/// How often one resource is looked at before the others, and the answers, get their turn: resources wake each
-/// other, and a pair that never agrees must not stop the rest.
-const LOOKS: u8 = 4;
 /// How long giving back a lease may take that was lost.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(2);
 /// How often a power action that waits for another resource is looked at without being woken.
 const DEFERRED: Duration = Duration::from_secs(30);
-/// How long a row that cannot be read is left alone.
-const UNREADABLE_RETRY: Duration = Duration::from_secs(60);
 
 /// Whether the worker may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,10 +102,12 @@ pub(super) struct Project<P: CloudProvider> {
     pub(super) wake: Arc<Notify>,
     pub(super) snapshot: Option<P::Snapshot>,
     pub(super) reading: Reading<P::Snapshot>,
-    /// The store failed, or something else was dropped on the way: everything is to be queued again.
-    requeue: bool,
+    /// The store failed, or something else was dropped on the way: everything is to be looked at again.
+    pub(super) is_behind: bool,
+    /// What is looked at behind what is due.
+    pub(super) review: Review,
     /// Rows that cannot be read, each left alone for a while so that it stops nobody else.
-    unreadable: BTreeMap<Uid, Instant>,
+    pub(super) unreadable: BTreeMap<Uid, Instant>,
     /// Each a task of its own, so that a call goes on while the worker reads or writes.
     pub(super) flights: JoinSet<(Flight, Outcome<P::Observation>)>,
     /// Resources with a call under way.
@@ -119,7 +115,7 @@ pub(super) struct Project<P: CloudProvider> {
     /// What calls under way must not share time with, and how many hold it.
     pub(super) busy: BTreeMap<String, usize>,
     /// Resources that wait for a busy key, to be looked at when a call ends.
-    parked: BTreeSet<Uid>,
+    pub(super) parked: BTreeSet<Uid>,
     /// Steps of unknown outcome that were looked up and not seen.
     pub(super) unseen: BTreeSet<i64>,
     pub(super) pauses: Pauses,
@@ -154,7 +150,8 @@ impl<P: CloudProvider> Project<P> {
             snapshot: None,
             reading: Reading::new(),
             // Whatever the former holder knew is gone: look at everything once.
-            requeue: true,
+            is_behind: true,
+            review: Review::default(),
             unreadable: BTreeMap::new(),
             flights: JoinSet::new(),
             flying: BTreeSet::new(),
@@ -220,7 +217,7 @@ impl<P: CloudProvider> Project<P> {
                 }
                 Err(error) => {
                     warn!(%error, seca.project = %self.lease.project, "the store failed; trying again");
-                    self.requeue = true;
+                    self.is_behind = true;
                 }
             }
         }
@@ -234,58 +231,6 @@ impl<P: CloudProvider> Project<P> {
             warn!(%error, seca.project = %self.lease.project, "the lease could not be given back; it runs out");
         }
         Standing::Held
-    }
-
-    /// Does what is due: resync, then the queue, until nothing is left that can be done now.
-    async fn work(&mut self) -> StoreResult<Standing> {
-        if self.requeue {
-            self.parked.clear();
-            self.shared.store.requeue_project(&self.lease.project).await?;
-            self.requeue = false;
-        }
-        if self.tell_overdue().await? == Standing::Lost {
-            return Ok(Standing::Lost);
-        }
-        let is_abandoned = match self.check_abandoned().await? {
-            Some(is_abandoned) => is_abandoned,
-            None => return Ok(Standing::Lost),
-        };
-        if !self.lease.project.is_local() && !is_abandoned && !self.read().await? {
-            return Ok(Standing::Held);
-        }
-        let mut looked: BTreeMap<Uid, u8> = BTreeMap::new();
-        let now = Instant::now();
-        self.unreadable.retain(|_, until| *until > now);
-        loop {
-            let limit = BATCH + self.flying.len() + self.parked.len() + self.unreadable.len();
-            let due = self.shared.store.due(&self.lease, limit).await?;
-            let fresh: Vec<Uid> = due
-                .into_iter()
-                .filter(|uid| !self.flying.contains(uid) && !self.parked.contains(uid))
-                .filter(|uid| !self.unreadable.contains_key(uid))
-                .filter(|uid| looked.get(uid).is_none_or(|times| *times < LOOKS))
-                .collect();
-            if fresh.is_empty() || self.flying.len() >= self.shared.settings.max_in_flight {
-                return Ok(Standing::Held);
-            }
-            self.reading.expire();
-            for uid in fresh {
-                *looked.entry(uid).or_default() += 1;
-                match self.reconcile(uid).await {
-                    Ok(Standing::Held) => {}
-                    Err(error @ (StoreError::Corrupt(_) | StoreError::Refused(_))) => {
-                        error!(%error, seca.uid = %uid, "a resource cannot be read; the others go on");
-                        self.unreadable.insert(uid, Instant::now() + UNREADABLE_RETRY);
-                    }
-                    other => return other,
-                }
-            }
-            if looked.len() >= BATCH {
-                // Let answers in between.
-                self.wake.notify_one();
-                return Ok(Standing::Held);
-            }
-        }
     }
 
     /// Looks at one resource: until it acts, waits or agrees.
@@ -304,7 +249,12 @@ impl<P: CloudProvider> Project<P> {
             }
             let planned = match self.prepare(&bundle).await? {
                 Prepared::Go => self.plan(&bundle),
-                Prepared::Busy => return Ok(Standing::Held),
+                Prepared::Busy => {
+                    if !self.flying.contains(&uid) {
+                        self.review.add(uid);
+                    }
+                    return Ok(Standing::Held);
+                }
                 Prepared::Answer(planned) => *planned,
             };
             if let Some(note) = self.hold() {
@@ -324,11 +274,7 @@ impl<P: CloudProvider> Project<P> {
                 }
                 Plan::Defer => return self.commit(&bundle, planned, Verdict::Deferred, Some(DEFERRED)).await,
                 Plan::Wait { retry } => {
-                    let verdict = if self.lease.project.is_local() && !kinds::founds(bundle.resource.key.kind) {
-                        Verdict::Waiting
-                    } else {
-                        Verdict::Working
-                    };
+                    let verdict = self.waiting(&bundle);
                     return self.commit(&bundle, planned, verdict, retry).await;
                 }
                 Plan::Fail => return self.commit(&bundle, planned, Verdict::Failed, Some(backoff::SLOW)).await,
@@ -338,8 +284,16 @@ impl<P: CloudProvider> Project<P> {
         Ok(Standing::Held)
     }
 
+    /// What a plan to wait amounts to.
+    pub(super) fn waiting(&self, bundle: &Bundle) -> Verdict {
+        match self.lease.project.is_local() && !kinds::founds(bundle.resource.key.kind) {
+            true => Verdict::Waiting,
+            false => Verdict::Working,
+        }
+    }
+
     /// What must be known before a plan: access, a snapshot, and the outcome of every earlier call.
-    async fn prepare(&mut self, bundle: &Bundle) -> StoreResult<Prepared> {
+    pub(super) async fn prepare(&mut self, bundle: &Bundle) -> StoreResult<Prepared> {
         let provider = self.shared.provider.identity().name;
         if self.lease.project.is_local() {
             let alone = kinds::rules(bundle.resource.key.kind).is_some_and(|rules| rules.local);
@@ -369,7 +323,7 @@ impl<P: CloudProvider> Project<P> {
         if self.resolve(bundle).await? { Ok(Prepared::Busy) } else { Ok(Prepared::Go) }
     }
 
-    fn plan(&self, bundle: &Bundle) -> Planned {
+    pub(super) fn plan(&self, bundle: &Bundle) -> Planned {
         let nothing = P::Snapshot::default();
         let snapshot = match &self.snapshot {
             None if self.lease.project.is_local() => &nothing,
@@ -480,12 +434,7 @@ impl<P: CloudProvider> Project<P> {
         if matches!(verdict, Verdict::Converged | Verdict::Deferred) {
             self.waits.forget(bundle.resource.uid);
         }
-        let attempts = match verdict {
-            Verdict::Converged | Verdict::Deferred => 0,
-            Verdict::Waiting | Verdict::Working => bundle.attempts,
-            Verdict::Failed => bundle.attempts.saturating_add(1),
-        };
-        self.write(bundle, planned, verdict, next, attempts).await
+        self.write(bundle, planned, verdict, next, tried(bundle, verdict)).await
     }
 
     pub(super) async fn write(
@@ -496,8 +445,28 @@ impl<P: CloudProvider> Project<P> {
         next: Option<Duration>,
         attempts: u32,
     ) -> StoreResult<Standing> {
+        let resource = &bundle.resource;
+        let acts = matches!(planned.plan, Plan::Act(_)) && next.is_none();
+        let commit = self.finding(bundle, planned, verdict, next, attempts);
+        let found = found(&commit);
+        if acts && !state::commit(&mut resource.clone(), &commit).row {
+            return Ok(Standing::Held);
+        }
+        let written = self.shared.store.commit(&self.lease, commit).await?;
+        Ok(self.written(bundle, found, &written))
+    }
+
+    /// A finding, to be written down.
+    pub(super) fn finding(
+        &self,
+        bundle: &Bundle,
+        planned: Planned,
+        verdict: Verdict,
+        next: Option<Duration>,
+        attempts: u32,
+    ) -> Commit {
         let (resource, now) = (&bundle.resource, self.shared.clock.now());
-        let commit = Commit {
+        Commit {
             uid: resource.uid,
             generation: resource.generation,
             action_seq: resource.action.seq,
@@ -510,29 +479,26 @@ impl<P: CloudProvider> Project<P> {
             next,
             attempts,
             now,
-        };
-        let (before, reason) = (resource.state, commit.note.as_ref().map(|note| note.reason));
-        let acts = matches!(planned.plan, Plan::Act(_)) && next.is_none();
-        if acts && !state::commit(&mut resource.clone(), &commit).row {
-            return Ok(Standing::Held);
         }
-        match self.shared.store.commit(&self.lease, commit).await? {
-            CommitOutcome::Fenced => Ok(Standing::Lost),
-            CommitOutcome::Gone => {
-                self.shared.watchers.gone(resource.uid);
-                Ok(Standing::Held)
-            }
+    }
+
+    /// A finding was written down.
+    pub(super) fn written(&self, bundle: &Bundle, (verdict, reason): Found, written: &CommitOutcome) -> Standing {
+        let (resource, before) = (&bundle.resource, bundle.resource.state);
+        match written {
+            CommitOutcome::Fenced => return Standing::Lost,
+            CommitOutcome::Gone => self.shared.watchers.gone(resource.uid),
             CommitOutcome::Done(row) => {
                 self.shared.meter.found(row.key.kind, verdict, reason);
-                self.shared.watchers.changed(&row);
+                self.shared.watchers.changed(row);
                 if row.state != before {
                     info!(seca.resource = %row.key, seca.uid = %row.uid, from = %before, to = %row.state, "state");
                 } else {
                     debug!(seca.resource = %row.key, state = %row.state, "looked at");
                 }
-                Ok(Standing::Held)
             }
         }
+        Standing::Held
     }
 
     /// Looks at what waited for a key that a landed call held.
@@ -549,7 +515,7 @@ impl<P: CloudProvider> Project<P> {
     pub(super) fn launch(&mut self, flight: Flight, call: Call) {
         let Some(access) = self.reading.current() else {
             // The token went since it was looked at: what the call was for is found again.
-            self.requeue = true;
+            self.is_behind = true;
             return;
         };
         self.flying.insert(flight.uid);
@@ -603,6 +569,22 @@ impl<P: CloudProvider> Project<P> {
     }
 }
 
+/// What a finding comes to, in words for metrics.
+pub(super) type Found = (Verdict, Option<Reason>);
+
+pub(super) fn found(commit: &Commit) -> Found {
+    (commit.verdict, commit.note.as_ref().map(|note| note.reason))
+}
+
+/// How often in a row a resource was tried by then.
+pub(super) fn tried(bundle: &Bundle, verdict: Verdict) -> u32 {
+    match verdict {
+        Verdict::Converged | Verdict::Deferred => 0,
+        Verdict::Waiting | Verdict::Working => bundle.attempts,
+        Verdict::Failed => bundle.attempts.saturating_add(1),
+    }
+}
+
 /// Which of the provider's calls.
 pub(super) enum Call {
     Execute,
@@ -619,7 +601,7 @@ enum Event<P: CloudProvider> {
     Look,
 }
 
-enum Prepared {
+pub(super) enum Prepared {
     /// Plan.
     Go,
     /// An earlier call is being looked up first.

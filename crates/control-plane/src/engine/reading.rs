@@ -21,6 +21,8 @@ use crate::{
 
 /// How long credentials are believed before they are read again.
 const CREDENTIALS_FRESH: Duration = Duration::from_millis(500);
+/// After the time of how many readings that showed nothing new everything is looked at nevertheless.
+const READINGS: u32 = 12;
 /// How long the first work of a project waits for the first catalogue.
 const CATALOG_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -158,11 +160,16 @@ impl<P: CloudProvider> Project<P> {
             Ok(Standing::Lost) => return Ok(Standing::Lost),
             Err(error) => return self.unreadable(error).await,
         }
-        let is_first = self.snapshot.replace(snapshot).is_none();
+        let former = self.snapshot.take();
+        let is_news = former.as_ref().is_none_or(|former| !shared.provider.shows_the_same(former, &snapshot));
+        self.snapshot = Some(snapshot);
         self.reading.blocked = None;
         self.reading.failures = 0;
-        if !is_first {
-            shared.store.requeue_project(&self.lease.project).await?;
+        if former.is_some() {
+            // Of a project in which nothing happened a million resources need no look.
+            if is_news || self.review.is_old(shared.settings.resync_interval * READINGS) {
+                self.review_all().await?;
+            }
             shared.store.prune(STEPS_KEPT).await?;
             shared.store.access().prune_access(DEPARTURES_KEPT, DENIED_KEPT, shared.clock.now()).await?;
             if let (true, Some(access)) = (shared.settings.catalog_refresh.is_zero(), self.reading.current()) {
@@ -190,7 +197,7 @@ impl<P: CloudProvider> Project<P> {
             // What is known of the project cannot be kept up: everything in it says so.
             self.snapshot = None;
             self.reading.expire();
-            shared.store.requeue_project(&self.lease.project).await?;
+            self.review_all().await?;
         }
         Ok(Standing::Held)
     }
@@ -242,9 +249,10 @@ impl<P: CloudProvider> Project<P> {
         Ok(self.reading.current())
     }
 
+    /// Never later than the interval, with the time that reading takes: within it what people did by hand is seen.
     pub(super) fn schedule_resync(&mut self) {
         let interval = self.shared.settings.resync_interval;
-        self.reading.resync_at = Instant::now() + interval.mul_f64(0.9 + 0.2 * self.shared.rng.fraction());
+        self.reading.resync_at = Instant::now() + interval.mul_f64(0.8 + 0.15 * self.shared.rng.fraction());
     }
 
     fn read_catalog_if_due(&mut self, access: &Arc<Access>) {

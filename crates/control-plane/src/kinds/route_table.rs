@@ -19,9 +19,9 @@ pub const RULES: KindRules = KindRules {
 };
 
 const REFERENCES: &[ReferenceField] =
-    &[ReferenceField::new("/spec/routes/*/targetRef", &[Kind::InternetGateway, Kind::Instance])
+    &[ReferenceField::new("/spec/routes/*/targetRef", &[Kind::InternetGateway, Kind::Instance, Kind::Nic])
         .or_address()
-        .late(&[Kind::Instance])];
+        .late(&[Kind::Instance, Kind::Nic])];
 
 /// Where a route leads, to see whether two agree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ fn block_as_target(resolved: &super::Resolved) -> Option<Violation> {
     let Found::Address(text) = &resolved.found else { return None };
     text.contains('/').then(|| {
         let rule = format!(
-            "targetRef must name a gateway, an instance or an address, but `{text}` is a block; name one address"
+            "targetRef must name a gateway, an instance, a NIC or an address, but `{text}` is a block; name one address"
         );
         Violation::at(&resolved.pointer, rule)
     })

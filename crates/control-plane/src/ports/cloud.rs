@@ -323,6 +323,12 @@ pub trait CloudProvider: Send + Sync + 'static {
     /// Reads the whole project from lists.
     async fn observe(&self, access: &Access) -> Result<Self::Snapshot, CloudError>;
 
+    /// Whether plans by one reading of a project come out as by the other, so that nobody need be looked at again. False
+    /// where that is not known.
+    fn shows_the_same(&self, _one: &Self::Snapshot, _other: &Self::Snapshot) -> bool {
+        false
+    }
+
     /// Takes a later observation into the snapshot.
     fn absorb(&self, snapshot: &mut Self::Snapshot, observation: Self::Observation);
 

@@ -185,6 +185,19 @@ pub struct Commit {
     pub now: Timestamp,
 }
 
+/// A look that found a resource as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The resource.
+    pub uid: Uid,
+    /// See [`Commit::wake`].
+    pub wake: i64,
+    /// See [`Commit::attempts`].
+    pub attempts: u32,
+    /// See [`Commit::next`].
+    pub next: Option<Duration>,
+}
+
 /// What an observation amounts to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {

@@ -185,6 +185,32 @@ pub struct Shown {
     pub children: Option<i64>,
 }
 
+/// A row of a page, without what it shows: who knows its text of this version need not read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outline {
+    /// See [`Resource::uid`].
+    pub uid: Uid,
+    /// Its name.
+    pub name: String,
+    /// See [`Resource::resource_version`].
+    pub resource_version: i64,
+    /// See [`Resource::revision`].
+    pub revision: i64,
+    /// See [`Resource::last_modified_at`].
+    pub last_modified_at: Timestamp,
+}
+
+/// A page without what it shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outlines {
+    /// Its rows, in order.
+    pub items: Vec<Outline>,
+    /// See [`Page::more`].
+    pub more: bool,
+    /// See [`Page::authorization`].
+    pub authorization: Option<i64>,
+}
+
 /// What one look at a key finds, all of one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Look {

@@ -14,12 +14,12 @@ use seca_api::ResourceKey;
 
 use super::{
     AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
-    Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, OversightStore, OwnedObject, Page, ProjectEpoch,
-    Put, PutOutcome, RequestBudget, Step, StepState, Tie, UnbindOutcome, WorkspaceBinding,
+    Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, Outlines, OversightStore, OwnedObject, Page,
+    ProjectEpoch, Put, PutOutcome, RequestBudget, Settled, Step, StepState, Tie, UnbindOutcome, WorkspaceBinding,
 };
 use crate::{
     catalog::CatalogEntry,
-    resource::{ProjectId, Resource, Uid},
+    resource::{ProjectId, Representation, Resource, Uid},
 };
 
 /// Why the store could not do as told. Callers cannot repair any of these.
@@ -85,6 +85,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// A page.
     async fn list(&self, query: &ListQuery) -> StoreResult<Page>;
+
+    /// The same page, without what it shows.
+    async fn outline(&self, query: &ListQuery) -> StoreResult<Outlines>;
+
+    /// What is shown of resources of one collection, a key with an empty name, with their identities; those that are gone
+    /// are left out.
+    async fn shown(&self, collection: &ResourceKey, uids: &[Uid]) -> StoreResult<Vec<Representation>>;
 
     /// The number of live children of a workspace or a network.
     async fn count_children(&self, parent: &ResourceKey) -> StoreResult<i64>;
@@ -198,7 +205,12 @@ pub trait Store: Send + Sync + 'static {
     async fn removed(&self, uids: &[Uid]) -> StoreResult<Vec<Uid>>;
 
     /// A resource with its relations.
-    async fn bundle(&self, uid: Uid) -> StoreResult<Option<Bundle>>;
+    async fn bundle(&self, uid: Uid) -> StoreResult<Option<Bundle>> {
+        Ok(self.bundles(&[uid]).await?.pop())
+    }
+
+    /// Several resources with their relations, in any order; those without a row are left out.
+    async fn bundles(&self, uids: &[Uid]) -> StoreResult<Vec<Bundle>>;
 
     /// Records the intent of a step and commits its marks. None when the lease is lost.
     async fn record_step(&self, lease: &Lease, resource: Uid, generation: i64, step: &Step)
@@ -223,7 +235,18 @@ pub trait Store: Send + Sync + 'static {
 
     /// Writes down what was found. When the rendered representation, the facts or the holder changed,
     /// everything related (referrers, targets, parent, children) is queued.
-    async fn commit(&self, lease: &Lease, commit: Commit) -> StoreResult<CommitOutcome>;
+    async fn commit(&self, lease: &Lease, commit: Commit) -> StoreResult<CommitOutcome> {
+        let written = self.commit_all(lease, &[commit]).await?;
+        Ok(written.map_or(CommitOutcome::Fenced, |mut written| written.pop().unwrap_or(CommitOutcome::Gone)))
+    }
+
+    /// The same of several resources, each at most once, fenced once; what became of each, in their order. None when the
+    /// lease is lost: then nothing is written. What one of them wakes of the others stays due.
+    async fn commit_all(&self, lease: &Lease, commits: &[Commit]) -> StoreResult<Option<Vec<CommitOutcome>>>;
+
+    /// Takes what was looked at, and found as it is written, from the queue, or puts it there for later. What was woken
+    /// since stays due. False when the lease is lost.
+    async fn settle(&self, lease: &Lease, looks: &[Settled]) -> StoreResult<bool>;
 
     /// Removes the row of a deleted resource: labels, references and queue with it, its holds on others are
     /// ended, everything related is queued. Steps stay for their time; a tombstone of the uid stays with them. A role is
@@ -233,9 +256,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// Queues a resource. Earlier wins.
     async fn requeue(&self, lease: &Lease, uid: Uid, after: Duration) -> StoreResult<()>;
-
-    /// Queues all resources of a project now.
-    async fn requeue_project(&self, project: &ProjectId) -> StoreResult<()>;
 
     /// Replaces the sweep's report of a project: objects of this installation that no row claims.
     async fn save_orphans(&self, lease: &Lease, orphans: &[OwnedObject]) -> StoreResult<bool>;

@@ -14,6 +14,7 @@ mod draft;
 mod patient;
 mod read;
 mod render;
+mod texts;
 mod write;
 
 use std::{
@@ -32,10 +33,12 @@ pub use bindings::{BindRequest, BindingView, Bindings, EndpointPolicy, Workspace
 pub use read::{ListRequest, ListView};
 pub use write::{PutRequest, PutView};
 
+use self::texts::Texts;
 use crate::{
     catalog::{Catalog, CatalogCache},
     engine::Vitals,
     ports::{Clock, Ids, Provider, ProviderRules, Store, StoreError},
+    resource::Uid,
     watch::{Transition, Watchers},
 };
 
@@ -226,6 +229,10 @@ pub struct Context<'a> {
 pub struct ControlPlane {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) catalog: CatalogCache,
+    /// The texts of rows, as lists show them.
+    pub(crate) row_texts: Arc<Texts<Uid>>,
+    /// Those of entries of the catalogue.
+    pub(crate) entry_texts: Arc<Texts<String>>,
     pub(crate) rules: Arc<dyn ProviderRules>,
     pub(crate) access: Arc<Authorization>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -260,6 +267,8 @@ impl ControlPlane {
             access: Arc::new(Authorization::new(Arc::clone(&parts.store), parts.enforcement)),
             store: parts.store,
             catalog: parts.catalog,
+            row_texts: Arc::default(),
+            entry_texts: Arc::default(),
             rules: parts.rules,
             clock: parts.clock,
             ids: parts.ids,

@@ -1,5 +1,7 @@
 //! Reading: single resources and lists, from the store and from the catalogue alike.
 
+use std::{collections::HashMap, sync::Arc};
+
 use seca_api::{
     ResourceKey, Selector,
     names::is_name,
@@ -11,11 +13,13 @@ use super::{
     Ask, Caller, Context, ControlPlane, Refusal, View,
     access::{Permit, is_for_everybody},
     render,
+    texts::Version,
 };
 use crate::{
+    catalog::CatalogEntry,
     kinds,
-    ports::{Deleted, ListQuery, Look, Page, Shown},
-    resource::Representation,
+    ports::{Deleted, ListQuery, Look, Outline, Shown},
+    resource::{Representation, Uid},
     watch::Transition,
 };
 
@@ -63,8 +67,22 @@ impl ControlPlane {
         }
         let catalog = self.catalog.load();
         let entry = kinds::catalog::find(&catalog, key).ok_or_else(|| Refusal::NotFound(key.clone()))?;
-        let body = render::entry(entry, &key.tenant, catalog.version, context.base_url);
+        let body = self.entry_text(entry, &key.tenant, catalog.version, context.base_url).to_string();
         Ok(View { body, tag: None, transition: None })
+    }
+
+    /// An entry of the catalogue as a tenant sees it.
+    fn entry_text(&self, entry: &CatalogEntry, tenant: &str, version: i64, base_url: &str) -> Arc<str> {
+        let (kind, region, name) = (entry.kind.as_str(), &entry.region, &entry.name);
+        // No name holds a space.
+        let key = format!("{kind} {region} {name} {tenant} {base_url}");
+        let version_of = (version, 0, 0);
+        if let Some(Some(text)) = self.entry_texts.get([(&key, version_of)].into_iter()).pop() {
+            return text;
+        }
+        let text: Arc<str> = render::entry(entry, tenant, version, base_url).into();
+        self.entry_texts.put(key, version_of, Arc::clone(&text));
+        text
     }
 
     /// Whether the caller may see what a look found.
@@ -111,8 +129,8 @@ impl ControlPlane {
         let permit = self.permit(context.caller, &ask).await?;
         let mut asked = asked(request)?;
         let mut rows = match &asked.query {
-            Some(query) => self.store.list(query).await?,
-            None => Page::default(),
+            Some(query) => self.rows(query).await?,
+            None => Rows::default(),
         };
         let read_at = rows.authorization.map(Some);
         self.judged_again(context.caller, &ask, Some(permit), read_at).await?;
@@ -122,10 +140,10 @@ impl ControlPlane {
         };
         let mut page = PageBuilder::new(asked.limit, entries);
         while page.takes(&rows) && rows.more {
-            let (Some(query), Some(last)) = (&mut asked.query, rows.items.last()) else { break };
-            query.after.clone_from(&last.resource.key.name);
+            let (Some(query), Some((last, _))) = (&mut asked.query, rows.items.last()) else { break };
+            query.after.clone_from(last);
             query.limit = page.room();
-            rows = self.store.list(query).await?;
+            rows = self.rows(query).await?;
         }
         Ok(page.end(rows.more))
     }
@@ -146,9 +164,70 @@ impl ControlPlane {
         let collection = &request.collection;
         let entries = kinds::catalog::following(&catalog, collection, &request.after).into_iter();
         let entries = entries.filter(|entry| selector.is_none_or(|selector| selector.matches(&entry.labels)));
-        let render = |entry| render::entry(entry, &collection.tenant, catalog.version, context.base_url);
+        let render = |entry| self.entry_text(entry, &collection.tenant, catalog.version, context.base_url);
         entries.take(limit.saturating_add(1)).map(|entry| (entry.name.clone(), render(entry))).collect()
     }
+}
+
+impl ControlPlane {
+    /// The rows of a page. Of those whose texts are kept in their present version, the version is read and nothing else.
+    async fn rows(&self, query: &ListQuery) -> Result<Rows, Refusal> {
+        if kinds::rules(query.kind).is_some_and(|rules| rules.counts_children) {
+            // What is counted changes without the row.
+            let page = self.store.list(query).await?;
+            let row = |Shown { resource, children }: Shown| {
+                let mut text = String::new();
+                render::write_row(&mut text, &resource, "GET", children);
+                (resource.key.name, Some(text.into()))
+            };
+            let items = page.items.into_iter().map(row).collect();
+            return Ok(Rows { items, more: page.more, authorization: page.authorization });
+        }
+        let page = self.store.outline(query).await?;
+        let mut texts = self.row_texts.get(page.items.iter().map(|row| (&row.uid, version(row))));
+        let unknown = page.items.iter().zip(&texts).filter(|(_, text)| text.is_none()).map(|(row, _)| row.uid);
+        let unknown: Vec<Uid> = unknown.collect();
+        if !unknown.is_empty() {
+            let mut read: HashMap<Uid, Arc<str>> = HashMap::new();
+            for row in self.store.shown(&collection(query), &unknown).await? {
+                let Some(uid) = row.uid else { continue };
+                let mut text = String::new();
+                render::write_row(&mut text, &row, "GET", None);
+                let text: Arc<str> = text.into();
+                let version = (row.resource_version, row.revision, row.last_modified_at.as_millis());
+                self.row_texts.put(uid, version, Arc::clone(&text));
+                read.insert(uid, text);
+            }
+            for (row, text) in page.items.iter().zip(&mut texts).filter(|(_, text)| text.is_none()) {
+                *text = read.remove(&row.uid);
+            }
+        }
+        let items = page.items.into_iter().map(|row| row.name).zip(texts).collect();
+        Ok(Rows { items, more: page.more, authorization: page.authorization })
+    }
+}
+
+fn version(row: &Outline) -> Version {
+    (row.resource_version, row.revision, row.last_modified_at.as_millis())
+}
+
+fn collection(query: &ListQuery) -> ResourceKey {
+    ResourceKey {
+        tenant: query.tenant.clone(),
+        region: query.region.clone(),
+        kind: query.kind,
+        workspace: query.workspace.clone(),
+        network: query.network.clone(),
+        name: String::new(),
+    }
+}
+
+/// Rows of a page by name, each with its text; none of a row that left in between.
+#[derive(Default)]
+struct Rows {
+    items: Vec<(String, Option<Arc<str>>)>,
+    more: bool,
+    authorization: Option<i64>,
 }
 
 /// A list request, understood.
@@ -187,7 +266,7 @@ fn asked(request: &ListRequest) -> Result<Asked, Refusal> {
 }
 
 /// An item of the catalogue, and its name.
-type Named = (String, String);
+type Named = (String, Arc<str>);
 
 /// How many rows are asked for at once. A resource has up to some 1 MiB, so that so many are a bounded lot of memory; most
 /// are a thousandth of that, and a usual page is one statement.
@@ -218,14 +297,14 @@ impl PageBuilder {
     }
 
     /// Adds rows, and the entries before them. Whether more may follow.
-    fn takes(&mut self, rows: &Page) -> bool {
-        for Shown { resource, children } in &rows.items {
-            let name = &resource.key.name;
+    fn takes(&mut self, rows: &Rows) -> bool {
+        for (name, text) in &rows.items {
+            let Some(row) = text else { continue };
             while let Some((other, text)) = self.entries.next_if(|(other, _)| other < name) {
-                self.add(&other, |page| page.push_str(&text));
+                self.add(&other, &text);
             }
             self.entries.next_if(|(other, _)| other == name);
-            self.add(name, |page| render::write_row(page, resource, "GET", *children));
+            self.add(name, row);
         }
         !self.is_full && self.left > 0
     }
@@ -236,22 +315,17 @@ impl PageBuilder {
         fitting.min(self.left).clamp(1, ROWS_AT_ONCE)
     }
 
-    fn add(&mut self, name: &str, write: impl FnOnce(&mut String)) {
-        if self.is_full || self.left == 0 {
+    fn add(&mut self, name: &str, text: &str) {
+        let is_first = self.last.is_none();
+        if self.is_full || self.left == 0 || (!is_first && self.text.len() + 1 + text.len() > PAGE_BYTES) {
             self.is_full = true;
             return;
         }
-        let before = self.text.len();
-        if self.last.is_some() {
+        if !is_first {
             self.text.push(',');
         }
-        write(&mut self.text);
-        if self.text.len() > PAGE_BYTES && self.last.is_some() {
-            self.text.truncate(before);
-            self.is_full = true;
-            return;
-        }
-        self.largest = self.largest.max(self.text.len() - before);
+        self.text.push_str(text);
+        self.largest = self.largest.max(text.len() + 1);
         self.left -= 1;
         self.last = Some(name.to_owned());
     }
@@ -260,7 +334,7 @@ impl PageBuilder {
     fn end(mut self, more: bool) -> ListView {
         if !more {
             while let Some((name, text)) = self.entries.next() {
-                self.add(&name, |page| page.push_str(&text));
+                self.add(&name, &text);
             }
         }
         let is_last = !more && !self.is_full;

@@ -24,11 +24,11 @@ use crate::{
     catalog::CatalogEntry,
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
-        Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, OversightStore, OwnedObject, Page,
-        ProjectEpoch, Put, PutOutcome, RequestBudget, Step, StepState, Store, StoreError, StoreResult, Tie, Turn,
-        UnbindOutcome, WorkspaceBinding,
+        Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, Outlines, OversightStore, OwnedObject, Page,
+        ProjectEpoch, Put, PutOutcome, RequestBudget, Settled, Step, StepState, Store, StoreError, StoreResult, Tie,
+        Turn, UnbindOutcome, WorkspaceBinding,
     },
-    resource::{ProjectId, Resource, Uid},
+    resource::{ProjectId, Representation, Resource, Uid},
     service::Tenant,
 };
 
@@ -176,6 +176,20 @@ impl Store for MemoryStore {
         Ok(page)
     }
 
+    async fn outline(&self, query: &ListQuery) -> StoreResult<Outlines> {
+        Ok(self.read("outline")?.outline(query))
+    }
+
+    async fn shown(&self, _collection: &ResourceKey, uids: &[Uid]) -> StoreResult<Vec<Representation>> {
+        let rows: Vec<Representation> = {
+            let state = self.read("shown")?;
+            uids.iter().filter_map(|uid| state.resource(*uid)).map(|row| row.clone().into()).collect()
+        };
+        let mut reads = self.reads();
+        reads.most_rows = reads.most_rows.max(rows.len());
+        Ok(rows)
+    }
+
     async fn count_children(&self, parent: &ResourceKey) -> StoreResult<i64> {
         Ok(self.state()?.count_live(parent))
     }
@@ -295,8 +309,9 @@ impl Store for MemoryStore {
         Ok(uids.iter().copied().filter(|uid| state.was_removed(*uid)).collect())
     }
 
-    async fn bundle(&self, uid: Uid) -> StoreResult<Option<Bundle>> {
-        Ok(self.state()?.bundle(uid))
+    async fn bundles(&self, uids: &[Uid]) -> StoreResult<Vec<Bundle>> {
+        let state = self.state()?;
+        Ok(uids.iter().filter_map(|uid| state.bundle(*uid)).collect())
     }
 
     async fn record_step(
@@ -324,9 +339,13 @@ impl Store for MemoryStore {
         Ok(self.state()?.tie(lease, resource, ties))
     }
 
-    async fn commit(&self, lease: &Lease, commit: Commit) -> StoreResult<CommitOutcome> {
+    async fn commit_all(&self, lease: &Lease, commits: &[Commit]) -> StoreResult<Option<Vec<CommitOutcome>>> {
         let _turn = self.turns.lock().await;
-        Ok(self.state()?.commit(lease, &commit))
+        Ok(self.state()?.commit_all(lease, commits))
+    }
+
+    async fn settle(&self, lease: &Lease, looks: &[Settled]) -> StoreResult<bool> {
+        Ok(self.state()?.settle(lease, looks))
     }
 
     async fn remove(&self, lease: &Lease, uid: Uid) -> StoreResult<CommitOutcome> {
@@ -335,11 +354,6 @@ impl Store for MemoryStore {
 
     async fn requeue(&self, lease: &Lease, uid: Uid, after: Duration) -> StoreResult<()> {
         self.state()?.requeue(lease, uid, after);
-        Ok(())
-    }
-
-    async fn requeue_project(&self, project: &ProjectId) -> StoreResult<()> {
-        self.state()?.requeue_project(project);
         Ok(())
     }
 

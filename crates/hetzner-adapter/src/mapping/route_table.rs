@@ -1,16 +1,16 @@
 //! A Hetzner network has one set of routes, and its route tables are parts of it. A route by an address of the network
-//! is made there, and one by a gateway leads to the gateway's NAT server once that is up: what becomes of those the network
+//! is made there, one by an instance or a NIC leads to the address that this has there, and one by a gateway leads to the gateway's NAT server once that is up: what becomes of those the network
 //! says (see [`super::gateway`]). Routes bear no labels: whose one is, the rows remember, and one that two tables want stays
 //! until neither does.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use control_plane::{
     Reason, Resource,
-    facts::{Facts, RouteTableFacts},
+    facts::{Facts, InstanceFacts, NicFacts, RouteTableFacts},
     ports::Planned,
 };
-use hcloud_client::types::{self as hcloud, Route};
+use hcloud_client::types::{self as hcloud, Id, Route};
 use igw_polyfill::{Effect, NextHop};
 use ipnet::Ipv4Net;
 use seca_api::{Kind, ResourceState, RouteSpec, RouteStatus, RouteTableSpec, RouteTableStatus, reference::Target};
@@ -59,9 +59,9 @@ fn alive(context: &Context<'_>, network: Option<&hcloud::Network>) -> Checked<Pl
     let gateways = Gateways::of(context, &spec);
     let wanted: BTreeSet<Route> = match network {
         Some(network) => {
-            let by_address = by_address(row, &spec).filter(|made| refusal(network, made).is_none());
-            let by_address = by_address.filter(|made| !gateways.is_refused(made));
-            by_address.chain(gateways.made()).collect()
+            let made = spec.routes.iter().filter_map(|route| made(context, network, route));
+            let made = made.filter(|made| refusal(network, made).is_none() && !gateways.is_refused(made));
+            made.chain(gateways.made()).collect()
         }
         None => BTreeSet::new(),
     };
@@ -88,13 +88,43 @@ fn alive(context: &Context<'_>, network: Option<&hcloud::Network>) -> Checked<Pl
 
 /// The routes of a table that name an address.
 fn by_address<'a>(table: &'a Resource, spec: &'a RouteTableSpec) -> impl Iterator<Item = Route> + 'a {
-    spec.routes.iter().filter_map(|route| made(table, route))
+    spec.routes.iter().filter_map(|route| {
+        let Ok(Target::Address(text)) = route.target_ref.resolve_or_address(&table.key, TARGETS) else { return None };
+        Some(Route { destination: destination(route)?, gateway: text.parse().ok()? })
+    })
 }
 
-fn made(table: &Resource, route: &RouteSpec) -> Option<Route> {
-    let Ok(Target::Address(text)) = route.target_ref.resolve_or_address(&table.key, TARGETS) else { return None };
-    let destination: Ipv4Net = route.destination_cidr_block.parse().ok()?;
-    Some(Route { destination: destination.trunc(), gateway: text.parse().ok()? })
+fn destination(route: &RouteSpec) -> Option<Ipv4Net> {
+    route.destination_cidr_block.parse::<Ipv4Net>().ok().map(|block| block.trunc())
+}
+
+/// A route as it is made: by an address, or by what has one in the network.
+fn made(context: &Context<'_>, network: &hcloud::Network, route: &RouteSpec) -> Option<Route> {
+    let gateway = match route.target_ref.resolve_or_address(&context.resource().key, TARGETS).ok()? {
+        Target::Address(text) => text.parse().ok()?,
+        Target::Resource(key) => {
+            let row = context.bundle().targets.iter().find(|target| target.key == key)?.resource.as_ref()?;
+            address_of(row, network.id).filter(|_| !row.is_deleting())?
+        }
+        Target::Unset => return None,
+    };
+    Some(Route { destination: destination(route)?, gateway })
+}
+
+/// The address that an instance's server, or a NIC, has in a network.
+fn address_of(row: &Resource, network: Id<hcloud::Network>) -> Option<Ipv4Addr> {
+    let is_here = |id: &str| id == network.to_string();
+    match row.key.kind {
+        Kind::Instance => {
+            let interfaces = InstanceFacts::of(row).interfaces;
+            interfaces.into_iter().find(|interface| is_here(&interface.network_id))?.address
+        }
+        Kind::Nic => {
+            let attachment = NicFacts::of(row).attachment.filter(|attachment| is_here(&attachment.network_id))?;
+            attachment.addresses.first().copied()
+        }
+        _ => None,
+    }
 }
 
 /// Why Hetzner Cloud would refuse a route (its API reference, `add_route`).
@@ -125,12 +155,17 @@ fn refusal(network: &hcloud::Network, made: &Route) -> Option<String> {
 
 /// What was made for this table, as far as it is still there.
 fn own(context: &Context<'_>, network: &hcloud::Network) -> BTreeSet<Route> {
-    let remembered = RouteTableFacts::of(context.resource()).routes;
+    remembered(context.resource()).into_iter().filter(|made| network.routes.contains(made)).collect()
+}
+
+/// What was, or may have been, made for a table.
+fn remembered(table: &Resource) -> Vec<Route> {
+    let remembered = RouteTableFacts::of(table).routes;
     let remembered = remembered.iter().filter_map(|text| {
         let (destination, gateway) = text.split_once(' ')?;
         Some(Route { destination: destination.parse().ok()?, gateway: gateway.parse().ok()? })
     });
-    remembered.filter(|made| network.routes.contains(made)).collect()
+    remembered.collect()
 }
 
 /// A route as facts remember it.
@@ -151,6 +186,7 @@ fn remove(context: &Context<'_>, network: &hcloud::Network, wanted: &BTreeSet<Ro
         .iter()
         .filter_map(|table| Some((table, table.spec::<RouteTableSpec>().ok()?)))
         .flat_map(|(table, spec)| by_address(table, &spec).collect::<Vec<_>>())
+        .chain(context.bundle().peers.iter().flat_map(remembered))
         .chain(routes::of_others(context))
         .collect();
     let made = own.iter().find(|made| !wanted.contains(made) && !others.contains(made))?;
@@ -186,8 +222,8 @@ fn settled_with(
         |(index, route)| gateways.effect(network, index, route).unwrap_or_else(|| effect(context, network, route));
     let effects: Vec<(Effect, Reason)> = spec.routes.iter().enumerate().map(effect).collect();
     let status = |(index, (route, effect)): (usize, (&RouteSpec, &(Effect, Reason)))| {
-        let is_made = made(context.resource(), route)
-            .is_some_and(|made| network.is_some_and(|network| network.routes.contains(&made)));
+        let is_made = network
+            .is_some_and(|network| made(context, network, route).is_some_and(|made| network.routes.contains(&made)));
         route_status(context, effect, is_made, before.routes.get(index))
     };
     let statuses: Vec<RouteStatus> = spec.routes.iter().zip(&effects).enumerate().map(status).collect();
@@ -206,6 +242,9 @@ fn effect(context: &Context<'_>, network: Option<&hcloud::Network>, route: &Rout
     let target = &route.target_ref;
     let hop = match target.resolve_or_address(&context.resource().key, TARGETS) {
         Ok(Target::Address(_)) => address_hop(context, network, route),
+        Ok(Target::Resource(_)) if network.is_some_and(|network| made(context, network, route).is_some()) => {
+            address_hop(context, network, route)
+        }
         Ok(Target::Resource(key)) => {
             let row = context.bundle().targets.iter().find(|t| t.key == key).and_then(|t| t.resource.as_ref());
             match (row.filter(|row| !row.is_deleting()), key.kind) {
@@ -226,11 +265,11 @@ fn effect(context: &Context<'_>, network: Option<&hcloud::Network>, route: &Rout
 }
 
 fn address_hop(context: &Context<'_>, network: Option<&hcloud::Network>, route: &RouteSpec) -> NextHop {
-    let Some(made) = made(context.resource(), route) else {
-        return NextHop::Refused("Hetzner networks route IPv4 by single IPv4 addresses only".to_owned());
-    };
     let Some(network) = network else {
         return NextHop::Refused("nothing stands behind the network at Hetzner Cloud".to_owned());
+    };
+    let Some(made) = made(context, network, route) else {
+        return NextHop::Refused("Hetzner networks route IPv4 by single IPv4 addresses only".to_owned());
     };
     match refusal(network, &made) {
         Some(why) => NextHop::Refused(why),

@@ -153,7 +153,7 @@ macro_rules! objects {
         }
 
         /// All that is known of a project, by type and id. Of images these are the snapshots.
-        #[derive(Clone, Debug, Default)]
+        #[derive(Clone, Debug, Default, PartialEq)]
         pub struct Objects {
             $(pub(crate) $all: BTreeMap<i64, $Type>),+
         }

@@ -24,14 +24,14 @@ macro_rules! columns {
 /// The rows of a place.
 macro_rules! here {
     () => {
-        "tenant = $1 AND region = $2 AND kind = 'internet-gateway' AND workspace = $3 AND network = ''"
+        "tenant = $1 AND region = $2 AND kind = $5 AND workspace = $3 AND network = ''"
     };
 }
 
 macro_rules! change {
     ($now:literal, $later:literal) => {
         concat!(
-            "UPDATE resources SET labels = $5, annotations = $6, extensions = $7, spec = $8, state = 'updating', \
+            "UPDATE resources SET labels = $6, annotations = $7, extensions = $8, spec = $9, state = 'updating', \
              resource_version = resource_version + 1, generation = generation + 1, revision = revision + 1, \
              last_modified_at = ",
             $later,
@@ -67,6 +67,16 @@ macro_rules! unsettled {
     };
 }
 
+macro_rules! wake {
+    ($now:literal) => {
+        concat!(
+            "UPDATE work SET wakes = wakes + 1, next_run_at = ",
+            $now,
+            " WHERE uid IN (SELECT uid FROM resources WHERE kind = 'internet-gateway')"
+        )
+    };
+}
+
 macro_rules! hold {
     ($now:literal) => {
         concat!("UPDATE projects SET owner = 'bench', token = token + 1, until = ", $now, " + 3600000")
@@ -89,7 +99,52 @@ const LIST: &str = concat!(
     columns!(),
     " FROM resources WHERE ",
     here!(),
-    " AND name > $4 AND deleted_at IS NULL ORDER BY name LIMIT $5"
+    " AND name > $4 AND deleted_at IS NULL ORDER BY name LIMIT $6"
+);
+const LIST_LABELLED: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM resources r WHERE ",
+    here!(),
+    " AND name > $4 AND deleted_at IS NULL AND EXISTS (SELECT 1 FROM resource_labels l WHERE l.uid = r.uid \
+     AND l.name = $7 AND l.value = $8) ORDER BY name LIMIT $6"
+);
+/// What a creation writes at least: the row, its labels and its place in the queue.
+macro_rules! create {
+    ($now:literal) => {
+        concat!(
+            "INSERT INTO resources (uid, tenant, region, kind, workspace, network, name, project, labels, annotations, \
+             extensions, spec, status, state, conditions, resource_version, generation, observed_generation, revision, \
+             created_at, last_modified_at, facts, action_seq, action_done_seq) SELECT $10, $1, $2, $5, $3, '', $4, \
+             w.project, $6, $7, $8, $9, '{}', 'pending', '[{\"lastTransitionAt\":\"2026-01-01T00:00:00Z\",\"state\":\"pending\"}]', \
+             1, 1, 0, 1, ",
+            $now,
+            ", ",
+            $now,
+            ", '{}', 0, 0 FROM resources w WHERE w.tenant = $1 AND w.region = $2 AND w.kind = 'workspace' \
+             AND w.workspace = '' AND w.network = '' AND w.name = $3 AND w.deleted_at IS NULL RETURNING "
+        )
+    };
+}
+const CREATE_POSTGRES: &str = concat!(
+    "WITH made AS (",
+    with_now!(postgres create),
+    "uid, project, ",
+    columns!(),
+    "), queued AS (INSERT INTO work (uid, project, next_run_at, attempts, wakes) SELECT uid, project, created_at, 0, 1 \
+     FROM made), labelled AS (INSERT INTO resource_labels (uid, name, value) SELECT made.uid, l.key, l.value \
+     FROM made, json_each_text($6::json) l) SELECT ",
+    columns!(),
+    " FROM made"
+);
+const CREATE_SQLITE: &str = concat!(
+    "BEGIN IMMEDIATE; INSERT INTO resource_labels (uid, name, value) SELECT $10, key, value FROM json_each($6); ",
+    "INSERT INTO work (uid, project, next_run_at, attempts, wakes) SELECT $10, w.project, 0, 0, 1 FROM resources w \
+     WHERE w.tenant = $1 AND w.region = $2 AND w.kind = 'workspace' AND w.workspace = '' AND w.network = '' \
+     AND w.name = $3; ",
+    with_now!(sqlite create),
+    columns!(),
+    "; COMMIT"
 );
 const PUT_POSTGRES: &str = concat!(
     "WITH written AS (",
@@ -119,6 +174,8 @@ pub(crate) struct Place {
     pub(crate) region: String,
     pub(crate) tenant: String,
     pub(crate) workspace: String,
+    /// Provider, collection and kind.
+    pub(crate) kind: &'static (&'static str, &'static str, &'static str),
 }
 
 /// The database.
@@ -187,7 +244,12 @@ impl Rows {
 
 macro_rules! placed {
     ($text:expr, $place:expr, $name:expr) => {
-        sqlx::query($text).bind(&*$place.tenant).bind(&*$place.region).bind(&*$place.workspace).bind($name)
+        sqlx::query($text)
+            .bind(&*$place.tenant)
+            .bind(&*$place.region)
+            .bind(&*$place.workspace)
+            .bind($name)
+            .bind($place.kind.2)
     };
 }
 
@@ -233,14 +295,36 @@ impl Database {
         }
     }
 
-    /// A page and the row behind it.
-    pub(crate) async fn list(&self, place: &Place, after: &str, limit: i64) -> Rows {
+    /// A page and the row behind it, of all or of those with a label.
+    pub(crate) async fn list(&self, place: &Place, after: &str, limit: i64, label: Option<(&str, &str)>) -> Rows {
+        macro_rules! page {
+            ($read:expr) => {
+                match label {
+                    None => placed!(LIST, place, after).bind(limit + 1).fetch_all($read).await.unwrap(),
+                    Some((name, value)) => {
+                        let query = placed!(LIST_LABELLED, place, after).bind(limit + 1).bind(name).bind(value);
+                        query.fetch_all($read).await.unwrap()
+                    }
+                }
+            };
+        }
         match self {
-            Self::Postgres { read, .. } => {
-                Rows::Postgres(placed!(LIST, place, after).bind(limit + 1).fetch_all(read).await.unwrap())
+            Self::Postgres { read, .. } => Rows::Postgres(page!(read)),
+            Self::Sqlite { read, .. } => Rows::Sqlite(page!(read)),
+        }
+    }
+
+    /// Makes a row.
+    pub(crate) async fn create(&self, place: &Place, name: &str, written: &Written<'_>) -> Option<Received> {
+        let uid = uuid::Uuid::now_v7().to_string();
+        match self {
+            Self::Postgres { write, .. } => {
+                let query = put!(CREATE_POSTGRES, place, name, written).bind(uid);
+                query.fetch_optional(write).await.unwrap().map(Received::Postgres)
             }
-            Self::Sqlite { read, .. } => {
-                Rows::Sqlite(placed!(LIST, place, after).bind(limit + 1).fetch_all(read).await.unwrap())
+            Self::Sqlite { write, .. } => {
+                let query = put!(CREATE_SQLITE, place, name, written).bind(uid);
+                query.fetch_all(write).await.unwrap().pop().map(Received::Sqlite)
             }
         }
     }
@@ -267,6 +351,14 @@ impl Database {
         }
     }
 
+    /// How many were woken.
+    pub(crate) async fn wake(&self) -> u64 {
+        match self {
+            Self::Postgres { write, .. } => write.execute(with_now!(postgres wake)).await.unwrap().rows_affected(),
+            Self::Sqlite { write, .. } => write.execute(with_now!(sqlite wake)).await.unwrap().rows_affected(),
+        }
+    }
+
     pub(crate) async fn hold(&self) {
         match self {
             Self::Postgres { write, .. } => drop(write.execute(with_now!(postgres hold)).await.unwrap()),
@@ -277,7 +369,7 @@ impl Database {
     pub(crate) async fn tidy(&self) {
         match self {
             Self::Postgres { write, .. } => {
-                for text in ["VACUUM ANALYZE resources", "VACUUM ANALYZE work", "CHECKPOINT"] {
+                for text in ["VACUUM ANALYZE", "CHECKPOINT"] {
                     write.execute(text).await.unwrap();
                 }
             }

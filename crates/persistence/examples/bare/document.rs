@@ -49,7 +49,8 @@ pub(crate) fn page(place: &Place, rows: &Rows, limit: i64) -> Document {
             last = Some(row.name.to_owned());
         }
     });
-    text.push_str(r#"],"metadata":{"provider":"seca.network/v1","resource":"internet-gateways","verb":"GET""#);
+    let (provider, collection, _) = place.kind;
+    write!(text, r#"],"metadata":{{"provider":"{provider}/v1","resource":"{collection}","verb":"GET""#).unwrap();
     if let Some(last) = last.filter(|_| rows.len() > limit) {
         write!(text, r#","skipToken":"{last}""#).unwrap();
     }
@@ -57,7 +58,8 @@ pub(crate) fn page(place: &Place, rows: &Rows, limit: i64) -> Document {
     Document { text, tag: None }
 }
 
-fn resource(text: &mut String, Place { region, tenant, workspace }: &Place, row: &Row<'_>, verb: &str) {
+fn resource(text: &mut String, Place { region, tenant, workspace, kind }: &Place, row: &Row<'_>, verb: &str) {
+    let (provider, collection, kind) = kind;
     let name = row.name;
     text.push('{');
     for (member, map) in [("labels", row.labels), ("annotations", row.annotations), ("extensions", row.extensions)] {
@@ -67,7 +69,7 @@ fn resource(text: &mut String, Place { region, tenant, workspace }: &Place, row:
     }
     write!(
         text,
-        r#""metadata":{{"name":"{name}","provider":"seca.network/v1","resource":"internet-gateways/{name}","verb":"{verb}","createdAt":""#
+        r#""metadata":{{"name":"{name}","provider":"{provider}/v1","resource":"{collection}/{name}","verb":"{verb}","createdAt":""#
     )
     .unwrap();
     time(text, row.created_at);
@@ -79,8 +81,21 @@ fn resource(text: &mut String, Place { region, tenant, workspace }: &Place, row:
     time(text, row.last_modified_at);
     write!(
         text,
-        r#"","resourceVersion":{},"apiVersion":"v1","kind":"internet-gateway","ref":"seca.network/v1/tenants/{tenant}/workspaces/{workspace}/internet-gateways/{name}","tenant":"{tenant}","workspace":"{workspace}","region":"{region}"}},"spec":{},"status":{{"state":"{}","conditions":{}"#,
-        row.resource_version, row.spec, row.state, row.conditions
+        r#"","resourceVersion":{},"apiVersion":"v1","kind":"{kind}","ref":"{provider}/v1/tenants/{tenant}/"#,
+        row.resource_version
+    )
+    .unwrap();
+    if !workspace.is_empty() {
+        write!(text, "workspaces/{workspace}/").unwrap();
+    }
+    write!(text, r#"{collection}/{name}","tenant":"{tenant}""#).unwrap();
+    if !workspace.is_empty() {
+        write!(text, r#","workspace":"{workspace}""#).unwrap();
+    }
+    write!(
+        text,
+        r#","region":"{region}"}},"spec":{},"status":{{"state":"{}","conditions":{}"#,
+        row.spec, row.state, row.conditions
     )
     .unwrap();
     let more = row.status.trim_start_matches('{').trim_end_matches('}');

@@ -1,20 +1,25 @@
 //! The yardstick of `make bench`: what a bare axum handler makes of the database that the proxy uses.
 //!
 //! Each operation is one query for the columns that its answer needs, and the answer is put together from the stored
-//! texts. It checks nothing, knows one kind, and speaks to the tables of a proxy that has set them up. Paths are the
-//! proxy's, so that one list of them drives both; a skip token is here the name behind which the page begins.
+//! texts. It checks nothing, knows the kinds that are measured, and speaks to the tables of a proxy that has set them up.
+//! Paths are the proxy's, so that one list of them drives both; a skip token is here the name behind which the page
+//! begins. What the proxy makes of its catalogue is measured beside the same text from memory (`/memory` before the path).
 //!
 //! Beside that it tells when the proxy's engine has nothing left to do, keeps it from working while something is
-//! measured, and tidies up between measurements.
+//! measured, wakes what it settled, copies rows, and tidies up between measurements.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "an example, for a script")]
 
+mod copies;
 mod database;
 mod document;
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use axum::{
-    Router,
+    Json, Router,
     body::{Body, Bytes},
     extract::{Path, Query, State},
     http::{Response, StatusCode, header},
@@ -23,6 +28,7 @@ use axum::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use copies::Copies;
 use database::{Database, Place};
 use document::Document;
 
@@ -30,31 +36,74 @@ use document::Document;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const COLLECTION: &str =
-    "/regions/{region}/providers/seca.network/v1/tenants/{tenant}/workspaces/{workspace}/internet-gateways";
+const IN_WORKSPACE: &str =
+    "/regions/{region}/providers/{provider}/v1/tenants/{tenant}/workspaces/{workspace}/{collection}";
+const IN_TENANT: &str = "/regions/{region}/providers/{provider}/v1/tenants/{tenant}/{collection}";
+
+/// The kinds that are measured: provider, collection, kind.
+pub(crate) const KINDS: [(&str, &str, &str); 4] = [
+    ("seca.network", "internet-gateways", "internet-gateway"),
+    ("seca.workspace", "workspaces", "workspace"),
+    ("seca.compute", "instances", "instance"),
+    ("seca.storage", "images", "image"),
+];
+
+/// What the handlers share.
+struct Bare {
+    database: Database,
+    /// Texts by their path.
+    memory: RwLock<HashMap<String, (Bytes, String)>>,
+}
 
 #[tokio::main]
 async fn main() {
     let url = std::env::args().nth(1).expect("usage: bare DATABASE_URL");
-    let database = Arc::new(Database::open(&url));
+    let bare = Arc::new(Bare { database: Database::open(&url), memory: RwLock::default() });
     let router = Router::new()
-        .route(COLLECTION, get(list))
-        .route(&format!("{COLLECTION}/{{name}}"), get(read).put(write))
+        .route(IN_WORKSPACE, get(list))
+        .route(&format!("{IN_WORKSPACE}/{{name}}"), get(read).put(write))
+        .route(&format!("{IN_TENANT}/{{name}}"), get(read_in_tenant))
+        .route("/memory/{*path}", get(recall).put(remember))
         .route("/unsettled", get(unsettled))
+        .route("/wake", post(wake))
+        .route("/copies", post(copies))
         .route("/hold", post(hold))
         .route("/tidy", post(tidy))
-        .with_state(database);
+        .with_state(bare);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("bare listens on http://{}", listener.local_addr().unwrap());
     axum::serve(listener, router).await.unwrap();
 }
 
-type Db = State<Arc<Database>>;
+type Db = State<Arc<Bare>>;
 
-async fn read(State(db): Db, Path(path): Path<(String, String, String, String)>) -> Response<Body> {
-    let (region, tenant, workspace, name) = path;
-    let place = Place { region, tenant, workspace };
-    let found = db.get(&place, &name).await;
+fn kind(provider: &str, collection: &str) -> &'static (&'static str, &'static str, &'static str) {
+    KINDS.iter().find(|(p, c, _)| *p == provider && *c == collection).unwrap()
+}
+
+async fn read(
+    State(bare): Db,
+    Path((region, provider, tenant, workspace, collection, name)): Path<(
+        String,
+        String,
+        String,
+        String,
+        String,
+        String,
+    )>,
+) -> Response<Body> {
+    one(&bare, Place { region, tenant, workspace, kind: kind(&provider, &collection) }, &name).await
+}
+
+async fn read_in_tenant(
+    State(bare): Db,
+    Path((region, provider, tenant, collection, name)): Path<(String, String, String, String, String)>,
+) -> Response<Body> {
+    one(&bare, Place { region, tenant, workspace: String::new(), kind: kind(&provider, &collection) }, &name).await
+}
+
+async fn one(bare: &Bare, place: Place, name: &str) -> Response<Body> {
+    let found = bare.database.get(&place, name).await;
     answer(found.map(|found| found.with(|row| document::one(&place, &row, "GET"))))
 }
 
@@ -63,16 +112,31 @@ struct Page {
     limit: i64,
     #[serde(default, rename = "skipToken")]
     after: String,
+    /// One label: `name=value`.
+    labels: Option<String>,
 }
 
 async fn list(
-    State(db): Db,
-    Path((region, tenant, workspace)): Path<(String, String, String)>,
+    State(bare): Db,
+    Path((region, provider, tenant, workspace, collection)): Path<(String, String, String, String, String)>,
     Query(page): Query<Page>,
 ) -> Response<Body> {
-    let place = Place { region, tenant, workspace };
-    let rows = db.list(&place, &page.after, page.limit).await;
+    let place = Place { region, tenant, workspace, kind: kind(&provider, &collection) };
+    let label = page.labels.as_deref().and_then(|label| label.split_once('='));
+    let rows = bare.database.list(&place, &page.after, page.limit, label).await;
     answer(Some(document::page(&place, &rows, page.limit)))
+}
+
+async fn recall(State(bare): Db, Path(path): Path<String>) -> Response<Body> {
+    let memory = bare.memory.read().unwrap_or_else(PoisonError::into_inner);
+    let Some((text, tag)) = memory.get(&path) else { return answer(None) };
+    let response = Response::builder().header(header::CONTENT_TYPE, "application/json").header(header::ETAG, tag);
+    response.body(Body::from(text.clone())).unwrap()
+}
+
+async fn remember(State(bare): Db, Path(path): Path<String>, text: Bytes) -> &'static str {
+    bare.memory.write().unwrap_or_else(PoisonError::into_inner).insert(path, (text, "\"1\"".to_owned()));
+    "remembered\n"
 }
 
 /// What a client may write, each part as the text that is stored.
@@ -89,12 +153,25 @@ pub(crate) struct Written<'a> {
 }
 
 /// In a task of its own: a client that leaves in the middle must not leave a transaction open.
-async fn write(State(db): Db, Path(path): Path<(String, String, String, String)>, body: Bytes) -> Response<Body> {
-    let (region, tenant, workspace, name) = path;
-    let place = Place { region, tenant, workspace };
+async fn write(
+    State(bare): Db,
+    Path((region, provider, tenant, workspace, collection, name)): Path<(
+        String,
+        String,
+        String,
+        String,
+        String,
+        String,
+    )>,
+    body: Bytes,
+) -> Response<Body> {
+    let place = Place { region, tenant, workspace, kind: kind(&provider, &collection) };
     let writing = tokio::spawn(async move {
         let written = serde_json::from_slice(&body).unwrap();
-        let found = db.put(&place, &name, &written).await;
+        let found = match name.starts_with("made-") {
+            true => bare.database.create(&place, &name, &written).await,
+            false => bare.database.put(&place, &name, &written).await,
+        };
         found.map(|found| found.with(|row| document::one(&place, &row, "PUT")))
     });
     answer(writing.await.unwrap())
@@ -112,18 +189,29 @@ fn answer(document: Option<Document>) -> Response<Body> {
 }
 
 /// How many resources are not active yet, or wait for the engine.
-async fn unsettled(State(db): Db) -> String {
-    db.unsettled().await.to_string()
+async fn unsettled(State(bare): Db) -> String {
+    bare.database.unsettled().await.to_string()
+}
+
+/// Makes all gateways due.
+async fn wake(State(bare): Db) -> String {
+    bare.database.wake().await.to_string()
+}
+
+/// Copies a row, with its labels, references and place in the queue.
+async fn copies(State(bare): Db, Json(wanted): Json<Copies>) -> &'static str {
+    bare.database.copy(&wanted).await;
+    "copied\n"
 }
 
 /// Takes all projects away from the proxy's engine, for an hour.
-async fn hold(State(db): Db) -> &'static str {
-    db.hold().await;
+async fn hold(State(bare): Db) -> &'static str {
+    bare.database.hold().await;
     "held\n"
 }
 
 /// Removes what earlier writes left behind.
-async fn tidy(State(db): Db) -> &'static str {
-    db.tidy().await;
+async fn tidy(State(bare): Db) -> &'static str {
+    bare.database.tidy().await;
     "tidied\n"
 }

@@ -1,21 +1,26 @@
 //! What decisions are made of. Versions, tenants that are opened, bindings to workspaces and departures are kept by
 //! triggers (migration 3), so that no statement can forget them; here they are read.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use control_plane::ports::{
     AuthorizationSnapshot, BoundWorkspace, DeniedToken, DepartedGrant, Departure, StoredAssignment, StoredRole, Until,
 };
 use seca_api::{Kind, ResourceKey, Timestamp};
 
-use super::tenants::registered;
+use super::{tenants::registered, together::Question};
 use crate::{
     database::{Database, Lane, Operation, Tx},
     fault::Fault,
-    sql::{Row, Sql, Value, args, key_args, sql},
+    sql::{Row, Sql, Value, args, key_args, rows, sql},
 };
 
 const VERSION: Sql = sql!("SELECT " (authorization_version "$1"));
+const VERSIONS: Sql = sql!("SELECT j.value->>0, " (authorization_version "j.value->>0") " FROM " (rows 1));
 /// The tenant (0), its roles (1) and assignments (2), those of other tenants that open it with the roles there, and
 /// revoked tokens (3): one statement, so that the version is that of the rest.
 const SNAPSHOT: Sql = sql!(
@@ -54,6 +59,32 @@ const DEPARTED_GRANTS: Sql = sql!(
 );
 const PRUNE_DEPARTURES: Sql = sql!("DELETE FROM departures WHERE left_at < " now " - $1");
 const PRUNE_DENIED: Sql = sql!("DELETE FROM denied_tokens WHERE expires_at + $1 < $2");
+
+/// The authorization version of a tenant, by its name.
+#[derive(Debug)]
+pub(crate) struct VersionOf(pub(crate) String);
+
+impl Question for VersionOf {
+    type Answer = Option<i64>;
+
+    const NAME: &'static str = "authorization_version";
+
+    const LANES: usize = 2;
+
+    async fn ask(&self, db: &Database) -> Result<Option<i64>, Fault> {
+        version(db, &self.0).await
+    }
+
+    async fn ask_all(db: &Database, all: &[Arc<Self>]) -> Result<Vec<Option<i64>>, Fault> {
+        let tenants: BTreeSet<&str> = all.iter().map(|one| one.0.as_str()).collect();
+        let asked = rows(tenants.iter().map(|tenant| [Some((*tenant).to_owned())]));
+        let mut versions = HashMap::new();
+        for row in db.fetch(Lane::Read, VERSIONS, &[asked]).await? {
+            versions.insert(row.text(0)?, row.maybe_int(1)?);
+        }
+        Ok(all.iter().map(|one| versions.get(&one.0).copied().flatten()).collect())
+    }
+}
 
 pub(super) async fn version(db: &Database, tenant: &str) -> Result<Option<i64>, Fault> {
     let found = db.fetch(Lane::Read, VERSION, &args![tenant]).await?;

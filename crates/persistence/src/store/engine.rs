@@ -1,7 +1,10 @@
 //! What the engine writes. Every transaction holds the project's row first: while it does, nobody takes the lease
 //! over, so a former holder can write nothing.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use control_plane::{
     CatalogEntry, ProjectId, Resource, Uid,
@@ -13,7 +16,7 @@ use serde_json::Map;
 
 use super::{
     bindings,
-    queue::holds,
+    queue::{self, holds},
     relations::{WAKE, related, wake_related},
     roles,
 };
@@ -21,7 +24,7 @@ use crate::{
     database::{Database, Lane, Operation, Tx},
     fault::Fault,
     row,
-    sql::{Sql, Value, args, identity, list, rows, sql},
+    sql::{Sql, Value, args, cells, identity, list, rows, sql},
 };
 
 const ROWS: Sql = sql!("SELECT " columns " FROM resources r WHERE r.uid IN " (list 1) " ORDER BY r.uid" change);
@@ -34,10 +37,19 @@ const CHILD: Sql = sql!(
     "SELECT r.uid FROM resources r WHERE " in_network " UNION ALL SELECT r.uid FROM resources r WHERE " in_workspace
     " LIMIT 1"
 );
-const UPDATE_OUTCOME: Sql = sql!(
-    "UPDATE resources SET status = $2, state = $3, conditions = $4, resource_version = $5, generation = $6, \
-     observed_generation = $7, revision = $8, last_modified_at = $9, deleted_at = $10, facts = $11, holder = $12, \
-     action_kind = $13, action_seq = $14, action_done_seq = $15 WHERE uid = $1"
+/// What became of several rows.
+const UPDATE_OUTCOMES: Sql = sql!(
+    "UPDATE resources AS r SET status = x.status, state = x.state, conditions = x.conditions, \
+     resource_version = x.resource_version, generation = x.generation, observed_generation = x.observed_generation, \
+     revision = x.revision, last_modified_at = x.last_modified_at, deleted_at = x.deleted_at, facts = x.facts, \
+     holder = x.holder, action_kind = x.action_kind, action_seq = x.action_seq, action_done_seq = x.action_done_seq \
+     FROM (SELECT j.value->>0 AS uid, j.value->>1 AS status, j.value->>2 AS state, j.value->>3 AS conditions, \
+     CAST(j.value->>4 AS BIGINT) AS resource_version, CAST(j.value->>5 AS BIGINT) AS generation, \
+     CAST(j.value->>6 AS BIGINT) AS observed_generation, CAST(j.value->>7 AS BIGINT) AS revision, \
+     CAST(j.value->>8 AS BIGINT) AS last_modified_at, CAST(j.value->>9 AS BIGINT) AS deleted_at, \
+     j.value->>10 AS facts, j.value->>11 AS holder, j.value->>12 AS action_kind, \
+     CAST(j.value->>13 AS BIGINT) AS action_seq, CAST(j.value->>14 AS BIGINT) AS action_done_seq FROM "
+    (parsed_rows 1) ") x WHERE r.uid = x.uid"
 );
 const UPDATE_FACTS: Sql = sql!("UPDATE resources SET facts = $2 WHERE uid = $1");
 const ADD_STEP: Sql = sql!(
@@ -60,12 +72,6 @@ const USE: Sql = sql!(
     "INSERT INTO auxiliary_users (uid, purpose, content, project) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING uid"
 );
 const DROP: Sql = sql!("DELETE FROM auxiliary_users WHERE uid = $1 AND purpose = $2 AND content = $3 RETURNING uid");
-/// A row that was woken since it was looked at, or that has a newer generation, stays due.
-const SCHEDULE: Sql = sql!(
-    "UPDATE work SET attempts = CASE WHEN $3 = 1 AND wakes = $4 THEN $2 ELSE attempts END, \
-     next_run_at = CASE WHEN $3 = 1 AND wakes = $4 THEN " now " + $5 \
-     WHEN next_run_at <= " now " THEN next_run_at ELSE " now " END WHERE uid = $1"
-);
 const HELD: Sql = sql!("SELECT " columns " FROM resources r WHERE r.holder = $1 ORDER BY r.uid" change);
 /// What lies in the same network and may have waited for the room that one left.
 const SIBLINGS: Sql =
@@ -256,36 +262,47 @@ impl Operation for MakeTies<'_> {
     }
 }
 
-pub(super) struct Write<'a> {
+pub(super) struct WriteAll<'a> {
     pub(super) lease: &'a Lease,
-    pub(super) commit: &'a Commit,
+    pub(super) commits: &'a [Commit],
 }
 
-impl Operation for Write<'_> {
-    type Output = CommitOutcome;
+impl Operation for WriteAll<'_> {
+    /// None when the lease is lost.
+    type Output = Option<Vec<CommitOutcome>>;
 
-    async fn run(&self, tx: &mut Tx) -> Result<CommitOutcome, Fault> {
+    async fn run(&self, tx: &mut Tx) -> Result<Self::Output, Fault> {
         if !holds(tx, self.lease).await? {
-            return Ok(CommitOutcome::Fenced);
+            return Ok(None);
         }
-        let commit = self.commit;
-        let Some(mut row) = row::first(&tx.fetch(ROWS, &[list([commit.uid])]).await?)? else {
-            return Ok(CommitOutcome::Gone);
+        let found = row::all(&tx.fetch(ROWS, &[list(self.commits.iter().map(|commit| commit.uid))]).await?)?;
+        let mut found: BTreeMap<Uid, Resource> = found.into_iter().map(|row| (row.uid, row)).collect();
+        let (mut changed, mut relevant, mut looked) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+        for commit in self.commits {
+            let Some(row) = found.get_mut(&commit.uid).filter(|row| row.project == self.lease.project) else {
+                continue;
+            };
+            let what = state::commit(row, commit);
+            changed.extend(what.row.then_some(commit.uid));
+            relevant.extend(what.relevant.then_some(commit.uid));
+            let is_newest = row.generation == commit.generation && row.action.seq == commit.action_seq;
+            looked.push(queue::look(commit.uid, is_newest.then_some(commit.wake), commit.attempts, commit.next));
+        }
+        if !changed.is_empty() {
+            let outcomes = changed.iter().filter_map(|uid| found.get(uid)).map(|row| row::outcome_args(row).map(cells));
+            tx.execute(UPDATE_OUTCOMES, &[rows(outcomes.collect::<Result<Vec<_>, _>>()?)]).await?;
+        }
+        if !relevant.is_empty() {
+            wake_related(tx, found.values().map(|row| (row, relevant.contains(&row.uid)))).await?;
+        }
+        if !looked.is_empty() {
+            tx.execute(queue::SETTLE, &[rows(looked)]).await?;
+        }
+        let outcome = |commit: &Commit| match found.get(&commit.uid) {
+            Some(row) => CommitOutcome::Done(Box::new(row.clone())),
+            None => CommitOutcome::Gone,
         };
-        if row.project != self.lease.project {
-            return Ok(CommitOutcome::Done(Box::new(row)));
-        }
-        let changed = state::commit(&mut row, commit);
-        if changed.row {
-            tx.execute(UPDATE_OUTCOME, &row::outcome_args(&row)?).await?;
-        }
-        if changed.relevant {
-            wake_related(tx, &row).await?;
-        }
-        let newest = row.generation == commit.generation && row.action.seq == commit.action_seq;
-        let next = commit.next.map(crate::sql::millis);
-        tx.execute(SCHEDULE, &args![commit.uid, i64::from(commit.attempts), newest, commit.wake, next]).await?;
-        Ok(CommitOutcome::Done(Box::new(row)))
+        Ok(Some(self.commits.iter().map(outcome).collect()))
     }
 }
 

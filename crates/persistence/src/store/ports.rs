@@ -1,6 +1,6 @@
 //! The smaller ports.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use control_plane::{
@@ -14,7 +14,9 @@ use control_plane::{
 };
 use seca_api::{ResourceKey, Timestamp};
 
-use super::{SqlStore, abandon, activity, assignments, authorization, epochs, oversight, tenants};
+use super::{
+    SqlStore, abandon, activity, assignments, authorization, authorization::VersionOf, epochs, oversight, tenants,
+};
 use crate::database::Lane;
 
 #[async_trait]
@@ -41,7 +43,7 @@ impl AccessStore for SqlStore {
     }
 
     async fn authorization_version(&self, tenant: &str) -> StoreResult<Option<i64>> {
-        Ok(authorization::version(&self.db, tenant).await?)
+        Ok(self.versions.ask(&self.db, &Arc::new(VersionOf(tenant.to_owned()))).await?)
     }
 
     async fn authorization(&self, tenant: &str) -> StoreResult<Option<AuthorizationSnapshot>> {

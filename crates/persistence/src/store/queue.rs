@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use control_plane::{
     ProjectId, Uid,
-    ports::{LEASE_SLACK, Lease, RequestBudget, UNKNOWN_TTL},
+    ports::{LEASE_SLACK, Lease, RequestBudget, Settled, UNKNOWN_TTL},
 };
 
-use super::relations::WAKE;
 use crate::{
     database::{Database, Lane, Operation, Tx},
     fault::Fault,
     row,
-    sql::{Sql, args, list, sql},
+    sql::{Sql, args, list, millis, rows, sql},
 };
 
 /// A lease that ends later than its duration ($6 if that is not known, and $5 of slack) allows is not believed. Compared
@@ -39,7 +38,7 @@ const MAY_SEND: Sql = sql!(
      AND s.state = 'intended' WHERE p.uid = $1 AND p.token = $2 AND p.until > " now
 );
 const DUE: Sql = sql!(
-    "SELECT uid FROM work WHERE project = $1 AND next_run_at <= " now " ORDER BY next_run_at, uid LIMIT $2"
+    "SELECT uid FROM work WHERE project = $1 AND next_run_at <= " now " ORDER BY next_run_at LIMIT $2"
 );
 const NEXT_DUE: Sql = sql!(
     "SELECT min(next_run_at) - " now " FROM work WHERE project = $1 AND next_run_at IS NOT NULL"
@@ -53,7 +52,17 @@ const REQUEUE: Sql = sql!(
      next_run_at = CASE WHEN next_run_at <= " now " + $2 THEN next_run_at ELSE " now " + $2 END WHERE uid = $1 \
      AND EXISTS (SELECT 1 FROM projects p WHERE p.uid = $3 AND p.token = $4 AND p.until IS NOT NULL)"
 );
-const QUEUED: Sql = sql!("SELECT uid FROM work WHERE project = $1");
+/// What was looked at (1: uid, wakes, attempts, and in how long again) leaves the queue. A row that was woken since, or
+/// that has no wakes here, stays due.
+pub(super) const SETTLE: Sql = sql!(
+    "WITH looked AS MATERIALIZED (SELECT j.value->>0 AS uid, CAST(j.value->>1 AS BIGINT) AS wakes, \
+     CAST(j.value->>2 AS BIGINT) AS attempts, CAST(j.value->>3 AS BIGINT) AS next FROM " (rows 1) "), \
+     held AS MATERIALIZED (SELECT w.uid, l.wakes, l.attempts, l.next FROM looked l CROSS JOIN work w \
+     WHERE w.uid = l.uid ORDER BY w.uid" lock_work ") \
+     UPDATE work SET attempts = CASE WHEN work.wakes = h.wakes THEN h.attempts ELSE work.attempts END, \
+     next_run_at = CASE WHEN work.wakes = h.wakes THEN " now " + h.next \
+     WHEN work.next_run_at <= " now " THEN work.next_run_at ELSE " now " END FROM held h WHERE work.uid = h.uid"
+);
 const FENCE: Sql = sql!("SELECT uid FROM projects WHERE uid = $1 AND token = $2 AND until IS NOT NULL" fence);
 
 /// Whether the lease still holds; it does until the transaction ends.
@@ -120,14 +129,26 @@ pub(super) async fn requeue(db: &Database, lease: &Lease, uid: Uid, after: Durat
     db.execute(Lane::Engine, REQUEUE, &args![uid, after, &lease.project, lease.token]).await.map(drop)
 }
 
-pub(super) struct RequeueProject<'a>(pub(super) &'a ProjectId);
+pub(super) struct Settle<'a> {
+    pub(super) lease: &'a Lease,
+    pub(super) looks: &'a [Settled],
+}
 
-impl Operation for RequeueProject<'_> {
-    type Output = ();
+impl Operation for Settle<'_> {
+    type Output = bool;
 
-    async fn run(&self, tx: &mut Tx) -> Result<(), Fault> {
-        let uids = row::uids(&tx.fetch(QUEUED, &args![self.0]).await?)?;
-        tx.execute(WAKE, &[list(&uids)]).await?;
-        Ok(())
+    async fn run(&self, tx: &mut Tx) -> Result<bool, Fault> {
+        if !holds(tx, self.lease).await? {
+            return Ok(false);
+        }
+        let looks = self.looks.iter().map(|one| look(one.uid, Some(one.wake), one.attempts, one.next));
+        tx.execute(SETTLE, &[rows(looks)]).await?;
+        Ok(true)
     }
+}
+
+/// A row of [`SETTLE`].
+pub(super) fn look(uid: Uid, wake: Option<i64>, attempts: u32, next: Option<Duration>) -> [Option<String>; 4] {
+    let next = next.map(|next| millis(next).to_string());
+    [Some(uid.to_string()), wake.map(|wake| wake.to_string()), Some(attempts.to_string()), next]
 }

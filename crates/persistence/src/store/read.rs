@@ -1,12 +1,12 @@
 //! What handlers read: one statement each, no writes.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use control_plane::{
-    Resource, kinds,
-    ports::{Deleted, ListQuery, Look, Page, Shown},
+    Representation, Resource, Uid, kinds,
+    ports::{Deleted, ListQuery, Look, Outline, Outlines, Page, Shown},
 };
-use seca_api::{Kind, ResourceKey, Timestamp};
+use seca_api::{Kind, ResourceKey, Timestamp, selector::Term};
 use sqlx::AssertSqlSafe;
 
 use super::together::Question;
@@ -15,7 +15,7 @@ use crate::{
     fault::Fault,
     row,
     selector::Writer,
-    sql::{Dialect, Row, Sql, Value, args, key_args, key_row, rows, sql},
+    sql::{Dialect, Row, Sql, Value, args, key_args, key_row, list as list_of, rows, sql},
 };
 
 const GET: Sql = sql!("SELECT " columns " FROM resources r WHERE " own);
@@ -27,6 +27,11 @@ const LOOK: Sql = sql!(
 const LOOK_AND_COUNT: Sql = sql!(
     "SELECT r.uid, " shown ", " live_children ", a.version FROM (SELECT " (authorization_version "$1") " AS version) a \
      LEFT JOIN resources r ON " own
+);
+/// Counted once for each key, however many ask for it.
+const LOOK_AND_COUNT_MANY: Sql = sql!(
+    "SELECT r.uid, " shown ", CAST(j.value->>6 AS BIGINT), " (authorization_version "j.value->>0") ", " live_children
+    " FROM " (rows 1) at_listed_or_not
 );
 const LOOK_MANY: Sql = sql!(
     "SELECT r.uid, " shown ", CAST(j.value->>6 AS BIGINT), " (authorization_version "j.value->>0") " FROM " (rows 1)
@@ -49,6 +54,12 @@ const LIST_AND_COUNT: Sql = sql!(
     "SELECT " (authorization_version "$1") ", " shown ", " live_children " FROM resources r WHERE r.tenant = $1 \
      AND r.region = $2 AND r.kind = $3 AND r.workspace = $4 AND r.network = $5 AND r.name > $6"
 );
+const OUTLINE: Sql = sql!(
+    "SELECT " (authorization_version "$1") ", r.uid, r.name, r.resource_version, r.revision, r.last_modified_at \
+     FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.kind = $3 AND r.workspace = $4 AND r.network = $5 \
+     AND r.name > $6"
+);
+const SHOWN: Sql = sql!("SELECT r.uid, " shown " FROM resources r WHERE r.uid IN " (list 1));
 const INSTALLATION: Sql = sql!("SELECT id FROM installation");
 
 pub(crate) async fn get(db: &Database, key: &ResourceKey) -> Result<Option<Resource>, Fault> {
@@ -56,7 +67,7 @@ pub(crate) async fn get(db: &Database, key: &ResourceKey) -> Result<Option<Resou
 }
 
 /// Whether what is shown of a kind holds the number of its children.
-fn counts_children(kind: Kind) -> bool {
+pub(super) fn counts_children(kind: Kind) -> bool {
     kinds::rules(kind).is_some_and(|rules| rules.counts_children)
 }
 
@@ -68,17 +79,33 @@ impl Question for ResourceKey {
 
     const LANES: usize = 2;
 
-    /// Counting children is the work of the database, and no less of it if it is asked for many at once.
-    fn is_alone(&self) -> bool {
-        counts_children(self.kind)
-    }
-
     async fn ask(&self, db: &Database) -> Result<Look, Fault> {
         look(db, self).await
     }
 
     async fn ask_all(db: &Database, all: &[Arc<Self>]) -> Result<Vec<Look>, Fault> {
-        look_many(db, all).await
+        look_many(db, all, false).await
+    }
+}
+
+/// A lookup of one resource whose children are counted: not together with others, which would wait for the count.
+#[derive(Debug)]
+pub(crate) struct Counted(pub(crate) ResourceKey);
+
+impl Question for Counted {
+    type Answer = Look;
+
+    const NAME: &'static str = "counted_lookup";
+
+    const LANES: usize = 2;
+
+    async fn ask(&self, db: &Database) -> Result<Look, Fault> {
+        look(db, &self.0).await
+    }
+
+    async fn ask_all(db: &Database, all: &[Arc<Self>]) -> Result<Vec<Look>, Fault> {
+        let keys: Vec<Arc<ResourceKey>> = all.iter().map(|one| Arc::new(one.0.clone())).collect();
+        look_many(db, &keys, true).await
     }
 }
 
@@ -100,20 +127,30 @@ fn looked(row: &Row, key: &ResourceKey, children: Option<i64>) -> Result<Look, F
     Ok(Look { found, authorization: row.maybe_int(CHILDREN + 1)? })
 }
 
-/// The same for several keys at once, in their order.
-async fn look_many(db: &Database, keys: &[Arc<ResourceKey>]) -> Result<Vec<Look>, Fault> {
-    let mut looks = vec![Look::default(); keys.len()];
-    let listed = keys.iter().enumerate().map(|(position, key)| {
+/// The same for several keys at once, in their order. What several ask for is looked up once.
+async fn look_many(db: &Database, keys: &[Arc<ResourceKey>], counted: bool) -> Result<Vec<Look>, Fault> {
+    let mut positions: HashMap<&ResourceKey, usize> = HashMap::with_capacity(keys.len());
+    let mut distinct: Vec<&ResourceKey> = Vec::with_capacity(keys.len());
+    for key in keys {
+        positions.entry(key).or_insert_with(|| {
+            distinct.push(key);
+            distinct.len() - 1
+        });
+    }
+    let mut looks = vec![Look::default(); distinct.len()];
+    let listed = distinct.iter().enumerate().map(|(position, key)| {
         let [tenant, region, kind, workspace, network, name] = key_row(key);
         [tenant, region, kind, workspace, network, name, Some(position.to_string())]
     });
-    for row in db.fetch(Lane::Read, LOOK_MANY, &[rows(listed)]).await? {
+    let statement = if counted { LOOK_AND_COUNT_MANY } else { LOOK_MANY };
+    for row in db.fetch(Lane::Read, statement, &[rows(listed)]).await? {
         let position = usize::try_from(row.int(CHILDREN)?).unwrap_or(usize::MAX);
-        if let (Some(look), Some(key)) = (looks.get_mut(position), keys.get(position)) {
-            *look = looked(&row, key, None)?;
+        if let (Some(look), Some(key)) = (looks.get_mut(position), distinct.get(position)) {
+            *look = looked(&row, key, if counted { row.maybe_int(CHILDREN + 2)? } else { None })?;
         }
     }
-    Ok(looks)
+    let of = |key: &Arc<ResourceKey>| positions.get(&**key).and_then(|position| looks.get(*position)).cloned();
+    Ok(keys.iter().map(|key| of(key).unwrap_or_default()).collect())
 }
 
 pub(crate) async fn get_many(db: &Database, keys: &[ResourceKey]) -> Result<Vec<Resource>, Fault> {
@@ -127,20 +164,14 @@ pub(crate) async fn get_many(db: &Database, keys: &[ResourceKey]) -> Result<Vec<
 /// that it costs what it shows, wherever it lies. With a selector it costs what it passes over as well: a label that
 /// few have is searched for to the end of the collection, unless PostgreSQL finds it by the labels.
 pub(crate) async fn list(db: &Database, query: &ListQuery) -> Result<Page, Fault> {
-    let (text, args) = page(db.dialect(), query);
+    let statement = if counts_children(query.kind) { LIST_AND_COUNT } else { LIST };
+    let (text, args) = page(statement, db.dialect(), query, few(db, query).await?);
     // A statement of its own for every selector would only push the others out of the cache of prepared ones.
     let persistent = query.selector.is_none();
     let mut found = db.fetch_text(Lane::Read, AssertSqlSafe(text), &args, persistent).await?;
     let more = found.len() > query.limit;
     found.truncate(query.limit);
-    let collection = ResourceKey {
-        tenant: query.tenant.clone(),
-        region: query.region.clone(),
-        kind: query.kind,
-        workspace: query.workspace.clone(),
-        network: query.network.clone(),
-        name: String::new(),
-    };
+    let collection = collection(query);
     let counts = counts_children(query.kind);
     let item = |row: &Row| {
         let children = if counts { row.maybe_int(CHILDREN)? } else { None };
@@ -151,8 +182,73 @@ pub(crate) async fn list(db: &Database, query: &ListQuery) -> Result<Page, Fault
     Ok(Page { items, more, authorization })
 }
 
-fn page(dialect: Dialect, query: &ListQuery) -> (String, Vec<Value<'_>>) {
-    let statement = if counts_children(query.kind) { LIST_AND_COUNT } else { LIST };
+/// The same page, without what it shows.
+pub(crate) async fn outline(db: &Database, query: &ListQuery) -> Result<Outlines, Fault> {
+    let (text, args) = page(OUTLINE, db.dialect(), query, few(db, query).await?);
+    let mut found = db.fetch_text(Lane::Read, AssertSqlSafe(text), &args, query.selector.is_none()).await?;
+    let more = found.len() > query.limit;
+    found.truncate(query.limit);
+    let item = |row: &Row| {
+        Ok(Outline {
+            uid: row.parse(1)?,
+            name: row.text(2)?,
+            resource_version: row.int(3)?,
+            revision: row.int(4)?,
+            last_modified_at: Timestamp::from_millis(row.int(5)?),
+        })
+    };
+    let items = found.iter().map(item).collect::<Result<_, Fault>>()?;
+    let authorization = found.first().map_or(Ok(None), |row| row.maybe_int(0))?;
+    Ok(Outlines { items, more, authorization })
+}
+
+/// What is shown of resources of a collection.
+pub(crate) async fn shown(db: &Database, collection: &ResourceKey, uids: &[Uid]) -> Result<Vec<Representation>, Fault> {
+    let found = db.fetch(Lane::Read, SHOWN, &[list_of(uids)]).await?;
+    found.iter().map(|row| row::shown(row, Some(row.parse(0)?), collection)).collect()
+}
+
+fn collection(query: &ListQuery) -> ResourceKey {
+    ResourceKey {
+        tenant: query.tenant.clone(),
+        region: query.region.clone(),
+        kind: query.kind,
+        workspace: query.workspace.clone(),
+        network: query.network.clone(),
+        name: String::new(),
+    }
+}
+
+/// Those few resources, wherever they are, that have a label which a selector wants, where SQLite is asked: it would walk
+/// through the whole collection for them. None where many have it, or no value is named. PostgreSQL knows its tables.
+async fn few(db: &Database, query: &ListQuery) -> Result<Option<Value<'static>>, Fault> {
+    let wanted = |term: &Term| match term {
+        Term::Equals(name, value) => Some((name.literal()?.to_owned(), value.literal()?.to_owned())),
+        _ => None,
+    };
+    let terms = query.selector.iter().flat_map(|selector| &selector.terms);
+    if db.dialect() == Dialect::Postgres {
+        return Ok(None);
+    }
+    for (name, value) in terms.filter_map(wanted) {
+        let found = db.fetch(Lane::Read, LABELLED, &args![name, value, FEW + 1]).await?;
+        if found.len() <= FEW {
+            return Ok(Some(list_of(row::uids(&found)?)));
+        }
+    }
+    Ok(None)
+}
+
+/// How many rows are looked at by themselves rather than walked to.
+const FEW: usize = 500;
+const LABELLED: Sql = sql!("SELECT uid FROM resource_labels WHERE name = $1 AND value = $2 LIMIT $3");
+
+fn page<'q>(
+    statement: Sql,
+    dialect: Dialect,
+    query: &'q ListQuery,
+    few: Option<Value<'q>>,
+) -> (String, Vec<Value<'q>>) {
     let mut text = statement.text(dialect).to_owned();
     let mut args: Vec<Value<'_>> =
         args![&query.tenant, &query.region, query.kind, &query.workspace, &query.network, &query.after].into();
@@ -161,6 +257,11 @@ fn page(dialect: Dialect, query: &ListQuery) -> (String, Vec<Value<'_>>) {
         Deleted::Include => "",
         Deleted::Only => " AND r.deleted_at IS NOT NULL",
     });
+    if let Some(few) = few {
+        args.push(few);
+        let found = format!(" FROM json_each(${}) f CROSS JOIN resources r WHERE r.uid = f.value AND ", args.len());
+        text = text.replacen(" FROM resources r WHERE ", &found, 1);
+    }
     if let Some(selector) = &query.selector {
         Writer { dialect, text: &mut text, args: &mut args }.selector(selector);
     }
@@ -171,7 +272,8 @@ fn page(dialect: Dialect, query: &ListQuery) -> (String, Vec<Value<'_>>) {
 
 #[cfg(feature = "testing")]
 pub(crate) async fn explain_list(db: &Database, query: &ListQuery) -> Result<crate::testing::Explained, Fault> {
-    let (text, args) = page(db.dialect(), query);
+    let statement = if counts_children(query.kind) { LIST_AND_COUNT } else { LIST };
+    let (text, args) = page(statement, db.dialect(), query, None);
     db.explain(&text, &args, query.selector.is_none()).await
 }
 

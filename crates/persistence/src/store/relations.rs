@@ -1,5 +1,7 @@
 //! What is related to a resource: by reference, as parent, as child. And waking it.
 
+use std::collections::{BTreeSet, HashMap};
+
 use control_plane::{
     Resource, Uid,
     kinds::{self, Peers},
@@ -11,7 +13,7 @@ use crate::{
     database::{Database, Lane, Tx},
     fault::Fault,
     row::{self, COLUMNS},
-    sql::{Row, Sql, Value, args, identity, sql},
+    sql::{Row, Sql, Value, cells, identity, key_row, list, rows, sql},
 };
 
 /// Makes the listed rows due now, whatever is being done about them.
@@ -29,63 +31,88 @@ const RELATED: Sql = sql!(
     " UNION SELECT r.uid FROM resources r WHERE r.holder = $1 \
      UNION SELECT r.uid FROM resources r WHERE " beside
 );
-/// The same and at once. The row itself is locked with the others, so that all of them are locked in uid order.
+/// The same of several rows (1: uid and key; a mark, of those whose relations are to wake; and the kind of those that it wakes
+/// although nothing relates them) and at once. All of them are
+/// locked with their relations, in the order of their uids; one that is related to none of the others is not woken.
 const WAKE_RELATED: Sql = sql!(
-    "WITH woken AS MATERIALIZED (SELECT w.uid FROM work w WHERE w.uid IN (SELECT $1 \
-     UNION SELECT e.uid FROM resource_references e WHERE " referring
-    " UNION SELECT r.uid FROM resource_references e JOIN resources r ON " joined " WHERE e.uid = $1 \
-     UNION SELECT r.uid FROM resources r WHERE " network
-    " UNION SELECT r.uid FROM resources r WHERE " workspace
-    " UNION SELECT r.uid FROM resources r WHERE " in_network
-    " UNION SELECT r.uid FROM resources r WHERE " in_workspace
-    " UNION SELECT r.uid FROM resources r WHERE r.holder = $1 \
-     UNION SELECT r.uid FROM resources r WHERE " beside ") ORDER BY w.uid" lock ") \
-     UPDATE work SET " wake " WHERE uid IN (SELECT uid FROM woken) AND uid <> $1"
+    "WITH looked AS MATERIALIZED (SELECT j.value->>0 AS uid, j.value->>1 AS tenant, j.value->>2 AS region, \
+     j.value->>3 AS kind, j.value->>4 AS workspace, j.value->>5 AS network, j.value->>6 AS name, \
+     j.value->>7 AS changed, j.value->>8 AS wakes FROM " (rows 1) "), \
+     o AS MATERIALIZED (SELECT * FROM looked WHERE changed = '1'), \
+     related AS MATERIALIZED (SELECT e.uid FROM o" (each "resource_references" "e" "e.tenant = o.tenant \
+     AND e.region = o.region AND e.kind = o.kind AND e.workspace = o.workspace AND e.network = o.network \
+     AND e.name = o.name AND e.uid <> o.uid")
+    " UNION SELECT r.uid FROM o" (each "resource_references" "e" "e.uid = o.uid")
+    (each "resources" "r" "r.tenant = e.tenant AND r.region = e.region AND r.kind = e.kind \
+     AND r.workspace = e.workspace AND r.network = e.network AND r.name = e.name AND r.uid <> o.uid")
+    " UNION SELECT r.uid FROM o" (each "resources" "r" "r.tenant = o.tenant AND r.region = o.region \
+     AND r.kind = 'network' AND r.workspace = o.workspace AND r.network = '' AND r.name = o.network")
+    " UNION SELECT r.uid FROM o" (each "resources" "r" "r.tenant = o.tenant AND r.region = o.region \
+     AND r.kind = 'workspace' AND r.workspace = '' AND r.network = '' AND r.name = o.workspace")
+    " UNION SELECT r.uid FROM o" (each "resources" "r" "o.kind = 'network' AND r.tenant = o.tenant \
+     AND r.region = o.region AND r.workspace = o.workspace AND r.network = o.name")
+    " UNION SELECT r.uid FROM o" (each "resources" "r" "o.kind = 'workspace' AND r.tenant = o.tenant \
+     AND r.region = o.region AND r.workspace = o.name")
+    " UNION SELECT r.uid FROM o" (each "resources" "r" "r.holder = o.uid")
+    " UNION SELECT r.uid FROM o" (each "resources" "r" "o.wakes <> '' AND r.tenant = o.tenant AND r.region = o.region \
+     AND r.workspace = o.workspace AND r.network = '' AND r.kind = o.wakes")
+    "), woken AS MATERIALIZED (SELECT w.uid FROM work w WHERE w.uid IN (SELECT uid FROM related \
+     UNION SELECT uid FROM looked) ORDER BY w.uid" lock ") \
+     UPDATE work SET " wake " WHERE uid IN (SELECT x.uid FROM woken x WHERE x.uid IN (SELECT uid FROM related))"
 );
-const BUNDLE: Sql = sql!(
+const BUNDLES: Sql = sql!(
     "SELECT " columns ", w.attempts, w.wakes, CASE r.kind \
      WHEN 'workspace' THEN (SELECT count(*) FROM resources c WHERE c.tenant = r.tenant AND c.region = r.region \
      AND c.workspace = r.name) \
      WHEN 'network' THEN (SELECT count(*) FROM resources c WHERE c.tenant = r.tenant AND c.region = r.region \
      AND c.workspace = r.workspace AND c.network = r.name) \
      ELSE 0 END, CAST(CASE WHEN EXISTS (SELECT 1 FROM steps s WHERE s.uid = r.uid) THEN 1 ELSE 0 END AS BIGINT) \
-     FROM resources r JOIN work w ON w.uid = r.uid WHERE r.uid = $1"
+     FROM resources r JOIN work w ON w.uid = r.uid WHERE r.uid IN " (list 1)
 );
-/// Targets (1), referrers (2), parents (3), children (4) and peers (5), each with the key that it is found by. $8 says
-/// which peers: those that name the same in this field, all in the same place ([`SIBLINGS`]), those of this kind in the
-/// workspace, or none.
+/// What is related to each of several resources (1: uid, key, and which peers), by its uid: targets (1), referrers (2),
+/// parents (3), children (4) and peers (5); and what is its own: open steps (6), and the auxiliaries that it uses (7), each
+/// with the number of others that do. Peers are those that name the same in this field, all in the same place ([`SIBLINGS`]),
+/// those of this kind in the workspace, or none. All of it is looked up for each in turn, and never the other way round.
 const RELATIONS: Sql = sql!(
-    "SELECT CAST(1 AS BIGINT) AS role, e.position, e.field, e.tenant, e.region, e.kind, e.workspace, e.network, \
-     e.name, " columns " FROM resource_references e LEFT JOIN resources r ON " joined " WHERE e.uid = $1 \
-     UNION ALL SELECT 2, e.position, e.field, r.tenant, r.region, r.kind, r.workspace, r.network, r.name, " columns
-    " FROM resource_references e JOIN resources r ON r.uid = e.uid WHERE " referring
-    " UNION ALL SELECT 3, 0, '', r.tenant, r.region, r.kind, r.workspace, r.network, r.name, " columns
-    " FROM resources r WHERE " network
-    " UNION ALL SELECT 3, 1, '', r.tenant, r.region, r.kind, r.workspace, r.network, r.name, " columns
-    " FROM resources r WHERE " workspace
-    " UNION ALL SELECT 4, 0, '', r.tenant, r.region, r.kind, r.workspace, r.network, r.name, " columns
-    " FROM resources r WHERE " in_network
-    " UNION ALL SELECT 5, 0, '', r.tenant, r.region, r.kind, r.workspace, r.network, r.name, " columns
-    " FROM resource_references e JOIN resource_references o ON o.tenant = e.tenant AND o.region = e.region \
-     AND o.kind = e.kind AND o.workspace = e.workspace AND o.network = e.network AND o.name = e.name \
-     AND o.field = e.field AND o.uid <> e.uid JOIN resources r ON r.uid = o.uid \
-     WHERE e.uid = $1 AND e.field = $8 AND r.kind = $4 AND r.deleted_at IS NULL \
-     UNION ALL SELECT 5, 0, '', r.tenant, r.region, r.kind, r.workspace, r.network, r.name, " columns
-    " FROM resources r WHERE $8 = '*' AND r.tenant = $2 AND r.region = $3 AND r.kind = $4 AND r.workspace = $5 \
-     AND r.network = $6 AND r.uid <> $1 AND r.deleted_at IS NULL \
-     UNION ALL SELECT 5, 0, '', r.tenant, r.region, r.kind, r.workspace, r.network, r.name, " columns
-    " FROM resources r WHERE " beside " AND r.deleted_at IS NULL"
+    "WITH o AS MATERIALIZED (SELECT j.value->>0 AS uid, j.value->>1 AS tenant, j.value->>2 AS region, \
+     j.value->>3 AS kind, j.value->>4 AS workspace, j.value->>5 AS network, j.value->>6 AS name, j.value->>7 AS peers \
+     FROM " (rows 1) ") \
+     SELECT o.uid, CAST(1 AS BIGINT) AS role, e.position, e.field, e.tenant, e.region, e.kind, e.workspace, e.network, \
+     e.name, (SELECT r.uid FROM resources r WHERE " joined "), CAST(0 AS BIGINT), CAST(0 AS BIGINT) \
+     FROM o" (each "resource_references" "e" "e.uid = o.uid")
+    " UNION ALL SELECT o.uid, 2, e.position, e.field, '', '', '', '', '', '', e.uid, 0, 0 FROM o"
+    (each "resource_references" "e" "e.tenant = o.tenant AND e.region = o.region AND e.kind = o.kind \
+     AND e.workspace = o.workspace AND e.network = o.network AND e.name = o.name")
+    " UNION ALL SELECT o.uid, 3, 0, '', '', '', '', '', '', '', r.uid, 0, 0 FROM o"
+    (each "resources" "r" "r.tenant = o.tenant AND r.region = o.region AND r.kind = 'network' \
+     AND r.workspace = o.workspace AND r.network = '' AND r.name = o.network")
+    " UNION ALL SELECT o.uid, 3, 1, '', '', '', '', '', '', '', r.uid, 0, 0 FROM o"
+    (each "resources" "r" "r.tenant = o.tenant AND r.region = o.region AND r.kind = 'workspace' \
+     AND r.workspace = '' AND r.network = '' AND r.name = o.workspace")
+    " UNION ALL SELECT o.uid, 4, 0, '', '', '', '', '', '', '', r.uid, 0, 0 FROM o"
+    (each "resources" "r" "o.kind = 'network' AND r.tenant = o.tenant AND r.region = o.region \
+     AND r.workspace = o.workspace AND r.network = o.name")
+    " UNION ALL SELECT o.uid, 5, 0, '', '', '', '', '', '', '', r.uid, 0, 0 FROM o"
+    (each "resource_references" "e" "o.peers <> '' AND e.uid = o.uid AND e.field = o.peers")
+    (each "resource_references" "p" "p.tenant = e.tenant AND p.region = e.region AND p.kind = e.kind \
+     AND p.workspace = e.workspace AND p.network = e.network AND p.name = e.name AND p.field = e.field \
+     AND p.uid <> e.uid")
+    (each "resources" "r" "r.uid = p.uid AND r.kind = o.kind AND r.deleted_at IS NULL")
+    " UNION ALL SELECT o.uid, 5, 0, '', '', '', '', '', '', '', r.uid, 0, 0 FROM o"
+    (each "resources" "r" "o.peers = '*' AND r.tenant = o.tenant AND r.region = o.region AND r.kind = o.kind \
+     AND r.workspace = o.workspace AND r.network = o.network AND r.uid <> o.uid AND r.deleted_at IS NULL")
+    " UNION ALL SELECT o.uid, 5, 0, '', '', '', '', '', '', '', r.uid, 0, 0 FROM o"
+    (each "resources" "r" "o.peers <> '' AND r.tenant = o.tenant AND r.region = o.region AND r.workspace = o.workspace \
+     AND r.network = '' AND r.kind = o.peers AND r.deleted_at IS NULL")
+    " UNION ALL SELECT o.uid, 6, s.id, s.step, s.state, s.action, '', '', '', '', '', s.generation, " now " - s.since FROM o"
+    (each "steps" "s" "s.uid = o.uid AND s.state NOT IN ('done', 'failed')")
+    " UNION ALL SELECT o.uid, 7, 0, '', a.purpose, a.content, '', '', '', '', '', (SELECT count(*) FROM auxiliary_users u \
+     WHERE u.project = a.project AND u.purpose = a.purpose AND u.content = a.content AND u.uid <> a.uid), 0 FROM o"
+    (each "auxiliary_users" "a" "a.uid = o.uid")
 );
 /// No field has this name.
 const SIBLINGS: &str = "*";
-/// Its open steps, and the auxiliaries that it uses (1), each with the number of others that do.
-const OWN: Sql = sql!(
-    "SELECT CAST(0 AS BIGINT) AS role, id, generation, step, state, action, " now " - since FROM steps \
-     WHERE uid = $1 AND state NOT IN ('done', 'failed') \
-     UNION ALL SELECT 1, 0, (SELECT count(*) FROM auxiliary_users o WHERE o.project = a.project \
-     AND o.purpose = a.purpose AND o.content = a.content AND o.uid <> a.uid), a.purpose, a.content, NULL, 0 \
-     FROM auxiliary_users a WHERE a.uid = $1 ORDER BY 1, 2, 4, 5"
-);
+const ROWS: Sql = sql!("SELECT " columns " FROM resources r WHERE r.uid IN " (list 1));
 
 /// The parents of a key, the workspace before the network.
 pub(super) fn outer_first(key: &ResourceKey) -> Vec<ResourceKey> {
@@ -105,93 +132,153 @@ pub(super) async fn related(tx: &mut Tx, row: &Resource) -> Result<Vec<Uid>, Fau
     row::uids(&tx.fetch(RELATED, &with_peers(row)).await?)
 }
 
-/// Wakes what is related to a row.
-pub(super) async fn wake_related(tx: &mut Tx, row: &Resource) -> Result<(), Fault> {
-    tx.execute(WAKE_RELATED, &with_peers(row)).await?;
+/// Wakes what is related to those rows of several that changed, and locks the places of all of them in the queue.
+pub(super) async fn wake_related(tx: &mut Tx, looked: impl Iterator<Item = (&Resource, bool)>) -> Result<(), Fault> {
+    let identities = looked.map(|(row, changed)| {
+        let [uid, tenant, region, kind, workspace, network, name] = cells(identity(row.uid, &row.key));
+        let wakes = Peers::woken_by(row.key.kind).map_or("", Kind::as_str).to_owned();
+        [uid, tenant, region, kind, workspace, network, name, changed.then(|| "1".to_owned()), Some(wakes)]
+    });
+    tx.execute(WAKE_RELATED, &[rows(identities)]).await?;
     Ok(())
 }
 
-/// A resource with its relations. The count of its wake-ups is read first: whatever changes while the rest is
-/// read, changes it too, and the commit sees that.
-pub(crate) async fn bundle(db: &Database, uid: Uid) -> Result<Option<Bundle>, Fault> {
-    let found = db.fetch(Lane::Engine, BUNDLE, &args![uid]).await?;
-    let Some(first) = found.first() else { return Ok(None) };
-    let mut bundle = Bundle {
-        resource: row::resource(first, 0)?,
+/// Resources with their relations. The counts of their wake-ups are read first: whatever changes while the rest is read,
+/// changes them too, and the commit sees that.
+pub(crate) async fn bundles(db: &Database, uids: &[Uid]) -> Result<Vec<Bundle>, Fault> {
+    let found = db.fetch(Lane::Engine, BUNDLES, &[list(uids)]).await?;
+    let mut bundles = found.iter().map(unrelated).collect::<Result<Vec<_>, _>>()?;
+    if bundles.is_empty() {
+        return Ok(bundles);
+    }
+    let owners = bundles.iter().map(|bundle| {
+        let key = &bundle.resource.key;
+        let peers = match kinds::rules(key.kind).map_or(Peers::None, |rules| rules.peers) {
+            Peers::None => "",
+            Peers::OfTarget(field) => field,
+            Peers::Siblings => SIBLINGS,
+            Peers::InWorkspace(kind) => kind.as_str(),
+        };
+        let [tenant, region, kind, workspace, network, name] = key_row(key);
+        let uid = bundle.resource.uid.to_string();
+        [Some(uid), tenant, region, kind, workspace, network, name, Some(peers.to_owned())]
+    });
+    let relations = db.fetch(Lane::Engine, RELATIONS, &[rows(owners)]).await?;
+    let relations = relations.iter().map(Relation::of).collect::<Result<Vec<_>, _>>()?;
+    let mut known: HashMap<Uid, Resource> =
+        bundles.iter().map(|bundle| (bundle.resource.uid, bundle.resource.clone())).collect();
+    let unknown: BTreeSet<Uid> =
+        relations.iter().filter_map(|relation| relation.other).filter(|uid| !known.contains_key(uid)).collect();
+    if !unknown.is_empty() {
+        let found = db.fetch(Lane::Engine, ROWS, &[list(&unknown)]).await?;
+        known.extend(row::all(&found)?.into_iter().map(|row| (row.uid, row)));
+    }
+    let places: HashMap<Uid, usize> =
+        bundles.iter().enumerate().map(|(place, bundle)| (bundle.resource.uid, place)).collect();
+    let mut by_owner: Vec<Vec<Relation>> = bundles.iter().map(|_| Vec::new()).collect();
+    for relation in relations {
+        let place = places.get(&relation.owner).and_then(|place| by_owner.get_mut(*place));
+        place.into_iter().for_each(|mine| mine.push(relation.clone()));
+    }
+    for (bundle, relations) in bundles.iter_mut().zip(by_owner) {
+        relate(bundle, relations, &known);
+    }
+    Ok(bundles)
+}
+
+/// A resource, and nothing else yet.
+fn unrelated(row: &Row) -> Result<Bundle, Fault> {
+    Ok(Bundle {
+        resource: row::resource(row, 0)?,
         parents: Vec::new(),
         targets: Vec::new(),
         referrers: Vec::new(),
         children: Vec::new(),
         peers: Vec::new(),
-        child_count: first.int(COLUMNS + 2)?,
+        child_count: row.int(COLUMNS + 2)?,
         auxiliaries: Vec::new(),
         open_steps: Vec::new(),
-        touched: first.int(COLUMNS + 3)? != 0,
-        attempts: u32::try_from(first.int(COLUMNS)?).unwrap_or(u32::MAX),
-        wake: first.int(COLUMNS + 1)?,
-    };
-    relate(db, &mut bundle).await?;
-    for row in &db.fetch(Lane::Engine, OWN, &args![uid]).await? {
-        match row.int(0)? {
-            0 => bundle.open_steps.push(step(row, uid)?),
-            _ => bundle.auxiliaries.push(auxiliary(row)?),
-        }
-    }
-    Ok(Some(bundle))
+        touched: row.int(COLUMNS + 3)? != 0,
+        attempts: u32::try_from(row.int(COLUMNS)?).unwrap_or(u32::MAX),
+        wake: row.int(COLUMNS + 1)?,
+    })
 }
 
-async fn relate(db: &Database, bundle: &mut Bundle) -> Result<(), Fault> {
-    const KEY: usize = 3;
-    const RESOURCE: usize = 9;
-    let key = &bundle.resource.key;
-    let mut args = identity(bundle.resource.uid, key).to_vec();
-    let peers = match kinds::rules(key.kind).map_or(Peers::None, |rules| rules.peers) {
-        Peers::None => "",
-        Peers::OfTarget(field) => field,
-        Peers::Siblings => SIBLINGS,
-        Peers::InWorkspace(kind) => kind.as_str(),
-    };
-    args.push(Value::from(peers));
-    let found = db.fetch(Lane::Engine, RELATIONS, &args).await?;
-    let mut ordered: Vec<(i64, Option<Uid>, i64, Related)> = Vec::with_capacity(found.len());
-    for row in &found {
-        let resource = match row.maybe_text(RESOURCE)? {
-            Some(_) => Some(row::resource(row, RESOURCE)?),
-            None => None,
-        };
-        let (role, position) = (row.int(0)?, row.int(1)?);
-        // What a resource names stands in the order of its fields, the others by age.
-        let age = resource.as_ref().map(|r| r.uid).filter(|_| matches!(role, 2 | 4 | 5));
-        ordered.push((role, age, position, Related { field: row.text(2)?, key: row::key(row, KEY)?, resource }));
+/// A row of [`RELATIONS`].
+#[derive(Clone)]
+struct Relation {
+    owner: Uid,
+    role: i64,
+    position: i64,
+    field: String,
+    /// What a target is named by.
+    key: Option<ResourceKey>,
+    other: Option<Uid>,
+    step: Option<StepRecord>,
+    auxiliary: Option<AuxiliaryUse>,
+}
+
+impl Relation {
+    fn of(row: &Row) -> Result<Self, Fault> {
+        const KEY: usize = 4;
+        const OTHER: usize = 10;
+        let (owner, role) = (row.parse(0)?, row.int(1)?);
+        Ok(Self {
+            owner,
+            role,
+            position: row.int(2)?,
+            field: if role < 6 { row.text(3)? } else { String::new() },
+            key: if role == 1 { Some(row::key(row, KEY)?) } else { None },
+            other: match row.maybe_text(OTHER)?.filter(|uid| !uid.is_empty()) {
+                Some(_) => Some(row.parse(OTHER)?),
+                None => None,
+            },
+            step: if role == 6 { Some(step(row, owner)?) } else { None },
+            auxiliary: if role == 7 { Some(auxiliary(row)?) } else { None },
+        })
     }
-    ordered.sort_by_key(|(role, age, position, _)| (*role, *age, *position));
-    for (role, _, _, related) in ordered {
+}
+
+/// What a resource names stands in the order of its fields, the others by age.
+fn relate(bundle: &mut Bundle, mut relations: Vec<Relation>, known: &HashMap<Uid, Resource>) {
+    relations.sort_by_key(|one| (one.role, one.other.filter(|_| matches!(one.role, 2 | 4 | 5)), one.position));
+    for Relation { role, field, key, other, step, auxiliary, .. } in relations {
+        let resource = other.and_then(|uid| known.get(&uid)).cloned();
         match role {
-            1 => bundle.targets.push(related),
-            2 => bundle.referrers.push(related),
-            3 => bundle.parents.extend(related.resource),
-            4 => bundle.children.extend(related.resource),
-            _ => bundle.peers.extend(related.resource),
+            1 => bundle.targets.extend(key.map(|key| Related { field, key, resource })),
+            // One that left while it was read refers to nothing any more.
+            2 => bundle.referrers.extend(resource.map(|row| Related {
+                field,
+                key: row.key.clone(),
+                resource: Some(row),
+            })),
+            3 => bundle.parents.extend(resource),
+            4 => bundle.children.extend(resource),
+            5 => bundle.peers.extend(resource),
+            6 => bundle.open_steps.extend(step),
+            _ => bundle.auxiliaries.extend(auxiliary),
         }
     }
-    Ok(())
+    bundle.auxiliaries.sort_by(|a, b| {
+        (&a.auxiliary.purpose, &a.auxiliary.content).cmp(&(&b.auxiliary.purpose, &b.auxiliary.content))
+    });
 }
 
 fn auxiliary(row: &Row) -> Result<AuxiliaryUse, Fault> {
-    let auxiliary = Auxiliary { purpose: row.text(3)?, content: row.text(4)? };
-    Ok(AuxiliaryUse { auxiliary, others: row.int(2)? })
+    let auxiliary = Auxiliary { purpose: row.text(4)?, content: row.text(5)? };
+    Ok(AuxiliaryUse { auxiliary, others: row.int(11)? })
 }
 
 fn step(row: &Row, resource: Uid) -> Result<StepRecord, Fault> {
-    let id = row.int(1)?;
+    let id = row.int(2)?;
     let broken = |what: &str| Fault::Corrupt(format!("the {what} of step {id} cannot be read"));
     Ok(StepRecord {
         id,
         resource,
-        generation: row.int(2)?,
+        generation: row.int(11)?,
         step: serde_json::from_str(&row.text(3)?).map_err(|_| broken("call"))?,
         state: StepState::parse(&row.text(4)?).ok_or_else(|| broken("state"))?,
         action: row.maybe_text(5)?,
-        age: row::span(row.int(6)?),
+        age: row::span(row.int(12)?),
     })
 }

@@ -88,6 +88,63 @@ pub async fn conditions_follow_the_transitions(world: &World) {
     assert_eq!(last.action.done_seq, 1);
 }
 
+pub async fn many_are_read_and_written_as_each_by_itself(world: &World) {
+    let (w, lease) = world.bound("p").await;
+    let network = world.create(&key(Kind::Network, "n")).await;
+    let table = world.create(&in_network(Kind::RouteTable, "n", "r")).await;
+    let subnet = in_network(Kind::Subnet, "n", "s");
+    let subnet = world.create_with(&subnet, &[("/spec/routeTableRef", &table.key)]).await;
+    let disk = world.create(&key(Kind::BlockStorage, "d")).await;
+    let lone = world.create(&key(Kind::InternetGateway, "lone")).await;
+    let gone = world.uid();
+    world.store.record_step(&lease, disk.uid, 1, &step("create", &[])).await.unwrap().unwrap();
+    let aux = Auxiliary { purpose: "ssh-key".to_owned(), content: "1".to_owned() };
+    assert!(world.store.tie(&lease, subnet.uid, &[Tie::Use(aux)]).await.unwrap());
+    world.settle(&lease).await;
+
+    let uids = [w.uid, network.uid, table.uid, subnet.uid, disk.uid, lone.uid];
+    let mut together = world.store.bundles(&[&uids[..], &[gone]].concat()).await.unwrap();
+    assert_eq!(together.len(), uids.len());
+    together.sort_by_key(|bundle| uids.iter().position(|uid| *uid == bundle.resource.uid));
+    for (mut one, uid) in together.into_iter().zip(uids) {
+        let mut alone = world.store.bundle(uid).await.unwrap().unwrap();
+        // The database's clock goes on between the two.
+        one.open_steps.iter_mut().chain(&mut alone.open_steps).for_each(|step| step.age = Duration::ZERO);
+        assert_eq!(one, alone);
+    }
+
+    // The subnet changes, which wakes its network and table; of the table something was found by the same reading.
+    let mut commits = Vec::new();
+    for uid in [subnet.uid, table.uid, lone.uid] {
+        commits.push(Commit { attempts: 2, ..world.commit_of(uid, Verdict::Converged).await });
+    }
+    commits[0].facts = object(json!({"id": 1}));
+    commits[1].note = Some(Note::new(Reason::ProviderBusy, "later"));
+    commits.push(Commit { uid: gone, ..commits[2].clone() });
+    let former = Lease { token: lease.token - 1, ..lease.clone() };
+    assert_eq!(world.store.commit_all(&former, &commits).await.unwrap(), None, "its lease is over");
+    assert_eq!(world.read(&subnet.key).await.facts, Map::new());
+    let outcomes = world.store.commit_all(&lease, &commits).await.unwrap().unwrap();
+    let written: Vec<Option<Uid>> = outcomes
+        .iter()
+        .map(|outcome| match outcome {
+            CommitOutcome::Done(row) => Some(row.uid),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(written, [Some(subnet.uid), Some(table.uid), Some(lone.uid), None]);
+    assert_eq!(outcomes[3], CommitOutcome::Gone);
+    for outcome in &outcomes[..3] {
+        let CommitOutcome::Done(row) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(**row, world.read(&row.key).await);
+    }
+    assert_eq!(world.read(&subnet.key).await.facts, object(json!({"id": 1})));
+    assert_eq!(world.read(&table.key).await.conditions[0].reason.as_deref(), Some("ProviderBusy"));
+    let due = world.due(&lease).await;
+    assert!(due.contains(&table.uid) && due.contains(&network.uid), "they were woken by the subnet");
+    assert!(!due.contains(&subnet.uid) && !due.contains(&lone.uid) && !due.contains(&disk.uid));
+}
+
 pub async fn a_bundle_has_all_relations(world: &World) {
     let (ws, _) = world.bound("p").await;
     let network = world.create(&key(Kind::Network, "n")).await;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use control_plane::{
-    Resource,
-    ports::{Deleted, ListQuery, Put},
+    Representation, Resource, Uid,
+    ports::{Deleted, ListQuery, Outline, Page, Put},
     testing::environment::SeededRng,
 };
 use seca_api::{Kind, ResourceKey, selector::Selector};
@@ -46,6 +46,7 @@ pub async fn pages_follow_each_other_by_name(world: &World) {
         loop {
             let page = world.store.list(&query).await.unwrap();
             assert!(!page.items.is_empty());
+            is_outlined(world, &query, &page).await;
             seen.extend(page.items.iter().map(|row| row.resource.key.name.clone()));
             query.after = seen.last().unwrap().clone();
             if !page.more {
@@ -55,6 +56,23 @@ pub async fn pages_follow_each_other_by_name(world: &World) {
         assert_eq!(seen, expected, "in pages of {limit}");
     }
     assert!(names(world, &query(Kind::Instance, 5)).await.is_empty());
+}
+
+/// A page is put together out of its outline and what is shown of its rows.
+async fn is_outlined(world: &World, query: &ListQuery, page: &Page) {
+    let outlines = world.store.outline(query).await.unwrap();
+    assert_eq!((outlines.more, outlines.authorization), (page.more, page.authorization));
+    let uids: Vec<Uid> = outlines.items.iter().map(|row| row.uid).collect();
+    let collection = ResourceKey { name: String::new(), ..page.items[0].resource.key.clone() };
+    let mut shown = world.store.shown(&collection, &uids).await.unwrap();
+    shown.sort_by_key(|row| uids.iter().position(|uid| row.uid == Some(*uid)));
+    for ((outline, shown), item) in outlines.items.iter().zip(shown).zip(&page.items) {
+        let Outline { uid, name, resource_version, revision, last_modified_at } = outline;
+        assert_eq!((Some(*uid), name), (shown.uid, &shown.key.name));
+        assert_eq!((*resource_version, *revision), (shown.resource_version, shown.revision));
+        assert_eq!(*last_modified_at, shown.last_modified_at);
+        assert_eq!(Representation { uid: None, ..shown }, item.resource);
+    }
 }
 
 pub async fn pages_are_stable_under_writes(world: &World) {

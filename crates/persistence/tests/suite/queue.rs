@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use control_plane::{
-    ProjectId,
+    ProjectId, Uid,
     engine::ENGINE_VERSION,
-    ports::{Commit, CommitOutcome, Lease, Put, RequestBudget, StepState, Tie, Verdict},
+    ports::{Bundle, Commit, CommitOutcome, Lease, Put, RequestBudget, Settled, StepState, Tie, Verdict},
 };
 use seca_api::Kind;
 
@@ -209,8 +209,40 @@ pub async fn what_is_queued_is_due_in_its_order(world: &World) {
     let left = world.store.next_due(&lease).await.unwrap().unwrap();
     assert!(left > Duration::from_secs(3500) && left <= Duration::from_secs(3600), "{left:?}");
 
-    world.store.requeue_project(&ProjectId::local()).await.unwrap();
+    for uid in &uids {
+        world.store.requeue(&lease, *uid, Duration::ZERO).await.unwrap();
+    }
     assert_eq!(sorted(world.due(&lease).await), sorted(uids));
+}
+
+pub async fn what_was_looked_at_leaves_the_queue_unless_it_was_woken(world: &World) {
+    let (w, lease) = world.bound("p").await;
+    let mut rows = vec![w];
+    for name in ["a", "b", "c", "d"] {
+        rows.push(world.create(&key(Kind::BlockStorage, name)).await);
+    }
+    world.settle(&lease).await;
+    for row in &rows {
+        world.store.requeue(&lease, row.uid, Duration::ZERO).await.unwrap();
+    }
+    let uids: Vec<Uid> = rows.iter().map(|row| row.uid).collect();
+    let read = world.store.bundles(&uids).await.unwrap();
+    world.store.requeue(&lease, uids[1], Duration::ZERO).await.unwrap();
+    updated(world.put(world.update_of(&world.read(&rows[2].key).await).await).await);
+    let looked = |bundle: &Bundle| {
+        let next = (bundle.resource.uid == uids[3]).then_some(Duration::from_secs(3600));
+        Settled { uid: bundle.resource.uid, wake: bundle.wake, attempts: 3, next }
+    };
+    let looks: Vec<Settled> = read.iter().map(looked).collect();
+    let former = Lease { token: lease.token - 1, ..lease.clone() };
+    assert!(!world.store.settle(&former, &looks).await.unwrap(), "its lease is over");
+    assert_eq!(world.due(&lease).await.len(), 5);
+    assert!(world.store.settle(&lease, &looks).await.unwrap());
+    assert_eq!(sorted(world.due(&lease).await), sorted(vec![uids[1], uids[2]]));
+    let left = world.store.next_due(&lease).await.unwrap().unwrap();
+    assert_eq!(left, Duration::ZERO, "what was woken is due");
+    let attempts = async |uid| world.store.bundle(uid).await.unwrap().unwrap().attempts;
+    assert_eq!((attempts(uids[1]).await, attempts(uids[4]).await), (0, 3));
 }
 
 pub async fn a_requeue_never_postpones(world: &World) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use control_plane::{
     ActionKind,
-    ports::{Act, AdmissionQuery, Collection, Delete, DeleteOutcome, Put, PutOutcome, Store},
+    ports::{Act, AdmissionQuery, Collection, Delete, DeleteOutcome, Put, PutOutcome, Settled, Store, Verdict},
     service::Tenant,
 };
 use persistence::{Options, SqlStore};
@@ -167,6 +167,16 @@ pub async fn operations_ask_the_database_as_often_as_they_must(backend: Backend)
     counted.check("whether a call may be sent", 1, store.may_send(&lease, Some(1))).await.unwrap();
     let uid = world.read(&instance).await.uid;
     counted.check("what a plan looks at", 3, store.bundle(uid)).await.unwrap().unwrap();
+    let many = [uid, world.read(&volumes[0]).await.uid, world.read(&volumes[1]).await.uid];
+    assert_eq!(counted.check("what several plans look at", 3, store.bundles(&many)).await.unwrap().len(), 3);
+    let mut commits = Vec::new();
+    let settled = Settled { uid, wake: 0, attempts: 0, next: None };
+    for uid in many {
+        commits.push(world.commit_of(uid, Verdict::Converged).await);
+    }
+    let written = counted.check("several findings", 5, store.commit_all(&lease, &commits)).await.unwrap();
+    assert_eq!(written.map(|written| written.len()), Some(3));
+    assert!(counted.check("looks that found nothing", 2, store.settle(&lease, &[settled; 3])).await.unwrap());
 
     // Actions and deletions: the lock, and then, by another statement, the judgement and the write.
     let act = Act { key: instance.clone(), action: ActionKind::Start, expected_version: None, now: world.now() };

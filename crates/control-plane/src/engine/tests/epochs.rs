@@ -96,7 +96,7 @@ async fn the_epoch_rises_at_every_takeover_and_once_in_its_interval() {
 async fn a_lone_database_never_pauses_wherever_it_is_killed_and_whatever_comes_late() {
     let late = Fault::Late(Duration::from_secs(20));
     for faults in [vec![], vec![Fault::LostReply], vec![late], vec![late, Fault::Error, late]] {
-        for calls in 0..30 {
+        for calls in (0..30).step_by(stride()) {
             let mut world = calm();
             world.put(&world.workspace(), 0).await;
             world.bind().await;

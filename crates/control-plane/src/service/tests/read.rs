@@ -281,7 +281,8 @@ async fn many_small_resources_are_one_page_of_several_questions() {
     let (all, sizes) = pages(&world, 1_000).await;
     assert_eq!((all, sizes.len()), (names.clone(), 1));
     let reads = world.memory.take_reads();
-    assert_eq!((reads.calls.get("list"), reads.most_rows), (Some(&6), 64), "rows are asked for by and by");
+    let asked = |call| reads.calls.get(call).copied();
+    assert_eq!((asked("outline"), asked("shown"), reads.most_rows), (Some(6), Some(6), 64), "by and by");
     // Where a page ends with a question, the next one begins there.
     for limit in [64, 100, 128, 299, 300] {
         let (all, sizes) = pages(&world, limit).await;
@@ -289,7 +290,16 @@ async fn many_small_resources_are_one_page_of_several_questions() {
     }
     world.memory.take_reads();
     names_of_fifty(&world).await;
-    assert_eq!(world.memory.take_reads().calls.get("list"), Some(&1), "a usual page is one question");
+    let reads = world.memory.take_reads().calls;
+    assert_eq!(reads.get("outline"), Some(&1), "a usual page is one question");
+    assert_eq!((reads.get("shown"), reads.get("list")), (None, None), "what was shown before is not read again");
+    // What was written since is.
+    let row = world.store.get(&key(Kind::PublicIp, "ip-007")).await.unwrap().unwrap();
+    let put = crate::ports::Put::create(row.key.clone(), row.uid, "{}", world.clock.now());
+    let before = Some(crate::ports::Before { row, edges: Vec::new() });
+    drop(world.store.put(crate::ports::Put { before, ..put }).await.unwrap());
+    names_of_fifty(&world).await;
+    assert_eq!(world.memory.take_reads().calls.get("shown"), Some(&1));
 }
 
 async fn names_of_fifty(world: &World) {

@@ -115,7 +115,7 @@ impl State {
         self.keys.get(key).and_then(|uid| self.resource(*uid))
     }
 
-    fn resource(&self, uid: Uid) -> Option<&Resource> {
+    pub(super) fn resource(&self, uid: Uid) -> Option<&Resource> {
         self.rows.get(&uid).map(|row| &row.resource)
     }
 

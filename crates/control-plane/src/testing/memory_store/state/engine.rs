@@ -13,7 +13,7 @@ use crate::{
     kinds::{self, Peers},
     ports::{
         Auxiliary, AuxiliaryUse, Bundle, Commit, CommitOutcome, LEASE_SLACK, Lease, Mark, OwnedObject, Related,
-        RequestBudget, Step, StepRecord, StepState, Tie,
+        RequestBudget, Settled, Step, StepRecord, StepState, Tie,
     },
     resource::{ProjectId, Resource, Uid},
     state,
@@ -321,31 +321,51 @@ impl State {
         .collect()
     }
 
-    pub(in super::super) fn commit(&mut self, lease: &Lease, commit: &Commit) -> CommitOutcome {
+    pub(in super::super) fn commit_all(&mut self, lease: &Lease, commits: &[Commit]) -> Option<Vec<CommitOutcome>> {
         if !self.holds(lease) {
-            return CommitOutcome::Fenced;
+            return None;
         }
-        let now = self.now();
-        let Some(row) = self.rows.get_mut(&commit.uid) else { return CommitOutcome::Gone };
-        if row.resource.project != lease.project {
-            return CommitOutcome::Done(Box::new(row.resource.clone()));
-        }
-        let changed = state::commit(&mut row.resource, commit);
-        let resource = row.resource.clone();
-        let newest = resource.generation == commit.generation && resource.action.seq == commit.action_seq;
-        if let Some(work) = self.work.get_mut(&commit.uid) {
-            if newest && work.wakes == commit.wake {
-                work.attempts = commit.attempts;
-                work.next = commit.next.map(|after| now + after);
-            } else {
-                work.next = Some(work.next.map_or(now, |next| next.min(now)));
+        let (mut outcomes, mut relevant, mut looked) = (Vec::new(), Vec::new(), Vec::new());
+        for commit in commits {
+            let Some(row) = self.rows.get_mut(&commit.uid) else {
+                outcomes.push(CommitOutcome::Gone);
+                continue;
+            };
+            if row.resource.project == lease.project {
+                let changed = state::commit(&mut row.resource, commit);
+                let is_newest =
+                    row.resource.generation == commit.generation && row.resource.action.seq == commit.action_seq;
+                looked.push((commit.uid, is_newest.then_some(commit.wake), commit.attempts, commit.next));
+                relevant.extend(changed.relevant.then_some(commit.uid));
             }
+            outcomes.push(CommitOutcome::Done(Box::new(row.resource.clone())));
         }
-        if changed.relevant {
-            let related = self.related(commit.uid);
+        for uid in relevant {
+            let related = self.related(uid);
             self.wake(related);
         }
-        CommitOutcome::Done(Box::new(resource))
+        looked.into_iter().for_each(|(uid, wake, attempts, next)| self.looked_at(uid, wake, attempts, next));
+        Some(outcomes)
+    }
+
+    pub(in super::super) fn settle(&mut self, lease: &Lease, looks: &[Settled]) -> bool {
+        let held = self.holds(lease);
+        if held {
+            looks.iter().for_each(|look| self.looked_at(look.uid, Some(look.wake), look.attempts, look.next));
+        }
+        held
+    }
+
+    /// Changes the place in the queue of what was looked at.
+    fn looked_at(&mut self, uid: Uid, wake: Option<i64>, attempts: u32, next: Option<Duration>) {
+        let now = self.now();
+        let Some(work) = self.work.get_mut(&uid) else { return };
+        if Some(work.wakes) == wake {
+            work.attempts = attempts;
+            work.next = next.map(|after| now + after);
+        } else {
+            work.next = Some(work.next.map_or(now, |next| next.min(now)));
+        }
     }
 
     pub(in super::super) fn remove(&mut self, lease: &Lease, uid: Uid) -> CommitOutcome {
@@ -415,12 +435,6 @@ impl State {
         if let Some(work) = self.work.get_mut(&uid) {
             work.next = Some(work.next.map_or(at, |next| next.min(at)));
         }
-    }
-
-    pub(in super::super) fn requeue_project(&mut self, project: &ProjectId) {
-        let mine = self.work.iter().filter(|(_, work)| work.project == *project);
-        let uids: Vec<Uid> = mine.map(|(uid, _)| *uid).collect();
-        self.wake(uids);
     }
 
     pub(in super::super) fn save_orphans(&mut self, lease: &Lease, orphans: &[OwnedObject]) -> bool {

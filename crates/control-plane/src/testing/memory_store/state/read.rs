@@ -7,7 +7,7 @@ use seca_api::ResourceKey;
 use super::{Row, State};
 use crate::{
     kinds,
-    ports::{Admission, AdmissionQuery, Before, Collection, Deleted, ListQuery, Look, Page, Shown},
+    ports::{Admission, AdmissionQuery, Before, Collection, Deleted, ListQuery, Look, Outline, Outlines, Page, Shown},
     resource::{Resource, Uid},
 };
 
@@ -50,7 +50,29 @@ impl State {
         }
     }
 
+    pub(in super::super) fn outline(&self, query: &ListQuery) -> Outlines {
+        let (items, more, authorization) = self.page(query);
+        let outline = |row: &Resource| Outline {
+            uid: row.uid,
+            name: row.key.name.clone(),
+            resource_version: row.resource_version,
+            revision: row.revision,
+            last_modified_at: row.last_modified_at,
+        };
+        Outlines { items: items.into_iter().map(outline).collect(), more, authorization }
+    }
+
     pub(in super::super) fn list(&self, query: &ListQuery) -> Page {
+        let (items, more, authorization) = self.page(query);
+        let mut items: Vec<_> = items.into_iter().map(|row| self.shown(row)).collect();
+        for item in &mut items {
+            item.resource.uid = None;
+        }
+        Page { items, more, authorization }
+    }
+
+    /// The rows of a page, whether there are more, and the authorization version.
+    fn page(&self, query: &ListQuery) -> (Vec<&Resource>, bool, Option<i64>) {
         let wanted = |row: &&Row| {
             let Resource { key, .. } = &row.resource;
             let deleting = row.resource.is_deleting();
@@ -69,11 +91,7 @@ impl State {
         let more = items.len() > query.limit;
         items.truncate(query.limit);
         let authorization = self.tenant(&query.tenant).map(|tenant| tenant.version).filter(|_| !items.is_empty());
-        let mut items: Vec<_> = items.into_iter().map(|row| self.shown(row)).collect();
-        for item in &mut items {
-            item.resource.uid = None;
-        }
-        Page { items, more, authorization }
+        (items, more, authorization)
     }
 }
 
