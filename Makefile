@@ -135,6 +135,7 @@ sqlc-gen: ## Nothing to generate any more: says why
 generate: ## Rewrite what is generated from the code: docs/reasons.md, docs/metrics.md and openapi/
 	UPDATE_DOCS=1 $(CARGO) test -q --locked -p control-plane reason
 	UPDATE_DOCS=1 $(CARGO) test -q --locked -p instruments --test page
+	UPDATE_DOCS=1 $(CARGO) test -q --locked -p api-server --test docs the_pages_of_the_handbook
 	UPDATE_DOCS=1 $(CARGO) test -q --locked -p seca-api --test openapi the_written_documents_are_current
 
 package-check: ## Package every crate as a registry would get it, and build each from its package; not part of make ci

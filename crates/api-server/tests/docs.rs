@@ -157,6 +157,19 @@ async fn the_pages_for_people_lead_to_each_other() {
     }
 }
 
+#[test]
+fn the_pages_of_the_handbook_are_those_of_the_repository() {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for name in ["reasons.md", "skus.md"] {
+        let (copy, kept) = (here.join("src/docs/handbook").join(name), here.join("../../docs").join(name));
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::copy(&kept, &copy).unwrap();
+        }
+        let [copy, kept] = [copy, kept].map(|path| std::fs::read_to_string(path).unwrap());
+        assert_eq!(copy, kept, "UPDATE_DOCS=1 cargo test -p api-server --test docs");
+    }
+}
+
 #[tokio::test]
 async fn the_root_tells_programs_in_json() {
     let router = router(Arc::default());

@@ -331,6 +331,53 @@ fn a_claim_while_the_disk_becomes_a_snapshot_waits_for_it() {
     world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeParked"));
 }
 
+/// An instance takes the server in the middle of the parking. The copy is of that moment, and never becomes the disk.
+#[test]
+fn a_copy_of_a_parking_that_ended_otherwise_is_dropped() {
+    for is_late in [false, true] {
+        let mut world = held();
+        world.now += 15 * MINUTE;
+        let uid = boot_volume(&world).uid;
+        while world.model.images.is_empty() {
+            world.look(uid);
+        }
+        let (copy, server) = (world.model.images[0].id, world.model.servers[0].id);
+        let instance = world.instance("j", "v");
+        // Nobody looks at the block storage.
+        let look = |world: &mut World| {
+            for _ in 0..40 {
+                if world.rows.contains_key(&instance) {
+                    world.now += 5_000;
+                    world.look(instance);
+                }
+            }
+        };
+        look(&mut world);
+        assert_eq!((world.row(Kind::Instance, "j").state, world.model.servers[0].id), (ACTIVE, server));
+        if is_late {
+            // Until the instance has come and gone.
+            world.act("j", ActionKind::Start);
+            look(&mut world);
+            assert_eq!(world.model.servers[0].status, ServerStatus::Running);
+            world.delete(Kind::Instance, "j");
+            look(&mut world);
+            assert!(world.find(Kind::Instance, "j").is_none());
+            assert_eq!(world.model.images[0].id, copy);
+        } else {
+            world.settle();
+            assert!(world.model.images.is_empty());
+            world.act("j", ActionKind::Start);
+            world.settle();
+            world.delete(Kind::Instance, "j");
+        }
+        world.settle();
+        world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeHeld"));
+        wait_out_the_hold(&mut world);
+        assert_eq!((world.model.servers.len(), world.model.images.len()), (0, 1));
+        assert_ne!(world.model.images[0].id, copy);
+    }
+}
+
 #[test]
 fn what_somebody_does_to_a_kept_disk_loses_nothing_and_is_told() {
     // Switched on at the console: it is switched off, and is the volume's.

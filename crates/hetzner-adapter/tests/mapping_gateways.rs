@@ -324,6 +324,7 @@ fn a_subnet_that_must_not_leave_has_the_server_made_again_with_the_same_addresse
     assert!(!changes(&mut world).contains(&"create_server"));
     assert!(gateway_message(&world).contains("`vault` can leave by it"), "{}", gateway_message(&world));
     world.check(Kind::InternetGateway, "g", ACTIVE, Some("GatewayReplacing"));
+    assert!(world.message(Kind::Subnet, "n/vault").contains("can leave by it until"));
     later(&mut world, 600);
     let expected = [
         "create_server",

@@ -37,8 +37,10 @@ struct Thing {
     used: bool,
     /// Whether its disk was copied for its block storage since it last ran.
     copied: bool,
-    /// The snapshot that it was made from.
+    /// The snapshot that it was made from, or the server that it is a copy of.
     made_from: Option<i64>,
+    /// Whether it was deleted.
+    gone: bool,
     /// How it became so.
     why: String,
     reboots: u64,
@@ -51,6 +53,12 @@ pub(crate) fn judge(journal: &[Value], known: &Known<'_>) -> Vec<Violation> {
     for entry in journal {
         follow(entry, &mut things, known);
         found.extend(deletion(entry, &things, known));
+        if word(entry, "method") == "DELETE"
+            && entry["committed"] == true
+            && let Some(thing) = ids(entry).first().and_then(|id| things.get_mut(id))
+        {
+            thing.gone = true;
+        }
     }
     found.extend(things.iter().filter_map(|(id, thing)| repeated(*id, thing, known)));
     found
@@ -128,7 +136,8 @@ fn follow(entry: &Value, things: &mut BTreeMap<i64, Thing>, known: &Known<'_>) {
             let owner = entry["body"]["labels"]["seca.uid"].as_str().map(str::to_owned);
             thing.copied |= entry["body"]["labels"]["seca.role"] == "parked";
             if let Some(made) = entry["made"].as_i64() {
-                things.insert(made, Thing { kind: "images".to_owned(), owner, ..Thing::default() });
+                things
+                    .insert(made, Thing { kind: "images".to_owned(), owner, made_from: Some(id), ..Thing::default() });
             }
         }
         _ => {}
@@ -150,7 +159,9 @@ fn deletion(entry: &Value, things: &BTreeMap<i64, Thing>, known: &Known<'_>) -> 
         "servers" => thing.copied,
         "images" => {
             let is_disk = life.key.starts_with("block-storage ");
-            is_disk && things.values().any(|other| other.made_from == Some(id) && other.used)
+            let source = thing.made_from.and_then(|server| things.get(&server));
+            let is_on_server = source.is_some_and(|server| !server.gone);
+            is_disk && (is_on_server || things.values().any(|other| other.made_from == Some(id) && other.used))
         }
         _ => false,
     };
@@ -163,6 +174,7 @@ fn deletion(entry: &Value, things: &BTreeMap<i64, Thing>, known: &Known<'_>) -> 
             let is_disk = |other: &&Life| {
                 other.key.starts_with("block-storage ")
                     && other.workspace == life.workspace
+                    && other.name.starts_with("boot")
                     && life.names.contains(&other.name)
             };
             known.lives.values().filter(is_disk).filter_map(|disk| alive(disk, at)).collect()

@@ -141,6 +141,8 @@ impl Scene<'_> {
                 };
                 self.rows.iter().filter(concerns).any(|other| {
                     other.is(ResourceState::Error) && self.has_an_excuse(other)
+                        // A person attached its volume, so that nothing boots from it any more.
+                        || other.is(ResourceState::Active) && other.reason == "Unsupported"
                         || other.is_in_transition() && self.waits_for_a_person(other, depth + 1)
                 })
             }

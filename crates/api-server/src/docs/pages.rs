@@ -13,7 +13,7 @@ pub(crate) const PRODUCT: &str = "secapi-proxy-hetzner";
 /// The style sheet of all of them.
 pub(super) const STYLE: &str = include_str!("page.css");
 
-/// A page that is kept as Markdown for those who read the repository.
+/// A page that is Markdown for those who read the repository. The copy here is part of the package, and a test keeps it current.
 struct Kept {
     name: &'static str,
     title: &'static str,
@@ -22,13 +22,8 @@ struct Kept {
 }
 
 static KEPT: [Kept; 2] = [
-    Kept {
-        name: "reasons",
-        title: "Reasons",
-        markdown: include_str!("../../../../docs/reasons.md"),
-        made: OnceLock::new(),
-    },
-    Kept { name: "skus", title: "SKUs", markdown: include_str!("../../../../docs/skus.md"), made: OnceLock::new() },
+    Kept { name: "reasons", title: "Reasons", markdown: include_str!("handbook/reasons.md"), made: OnceLock::new() },
+    Kept { name: "skus", title: "SKUs", markdown: include_str!("handbook/skus.md"), made: OnceLock::new() },
 ];
 
 /// The page of a name below `/docs/`, as a browser takes it.

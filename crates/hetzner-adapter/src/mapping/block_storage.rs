@@ -156,6 +156,11 @@ fn alive(context: &Context<'_>, backing: &Backing<'_>) -> Checked<Planned> {
         }
         return Ok(lost("The server whose disk it was"));
     }
+    // An instance took the server in the middle of a parking: what was copied is not the disk any more.
+    let has_disk = backing.holders.is_some() && BlockStorageFacts::of(row).backing == Some(facts::Backing::None);
+    if let Some(old) = backing.snapshot.filter(|_| has_disk) {
+        return Ok(image::remove(old));
+    }
     // It keeps no server, or no longer.
     if let Some(released) = auxiliary::release(context, &[]).or_else(|| release(context, backing.volume)) {
         return Ok(released);
@@ -207,6 +212,9 @@ fn kept(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>) -
     if server.status != ServerStatus::Off {
         // What was copied is older than what is there.
         return Ok(backing.snapshot.map_or_else(|| parking::switch_off(server), image::remove));
+    }
+    if let Some(old) = backing.snapshot.filter(|image| !parking::is_of_this_hold(context.resource(), image)) {
+        return Ok(image::remove(old));
     }
     // The snapshot that it was before.
     let stays: Vec<_> = context.bundle().auxiliaries.iter().map(|tied| tied.auxiliary.clone()).collect();

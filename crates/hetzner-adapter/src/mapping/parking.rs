@@ -49,6 +49,13 @@ pub(super) fn snapshot_of<'a>(context: &Context<'a>) -> Option<&'a Image> {
     known.or_else(|| snapshot_in_making(context, row).filter(|image| !was_it(image)))
 }
 
+/// Whether a snapshot was ordered since the block storage keeps its server. One that was ordered before is of an earlier
+/// time, when another instance took the server back in the middle of it: the disk has changed since.
+pub(super) fn is_of_this_hold(row: &Resource, image: &Image) -> bool {
+    let ordered = image.labels.get(naming::STEP).and_then(|step| step.rsplit('.').next()?.parse::<i64>().ok());
+    ordered.is_some_and(|ordered| BlockStorageFacts::of(row).held_since.is_some_and(|since| since <= ordered))
+}
+
 /// Before it lets go of a snapshot that others use: as long as that bears its labels, it would go with it.
 pub(super) fn to_the_others(context: &Context<'_>) -> Option<Planned> {
     let image = snapshot_in_making(context, context.resource())?;

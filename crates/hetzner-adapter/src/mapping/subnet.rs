@@ -85,7 +85,9 @@ fn alive(context: &Context<'_>, network: Option<&hcloud::Network>) -> Checked<Pl
             });
             let text = "Hetzner networks carry no IPv6; the IPv6 block is kept as intent and carries nothing.";
             let intent = spec.cidr.ipv6.is_some().then(|| (Reason::IPv6Unsupported, text.to_owned()));
-            Ok(noted(planned, missing.into_iter().chain(intent)))
+            let network = context.bundle().parent(Kind::Network).map(gateway::Judgement::of).unwrap_or_default();
+            let open = network.of_open_subnet(&row.key.name).map(|text| (Reason::GatewayReplacing, text));
+            Ok(noted(planned, missing.into_iter().chain(open).chain(intent)))
         }
         Some(_) => Ok(delete(context, network)),
         None => Ok(add(context, network, range)),

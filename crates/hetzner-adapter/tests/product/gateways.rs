@@ -230,3 +230,118 @@ async fn a_gateway_is_usable_soon_after_its_server_is_made_and_a_pair_fails_over
     product.gateway_goes().await;
     assert_eq!(product.cloud.counts().await, only_the_marker());
 }
+
+// -- replaced and failed over, whatever happens on the way ----------------------------------------------------------
+
+impl Product {
+    async fn nat_servers(&self) -> Vec<Value> {
+        self.cloud.hetzner(Method::GET, "/servers", &json!({})).await["servers"].as_array().unwrap().clone()
+    }
+
+    /// The server is replaced by another one with the same two addresses, because a subnet came that must not leave.
+    async fn gateway_is_replaced(&self) {
+        self.ready().await;
+        self.gateway_is_used().await;
+        let before = self.nat_servers().await[0].clone();
+        self.put(Kind::Subnet, "n/vault", json!({"cidr": {"ipv4": "10.1.2.0/24"}, "zone": "fsn1"})).await;
+        let is_replaced = async || {
+            let servers = self.nat_servers().await;
+            servers.len() == 1 && servers[0]["id"] != before["id"] && servers[0]["status"] == "running"
+        };
+        eventually("the server is another one", LONG, is_replaced).await;
+        let after = self.nat_servers().await[0].clone();
+        for what in ["/public_net/ipv4/ip", "/private_net/0/ip"] {
+            assert_eq!(after.pointer(what), before.pointer(what), "{what}");
+        }
+        self.route_is_in_effect().await;
+        self.has_one_nat_server().await;
+        self.gateway_goes().await;
+    }
+
+    /// Of a pair the first server is deleted at the console; the other one has the route then, and the first is made again.
+    async fn gateway_fails_over(&self) {
+        self.ready().await;
+        let body = json!({"spec": {"egressOnly": true}, "extensions": {"hetzner.cloud/gateway-ha": "true"}});
+        let request = PutRequest { key: key(Kind::InternetGateway, "g"), body, if_version: None };
+        self.control.put(self.context(), request).await.unwrap();
+        self.put(Kind::Network, "n", json!({"cidr": {"ipv4": "10.1.0.0/16"}, "skuRef": "skus/hcloud-network"})).await;
+        let route = json!({"destinationCidrBlock": "0.0.0.0/0", "targetRef": "internet-gateways/g"});
+        self.put(Kind::RouteTable, "n/r", json!({"routes": [route]})).await;
+        let subnet = json!({"cidr": {"ipv4": "10.1.1.0/24"}, "zone": "fsn1", "routeTableRef": "route-tables/r"});
+        self.put(Kind::Subnet, "n/s", subnet).await;
+        self.route_is_in_effect().await;
+        let both = async || {
+            let servers = self.nat_servers().await;
+            servers.len() == 2
+                && servers.iter().all(|it| it["status"] == "running" && it["private_net"][0]["ip"].is_string())
+        };
+        eventually("both servers run", LONG, both).await;
+        tokio::time::sleep(Duration::from_secs(90)).await;
+        let hop = async || {
+            let networks = self.cloud.hetzner(Method::GET, "/networks", &json!({})).await;
+            networks["networks"][0]["routes"][0]["gateway"].as_str().map(str::to_owned)
+        };
+        let before = hop().await.unwrap();
+        let servers = self.nat_servers().await;
+        let first = servers.iter().find(|server| server["private_net"][0]["ip"] == before.as_str()).unwrap();
+        let gone = json!({"project": "p", "type": "server", "id": first["id"], "op": "delete"});
+        self.cloud.control(Method::POST, "/_sim/mutate", &gone).await;
+        eventually("the other one has the route", LONG, async || hop().await.is_some_and(|now| now != before)).await;
+        eventually("both servers run again", LONG, both).await;
+        self.gateway_goes().await;
+    }
+}
+
+async fn replaced_spoiled(effect: Value) {
+    every_request_spoiled_on(|| with_gateways(0.05), effect, 20, async |it, _| it.gateway_is_replaced().await).await;
+}
+
+async fn failed_over_spoiled(effect: Value) {
+    every_request_spoiled_on(|| with_gateways(0.05), effect, 20, async |it, _| it.gateway_fails_over().await).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replacement_is_ended_after_every_lost_reply() {
+    replaced_spoiled(json!({"type": "lose_reply_after_commit"})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replacement_is_ended_after_every_lost_request() {
+    replaced_spoiled(json!({"type": "lose_reply_before_commit"})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replacement_is_ended_after_every_late_commit() {
+    replaced_spoiled(json!({"type": "late_commit", "delay_ms": 7_000})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replacement_is_ended_by_the_next_process() {
+    for effect in ["hold_before_commit", "hold_after_commit"] {
+        killed_at_every_request_on(|| with_gateways(0.05), effect, 20, async |it, _| it.gateway_is_replaced().await)
+            .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pair_fails_over_after_every_lost_reply() {
+    failed_over_spoiled(json!({"type": "lose_reply_after_commit"})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pair_fails_over_after_every_lost_request() {
+    failed_over_spoiled(json!({"type": "lose_reply_before_commit"})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pair_fails_over_after_every_late_commit() {
+    failed_over_spoiled(json!({"type": "late_commit", "delay_ms": 7_000})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pair_fails_over_by_the_next_process() {
+    for effect in ["hold_before_commit", "hold_after_commit"] {
+        killed_at_every_request_on(|| with_gateways(0.05), effect, 20, async |it, _| it.gateway_fails_over().await)
+            .await;
+    }
+}

@@ -54,6 +54,7 @@ pub(in super::super) fn judge(context: &Context<'_>, network: &hcloud::Network) 
         });
         Some(Want {
             gateway,
+            name: serving.gateway.clone(),
             tables,
             ready: is_ready(context, network, &serving.place),
             foreign: foreign_route(context, network, &addresses),

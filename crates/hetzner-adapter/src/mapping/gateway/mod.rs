@@ -17,6 +17,7 @@ use igw_polyfill::{
     lifecycle,
     nat::NatConfig,
     plan::{Due, Obstacle, Place, Settings, Verdict},
+    sentences,
 };
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +77,9 @@ pub(super) struct JudgedTable {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Want {
     pub(super) gateway: Uid,
+    /// Its name, for sentences.
+    #[serde(default)]
+    pub(super) name: String,
     /// The tables whose routes it serves. The first one owns the route.
     pub(super) tables: Vec<Uid>,
     pub(super) place: Place,
@@ -97,6 +101,13 @@ impl Judgement {
     pub(super) fn of(network: &Resource) -> Self {
         let published = NetworkFacts::of(network).gateway;
         published.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default()
+    }
+
+    /// What is said of a subnet that can leave by a gateway although its table does not say so.
+    pub(super) fn of_open_subnet(&self, subnet: &str) -> Option<String> {
+        let want = self.want.as_ref()?;
+        let is_it = |due: &Due| matches!(due, Due::Open(names) if names.iter().any(|name| name == subnet));
+        want.due.iter().any(|(_, due)| is_it(due)).then(|| sentences::open_subnet(&want.name))
     }
 
     /// What becomes of the routes of a table, if they were judged as they are asked for now.
