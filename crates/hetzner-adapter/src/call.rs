@@ -11,11 +11,7 @@ use seca_api::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    objects::*,
-    owner::Owner,
-    snapshot::Change,
-};
+use crate::{objects::*, owner::Owner, snapshot::Change};
 
 macro_rules! call {
     ($($Type:ident $all:ident $Call:ident),+ $(,)?) => {
