@@ -201,9 +201,10 @@ impl Product {
                 self.nic("k", "", &["p-other"], "g").await;
                 self.leads_to("p-other", "k").await;
                 self.nic("k", "", &[], "g").await;
-                eventually("it has no address", LONG, async || !self.is_public("i-").await).await;
-                let is_on = async || self.is_running("i-").await;
-                eventually("it runs again", LONG, is_on).await;
+                let is_free = async || self.status(Kind::PublicIp, "p-other").await["attachedTo"].is_null();
+                eventually("it has no address", LONG, is_free).await;
+                let is_over = async || !self.row(Kind::Instance, "i").await.unwrap().facts.contains_key("powerCycle");
+                eventually("it runs again", LONG, is_over).await;
                 let status = self.status(Kind::Instance, "i").await;
                 assert_eq!((&status["powerState"], &status["powerStateSince"]), (&json!("on"), &since));
             }
@@ -212,20 +213,6 @@ impl Product {
                 self.gone(Kind::Instance, "i").await;
             }
         }
-    }
-
-    /// The server whose name begins so.
-    async fn server(&self, name: &str) -> Value {
-        let all = self.objects("servers").await;
-        all.into_iter().find(|server| server["name"].as_str().unwrap().starts_with(name)).unwrap()
-    }
-
-    async fn is_public(&self, name: &str) -> bool {
-        !self.server(name).await["public_net"]["ipv4"].is_null()
-    }
-
-    async fn is_running(&self, name: &str) -> bool {
-        self.server(name).await["status"] == "running"
     }
 
     async fn firewall_has(&self, group: &str, source: &str) {
