@@ -284,17 +284,18 @@ async fn a_lifecycle_works_and_leaves_only_the_marker() {
 /// Spoils the first changing request, then the second and so on, until a whole story has no more of them. Each ends with
 /// nothing left but the marker. `least` is how many requests a story has at least.
 async fn every_request_spoiled(effect: Value, least: usize, story: impl AsyncFn(&Product, &str)) {
-    every_request_spoiled_on(|| Cloud::new(0.05), effect, least, story).await;
+    every_request_spoiled_on(|| Cloud::new(0.05), effect, 1.., least, story).await;
 }
 
-/// The same on another cloud.
+/// The same on another cloud, for the requests of these numbers.
 async fn every_request_spoiled_on(
     cloud: impl Fn() -> Cloud,
     effect: Value,
+    numbers: impl Iterator<Item = usize>,
     least: usize,
     story: impl AsyncFn(&Product, &str),
 ) {
-    for nth in 1.. {
+    for nth in numbers {
         let cloud = cloud();
         cloud.fault(json!({"mutating": true, "nth": nth}), effect.clone()).await;
         let product = Product::start(cloud);
@@ -395,17 +396,18 @@ async fn what_a_failed_creation_left_is_removed_and_made_again_also_by_the_next_
 
 /// The process dies while a request is held, the first, then the second and so on, and another process goes on.
 async fn killed_at_every_request(effect: &str, least: usize, story: impl AsyncFn(&Product, &str)) {
-    killed_at_every_request_on(|| Cloud::new(0.05), effect, least, story).await;
+    killed_at_every_request_on(|| Cloud::new(0.05), effect, 1.., least, story).await;
 }
 
-/// The same on another cloud.
+/// The same on another cloud, for the requests of these numbers.
 async fn killed_at_every_request_on(
     cloud: impl Fn() -> Cloud,
     effect: &str,
+    numbers: impl Iterator<Item = usize>,
     least: usize,
     story: impl AsyncFn(&Product, &str),
 ) {
-    for nth in 1.. {
+    for nth in numbers {
         let cloud = cloud();
         cloud.fault(json!({"mutating": true, "nth": nth}), json!({"type": effect})).await;
         let product = Product::start(cloud);

@@ -56,8 +56,11 @@ pub fn documents() -> Vec<(String, Value)> {
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut documents: Vec<_> = paths
         .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-        .map(|path| serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap())
-        .map(|document: Value| (document["info"]["title"].as_str().unwrap().to_owned(), document))
+        .map(|path| {
+            let stem = path.file_stem().unwrap().to_str().unwrap();
+            let document = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+            (stem.strip_suffix(".v1").unwrap().to_owned(), document)
+        })
         .collect();
     documents.sort_by(|a, b| a.0.cmp(&b.0));
     documents

@@ -379,9 +379,9 @@ async fn route_tables() {
         (table(&[("not-a-cidr", gw)]), "/spec/routes/0/destinationCidrBlock", "a block like"),
         (table(&[("0.0.0.0/0", "internet-gateways/none")]), "/spec/routes/0/targetRef", "create it first"),
         (
-            table(&[("0.0.0.0/0", "nics/none")]),
+            table(&[("0.0.0.0/0", "subnets/none")]),
             "/spec/routes/0/targetRef",
-            "must name an internet gateway or an instance",
+            "must name an internet gateway or an instance or a NIC",
         ),
         (table(&[("0.0.0.0/0", "gw")]), "/spec/routes/0/targetRef", "is a bare name"),
         (table(&[("0.0.0.0/0", "")]), "/spec/routes/0/targetRef", "is missing"),
