@@ -294,11 +294,11 @@ impl Product {
     }
 }
 
-/// The numbers of every third request, from this one on: the stories are long, so the effects share their requests. `CRASHES=all` makes it every request for every effect.
+/// The numbers of every fifth request, from this one on: the stories are long, so the five effects share their requests. `CRASHES=all` makes it every request for every effect.
 fn shared(first: usize) -> impl Iterator<Item = usize> {
     match std::env::var("CRASHES").as_deref() {
         Ok("all") => (1..).step_by(1),
-        _ => (first..).step_by(3),
+        _ => (first..).step_by(5),
     }
 }
 
@@ -329,7 +329,7 @@ async fn a_replacement_is_ended_after_every_late_commit() {
 
 #[tokio::test(start_paused = true)]
 async fn a_replacement_is_ended_by_the_next_process() {
-    for (first, effect) in [(1, "hold_before_commit"), (2, "hold_after_commit")] {
+    for (first, effect) in [(4, "hold_before_commit"), (5, "hold_after_commit")] {
         let story = async |it: &Product, _: &str| it.gateway_is_replaced().await;
         killed_at_every_request_on(|| with_gateways(0.05), effect, shared(first), 20, story).await;
     }
@@ -352,7 +352,7 @@ async fn a_pair_fails_over_after_every_late_commit() {
 
 #[tokio::test(start_paused = true)]
 async fn a_pair_fails_over_by_the_next_process() {
-    for (first, effect) in [(2, "hold_before_commit"), (3, "hold_after_commit")] {
+    for (first, effect) in [(4, "hold_before_commit"), (5, "hold_after_commit")] {
         let story = async |it: &Product, _: &str| it.gateway_fails_over().await;
         killed_at_every_request_on(|| with_gateways(0.05), effect, shared(first), 20, story).await;
     }
