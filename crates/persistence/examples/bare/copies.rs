@@ -120,7 +120,7 @@ impl Database {
                         let query = query.bind(&*wanted.workspace).bind(&*wanted.name).bind(&*rows);
                         // Only the last two know the project.
                         let query = if index >= 3 { query.bind(wanted.project.as_deref()) } else { query };
-                        drop(query.execute($write).await.unwrap());
+                        query.execute($write).await.unwrap();
                     }};
                 }
                 match self {
