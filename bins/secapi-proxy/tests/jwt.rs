@@ -134,7 +134,7 @@ async fn the_key_and_the_tokens_stay_where_they_belong() {
     let long = [&issue("key.json", ISSUER, "seca")[..], &["--expires", "25h"]].concat();
     let table: &[(&[&str], i32, &[&str])] = &[
         (&["token", "keygen", "--out", "key.json"], 2, &["exists already"]),
-        (&["token", "keygen", "--out", "nowhere/key.json"], 2, &["cannot be made"]),
+        (&["token", "keygen", "--out", "nowhere/key.json"], 2, &["cannot be written"]),
         (&issue("missing.json", ISSUER, "seca"), 2, &["missing.json", "keygen"]),
         (&issue("jwks.json", ISSUER, "seca"), 2, &["jwks.json"]),
         (&issue("key.json", ISSUER, ""), 2, &["--audience"]),
