@@ -41,7 +41,11 @@ async fn ask(stream: &mut TcpStream, path: &str) -> String {
 async fn a_public_listener_full_of_idle_connections_leaves_the_others_their_descriptors() {
     let folder = tempfile::tempdir().unwrap();
     let mut proxy = Setup::new(folder.path(), "http://127.0.0.1:9/v1").with_open_files(256).serve().await;
-    assert!(proxy.process.output().contains("let the hard limit of open files be 4480 or more"), "{}", proxy.process.output());
+    assert!(
+        proxy.process.output().contains("let the hard limit of open files be 4480 or more"),
+        "{}",
+        proxy.process.output()
+    );
 
     let mut kept = Vec::new();
     for _ in 0..PUBLIC {

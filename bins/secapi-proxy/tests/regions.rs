@@ -366,10 +366,10 @@ async fn live(one: View, other: View) {
         let stray = in_shop("seca.compute", "instances/stray", instance);
         view.put(&stray).await.refused_at("/spec/bootVolume/deviceRef", &["there is no such block storage"]);
     }
+    // In each region two volumes, an instance with its address, and the gateway's server with its own.
     let where_it_is = |regions: &[&str]| {
         let twice: Vec<_> = regions.iter().flat_map(|region| [*region, *region].map(str::to_owned)).collect();
-        let once: Vec<_> = regions.iter().copied().map(str::to_owned).collect();
-        BTreeMap::from([("primary_ips", once.clone()), ("servers", once), ("volumes", twice)])
+        BTreeMap::from([("primary_ips", twice.clone()), ("servers", twice.clone()), ("volumes", twice)])
     };
     assert_eq!(dev.locations(tenant).await, where_it_is(&REGIONS));
 
