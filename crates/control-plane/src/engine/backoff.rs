@@ -45,12 +45,12 @@ impl Waiting {
     }
 }
 
-/// 100 ms doubling to 2 s during the first 15 s, every 5 s until a minute, then every 12 s: a reading may ask once more.
+/// 100 ms doubling to 2 s during the first 15 s, every 5 s until a minute, then every 10 s.
 fn pause(waited: Duration, looks: u32) -> Duration {
     match waited.as_secs() {
         0..15 => FIRST.saturating_mul(1 << looks.min(10)).min(SOON),
         15..60 => Duration::from_secs(5),
-        _ => Duration::from_secs(12),
+        _ => Duration::from_secs(10),
     }
 }
 
@@ -96,6 +96,12 @@ impl Cost {
         let before = if minute == self.minute { self.requests } else { 0 };
         let next = std::mem::take(&mut self.newest).max(1);
         room_for(minute, before.saturating_add(next)).min(MINUTE).saturating_sub(second)
+    }
+
+    /// Whether this minute has no room for one more.
+    pub(super) fn is_full(&self) -> bool {
+        let (minute, second) = minute_of(self.since.elapsed());
+        minute == self.minute && room_for(minute, self.requests.saturating_add(1)) > second
     }
 
     /// Whether it has lasted more than its first minute.
@@ -179,7 +185,7 @@ mod tests {
             }
             // The one that found that it must wait is the first.
             assert!((15..=20).contains(&looks[0]), "{looks:?}");
-            assert!(looks[1..].iter().all(|minute| (4..=6).contains(minute)), "{looks:?}");
+            assert!(looks[1..].iter().all(|minute| (5..=6).contains(minute)), "{looks:?}");
         }
     }
 

@@ -151,7 +151,9 @@ impl<P: CloudProvider> Project<P> {
         if self.is_full() {
             return Ok(Standing::Held);
         }
-        let some: Vec<Uid> = self.review.left.iter().filter(|uid| self.is_free(uid)).take(most).copied().collect();
+        // A resource that waits has had its requests of this minute: its turn comes soon, and one more look would ask again.
+        let is_free = |uid: &&Uid| self.is_free(uid) && !self.waits.keeps_its_turn(uid);
+        let some: Vec<Uid> = self.review.left.iter().filter(is_free).take(most).copied().collect();
         if some.is_empty() {
             return Ok(Standing::Held);
         }

@@ -76,6 +76,11 @@ impl Waits {
         pause.max(self.cost(uid, generation).room())
     }
 
+    /// Whether a resource waits, and has room for a request only when its turn comes.
+    pub(super) fn keeps_its_turn(&self, uid: &Uid) -> bool {
+        self.waiting.contains_key(uid) && self.costs.get(uid).is_some_and(Cost::is_full)
+    }
+
     /// A call took effect: what comes next has not waited yet. The first minute of what was asked for is one, though.
     pub(super) fn end(&mut self, uid: Uid) {
         self.waiting.remove(&uid);
