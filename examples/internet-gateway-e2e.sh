@@ -21,29 +21,15 @@
 # The proxy needs SECA_INTERNET_GATEWAY_NAT_VM=true, which `make dev` sets.
 set -euo pipefail
 
-url=${SECA_URL:-http://127.0.0.1:8080}/providers
-tenant=${SECA_TENANT:-dev} workspace=${SECA_WORKSPACE:-gateway} zone=${SECA_ZONE:-fsn1}
-token_file=${SECA_TOKEN_FILE:-.dev/token}
+fail() { echo "internet-gateway-e2e: $*" >&2; exit 1; }
+
+# shellcheck source=examples/seca.sh
+source "$(dirname "${BASH_SOURCE[0]}")/seca.sh"
+workspace=${SECA_WORKSPACE:-gateway}
 in_workspace=v1/tenants/$tenant/workspaces/$workspace
 net=seca.network/$in_workspace
 disk=seca.storage/$in_workspace/block-storages/boot
 instance=seca.compute/$in_workspace/instances/private
-
-fail() { echo "internet-gateway-e2e: $*" >&2; exit 1; }
-
-# seca METHOD PATH [BODY]: the answer's body; what is refused ends the script with the reason. The token is in no argument.
-seca() {
-  local method=$1 path=$2 answer status
-  answer=$(curl -sS -X "$method" -w '\n%{http_code}' -H @- "$url/$path" \
-    ${3:+-H 'Content-Type: application/json' --data "$3"} <<<"Authorization: Bearer $(<"$token_file")")
-  status=${answer##*$'\n'}
-  answer=${answer%$'\n'*}
-  case $status in
-    2??) printf '%s\n' "$answer" ;;
-    404) return 44 ;;
-    *) fail "$method $path: $status $answer" ;;
-  esac
-}
 
 # until_true WHAT COMMAND...: waits until a command succeeds.
 until_true() {

@@ -15,26 +15,14 @@
 #   SSH_FROM          203.0.113.7              the address that may, or a block
 set -euo pipefail
 
-url=${SECA_URL:-http://127.0.0.1:8080}/providers
-tenant=${SECA_TENANT:-dev} workspace=${SECA_WORKSPACE:-walk} zone=${SECA_ZONE:-fsn1}
-token_file=${SECA_TOKEN_FILE:-.dev/token}
+fail() { echo "walk: $*" >&2; exit 1; }
+
+# shellcheck source=examples/seca.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../seca.sh"
+workspace=${SECA_WORKSPACE:-walk}
 key_file=${SSH_KEY_FILE:-$HOME/.ssh/id_ed25519.pub}
 in_tenant=v1/tenants/$tenant
 in_workspace=$in_tenant/workspaces/$workspace
-
-# seca METHOD PATH [BODY]: the answer's body; what is refused ends the script with the reason. The token is in no argument.
-seca() {
-  local method=$1 path=$2 answer status
-  answer=$(curl -sS -X "$method" -w '\n%{http_code}' -H @- "$url/$path" \
-    ${3:+-H 'Content-Type: application/json' --data "$3"} <<<"Authorization: Bearer $(<"$token_file")")
-  status=${answer##*$'\n'}
-  answer=${answer%$'\n'*}
-  case $status in
-    2??) printf '%s\n' "$answer" ;;
-    404) return 44 ;;
-    *) echo "walk: $method $path: $status $answer" >&2; exit 1 ;;
-  esac
-}
 
 # make PATH BODY: creates or changes a resource, and waits until it is active.
 make() {
