@@ -20,6 +20,7 @@ use igw_polyfill::{
     sentences::{self, InNetwork, Standing},
 };
 use seca_api::{InternetGatewaySpec, Kind};
+use serde_json::{Map, Value};
 
 use super::{
     super::{Checked, Context, act, power, settled},
@@ -111,23 +112,23 @@ impl<'a, 'c> Servers<'a, 'c> {
         }
     }
 
+    /// What is seen, as changes to what the row remembers.
+    fn news(&self) -> Map<String, Value> {
+        InternetGatewayFacts::of(self.context.resource()).changes(|facts| *facts = self.facts.clone())
+    }
+
     /// A plan that writes down what is seen.
     fn published(&self, planned: Planned) -> Planned {
-        let seen = InternetGatewayFacts::of(self.context.resource()).changes(|facts| *facts = self.facts.clone());
-        let mut facts = seen;
+        let mut facts = self.news();
         facts.extend(planned.facts);
         Planned { facts, ..planned }
     }
 
     /// A step, and what it makes true of the gateway.
     fn step(&self, step: Step, change: impl FnOnce(&mut InternetGatewayFacts)) -> Checked<()> {
-        let row = self.context.resource();
         // What is seen is written down before the step is: that is what a failure goes back to.
-        let mut seen = row.clone();
-        control_plane::state::merge(
-            &mut seen.facts,
-            &InternetGatewayFacts::of(row).changes(|facts| *facts = self.facts.clone()),
-        );
+        let mut seen = self.context.resource().clone();
+        control_plane::state::merge(&mut seen.facts, &self.news());
         let mark = InternetGatewayFacts::trial(&seen, change);
         let step = if mark.facts.is_empty() { step } else { step.mark(mark) };
         Err(Box::new(act(step)))
@@ -224,9 +225,13 @@ impl<'a, 'c> Servers<'a, 'c> {
     }
 
     fn replace_own(&mut self, own: GatewayNetwork) {
-        match self.facts.networks.iter_mut().find(|known| known.network == own.network) {
-            Some(known) => *known = own,
-            None => self.facts.networks.push(own),
+        put(&mut self.facts, own);
+    }
+
+    /// Forgets a server that is gone.
+    fn forget(&mut self, role: &str) {
+        for own in &mut self.facts.networks {
+            own.servers.retain(|known| known.role != role);
         }
     }
 
@@ -363,7 +368,7 @@ impl<'a, 'c> Servers<'a, 'c> {
     fn care(&mut self, part: usize, slot: usize, entry: &NatServer, want: &Want) -> Checked<()> {
         let found = self.server(&entry.role);
         if let Some(server) = found {
-            self.guard(part, server)?;
+            self.guard(server)?;
         } else {
             self.prove_no_server(&entry.role)?;
         }
@@ -385,12 +390,12 @@ impl<'a, 'c> Servers<'a, 'c> {
             (Care::PowerOff, Some(server)) => self.plain(ServerCall::Poweroff { server: server.id }.step(&server.name)),
             (Care::AssignAddress, Some(server)) => self.assign(part, slot, entry, server),
             (Care::Attach, Some(server)) => self.attach(part, entry, server),
-            (Care::PowerOn, Some(server)) => self.power_on(part, entry, server),
+            (Care::PowerOn, Some(server)) => self.power_on(entry, server),
         }
     }
 
     /// A server at which something is under way is waited for, and one is never without its firewall.
-    fn guard(&mut self, _part: usize, server: &Server) -> Checked<()> {
+    fn guard(&self, server: &Server) -> Checked<()> {
         if power::is_busy(server) {
             return Err(Box::new(self.context.watch_server(server, Until::Settled)));
         }
@@ -430,7 +435,7 @@ impl<'a, 'c> Servers<'a, 'c> {
         self.plain(call.step(&server.name))
     }
 
-    fn power_on(&mut self, _part: usize, entry: &NatServer, server: &Server) -> Checked<()> {
+    fn power_on(&self, entry: &NatServer, server: &Server) -> Checked<()> {
         let (role, now) = (entry.role.clone(), self.now());
         self.step(ServerCall::Poweron { server: server.id }.step(&server.name), |facts| {
             change(facts, &role, |entry| {
@@ -529,6 +534,14 @@ fn reason(standing: &Standing) -> (u8, Reason) {
 fn address_role(network: Uid, slot: usize) -> String {
     let roles = igw_polyfill::plan::Roles::of_uid(&network.to_string());
     if slot == 0 { roles.address() } else { roles.address_b() }
+}
+
+/// Remembers what a gateway has in a network, in place of what was known of that.
+fn put(facts: &mut InternetGatewayFacts, own: GatewayNetwork) {
+    match facts.networks.iter_mut().find(|known| known.network == own.network) {
+        Some(known) => *known = own,
+        None => facts.networks.push(own),
+    }
 }
 
 /// Changes what is remembered of a server.

@@ -18,7 +18,7 @@ use igw_polyfill::{
 use seca_api::Kind;
 use secrecy::SecretString;
 
-use super::{Servers, Want, address_role};
+use super::{Servers, Want, address_role, put};
 use crate::{
     call::StepExt,
     firewall_rules::same_rules,
@@ -101,8 +101,7 @@ impl<'a> Servers<'a, '_> {
             if own.addresses.iter().all(|known| known.role != role) {
                 own.addresses.push(NatAddress { role, address: None });
             }
-            facts.networks.retain(|known| known.network != own.network);
-            facts.networks.push(own);
+            put(facts, own);
         })?;
         Ok(None)
     }
@@ -249,8 +248,7 @@ impl<'a> Servers<'a, '_> {
                 Some(known) => *known = entry,
                 None => own.servers.push(entry),
             }
-            facts.networks.retain(|known| known.network != own.network);
-            facts.networks.push(own);
+            put(facts, own);
         })
     }
 
@@ -271,8 +269,7 @@ impl<'a> Servers<'a, '_> {
         let mut own = self.own_or_new(part);
         own.group = true;
         self.step(PlacementGroupCall::Create(Box::new(body)).step(name), |facts| {
-            facts.networks.retain(|known| known.network != own.network);
-            facts.networks.push(own);
+            put(facts, own);
         })?;
         Ok(None)
     }

@@ -24,10 +24,7 @@ impl Servers<'_, '_> {
         for part in 0..self.parts.len() {
             self.remove_addresses(part)?;
         }
-        match auxiliary::release(self.context, &[]) {
-            Some(planned) => Err(Box::new(planned)),
-            None => Ok(()),
-        }
+        self.release()
     }
 
     /// The servers of a network.
@@ -67,9 +64,7 @@ impl Servers<'_, '_> {
             Some(server) => return self.delete_server(server),
             None => self.prove_no_server(role)?,
         }
-        for own in &mut self.facts.networks {
-            own.servers.retain(|known| known.role != role);
-        }
+        self.forget(role);
         Ok(())
     }
 
@@ -152,6 +147,11 @@ impl Servers<'_, '_> {
             return Ok(());
         }
         self.remove_firewall()?;
+        self.release()
+    }
+
+    /// Lets go of the key that nobody has.
+    fn release(&self) -> Checked<()> {
         match auxiliary::release(self.context, &[]) {
             Some(planned) => Err(Box::new(planned)),
             None => Ok(()),

@@ -25,7 +25,7 @@ impl Servers<'_, '_> {
     ) -> Checked<()> {
         for entry in [Some(old), new].into_iter().flatten() {
             match self.server(&entry.role) {
-                Some(server) => self.guard(part, server)?,
+                Some(server) => self.guard(server)?,
                 None => self.prove_no_server(&entry.role)?,
             }
         }
@@ -86,12 +86,6 @@ impl Servers<'_, '_> {
                 change(&mut self.facts, &old.role, |entry| entry.kept_at = Some(now));
                 Ok(())
             }
-        }
-    }
-
-    fn forget(&mut self, role: &str) {
-        for own in &mut self.facts.networks {
-            own.servers.retain(|known| known.role != role);
         }
     }
 
