@@ -30,6 +30,20 @@ pub struct ListQuery {
     pub limit: usize,
 }
 
+impl ListQuery {
+    /// The collection that is listed: the key of what is in it, without a name.
+    pub fn collection(&self) -> ResourceKey {
+        ResourceKey {
+            tenant: self.tenant.clone(),
+            region: self.region.clone(),
+            kind: self.kind,
+            workspace: self.workspace.clone(),
+            network: self.network.clone(),
+            name: String::new(),
+        }
+    }
+}
+
 /// Which resources a list shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Deleted {

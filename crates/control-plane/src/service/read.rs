@@ -189,7 +189,7 @@ impl ControlPlane {
         let unknown: Vec<Uid> = unknown.collect();
         if !unknown.is_empty() {
             let mut read: HashMap<Uid, Arc<str>> = HashMap::new();
-            for row in self.store.shown(&collection(query), &unknown).await? {
+            for row in self.store.shown(&query.collection(), &unknown).await? {
                 let Some(uid) = row.uid else { continue };
                 let mut text = String::new();
                 render::write_row(&mut text, &row, "GET", None);
@@ -209,17 +209,6 @@ impl ControlPlane {
 
 fn version(row: &Outline) -> Version {
     (row.resource_version, row.revision, row.last_modified_at.as_millis())
-}
-
-fn collection(query: &ListQuery) -> ResourceKey {
-    ResourceKey {
-        tenant: query.tenant.clone(),
-        region: query.region.clone(),
-        kind: query.kind,
-        workspace: query.workspace.clone(),
-        network: query.network.clone(),
-        name: String::new(),
-    }
 }
 
 /// Rows of a page by name, each with its text; none of a row that left in between.

@@ -171,7 +171,7 @@ pub(crate) async fn list(db: &Database, query: &ListQuery) -> Result<Page, Fault
     let mut found = db.fetch_text(Lane::Read, AssertSqlSafe(text), &args, persistent).await?;
     let more = found.len() > query.limit;
     found.truncate(query.limit);
-    let collection = collection(query);
+    let collection = query.collection();
     let counts = counts_children(query.kind);
     let item = |row: &Row| {
         let children = if counts { row.maybe_int(CHILDREN)? } else { None };
@@ -206,17 +206,6 @@ pub(crate) async fn outline(db: &Database, query: &ListQuery) -> Result<Outlines
 pub(crate) async fn shown(db: &Database, collection: &ResourceKey, uids: &[Uid]) -> Result<Vec<Representation>, Fault> {
     let found = db.fetch(Lane::Read, SHOWN, &[list_of(uids)]).await?;
     found.iter().map(|row| row::shown(row, Some(row.parse(0)?), collection)).collect()
-}
-
-fn collection(query: &ListQuery) -> ResourceKey {
-    ResourceKey {
-        tenant: query.tenant.clone(),
-        region: query.region.clone(),
-        kind: query.kind,
-        workspace: query.workspace.clone(),
-        network: query.network.clone(),
-        name: String::new(),
-    }
 }
 
 /// Those few resources, wherever they are, that have a label which a selector wants, where SQLite is asked: it would walk
