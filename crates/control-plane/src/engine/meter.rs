@@ -16,8 +16,8 @@ pub trait Meter: Send + Sync + 'static {
     /// What a look amounted to was written down, with the reason of its notice.
     fn found(&self, _kind: Kind, _verdict: Verdict, _reason: Option<Reason>) {}
 
-    /// A step came back, or a wait for its action did: its operation, what became of it (`done`, `running`, `unknown`, `refuted`, `retry`, `refused`), and why it is
-    /// tried again, if it is.
+    /// A step came back, or a wait for its action did: its operation, what became of it (`done`, `running`, `unknown`,
+    /// `refuted`, `retry`, `refused`), and why it is tried again, if it is.
     fn stepped(&self, _operation: &str, _outcome: &'static str, _again: Option<Reason>) {}
 
     /// The lease of a project was taken.

@@ -519,6 +519,7 @@ impl<P: CloudProvider> Project<P> {
             return;
         };
         self.flying.insert(flight.uid);
+        self.remember_cause(&flight);
         if let Call::Await(action) = &call {
             self.silence.begins(&flight, action);
         }

@@ -250,21 +250,30 @@ impl<P: CloudProvider> Project<P> {
     /// The request that asked for what a call is made for: one under way, or the last one that is written down. None where
     /// nobody asked, or where it cannot be told.
     async fn cause(&mut self, flight: &Flight) -> Option<String> {
-        const MOST: usize = 10_000;
         let key = flight.key.as_ref()?;
-        if let Some(id) = self.shared.causes.of(&key.urn()) {
-            return Some(id);
-        }
+        self.remember_cause(flight);
         if let Some((generation, id)) = self.causes.get(&flight.uid)
             && *generation == flight.generation
         {
             return Some(id.clone());
         }
         let id = self.shared.store.oversight().last_request(key).await.ok().flatten()?;
+        self.caused(flight, id.clone());
+        Some(id)
+    }
+
+    /// Takes down the request that is under way for a call, so that it need not be read when the call comes back.
+    pub(super) fn remember_cause(&mut self, flight: &Flight) {
+        if let Some(id) = flight.key.as_ref().and_then(|key| self.shared.causes.of(&key.urn())) {
+            self.caused(flight, id);
+        }
+    }
+
+    fn caused(&mut self, flight: &Flight, id: String) {
+        const MOST: usize = 10_000;
         if self.causes.len() >= MOST {
             self.causes.clear();
         }
-        self.causes.insert(flight.uid, (flight.generation, id.clone()));
-        Some(id)
+        self.causes.insert(flight.uid, (flight.generation, id));
     }
 }
