@@ -1,5 +1,5 @@
-//! Metrics of this process: who counts, and what is looked at when they are asked for. With `SECA_METRICS=off` nobody
-//! counts.
+//! Metrics of this process: its counters, and what is looked at when somebody asks for them. `SECA_METRICS=off` switches
+//! them off.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 
 use crate::config::ServeConfig;
 
-/// Who counts in this process, if somebody does.
+/// The counters of this process; none with `SECA_METRICS=off`.
 pub(crate) struct Metering {
     instruments: Option<Arc<Instruments>>,
     store: SqlStore,

@@ -50,7 +50,7 @@ pub(crate) async fn run(config: ServeConfig, log: LogConfig, ready_file: Option<
     let store = database::open(&config.database_url, database::Prepare::IfEmpty).await?;
     let mut proxy = Proxy::start(&config, &store, SystemRng::new(), None).await?;
     let ready = Ready::of(&proxy);
-    // Who reads JSON reads it from the first line on; the log tells the same.
+    // With JSON the first line is JSON already, and the log tells the same.
     if !log.json {
         println!("secapi-proxy listens: public {}, admin {}", ready.public, ready.admin);
     }

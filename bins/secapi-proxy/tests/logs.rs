@@ -56,7 +56,7 @@ async fn each_step_names_its_resource_and_the_request_that_asked_for_it() {
         assert!(step["seca.resource"].is_string() && step["seca.tenant"] == TENANT, "{step}");
     }
     assert!(told("step done").iter().any(|step| step["seca.resource"].as_str().unwrap().contains("/instances/")));
-    // What nothing reads is told of.
+    // The log names a variable that nothing reads.
     let warned = lines().into_iter().any(|line| line["message"].as_str().unwrap_or("").contains("SECA_LISTEN_ADDR?"));
     assert!(warned, "{:?}", lines());
 }

@@ -432,7 +432,7 @@ async fn doctor_says_what_is_wrong_and_sends_no_token() {
     // What Kubernetes and the provisioner need is nobody's mistake.
     let others = good.clone().with("SECA_API_SERVICE_HOST", "10.0.0.1").with("SECA_TOKEN_PROVISIONER_INTERVAL", "1");
     assert_eq!(others.run(&["doctor"]).0, Some(0));
-    // Another path that asks for a token may be a proxy's: that is told, and is no mistake.
+    // Another path that asks for a token may belong to a proxy. Doctor says so, and it is no mistake.
     let nested = format!("{}/other", sim.base);
     let (code, said) = good.clone().with("HCLOUD_ENDPOINT", &nested).run(&["doctor"]);
     assert_eq!(code, Some(0), "{said}");

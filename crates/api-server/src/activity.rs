@@ -171,7 +171,7 @@ impl Drop for Pending {
     }
 }
 
-/// What a request changed is told by its row from now on, or nothing was changed.
+/// A request ends: its activity is written down, or it changed nothing.
 fn end(causes: &Causes, activity: &Activity) {
     if let Some(request_id) = &activity.request_id {
         causes.end(&activity.target, request_id);

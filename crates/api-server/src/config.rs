@@ -74,7 +74,7 @@ pub struct ApiConfig {
     pub ids: Ids,
     /// Bounds on one request.
     pub limits: Limits,
-    /// Who counts requests; `Arc::new(())`: nobody.
+    /// Counts requests. `Arc::new(())` counts none.
     pub meter: Arc<dyn Meter>,
 }
 
@@ -95,7 +95,7 @@ pub struct AdminConfig {
     pub ids: Ids,
     /// Bounds on one request.
     pub limits: Limits,
-    /// Who counts requests; `Arc::new(())`: nobody.
+    /// Counts requests. `Arc::new(())` counts none.
     pub meter: Arc<dyn Meter>,
     /// What `/metrics` shows; none: there is no such path.
     pub metrics: Option<Metrics>,

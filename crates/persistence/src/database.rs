@@ -62,7 +62,7 @@ pub(crate) struct Database {
     failing: Arc<AtomicBool>,
     /// When writes were last proven to work: whoever asks for readiness must not keep writers from their work.
     proven: Arc<Mutex<Option<Instant>>>,
-    /// Who counts.
+    /// Counts statements.
     pub(crate) told: Told,
 }
 
