@@ -111,8 +111,9 @@ pub enum Side {
     B,
 }
 
-/// Where the route of a pair is to lead: where it leads, as long as that side is well; else to the side that is up. None:
-/// it stays away until a side is up. A side that comes back takes nothing back, because each change breaks connections.
+/// Where the route of a pair is to lead: where it leads, as long as that side is well; else to the side that is up. A first
+/// route leads to a side that is well, because nothing gets out before: its system forwards as soon as it has booted. None:
+/// it stays away until a side is well. A side that comes back takes nothing back, because each change breaks connections.
 pub fn target(now: Option<Side>, a: Option<Seen>, b: Option<Seen>) -> Option<Side> {
     let seen = |side| match side {
         Side::A => a,
@@ -121,7 +122,8 @@ pub fn target(now: Option<Side>, a: Option<Seen>, b: Option<Seen>) -> Option<Sid
     let is_well = |side: &Side| seen(*side).is_some_and(|seen| seen.is_well());
     let is_up = |side: &Side| seen(*side).is_some_and(|seen| seen.is_up());
     // A route that nobody answers is kept while there is nothing better: it costs nothing and needs no call later.
-    now.filter(is_well).or_else(|| [Side::A, Side::B].into_iter().find(is_up)).or(now)
+    let first = |is: &dyn Fn(&Side) -> bool| [Side::A, Side::B].into_iter().find(is);
+    now.filter(is_well).or_else(|| first(&is_up)).or(now).or_else(|| first(&is_well))
 }
 
 #[cfg(test)]
@@ -169,7 +171,8 @@ mod tests {
     fn a_pair_fails_over_once() {
         let (up, starting, off) = (seen(true, true, true, 30), seen(true, true, true, 1), seen(false, true, true, 0));
         let check = |now, a, b, expected| assert_eq!(target(now, a, b), expected, "{now:?} {a:?} {b:?}");
-        check(None, starting, None, None);
+        check(None, off, None, None);
+        check(None, starting, None, Some(Side::A));
         check(None, up, None, Some(Side::A));
         check(None, starting, up, Some(Side::B));
         check(Some(Side::A), up, up, Some(Side::A));

@@ -191,45 +191,52 @@ async fn a_gateway_costs_few_requests_made_idle_and_removed() {
     assert!(removed.len() <= 6, "{removed:#?}");
 }
 
-/// At the simulator's lifelike speed.
+/// At the simulator's lifelike speed: from the moment at which its server runs, and from the end of that.
 #[tokio::test(start_paused = true)]
-async fn a_gateway_is_usable_soon_after_its_server_is_made_and_a_pair_fails_over_within_a_minute() {
+async fn a_gateway_is_usable_half_a_minute_after_its_server_and_again_soon_after_that_is_gone() {
     let product = Product::start(with_gateways(1.0));
     product.ready().await;
-    let body = json!({"spec": {"egressOnly": true}, "extensions": {"hetzner.cloud/gateway-ha": "true"}});
-    let request = PutRequest { key: key(Kind::InternetGateway, "g"), body, if_version: None };
-    product.control.put(product.context(), request).await.unwrap();
-    product.put(Kind::Network, "n", json!({"cidr": {"ipv4": "10.1.0.0/16"}, "skuRef": "skus/hcloud-network"})).await;
-    let route = json!({"destinationCidrBlock": "0.0.0.0/0", "targetRef": "internet-gateways/g"});
-    product.put(Kind::RouteTable, "n/r", json!({"routes": [route]})).await;
-    let subnet = json!({"cidr": {"ipv4": "10.1.1.0/24"}, "zone": "fsn1", "routeTableRef": "route-tables/r"});
-    product.put(Kind::Subnet, "n/s", subnet).await;
-    let servers = async || product.cloud.hetzner(Method::GET, "/servers", &json!({})).await["servers"].clone();
-    eventually("a first server", LONG, async || !servers().await.as_array().unwrap().is_empty()).await;
-    product.route_is_in_effect().await;
-    let hop = async || {
-        let networks = product.cloud.hetzner(Method::GET, "/networks", &json!({})).await;
-        networks["networks"][0]["routes"][0]["gateway"].as_str().map(str::to_owned)
+    let ordered = async || !product.nat_servers().await.is_empty();
+    let runs = async || product.nat_servers().await.iter().any(|server| server["status"] == "running");
+    let made = async {
+        eventually("a server is ordered", LONG, ordered).await;
+        let ordered = Instant::now();
+        eventually("the server runs", LONG, runs).await;
+        (ordered.elapsed(), Instant::now())
     };
-    let both_run = async || {
-        let all = servers().await;
-        let all = all.as_array().unwrap();
-        all.len() == 2
-            && all.iter().all(|server| server["status"] == "running" && server["private_net"][0]["ip"].is_string())
-    };
-    eventually("both servers run", LONG, both_run).await;
+    let ((creation, running), ()) = tokio::join!(made, product.gateway_is_used());
+    eprintln!("the server runs {creation:?} after its order, the gateway is usable {:?} later", running.elapsed());
+    assert!(running.elapsed() <= Duration::from_secs(30), "{:?}", running.elapsed());
+
+    let old = product.nat_servers().await[0].clone();
     tokio::time::sleep(Duration::from_secs(90)).await;
-    let before = hop().await.unwrap();
-    let all = servers().await;
-    let first =
-        all.as_array().unwrap().iter().find(|server| server["private_net"][0]["ip"] == before.as_str()).unwrap();
-    product.cloud.hetzner(Method::DELETE, &format!("/servers/{}", first["id"]), &json!({})).await;
-    let begun = Instant::now();
-    eventually("the other one has the route", LONG, async || hop().await.is_some_and(|hop| hop != before)).await;
-    eprintln!("failed over after {:?}", begun.elapsed());
-    assert!(begun.elapsed() <= Duration::from_secs(60), "{:?}", begun.elapsed());
-    eventually("the first one is made again", LONG, both_run).await;
+    product.goes_at_the_console(&old).await;
+    let gone = Instant::now();
+    let is_replaced = async || {
+        let servers = product.nat_servers().await;
+        let is_new = |server: &Value| {
+            server["id"] != old["id"]
+                && server["status"] == "running"
+                && server["private_net"][0]["ip"] == old["private_net"][0]["ip"]
+                && server["public_net"]["ipv4"]["ip"] == old["public_net"]["ipv4"]["ip"]
+        };
+        servers.iter().any(is_new)
+    };
+    eventually("another server has its two addresses", LONG, is_replaced).await;
+    eprintln!("another server has its two addresses {:?} after its end", gone.elapsed());
+    assert!(gone.elapsed() <= creation + Duration::from_secs(90), "{:?}", gone.elapsed());
+    product.has_one_nat_server().await;
     product.gateway_goes().await;
+    assert_eq!(product.cloud.counts().await, only_the_marker());
+}
+
+/// At the simulator's lifelike speed.
+#[tokio::test(start_paused = true)]
+async fn a_pair_fails_over_within_a_minute() {
+    let product = Product::start(with_gateways(1.0));
+    let took = product.gateway_fails_over().await;
+    eprintln!("failed over after {took:?}");
+    assert!(took <= Duration::from_secs(60), "{took:?}");
     assert_eq!(product.cloud.counts().await, only_the_marker());
 }
 
@@ -238,6 +245,12 @@ async fn a_gateway_is_usable_soon_after_its_server_is_made_and_a_pair_fails_over
 impl Product {
     async fn nat_servers(&self) -> Vec<Value> {
         self.cloud.hetzner(Method::GET, "/servers", &json!({})).await["servers"].as_array().unwrap().clone()
+    }
+
+    /// Somebody deletes a server.
+    async fn goes_at_the_console(&self, server: &Value) {
+        let gone = json!({"project": "p", "type": "server", "id": server["id"], "op": "delete"});
+        self.cloud.control(Method::POST, "/_sim/mutate", &gone).await;
     }
 
     /// The server is replaced by another one with the same two addresses, because a subnet came that must not leave.
@@ -261,7 +274,8 @@ impl Product {
     }
 
     /// Of a pair the first server is deleted at the console; the other one has the route then, and the first is made again.
-    async fn gateway_fails_over(&self) {
+    /// How long nothing left.
+    async fn gateway_fails_over(&self) -> Duration {
         self.ready().await;
         let body = json!({"spec": {"egressOnly": true}, "extensions": {"hetzner.cloud/gateway-ha": "true"}});
         let request = PutRequest { key: key(Kind::InternetGateway, "g"), body, if_version: None };
@@ -286,15 +300,18 @@ impl Product {
         let before = hop().await.unwrap();
         let servers = self.nat_servers().await;
         let first = servers.iter().find(|server| server["private_net"][0]["ip"] == before.as_str()).unwrap();
-        let gone = json!({"project": "p", "type": "server", "id": first["id"], "op": "delete"});
-        self.cloud.control(Method::POST, "/_sim/mutate", &gone).await;
+        self.goes_at_the_console(first).await;
+        let gone = Instant::now();
         eventually("the other one has the route", LONG, async || hop().await.is_some_and(|now| now != before)).await;
+        let took = gone.elapsed();
         eventually("both servers run again", LONG, both).await;
         self.gateway_goes().await;
+        took
     }
 }
 
-/// The numbers of every fifth request, from this one on: the stories are long, so the five effects share their requests. `CRASHES=all` makes it every request for every effect.
+/// The numbers of every fifth request, from this one on: the stories are long, so the five effects share their requests.
+/// `CRASHES=all` makes it every request for every effect.
 fn shared(first: usize) -> impl Iterator<Item = usize> {
     match std::env::var("CRASHES").as_deref() {
         Ok("all") => (1..).step_by(1),
@@ -308,7 +325,9 @@ async fn replaced_spoiled(first: usize, effect: Value) {
 }
 
 async fn failed_over_spoiled(first: usize, effect: Value) {
-    let story = async |it: &Product, _: &str| it.gateway_fails_over().await;
+    let story = async |it: &Product, _: &str| {
+            it.gateway_fails_over().await;
+        };
     every_request_spoiled_on(|| with_gateways(0.05), effect, shared(first), 20, story).await;
 }
 
@@ -353,7 +372,9 @@ async fn a_pair_fails_over_after_every_late_commit() {
 #[tokio::test(start_paused = true)]
 async fn a_pair_fails_over_by_the_next_process() {
     for (first, effect) in [(4, "hold_before_commit"), (5, "hold_after_commit")] {
-        let story = async |it: &Product, _: &str| it.gateway_fails_over().await;
+        let story = async |it: &Product, _: &str| {
+            it.gateway_fails_over().await;
+        };
         killed_at_every_request_on(|| with_gateways(0.05), effect, shared(first), 20, story).await;
     }
 }
