@@ -1,15 +1,19 @@
-"""checks.py FOLDER IMAGES COMPOSE SUITE [GROUP...] -- what the gateway does for guests with a real systemd and cloud-init.
+"""checks.py FOLDER IMAGES PROGRAMS SUITE [GROUP...] -- what the gateway does for guests with a real systemd and cloud-init.
 
-A group is a function below; without names all of them run. Each guest has its own user data behind the bootstrap."""
+A group is a function below; without names all of them run. Each guest has its own user data behind the bootstrap. The NAT
+server and the guests have the user data that the proxy gave to the simulated Hetzner Cloud for them."""
 
+import os
 import sys
 import time
 import traceback
 
-from gateway_lab.lab import WEB, Lab, inside
+from gateway_lab.lab import WEB, WEB6, Lab, inside
+from gateway_lab.product import Product
 
-PUBLIC = "203.0.113.7"
-NAT = {"ip": "10.1.255.242", "subnet": "10.1.255.240/28"}
+PUBLIC, SECOND = "203.0.113.7", "203.0.113.8"
+# Addresses of the internet: one that may reach the server's SSH port, and one that may probe it.
+ADMIN, PROBE = "198.51.100.66", "198.51.100.67"
 RAN = "#cloud-config\npackages: [labhello]\nruncmd: [[touch, /root/ran]]\n"
 MESSAGE = (
     'Content-Type: multipart/mixed; boundary="UU"\nMIME-Version: 1.0\n\n--UU\nContent-Type: text/x-shellscript\n\n'
@@ -36,7 +40,7 @@ class Scene:
     def __init__(self, lab, image):
         self.lab, self.image = lab, image
         # Debian 12 is the server's image whatever the guests have.
-        self.nat = lab.machine("nat", image="bookworm", public=PUBLIC, private=[NAT], user_data=lab.nat("10.1.1.0/24"))
+        self.nat = self.server("nat", PUBLIC)
         lab.route_everything_to(self.nat)
         self.nat.start()
         lab.check("the NAT server forwards after its power-on", self.nat.egress_after() is not None, "%s s" % self.nat.egress_after())
@@ -51,9 +55,17 @@ class Scene:
         log = self.nat.booted()
         lab.check("the server's cloud-init ends without an error", '"errors": []' in log, log)
 
-    def make(self, name, ip, own=RAN, prefer=(), **more):
+    def server(self, name, public, step=0):
+        """A NAT server, as the proxy made it. Another one has the private address that lies `step` behind its."""
+        made = self.lab.nat()
+        head, last = made["ip"].rsplit(".", 1)
+        private = {"ip": "%s.%d" % (head, int(last) + step), "subnet": "10.1.255.240/28"}
+        return self.lab.machine(name, image="bookworm", public=public, private=[private], user_data=made["user_data"])
+
+    def make(self, name, ip, own=RAN, prefer=(), extensions=None, **more):
         private = more.pop("private", [{"ip": ip}] if ip else [])
-        return self.lab.machine(name, image=self.image, private=private, user_data=self.lab.guest(own, prefer), **more)
+        user_data = self.lab.guest(name, ip, own, prefer, extensions)
+        return self.lab.machine(name, image=self.image, private=private, user_data=user_data, **more)
 
     def back(self, since, limit=90):
         """Seconds until the guest leaves again; a probe that is under way does not count."""
@@ -113,7 +125,7 @@ def power(it):
 def replacement(it):
     it.nat.cut_power()
     began = time.time()
-    new = it.lab.machine("nat-new", image="bookworm", public=PUBLIC, private=[NAT], user_data=it.lab.nat("10.1.1.0/24"))
+    new = it.server("nat-new", PUBLIC)
     it.lab.route_everything_to(new)
     new.start()
     it.nat = new
@@ -236,14 +248,62 @@ def self_watch(it):
     it.lab.check("and forwards when it and the upstream are back", seconds, "%s s" % seconds)
 
 
+def allow_lists(it):
+    """Who may reach the server itself. Its SSH port lets nobody in, and nothing listens at the other: a refusal is an answer."""
+    inside("internet", "for a in %s %s; do ip addr replace $a/32 dev lo; done" % (ADMIN, PROBE))
+    connect = (
+        "python3 -c \"import socket;s=socket.socket();s.settimeout(3);s.bind(('%s',0));print(s.connect_ex(('" + PUBLIC + "',%d)))\""
+    )
+    reached = {"0", "111"}
+    for who, port, may in ((ADMIN, 22, True), (PROBE, 22, False), (WEB, 22, False), (PROBE, 9, True), (ADMIN, 9, False), (WEB, 9, False)):
+        said = inside("internet", connect % (who, port), check=False).strip()
+        it.lab.check("port %d of the server from %s: %s" % (port, who, "reached" if may else "not"), (said in reached) == may, said)
+    listening = inside("internet", connect % (ADMIN, 22), check=False).strip()
+    it.lab.check("an SSH server answers there", listening == "0", listening)
+
+
+def failover(it):
+    """The route goes to the second server of a pair, as the control plane leads it there."""
+    second = it.server("nat-b", SECOND, step=1).start()
+    it.lab.check("the second server of a pair boots", '"errors": []' in second.booted())
+    it.nat.cut_power()
+    began = time.time()
+    it.lab.route_everything_to(second)
+    seconds = it.back(began)
+    it.lab.check("the guest leaves by the second server", seconds and it.guest.egress() == SECOND, "%s s after the first one's end" % seconds)
+    it.nat.start()
+    it.lab.route_everything_to(it.nat)
+    it.lab.check("and by the first one again", it.back(it.nat.on) and it.guest.egress() == PUBLIC)
+    second.destroy()
+
+
+def public_ipv6(it):
+    """A guest that keeps a public IPv6 interface, because private DHCP leads nobody to the metadata service."""
+    extensions = {"hetzner.cloud/first-boot": "public-ipv6"}
+    guest = it.make("six", "10.1.1.50", extensions=extensions, public6="2001:db8:1::50", md_route=False).start()
+    seconds = guest.egress_after()
+    it.lab.check("a guest with public IPv6 alone leaves by the gateway", seconds and guest.egress() == PUBLIC, "%s s" % seconds)
+    done = guest.booted()
+    it.lab.check("its cloud-init ends without an error", '"errors": []' in done and guest.does("test -e /root/ran"), done)
+    seen = guest.says("ping -6 -c1 -W2 %s; ip -6 route show default" % WEB6)
+    it.lab.check("its IPv6 goes by its own interface", "1 received" in seen and "via fe80::1" in seen, seen)
+    guest.destroy()
+
+
 GROUPS = [
     traffic, sources, healing, power, replacement, other_address, dual_homed, two_networks, hot_attach, absent, forms, metadata,
-    self_watch,
+    allow_lists, failover, public_ipv6, self_watch,
 ]
 
 
-def main(folder, images, compose, suite, *names):
-    lab = Lab(folder, images, compose)
+def main(folder, images, programs, suite, *names):
+    compose = os.path.join(programs, "examples", "compose")
+    with Product(programs, folder, ssh_from=ADMIN + "/32", health_from=PROBE + "/32") as product:
+        lab = Lab(folder, images, compose, product)
+        return run(lab, suite, names)
+
+
+def run(lab, suite, names):
     try:
         inside("internet", "true")
         scene = Scene(lab, suite)

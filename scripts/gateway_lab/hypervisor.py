@@ -1,11 +1,12 @@
 """hypervisor.py CONFIG.json -- what a machine sees of Hetzner's hypervisor: DHCP on each interface, the metadata service.
 
 It runs in the machine's own namespace, so it knows who asks. The file is read again for each answer, so that it can change
-while the machine runs. Its keys: id, name, pub {tap, mac, ip} or null, priv [{tap, mac, ip, gw, net, subnet, netid, netname}],
+while the machine runs. Its keys: id, name, pub {tap, mac, ip, ip6, lease} or null, priv [{tap, mac, ip, gw, net, subnet, netid, netname}],
 userdata (a path), md_route (whether private DHCP gives a route to the metadata service), dhcp_off.
 
 Assumed of Hetzner, and not seen there: a private-only machine's network-config is an empty list; private DHCP gives the
-route to the metadata service where md_route says so."""
+route to the metadata service where md_route says so; a public interface without IPv4 gets a lease that leads to the metadata
+service and nowhere else, because cloud-init asks for one on each of its boots."""
 
 import http.server
 import json
@@ -37,11 +38,14 @@ def network_config(it):
     """As in cloud-init's own fixture of this data source."""
     if not it["pub"]:
         return ["version: 1", "config: []"]
-    return [
-        "version: 1", "config:", "- mac_address: " + quoted(it["pub"]["mac"]), "  name: eth0", "  subnets:",
-        "  - dns_nameservers:", *("    - " + resolver for resolver in RESOLVERS), "    ipv4: true", "    type: dhcp",
-        "  type: physical",
-    ]
+    resolvers = ("    - " + resolver for resolver in RESOLVERS)
+    lines = ["version: 1", "config:", "- mac_address: " + quoted(it["pub"]["mac"]), "  name: eth0", "  subnets:"]
+    if it["pub"]["ip"]:
+        lines += ["  - dns_nameservers:", *resolvers, "    ipv4: true", "    type: dhcp"]
+    else:
+        lines += ["  - address: %s/64" % it["pub"]["ip6"], "    dns_nameservers:", *resolvers, "    gateway: fe80::1", "    ipv6: true"]
+        lines += ["    type: static"]
+    return lines + ["  type: physical"]
 
 
 def private_networks(it):
@@ -56,7 +60,7 @@ def private_networks(it):
 
 
 def public_ipv4(it):
-    return it["pub"]["ip"] if it["pub"] else ""
+    return it["pub"]["ip"] or "" if it["pub"] else ""
 
 
 def metadata(it):
@@ -129,6 +133,8 @@ def options(it, nic, is_public, kind):
     router = "172.31.1.1" if is_public else nic["gw"]
     found = option(53, bytes([2 if kind == 1 else 5])) + option(54, address(router))
     found += option(51, struct.pack("!I", 86400)) + option(1, address("255.255.255.255"))
+    if is_public and not nic["ip"]:
+        return found + option(121, route("172.31.1.1/32", "0.0.0.0") + route("169.254.169.254/32", router))
     if is_public:
         found += option(3, address(router)) + option(6, b"".join(address(resolver) for resolver in RESOLVERS))
         return found + option(121, route("172.31.1.1/32", "0.0.0.0") + route("0.0.0.0/0", router))
@@ -158,13 +164,13 @@ def dhcp(index):
         mac = ":".join("%02x" % byte for byte in request[28:34])
         if mac != nic["mac"] or kind not in (1, 3) or (index is not None and it.get("dhcp_off")):
             continue
-        router = "172.31.1.1" if index is None else nic["gw"]
+        router, leased = "172.31.1.1" if index is None else nic["gw"], nic.get("lease") or nic["ip"]
         reply = struct.pack(
-            "!BBBB4sHH4s4s4s4s", 2, 1, 6, 0, request[4:8], 0, 0x8000, b"\0" * 4, address(nic["ip"]), address(router), b"\0" * 4
+            "!BBBB4sHH4s4s4s4s", 2, 1, 6, 0, request[4:8], 0, 0x8000, b"\0" * 4, address(leased), address(router), b"\0" * 4
         )
         reply += request[28:44] + b"\0" * 192 + b"\x63\x82\x53\x63" + options(it, nic, index is None, kind) + b"\xff"
         server.sendto(reply, ("255.255.255.255", 68))
-        log("DHCP", nic["tap"], {1: "offer", 3: "ack"}[kind], nic["ip"])
+        log("DHCP", nic["tap"], {1: "offer", 3: "ack"}[kind], leased)
 
 
 class Server(http.server.ThreadingHTTPServer):

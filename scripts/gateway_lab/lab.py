@@ -17,6 +17,9 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 WEB = "198.51.100.10"
+WEB6 = "2001:db8:ffff::10"
+# What a public interface without IPv4 is leased.
+LINK_LOCAL = "169.254.64.1"
 
 
 def sh(command, check=True):
@@ -28,14 +31,19 @@ def sh(command, check=True):
     return done.stdout
 
 
+def in_container(text):
+    """A virtual interface of a container has no device, which tells a machine's interface from a bridge."""
+    return text.replace('[ -e "$d/device" ]', '[ -e "$d/ifindex" ]')
+
+
 def inside(namespace, script, check=True):
     return sh(["ip", "netns", "exec", namespace, "sh", "-ec", script], check=check)
 
 
 class Lab:
-    def __init__(self, folder, images, compose):
-        """`compose` prints user data (the example of igw-polyfill)."""
-        self.folder, self.images, self.compose = folder, images, compose
+    def __init__(self, folder, images, compose, product):
+        """User data comes from the proxy (`product`), and where it has no such guest from the crate that it uses (`compose`)."""
+        self.folder, self.images, self.compose, self.product = folder, images, compose, product
         self.machines, self.children, self.results, self.begun = [], [], [], time.time()
         for name in ("internet", "router"):
             sh("ip netns add " + name)
@@ -53,16 +61,21 @@ class Lab:
         self.children.append(child)
         return child
 
-    def user_data(self, kind, *words, own=""):
-        done = subprocess.run([self.compose, kind, *words], input=own, stdout=subprocess.PIPE, text=True, check=True)
-        # A virtual interface of a container has no device, which tells a machine's interface from a bridge.
-        return done.stdout.replace('[ -e "$d/device" ]', '[ -e "$d/ifindex" ]')
+    def composed(self, prefer, own):
+        command = [self.compose, "guest", *prefer]
+        return subprocess.run(command, input=own, stdout=subprocess.PIPE, text=True, check=True).stdout
 
-    def guest(self, own="", prefer=()):
-        return self.user_data("guest", *prefer, own=own)
+    def guest(self, name, address, own="", prefer=(), extensions=None):
+        """The user data of a guest; without an address, or beside networks of other ranges, it is composed."""
+        if address and not prefer:
+            text = self.product.guest(name, address, own, extensions)
+        else:
+            text = self.composed(prefer, own)
+        return in_container(text)
 
-    def nat(self, *words):
-        return self.user_data("nat", *words)
+    def nat(self):
+        """What the proxy's NAT server was made with, and its private address."""
+        return dict(self.product.nat, user_data=in_container(self.product.nat["user_data"]))
 
     def machine(self, name, **kind):
         machine = Machine(self, name, **kind)
@@ -97,9 +110,10 @@ class Lab:
 
 
 class Machine:
-    """`private`: dictionaries of ip, net and subnet; `public`: an address or None."""
+    """`private`: dictionaries of ip, net and subnet; `public`: an IPv4 address or None; `public6`: an IPv6 address that the
+    public interface has instead."""
 
-    def __init__(self, lab, name, image, user_data, public=None, private=(), md_route=True):
+    def __init__(self, lab, name, image, user_data, public=None, private=(), md_route=True, public6=None):
         self.lab, self.name, self.image, self.number = lab, name, image, len(lab.machines) + 1
         self.id, self.hypervisor, self.inner = str(40000000 + self.number), "h%d" % self.number, "m%d" % self.number
         self.config_path = os.path.join(lab.folder, name + ".json")
@@ -107,7 +121,8 @@ class Machine:
         self.on = 0.0
         mac = "96:00:00:00:%02x:01" % self.number
         self.config = {
-            "id": self.id, "name": name, "pub": {"tap": "pub", "mac": mac, "ip": public} if public else None,
+            "id": self.id, "name": name,
+            "pub": {"tap": "pub", "mac": mac, "ip": public, "ip6": public6, "lease": public or LINK_LOCAL} if public or public6 else None,
             "priv": [self.nic(index, **it) for index, it in enumerate(private)], "md_route": md_route,
             "userdata": os.path.join(lab.folder, name + ".user"),
         }
@@ -151,7 +166,7 @@ class Machine:
             "ip addr add %s/30 dev r%d; ip link set r%d mtu 1450 up" % (n, n, n, n, self.transit(1), n, n))
         inside("internet", "ip addr add 100.65.%d.1/30 dev i%d; ip link set i%d up" % (n, n, n))
         inside("router", "ip addr add %s/30 dev p%d; ip link set p%d mtu 1450 up" % (self.transit(0), n, n))
-        if self.config["pub"]:
+        if self.config["pub"] and self.config["pub"]["ip"]:
             inside("internet", "ip route replace %s/32 via 100.65.%d.2" % (self.config["pub"]["ip"], n))
         # What comes in from a private interface goes to the router, never by the hypervisor's own default route.
         self.at_hypervisor("ip rule del pref 0; ip rule add pref 5 lookup local")
@@ -168,8 +183,12 @@ class Machine:
         sh("ip -n %s link set %s address %s" % (self.inner, name, nic["mac"]))
         self.at_hypervisor(
             "ip addr add {gw}/32 dev {tap}; ip link set {tap} {mtu} up; ip -6 addr add fe80::a9fe:a9fe/64 dev {tap} nodad; "
-            "ip route replace 169.254.0.0/16 dev {tap}; ip route replace {ip}/32 dev {tap}".format(
-                gw=router, tap=tap, mtu=mtu, ip=nic["ip"]))
+            "ip route replace 169.254.0.0/16 dev {tap}".format(gw=router, tap=tap, mtu=mtu))
+        self.at_hypervisor("ip route replace %s/32 dev %s" % (nic.get("lease") or nic["ip"], tap))
+        if nic.get("ip6"):
+            self.at_hypervisor(
+                "ip -6 addr add fe80::1/64 dev %s nodad; ip -6 route replace %s/128 dev %s; ip -6 addr replace %s/128 dev lo"
+                % (tap, nic["ip6"], tap, WEB6))
 
     def private_routes(self):
         n = self.number
