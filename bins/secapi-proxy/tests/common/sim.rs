@@ -52,9 +52,17 @@ impl Entry {
 impl Sim {
     /// Starts one; its files are in `folder`.
     pub async fn start(folder: &Path, speed: f64) -> Self {
+        Self::start_from(folder, speed, None).await
+    }
+
+    /// The same, which begins with what a file holds, and writes to it when it ends.
+    pub async fn start_from(folder: &Path, speed: f64, state: Option<&Path>) -> Self {
         let token_file = folder.join("sim.token");
         let mut command = Command::new(binary("hcloud-sim"));
         command.env_clear().args(["--listen", "127.0.0.1:0", "--speed", &speed.to_string(), "--seed", "7"]);
+        if let Some(state) = state {
+            command.arg("--state").arg(state);
+        }
         command.arg("--token-file").arg(&token_file);
         let process = Process::start("hcloud-sim", folder, &mut command);
         let base = until("the address of the simulator", PATIENCE, async || {
