@@ -326,8 +326,8 @@ async fn replaced_spoiled(first: usize, effect: Value) {
 
 async fn failed_over_spoiled(first: usize, effect: Value) {
     let story = async |it: &Product, _: &str| {
-            it.gateway_fails_over().await;
-        };
+        it.gateway_fails_over().await;
+    };
     every_request_spoiled_on(|| with_gateways(0.05), effect, shared(first), 20, story).await;
 }
 
