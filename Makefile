@@ -10,7 +10,7 @@ SHELL := bash
         conformance-bootstrap conformance-run conformance-smoke conformance-full conformance-region conformance-auth \
         conformance-workspace conformance-compute conformance-storage conformance-network conformance-foundation \
         conformance-foundation-core conformance-report ci ci-verify ci-unit ci-integration ci-contract ci-conformance ci-package \
-        sim-clients check-go-sdk check-walk bench bench-scale metrics-overhead ci-docs check-report distil check-distillate soak mixed-releases
+        sim-clients check-go-sdk check-terraform check-walk bench bench-scale metrics-overhead ci-docs check-report distil check-distillate soak mixed-releases
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 30
@@ -92,6 +92,9 @@ metrics-overhead: ## What counting costs: processor time per request with metric
 
 check-go-sdk: ## The official Go SDK against everything, in two regions; needs Go
 	scripts/check-go-sdk.sh $(ARGS)
+
+check-terraform: ## examples/terraform with the SECA provider (TERRAFORM_PROVIDER=PATH), its round trip; needs terraform
+	scripts/check-terraform
 
 ci-docs: ## The pages of a running proxy in a headless Chromium, with a GET; needs chromium and chromedriver
 	scripts/check-docs
