@@ -152,6 +152,7 @@ suite! {
     oversight:
         activities_are_told_newest_first,
         a_workspace_is_paused_until_it_is_resumed,
+        all_of_a_kind_are_told_whosever_they_are,
         projects_are_told_with_their_leases_and_backlogs,
         it_is_told_where_something_lies,
         what_a_holder_knows_of_the_request_budget_is_kept;

@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
-use seca_api::{ResourceKey, Timestamp};
+use seca_api::{Kind, ResourceKey, Timestamp};
 
 use super::{Epoch, ProjectEpoch, RequestBudget, StoreResult};
-use crate::resource::{ProjectId, Uid};
+use crate::resource::{ProjectId, Resource, Uid};
 
 /// Where something was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,6 +207,9 @@ pub trait OversightStore: Send + Sync {
     /// Where there is something: the regions that have resources, and the locations in which instances, volumes and public
     /// IPs lie. It reads every row.
     async fn occupancy(&self) -> StoreResult<Vec<Occupancy>>;
+
+    /// Every resource of a kind, also one that is being deleted, by key. It reads all of them.
+    async fn of_kind(&self, kind: Kind) -> StoreResult<Vec<Resource>>;
 
     /// All projects, by name.
     async fn projects(&self) -> StoreResult<Vec<ProjectOverview>>;

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use super::{Ask, Caller, ReferencePolicy, Refusal, Tenant, Tenants, access};
 use crate::{
-    kinds::{self, Grant, grant},
+    kinds::{self, Grant, grant, internet_gateway::NatServer},
     ports::{
         Abandoned, Activity, ActivityQuery, ActivityRecord, Clock, DeniedToken, Ids, PausedWorkspace, ProjectEpoch,
         ProjectOverview, Store, TenantChange, TenantRecord,
@@ -279,6 +279,15 @@ impl Administration {
         let abandoned = self.store.oversight().abandon(project, self.clock.now()).await?;
         self.wake.notify_one();
         Ok(abandoned)
+    }
+
+    /// The servers that route for internet gateways, by gateway: they cost money and no user sees them.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub async fn nat_servers(&self) -> Result<Vec<NatServer>, Refusal> {
+        let gateways = self.store.oversight().of_kind(NatServer::GATEWAY).await?;
+        Ok(gateways.iter().flat_map(NatServer::of).collect())
     }
 
     /// The paused workspaces.

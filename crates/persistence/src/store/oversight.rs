@@ -1,10 +1,10 @@
 //! Workspaces that are paused, and how the projects fare.
 
 use control_plane::{
-    ProjectId,
+    ProjectId, Resource,
     ports::{Backlog, KnownBudget, Occupancy, PausedWorkspace, ProjectOverview},
 };
-use seca_api::{ResourceKey, Timestamp};
+use seca_api::{Kind, ResourceKey, Timestamp};
 
 use super::relations::WAKE;
 use crate::{
@@ -44,6 +44,10 @@ const OCCUPANCY: Sql = sql!(
     "SELECT r.region, NULL, count(*) FROM resources r WHERE r.region <> '' GROUP BY r.region \
      UNION ALL SELECT l.region, l.location, count(*) FROM (SELECT r.region, " location " AS location FROM resources r \
      WHERE r.kind IN ('instance', 'block-storage', 'public-ip')) l WHERE l.location <> '' GROUP BY l.region, l.location"
+);
+
+const OF_KIND: Sql = sql!(
+    "SELECT " columns " FROM resources r WHERE r.kind = $1 ORDER BY r.tenant, r.region, r.workspace, r.network, r.name"
 );
 
 /// Pauses a workspace, or ends that (`by` is none).
@@ -102,6 +106,11 @@ pub(super) async fn occupancy(db: &Database) -> Result<Vec<Occupancy>, Fault> {
     let occupancy =
         |row: &Row| Ok(Occupancy { region: row.text(0)?, location: row.maybe_text(1)?, resources: row.int(2)? });
     db.fetch(Lane::Read, OCCUPANCY, &[]).await?.iter().map(occupancy).collect()
+}
+
+pub(super) async fn of_kind(db: &Database, kind: Kind) -> Result<Vec<Resource>, Fault> {
+    let found = db.fetch(Lane::Read, OF_KIND, &args![kind.as_str()]).await?;
+    found.iter().map(|row| row::resource(row, 0)).collect()
 }
 
 pub(super) async fn backlog(db: &Database) -> Result<Backlog, Fault> {

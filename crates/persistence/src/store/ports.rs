@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use control_plane::{
-    ProjectId,
+    ProjectId, Resource,
     ports::{
         Abandoned, AccessStore, Activity, ActivityQuery, ActivityRecord, AuthorizationSnapshot, Backlog,
         BootstrapOutcome, DeniedToken, DepartedGrant, Departure, Epoch, Occupancy, OversightStore, PausedWorkspace,
@@ -12,7 +12,7 @@ use control_plane::{
     },
     service::{Tenant, Tenants},
 };
-use seca_api::{ResourceKey, Timestamp};
+use seca_api::{Kind, ResourceKey, Timestamp};
 
 use super::{
     SqlStore, abandon, activity, assignments, authorization, authorization::VersionOf, epochs, oversight, tenants,
@@ -124,6 +124,10 @@ impl OversightStore for SqlStore {
 
     async fn occupancy(&self) -> StoreResult<Vec<Occupancy>> {
         Ok(oversight::occupancy(&self.db).await?)
+    }
+
+    async fn of_kind(&self, kind: Kind) -> StoreResult<Vec<Resource>> {
+        Ok(oversight::of_kind(&self.db, kind).await?)
     }
 
     async fn projects(&self) -> StoreResult<Vec<ProjectOverview>> {

@@ -6,7 +6,7 @@ use control_plane::{
     engine::ENGINE_VERSION,
     ports::{Activity, ActivityQuery, Commit, Listener, Put, RequestBudget, Verdict},
 };
-use seca_api::{Kind, ResourceKey, Timestamp};
+use seca_api::{Kind, ResourceKey, ResourceState, Timestamp};
 use serde_json::json;
 
 use super::{TTL, World, key, sorted, workspace};
@@ -80,6 +80,22 @@ pub async fn a_workspace_is_paused_until_it_is_resumed(world: &World) {
     }
     world.create(&ws.key).await;
     assert_eq!(oversight.paused().await.unwrap(), [], "a workspace made again is not");
+}
+
+pub async fn all_of_a_kind_are_told_whosever_they_are(world: &World) {
+    let (ws, _) = world.bound("p").await;
+    let told = async |kind: Kind| {
+        let rows = world.store.oversight().of_kind(kind).await.unwrap();
+        rows.into_iter().map(|row| (row.key, row.state)).collect::<Vec<_>>()
+    };
+    assert_eq!(told(Kind::BlockStorage).await, []);
+    let disks = [world.create(&key(Kind::BlockStorage, "b")).await, world.create(&key(Kind::BlockStorage, "a")).await];
+    world.create(&key(Kind::Image, "i")).await;
+    world.mark_deleted(&disks[0].key).await;
+    let found = told(Kind::BlockStorage).await;
+    let names: Vec<_> = found.iter().map(|(key, state)| (key.name.as_str(), *state)).collect();
+    assert_eq!(names, [("a", ResourceState::Pending), ("b", ResourceState::Deleting)]);
+    assert_eq!(told(Kind::Workspace).await.into_iter().map(|(key, _)| key).collect::<Vec<_>>(), [ws.key]);
 }
 
 pub async fn projects_are_told_with_their_leases_and_backlogs(world: &World) {

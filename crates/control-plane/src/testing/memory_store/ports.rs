@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use seca_api::{ResourceKey, Timestamp};
+use seca_api::{Kind, ResourceKey, Timestamp};
 
 use super::MemoryStore;
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
         BootstrapOutcome, DeniedToken, DepartedGrant, Departure, Epoch, Occupancy, OversightStore, PausedWorkspace,
         ProjectEpoch, ProjectOverview, Put, StoreResult, TenantChange, TenantRecord,
     },
-    resource::ProjectId,
+    resource::{ProjectId, Resource},
     service::{Tenant, Tenants},
 };
 
@@ -128,6 +128,10 @@ impl OversightStore for MemoryStore {
 
     async fn occupancy(&self) -> StoreResult<Vec<Occupancy>> {
         Ok(self.state()?.occupancy())
+    }
+
+    async fn of_kind(&self, kind: Kind) -> StoreResult<Vec<Resource>> {
+        Ok(self.state()?.of_kind(kind))
     }
 
     async fn projects(&self) -> StoreResult<Vec<ProjectOverview>> {

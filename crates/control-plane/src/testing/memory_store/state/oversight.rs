@@ -10,7 +10,7 @@ use crate::{
     ports::{
         Activity, ActivityQuery, ActivityRecord, Backlog, KnownBudget, Occupancy, PausedWorkspace, ProjectOverview,
     },
-    resource::Uid,
+    resource::{Resource, Uid},
 };
 
 /// An activity, and when it was written down.
@@ -91,6 +91,13 @@ impl State {
         }
         let told = |((region, location), resources)| Occupancy { region, location, resources };
         found.into_iter().map(told).collect()
+    }
+
+    pub(in super::super) fn of_kind(&self, kind: Kind) -> Vec<Resource> {
+        let mut found: Vec<_> =
+            self.rows.values().map(|row| &row.resource).filter(|row| row.key.kind == kind).collect();
+        found.sort_by(|a, b| a.key.cmp(&b.key));
+        found.into_iter().cloned().collect()
     }
 
     pub(in super::super) fn overview(&self) -> Vec<ProjectOverview> {
