@@ -5,6 +5,7 @@ use std::fmt::Display;
 use axum::{
     body::{Body, to_bytes},
     http::{HeaderName, HeaderValue, Method, Response, StatusCode, header},
+    response::IntoResponse,
 };
 use control_plane::{
     ports::StoreError,
@@ -44,7 +45,7 @@ impl Profile {
 }
 
 /// A request that is not served, on its way to become a problem document.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Failure {
     problem: Box<Problem>,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -229,6 +230,37 @@ impl Failure {
     }
 }
 
+/// A handler's refusal travels outwards in the extensions of its answer. [`finished`] makes a document of it, where the
+/// path and the id of the request are known.
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response<Body> {
+        let mut response = empty(self.status());
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// The answer as its client gets it: a refusal as a problem document, and indented for who wants that.
+pub(crate) async fn finished(
+    mut response: Response<Body>,
+    path: &str,
+    is_pretty: bool,
+    trace: &Trace,
+) -> Response<Body> {
+    if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+        response = failure.respond(path, trace);
+    }
+    if is_pretty { indented(response).await } else { response }
+}
+
+/// What is only read is read by these methods.
+pub(crate) const READS: [Method; 2] = [Method::GET, Method::HEAD];
+
+/// The refusal of all other methods.
+pub(crate) async fn only_reads(method: Method) -> Failure {
+    Failure::method(&READS, &method)
+}
+
 /// A JSON answer. It ends with a newline: the prompt of a shell comes after it.
 pub(crate) fn json_text(status: StatusCode, mut text: String) -> Response<Body> {
     text.push('\n');
@@ -239,7 +271,7 @@ pub(crate) fn json_text(status: StatusCode, mut text: String) -> Response<Body> 
 }
 
 /// The same answer, its JSON indented for people; what holds no JSON stays as it is.
-pub(crate) async fn indented(response: Response<Body>) -> Response<Body> {
+async fn indented(response: Response<Body>) -> Response<Body> {
     let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == "application/json");
     if !is_json {
         return response;

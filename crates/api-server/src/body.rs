@@ -1,4 +1,7 @@
 //! Bodies: bounded while they are read, in size and in time.
+//!
+//! tower-http's `limit` does less. It counts bytes alone, so that a body may take for ever, and it answers before a body
+//! that is too large was read, so that its sender meets a reset connection instead of the answer.
 
 use std::time::Duration;
 

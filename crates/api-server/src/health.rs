@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::{
+    Router,
     body::Body,
-    http::{Method, Response, StatusCode},
+    extract::State,
+    http::{Response, StatusCode},
+    routing::get,
 };
 use control_plane::{
     ProjectId,
@@ -15,10 +18,12 @@ use control_plane::{
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    answer::{Failure, json_text},
-    service::Service,
-};
+use crate::{answer::json_text, service::Service};
+
+/// Whether the process lives.
+pub(crate) const ALIVE: &str = "/healthz";
+/// Whether it serves.
+pub(crate) const READY: &str = "/readyz";
 
 /// How what stands behind the listeners fares.
 #[async_trait]
@@ -66,6 +71,20 @@ impl Behind for OfService {
     }
 }
 
+/// Both paths.
+pub(crate) fn routes<S: Clone + Send + Sync + 'static>(readiness: Readiness) -> Router<S> {
+    Router::new().route(ALIVE, get(alive)).route(READY, get(ready)).with_state(readiness)
+}
+
+async fn alive(State(readiness): State<Readiness>) -> Response<Body> {
+    json_text(StatusCode::OK, readiness.alive().to_string())
+}
+
+async fn ready(State(readiness): State<Readiness>) -> Response<Body> {
+    let (status, body) = readiness.ready().await;
+    json_text(status, body.to_string())
+}
+
 /// What `/readyz` looks at: the store, the engine, and whether the process is draining. Paused projects are named and
 /// keep nobody from being ready: the API serves on.
 #[derive(Clone)]
@@ -101,21 +120,6 @@ impl Readiness {
 
     pub(crate) fn of_service(service: Arc<dyn Service>, drain: CancellationToken) -> Self {
         Self { behind: Arc::new(OfService(service)), drain, build: None }
-    }
-
-    /// The answer, if the path is one of ours.
-    pub(crate) async fn answer(&self, method: &Method, path: &str) -> Option<Result<Response<Body>, Failure>> {
-        if path != "/healthz" && path != "/readyz" {
-            return None;
-        }
-        if *method != Method::GET && *method != Method::HEAD {
-            return Some(Err(Failure::method(&[Method::GET, Method::HEAD], method)));
-        }
-        let (status, body) = match path {
-            "/healthz" => (StatusCode::OK, self.alive()),
-            _ => self.ready().await,
-        };
-        Some(Ok(json_text(status, body.to_string())))
     }
 
     fn alive(&self) -> Value {

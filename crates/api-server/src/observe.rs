@@ -1,8 +1,15 @@
 //! Around every request: an id, a deadline, a net for panics, and one log line that says all of it.
+//!
+//! The net for panics is tower-http's. Its other layers do less than what is here:
+//!
+//! - `request-id` keeps the id that a client sends, so that a client could give two requests one id. Here each request gets
+//!   an id of ours, and the client's word for it stands beside it in the log.
+//! - `timeout` counts all time. Here the time that a request is held on purpose does not count ([`Trace::holding`]).
+//! - `trace` knows the head of a request and of its answer. The line here also has the sender, the reason of a refusal and
+//!   the time held, and metrics are told of the operation.
 
 use std::{
     any::Any,
-    panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -11,18 +18,22 @@ use std::{
 };
 
 use axum::{
+    Router,
     body::Body,
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Response},
-    middleware::Next,
+    middleware::{Next, from_fn_with_state},
+    response::IntoResponse as _,
 };
 use control_plane::ports::Ids;
-use futures::FutureExt as _;
 use tokio::time::{Instant, sleep};
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
-    answer::Failure,
+    answer::{Failure, finished},
     meter::{Answered, Meter},
+    query,
 };
 
 /// The header that every answer carries and every log line repeats.
@@ -137,25 +148,36 @@ pub(crate) struct Observer {
     pub(crate) meter: Arc<dyn Meter>,
 }
 
+/// The router with all this around it. The two layers are one for axum, which puts each layer of a router in a box of its own.
+pub(crate) fn observed(router: Router, observer: Observer) -> Router {
+    let layers =
+        ServiceBuilder::new().layer(from_fn_with_state(observer, observe)).layer(CatchPanicLayer::custom(panicked));
+    router.layer(layers)
+}
+
+/// What the client of a request that panicked is told, and what the log says of it.
+fn panicked(panic: Box<dyn Any + Send>) -> Response<Body> {
+    Failure::internal(format!("panic: {}", panic_text(panic.as_ref()))).into_response()
+}
+
 /// The layer.
-pub(crate) async fn observe(State(observer): State<Observer>, mut request: Request, next: Next) -> Response<Body> {
+async fn observe(State(observer): State<Observer>, mut request: Request, next: Next) -> Response<Body> {
     let started = Instant::now();
     let trace = Trace::new(observer.ids.uid().to_string());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let is_routine = is_routine(&observer, &request);
+    let is_pretty = query::is_pretty(request.uri().query().unwrap_or_default());
     let client_request_id = client_request_id(request.headers());
     request.extensions_mut().insert(Arc::clone(&trace));
 
-    let answered = tokio::select! {
+    let response = tokio::select! {
         biased;
-        answered = AssertUnwindSafe(next.run(request)).catch_unwind() => Some(answered),
-        () = trace.expired(observer.timeout) => None,
+        response = next.run(request) => response,
+        () = trace.expired(observer.timeout) => {
+            Failure::unavailable(&method, "the request deadline passed").into_response()
+        }
     };
-    let mut response = match answered {
-        Some(Ok(response)) => response,
-        Some(Err(panic)) => Failure::internal(format!("panic: {}", panic_text(panic.as_ref()))).respond(&path, &trace),
-        None => Failure::unavailable(&method, "the request deadline passed").respond(&path, &trace),
-    };
+    let mut response = finished(response, &path, is_pretty, &trace).await;
     if let Ok(value) = HeaderValue::from_str(trace.id()) {
         response.headers_mut().insert(REQUEST_ID, value);
     }

@@ -1,4 +1,5 @@
-//! The public API: one handler for all kinds.
+//! The public API. The few fixed paths are routes of axum. All other paths come to one handler for all kinds, which
+//! reads them by the table of kinds ([`crate::route`]).
 //!
 //! The order in which a request is judged: path, credential, method, region, query, rate, what its sender may do to
 //! that path, headers, body, and then the service, which authorizes by the roles of the moment at which it reads. What is
@@ -11,7 +12,7 @@ use axum::{
     body::Body,
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts},
-    middleware::from_fn_with_state,
+    routing::get,
 };
 use control_plane::{
     ActionKind, kinds,
@@ -26,16 +27,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     activity::Doing,
-    answer::{Failure, Profile, empty, indented, json_text},
+    answer::{Failure, Profile, empty, json_text, only_reads},
     auth::{AuthError, Authenticator},
     body,
     config::{ApiConfig, UnknownParameters},
     docs::{self, Documents},
     headers,
-    health::Readiness,
+    health::{self, Readiness},
     json::{self, JsonError},
     meter::Metered,
-    observe::{Observer, Trace, observe},
+    observe::{Observer, Trace, observed},
     paging::Pager,
     published_keys, query,
     room::{Place, Room},
@@ -48,7 +49,7 @@ use crate::{
 const RECENT: Duration = Duration::from_secs(1);
 
 /// The paths that are no resource's and are answered to everybody.
-const STANDING: [&str; 4] = [wellknown::PATH, wellknown::ALIAS, "/healthz", "/readyz"];
+const STANDING: [&str; 4] = [wellknown::PATH, wellknown::ALIAS, health::ALIVE, health::READY];
 
 /// What the predecessor answered to a call that it accepted.
 const ACCEPTED: &str = r#"{"status":"accepted"}"#;
@@ -56,9 +57,7 @@ const ACCEPTED: &str = r#"{"status":"accepted"}"#;
 struct Api {
     service: Arc<dyn Service>,
     authenticator: Arc<dyn Authenticator>,
-    readiness: Readiness,
     pager: Pager,
-    documents: Documents,
     throttle: Throttle,
     room: Room,
     drain: CancellationToken,
@@ -90,21 +89,33 @@ pub fn public_router_over(
     };
     let authenticator = Arc::new(Metered::new(authenticator, Arc::clone(&config.meter)));
     let readiness = Readiness::of_service(Arc::clone(&service), drain.clone());
-    let documents = Documents::of_seca();
+    let keys = config.jwks.clone();
     let pager = Pager::new(&config.signing_key);
     let throttle = Throttle::new(config.limits.rates);
     let room = Room::new(config.limits.parsed_bytes);
-    let api = Api { service, authenticator, readiness, pager, documents, throttle, room, drain, config };
-    Router::new().fallback(handle).with_state(Arc::new(api)).layer(from_fn_with_state(observer, observe))
+    let api = Api { service, authenticator, pager, throttle, room, drain, config };
+    let router = Router::new()
+        .route("/", get(docs::root))
+        .route(wellknown::PATH, get(well_known))
+        .route(wellknown::ALIAS, get(well_known))
+        .merge(keys.map(published_keys::routes).unwrap_or_default())
+        .merge(health::routes(readiness))
+        .merge(Documents::of_seca().routes())
+        .method_not_allowed_fallback(only_reads)
+        .fallback(resource)
+        .with_state(Arc::new(api));
+    observed(router, observer)
 }
 
-async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response<Body> {
+/// Whatever is no fixed path: a resource, a collection, an action, or nothing.
+async fn resource(State(api): State<Arc<Api>>, request: Request) -> Result<Response<Body>, Failure> {
     let (parts, body) = request.into_parts();
     let trace = Trace::of(&parts.extensions);
-    let is_pretty = query::is_pretty(parts.uri.query().unwrap_or_default());
-    let answered = api.answer(&parts, body, &trace).await;
-    let response = answered.unwrap_or_else(|failure| failure.respond(parts.uri.path(), &trace));
-    if is_pretty { indented(response).await } else { response }
+    api.answer(&parts, body, &trace).await
+}
+
+async fn well_known(State(api): State<Arc<Api>>, request: Request) -> Result<Response<Body>, Failure> {
+    api.well_known(&request.into_parts().0)
 }
 
 /// A request whose path, caller and tenant are known.
@@ -131,23 +142,6 @@ impl<'a> Call<'a> {
 impl Api {
     async fn answer(&self, parts: &Parts, body: Body, trace: &Trace) -> Result<Response<Body>, Failure> {
         let (method, path) = (&parts.method, parts.uri.path());
-        if let Some(answer) = self.readiness.answer(method, path).await {
-            return answer;
-        }
-        if let Some(answer) = self.documents.answer(method, path, &parts.headers) {
-            return answer;
-        }
-        if path == "/" {
-            return docs::root(method, &parts.headers);
-        }
-        if matches!(path, wellknown::PATH | wellknown::ALIAS) {
-            return self.well_known(parts);
-        }
-        if path == published_keys::PATH
-            && let Some(keys) = &self.config.jwks
-        {
-            return published_keys::answer(keys, method);
-        }
         let routing = Routing {
             default_region: &self.config.default_region,
             written: &self.config.served,
@@ -440,9 +434,6 @@ impl Api {
 
     /// Where the providers answer; for the regional ones, in the default region.
     fn well_known(&self, parts: &Parts) -> Result<Response<Body>, Failure> {
-        if parts.method != Method::GET {
-            return Err(Failure::method(&[Method::GET], &parts.method));
-        }
         self.check_query(&[], parts)?;
         let base = headers::base_url(self.config.public_base_url.as_ref(), parts)?;
         let endpoint = |provider: Provider| {

@@ -4,27 +4,31 @@
 use std::sync::Arc;
 
 use axum::{
+    Router,
     body::Body,
-    http::{HeaderValue, Method, Response, StatusCode, header},
+    extract::State,
+    http::{HeaderValue, Response, StatusCode, header},
+    routing::get,
 };
 
 use crate::{
-    answer::{Failure, json_text},
+    answer::json_text,
     auth::{Followed, KeySet},
 };
 
 /// Where they are.
-pub(crate) const PATH: &str = "/.well-known/jwks.json";
+const PATH: &str = "/.well-known/jwks.json";
 
 /// How long others may keep them: no longer than this server keeps those of other issuers.
 const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
-/// The answer at [`PATH`]. HEAD is answered as GET is; hyper leaves the body out.
-pub(crate) fn answer(keys: &Arc<Followed<KeySet>>, method: &Method) -> Result<Response<Body>, Failure> {
-    if !matches!(*method, Method::GET | Method::HEAD) {
-        return Err(Failure::method(&[Method::GET, Method::HEAD], method));
-    }
+/// The path.
+pub(crate) fn routes<S: Clone + Send + Sync + 'static>(keys: Arc<Followed<KeySet>>) -> Router<S> {
+    Router::new().route(PATH, get(published)).with_state(keys)
+}
+
+async fn published(State(keys): State<Arc<Followed<KeySet>>>) -> Response<Body> {
     let mut response = json_text(StatusCode::OK, keys.current().to_json());
     response.headers_mut().insert(header::CACHE_CONTROL, CACHE);
-    Ok(response)
+    response
 }

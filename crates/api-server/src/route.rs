@@ -250,25 +250,28 @@ fn named(mut key: ResourceKey, tail: &[Segment]) -> Result<Target, RouteError> {
 
 /// One decoded segment of a path.
 pub(crate) struct Segment {
-    pub(crate) text: String,
+    text: String,
     flaw: Option<&'static str>,
 }
 
 impl Segment {
-    pub(crate) fn decode(raw: &str) -> Self {
+    fn decode(raw: &str) -> Self {
         match percent_decode_str(raw).decode_utf8() {
             Err(_) => Self { text: raw.to_owned(), flaw: Some("is not UTF-8 once decoded") },
-            Ok(text) => {
-                let flaw = if text.contains('/') {
-                    Some("contains a slash")
-                } else if text.chars().any(char::is_control) {
-                    Some("contains a control character")
-                } else {
-                    None
-                };
-                Self { text: text.into_owned(), flaw }
-            }
+            Ok(text) => Self::decoded(text.into_owned()),
         }
+    }
+
+    /// One that somebody else decoded.
+    pub(crate) fn decoded(text: String) -> Self {
+        let flaw = if text.contains('/') {
+            Some("contains a slash")
+        } else if text.chars().any(char::is_control) {
+            Some("contains a control character")
+        } else {
+            None
+        };
+        Self { text, flaw }
     }
 
     /// The segment as a name. Its own rule is checked by admission; here only what cannot be a name at all.

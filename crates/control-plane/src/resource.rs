@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 /// The identity of one life of a resource (UUIDv7): a resource made again under an old name has another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String, format = "uuid"))]
 #[serde(transparent)]
 pub struct Uid(pub Uuid);
 
@@ -28,6 +29,7 @@ impl FromStr for Uid {
 
 /// A provider project: the unit of leases, budgets and address plans.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct ProjectId(pub String);
 

@@ -9,7 +9,7 @@ mod schemas;
 
 use utoipa::openapi::{
     Components, ComponentsBuilder, Info, InfoBuilder, License, OpenApi, OpenApiBuilder, PathItem, Paths, PathsBuilder,
-    Server,
+    RefOr, Schema, Server,
     path::{HttpMethod, OperationBuilder},
     security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
 };
@@ -78,6 +78,11 @@ pub fn wellknown_document() -> OpenApi {
         .components(Some(components))
         .build();
     pruned(document)
+}
+
+/// The schema of a problem document, for documents that are made elsewhere.
+pub fn error() -> RefOr<Schema> {
+    schemas::error()
 }
 
 /// All documents, each with the name of its file: `seca.compute.v1`.

@@ -1,44 +1,77 @@
 //! Why somebody may or may not do something.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
-use axum::{
-    body::Body,
-    http::{Method, Response, StatusCode},
-};
-use control_plane::kinds;
+use axum::{extract::State, http::Method};
+use control_plane::{kinds, service::ExplainView};
 use seca_api::names::SUBJECT_MAX;
-use serde_json::json;
+use utoipa::IntoParams;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Admin, answer, query::parameters, refused};
+use super::{
+    Admin,
+    extract::{Answer, Call, Query, ok},
+    openapi::Refused,
+    query::{Parameters, Values},
+    refused,
+};
 use crate::{
     answer::{Failure, Profile},
     route::{self, Route, RouteError, Routing, Target},
 };
 
-impl Admin {
-    pub(super) async fn explain(&self, query: &str) -> Result<Response<Body>, Failure> {
-        let [subject, method, path] = parameters(query, ["sub", "method", "path"])?;
-        let required = |name: &str, value: Option<Cow<'_, str>>, rule: &str| {
-            let value = value.filter(|value| !value.is_empty()).map(Cow::into_owned);
-            value.ok_or_else(|| Failure::parameter(name, format!("`{name}` is required: {rule}")))
-        };
-        let subject = required("sub", subject, "the subject of the token, for example ada")?;
-        if subject.chars().count() > SUBJECT_MAX {
+pub(super) fn routes() -> OpenApiRouter<Arc<Admin>> {
+    OpenApiRouter::default().routes(routes!(explain))
+}
+
+/// What is to be explained.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Question {
+    /// The subject of the token.
+    #[param(example = "ada", max_length = 128)]
+    sub: String,
+    /// The method of a request: GET, PUT, DELETE or POST.
+    #[param(example = "GET")]
+    method: String,
+    /// Its path, or a reference as metadata.ref shows it.
+    #[param(example = "/providers/seca.workspace/v1/tenants/acme/workspaces/w")]
+    path: String,
+}
+
+impl Parameters for Question {
+    fn take(values: &mut Values) -> Result<Self, Failure> {
+        let sub = values.required("sub", "the subject of the token, for example ada")?;
+        if sub.chars().count() > SUBJECT_MAX {
             return Err(Failure::parameter("sub", "`sub` must be at most 128 characters"));
         }
-        let method = required("method", method, "GET, PUT, DELETE or POST")?;
-        let path = required("path", path, "the path of a request, or a reference as metadata.ref has it")?;
-        let routing = Routing {
-            default_region: &self.config.default_region,
-            written: &self.config.served,
-            read: kinds::catalog::KINDS,
-        };
-        let route = parse(&path, routing)?;
-        let verb = verb(&method, &route.target, routing)?;
-        let view = self.administration.explain(&subject, verb, route.target.key()).await.map_err(refused)?;
-        Ok(answer(StatusCode::OK, &json!(view)))
+        let method = values.required("method", "GET, PUT, DELETE or POST")?;
+        let path = values.required("path", "the path of a request, or a reference as metadata.ref has it")?;
+        Ok(Self { sub, method, path })
     }
+}
+
+/// Say who may do what, and why
+#[utoipa::path(
+    get,
+    path = "/admin/v1/explain",
+    tag = "Oversight",
+    params(Question),
+    responses((status = 200, description = "The decision as it would be now.", body = ExplainView), Refused)
+)]
+async fn explain(
+    State(admin): State<Arc<Admin>>,
+    _: Call,
+    Query(Question { sub, method, path }): Query<Question>,
+) -> Result<Answer<ExplainView>, Failure> {
+    let routing = Routing {
+        default_region: &admin.config.default_region,
+        written: &admin.config.served,
+        read: kinds::catalog::KINDS,
+    };
+    let route = parse(&path, routing)?;
+    let verb = verb(&method, &route.target, routing)?;
+    admin.administration.explain(&sub, verb, route.target.key()).await.map(ok).map_err(refused)
 }
 
 /// Reads a path as clients have it at hand: of a request, with or without scheme and host or a query, or a reference.

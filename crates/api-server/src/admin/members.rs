@@ -1,56 +1,47 @@
 //! Members of a JSON body: known ones, all mistakes told at once.
 
 use seca_api::{ProblemKind, Violation};
-use serde_json::{Map, Value};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::{answer::Failure, json};
 
-/// The members of a body, and what is wrong with them so far.
-pub(super) struct Members {
-    members: Map<String, Value>,
-    violations: Vec<Violation>,
+/// A member that a body may have.
+pub(super) struct Member {
+    pub(super) name: &'static str,
+    /// What its value must be, in words.
+    pub(super) rule: &'static str,
+    pub(super) is_required: bool,
+    /// Whether a value is that.
+    pub(super) holds: fn(&Value) -> bool,
 }
 
-impl Members {
-    /// Reads a body that may have these members.
-    pub(super) fn read(bytes: &[u8], known: &[&str]) -> Result<Self, Failure> {
-        let body = json::object(bytes).map_err(|error| Failure::malformed(error.to_string()))?;
-        let Value::Object(members) = body else { return Err(Failure::malformed("the body must be a JSON object")) };
-        let unknown = members.keys().filter(|name| !known.contains(&name.as_str()));
-        let violation = |name: &String| {
-            let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
-            let rule = format!("there is no member `{shown}` here; known: {}", known.join(", "));
-            Violation::at(format!("/{shown}"), rule)
+/// Whether a value can be read as this.
+pub(super) fn is<T: DeserializeOwned>(value: &Value) -> bool {
+    T::deserialize(value).is_ok()
+}
+
+/// Reads a body that may have these members. serde would tell of the first mistake alone.
+pub(super) fn read<T: DeserializeOwned>(bytes: &[u8], known: &[Member]) -> Result<T, Failure> {
+    let body = json::object(bytes).map_err(|error| Failure::malformed(error.to_string()))?;
+    let Value::Object(members) = &body else { return Err(Failure::malformed("the body must be a JSON object")) };
+    let names: Vec<&str> = known.iter().map(|member| member.name).collect();
+    let unknown = members.keys().filter(|name| !names.contains(&name.as_str())).map(|name| {
+        let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+        let rule = format!("there is no member `{shown}` here; known: {}", names.join(", "));
+        Violation::at(format!("/{shown}"), rule)
+    });
+    let wrong = known.iter().filter_map(|Member { name, rule, is_required, holds }| {
+        let broken = match members.get(*name) {
+            None if *is_required => format!("`{name}` is required: {rule}"),
+            Some(value) if !holds(value) => format!("`{name}` must be {rule}"),
+            _ => return None,
         };
-        let violations = unknown.map(violation).collect();
-        Ok(Self { members, violations })
+        Some(Violation::at(format!("/{name}"), broken))
+    });
+    let violations: Vec<Violation> = unknown.chain(wrong).collect();
+    if !violations.is_empty() {
+        return Err(Failure::violations(ProblemKind::InvalidRequest, &violations));
     }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.members.is_empty()
-    }
-
-    /// Notes that a member must be there, if it is not.
-    pub(super) fn required(&mut self, name: &str, rule: &str) {
-        if !self.members.contains_key(name) {
-            self.violations.push(Violation::at(format!("/{name}"), format!("`{name}` is required: {rule}")));
-        }
-    }
-
-    /// A member that may be absent, as `parse` reads it; else the rule.
-    pub(super) fn value<T>(&mut self, name: &str, rule: &str, parse: impl Fn(&Value) -> Option<T>) -> Option<T> {
-        let parsed = parse(self.members.get(name)?);
-        if parsed.is_none() {
-            self.violations.push(Violation::at(format!("/{name}"), format!("`{name}` must be {rule}")));
-        }
-        parsed
-    }
-
-    /// The value that was made of them, if nothing is wrong.
-    pub(super) fn finish<T>(self, value: T) -> Result<T, Failure> {
-        if self.violations.is_empty() {
-            return Ok(value);
-        }
-        Err(Failure::violations(ProblemKind::InvalidRequest, &self.violations))
-    }
+    serde_json::from_value(body).map_err(Failure::internal)
 }

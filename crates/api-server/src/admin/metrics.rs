@@ -1,13 +1,20 @@
 //! `/metrics`: for whoever has the token of metrics, or may use the admin API anyway.
 
+use std::sync::Arc;
+
 use axum::{
     body::Body,
-    http::{HeaderValue, Method, Response, header, request::Parts},
+    extract::{Request, State},
+    http::{HeaderValue, Response, header, request::Parts},
 };
 use seca_api::ProblemKind;
 
 use super::Admin;
-use crate::{answer::Failure, auth::bearer, observe::Trace};
+use crate::{
+    answer::{Failure, READS},
+    auth::bearer,
+    observe::Trace,
+};
 
 /// Where they are.
 pub(super) const PATH: &str = "/metrics";
@@ -16,8 +23,14 @@ pub(super) const PATH: &str = "/metrics";
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
+/// What is under [`PATH`]. It is asked with every method: who may not read metrics learns nothing of what there is.
+pub(super) async fn metrics(State(admin): State<Arc<Admin>>, request: Request) -> Result<Response<Body>, Failure> {
+    admin.metrics(&request.into_parts().0).await
+}
+
 impl Admin {
-    pub(super) async fn metrics(&self, parts: &Parts, trace: &Trace) -> Result<Response<Body>, Failure> {
+    async fn metrics(&self, parts: &Parts) -> Result<Response<Body>, Failure> {
+        let trace = Trace::of(&parts.extensions);
         let Some(metrics) = &self.config.metrics else {
             self.actor(parts)?;
             return Err(Failure::new(ProblemKind::NotFound, "metrics are switched off here (SECA_METRICS=off)"));
@@ -28,8 +41,8 @@ impl Admin {
         } else {
             trace.subject(&self.actor(parts)?);
         }
-        if parts.method != Method::GET && parts.method != Method::HEAD {
-            return Err(Failure::method(&[Method::GET, Method::HEAD], &parts.method));
+        if !READS.contains(&parts.method) {
+            return Err(Failure::method(&READS, &parts.method));
         }
         trace.about("get", "metrics");
         let text = metrics.exposition.text().await.map_err(Failure::internal)?;

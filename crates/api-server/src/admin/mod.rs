@@ -4,6 +4,9 @@
 //! It has a listener and bearer tokens of its own; a client certificate that the listener verified will do instead.
 //! Query parameters and members that it does not know are refused: a misspelt `region` must not bind the workspace of
 //! another region. What changes something leaves an activity, which is written down before the answer is given.
+//!
+//! An operation is a function with its description above it. The description names its path, and router and OpenAPI
+//! document are both made of it (utoipa).
 
 mod actor;
 mod administrators;
@@ -11,48 +14,51 @@ mod bindings;
 mod denied_tokens;
 mod encoding;
 mod explain;
+mod extract;
 mod members;
 mod metrics;
 mod openapi;
 mod oversight;
-mod place;
+mod places;
 mod query;
 mod tenants;
 
 use std::sync::Arc;
 
 use axum::{
-    Router,
+    Extension, Router,
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, Method, Response, StatusCode, request::Parts},
-    middleware::from_fn_with_state,
+    http::{Method, Response, StatusCode, Uri, request::Parts},
+    middleware::{Next, from_fn_with_state},
+    routing::any,
 };
 use control_plane::{
     ports::Listener,
     service::{Administration, Bindings, Refusal},
 };
 use seca_api::{ProblemKind, ResourceKey, TenantName};
-use serde_json::Value;
+use utoipa_axum::router::OpenApiRouter;
 
 pub use self::administrators::admin_assignment_name;
-use self::place::Place;
+use self::{
+    extract::{About, Actor, Call},
+    places::Places,
+};
 use crate::{
     activity::Doing,
-    answer::{Failure, Profile, indented, json_text},
+    answer::{Failure, Profile, only_reads},
     config::AdminConfig,
     docs::Documents,
-    health::Readiness,
-    observe::{Observer, Trace, observe},
-    route::{self, RouteError},
+    health::{self, Readiness},
+    observe::{Observer, Trace, observed},
     service::BindingService,
 };
 
 struct Admin {
     bindings: Arc<dyn BindingService>,
     administration: Administration,
-    readiness: Readiness,
-    documents: Documents,
+    places: Places,
     config: AdminConfig,
 }
 
@@ -79,27 +85,57 @@ pub fn admin_router_over(
         listener: "admin",
         meter: Arc::clone(&config.meter),
     };
-    let documents = Documents::of_admin(openapi::documents);
-    let admin = Admin { bindings, administration, readiness, documents, config };
-    Router::new().fallback(handle).with_state(Arc::new(admin)).layer(from_fn_with_state(observer, observe))
+    let (operations, document) = operations().split_for_parts();
+    let admin = Arc::new(Admin { bindings, administration, places: Places::of(&document), config });
+    // Who is not known is told so before anything else, also of a path that names nothing.
+    let closed = operations
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(unknown_path)
+        .layer(from_fn_with_state(Arc::clone(&admin), authenticated));
+    let open = Router::new()
+        .merge(health::routes(readiness))
+        .merge(Documents::of_admin(document).routes())
+        .method_not_allowed_fallback(only_reads);
+    observed(open.route(metrics::PATH, any(metrics::metrics)).merge(closed).with_state(admin), observer)
 }
 
-async fn handle(State(admin): State<Arc<Admin>>, request: Request) -> Response<Body> {
-    let (parts, body) = request.into_parts();
-    let trace = Trace::of(&parts.extensions);
-    let is_pretty = crate::query::is_pretty(parts.uri.query().unwrap_or_default());
-    let answered = admin.answer(&parts, body, &trace).await;
-    let response = answered.unwrap_or_else(|failure| failure.respond(parts.uri.path(), &trace));
-    if is_pretty { indented(response).await } else { response }
+/// All operations, each with the word by which metrics know it.
+fn operations() -> OpenApiRouter<Arc<Admin>> {
+    let about = |word: &'static str, routes: OpenApiRouter<Arc<Admin>>| routes.layer(Extension(About(word)));
+    OpenApiRouter::with_openapi(openapi::frame())
+        .merge(about("tenant", tenants::routes()))
+        .merge(about("tenant-admin", administrators::routes()))
+        .merge(about("denied-token", denied_tokens::routes()))
+        .merge(about("explain", explain::routes()))
+        .merge(about("activity", oversight::routes_of_activity()))
+        .merge(about("project", oversight::routes_of_projects()))
+        .merge(about("orphan", bindings::routes_of_orphans()))
+        .merge(about("workspace", bindings::routes_of_workspaces()))
+        .merge(about("pause", oversight::routes_of_pauses()))
+        .merge(about("binding", bindings::routes()))
 }
 
-/// A request whose sender is known.
-struct Call<'a> {
-    actor: &'a str,
-    method: &'a str,
-    query: &'a str,
-    headers: &'a HeaderMap,
-    trace: &'a Trace,
+/// Lets through whose sender is known and whose text can be read.
+async fn authenticated(
+    State(admin): State<Arc<Admin>>,
+    request: Request,
+    next: Next,
+) -> Result<Response<Body>, Failure> {
+    let (mut parts, body) = request.into_parts();
+    let actor = admin.actor(&parts)?;
+    Trace::of(&parts.extensions).subject(&actor);
+    encoding::check("path", parts.uri.path())?;
+    encoding::check("query", parts.uri.query().unwrap_or_default())?;
+    parts.extensions.insert(Actor(actor));
+    Ok(next.run(Request::from_parts(parts, body)).await)
+}
+
+async fn unknown_path(State(admin): State<Arc<Admin>>, uri: Uri) -> Failure {
+    Failure::new(ProblemKind::NotFound, admin.places.unknown(uri.path()))
+}
+
+async fn wrong_method(State(admin): State<Arc<Admin>>, method: Method, uri: Uri) -> Failure {
+    Failure::method(admin.places.methods(uri.path()).unwrap_or_default(), &method)
 }
 
 /// What a request is about to change, as its activity tells it.
@@ -118,54 +154,6 @@ impl<'a> Change<'a> {
 }
 
 impl Admin {
-    async fn answer(&self, parts: &Parts, body: Body, trace: &Trace) -> Result<Response<Body>, Failure> {
-        let (method, path) = (&parts.method, parts.uri.path());
-        if let Some(answer) = self.readiness.answer(method, path).await {
-            return answer;
-        }
-        if let Some(answer) = self.documents.answer(method, path, &parts.headers) {
-            return answer;
-        }
-        if path == metrics::PATH {
-            return self.metrics(parts, trace).await;
-        }
-        let actor = self.actor(parts)?;
-        trace.subject(&actor);
-        let query = parts.uri.query().unwrap_or_default();
-        encoding::check("path", path)?;
-        encoding::check("query", query)?;
-        let place = match Place::parse(path) {
-            Err(RouteError::Unknown) => {
-                let error = route::unknown(path, |path| !matches!(Place::parse(path), Err(RouteError::Unknown)));
-                let told = if error == RouteError::Unknown { place::UNKNOWN.to_owned() } else { error.to_string() };
-                return Err(Failure::new(ProblemKind::NotFound, told));
-            }
-            Err(error) => return Err(Failure::of_route(&error, Profile::Specification, method)),
-            Ok(place) => place,
-        };
-        if !place.methods().contains(method) {
-            return Err(Failure::method(place.methods(), method));
-        }
-        trace.about(place::word(method), place.kind());
-        let call = Call { actor: &actor, method: method.as_str(), query, headers: &parts.headers, trace };
-        match place {
-            Place::Tenants => self.tenants(query).await,
-            Place::Tenant(name) => self.tenant(call, body, &name).await,
-            Place::TenantAdmin { tenant, subject } => self.make_admin(call, body, &tenant, &subject).await,
-            Place::DeniedTokens => self.denied_tokens(query).await,
-            Place::DeniedToken(id) => self.denied_token(call, body, &id).await,
-            Place::Explain => self.explain(query).await,
-            Place::Activity => self.activity(query).await,
-            Place::Projects => self.projects(query).await,
-            Place::GoneProject(id) => self.abandon(call, body, id).await,
-            Place::PausedWorkspaces => self.paused(query).await,
-            Place::Pause { tenant, workspace } => self.pause(call, body, &tenant, &workspace).await,
-            Place::Workspaces => self.workspaces(query).await,
-            Place::Orphans => self.orphans(query).await,
-            Place::Binding { tenant, workspace } => self.binding(call, body, &tenant, &workspace).await,
-        }
-    }
-
     /// The name of whoever sent a request.
     fn actor(&self, parts: &Parts) -> Result<String, Failure> {
         let actor = actor::actor(parts, &self.config.tokens, self.config.clock.now());
@@ -176,14 +164,14 @@ impl Admin {
     /// Does a change, and writes down that it was done.
     async fn recorded<T>(
         &self,
-        call: &Call<'_>,
+        call: &Call,
         change: Change<'_>,
         work: impl Future<Output = Result<T, Failure>>,
         status: impl Fn(&T) -> StatusCode,
     ) -> Result<T, Failure> {
         let pending = self.config.activity.begin(Doing {
             listener: Listener::Admin,
-            actor: call.actor,
+            actor: &call.actor,
             action: change.action,
             target: &change.target,
             tenant: change.tenant,
@@ -194,10 +182,6 @@ impl Admin {
         pending.ended_with(&result, status).await;
         result
     }
-}
-
-fn answer(status: StatusCode, document: &Value) -> Response<Body> {
-    json_text(status, document.to_string())
 }
 
 /// Operators are told in the specification's codes, whatever a tenant's profile.

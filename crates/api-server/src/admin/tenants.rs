@@ -1,104 +1,203 @@
 //! Tenants: which there are, how they are set, and whether they are suspended.
 
-use axum::{
-    body::Body,
-    http::{Response, StatusCode},
-};
+use std::sync::Arc;
+
+use axum::{extract::State, http::StatusCode};
 use control_plane::{
     ports::{TenantChange, TenantRecord},
     service::{ReferencePolicy, Registered, Tenant, TenantView},
 };
 use seca_api::{ProblemKind, TenantName};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Admin, Call, Change, answer, members::Members, query::parameters, refused, tenant_name};
-use crate::{answer::Failure, body};
+use super::{
+    Admin, Change,
+    extract::{Answer, Call, Document, Items, Json, Named, Path, Query, check_name, ok},
+    members::{self, Member, is},
+    openapi::Refused,
+    query::Nothing,
+    refused, tenant_name,
+};
+use crate::answer::Failure;
 
-impl Admin {
-    pub(super) async fn tenants(&self, query: &str) -> Result<Response<Body>, Failure> {
-        let [] = parameters(query, [])?;
-        let tenants = self.administration.tenants().await.map_err(refused)?;
-        let items: Vec<_> = tenants.iter().map(TenantView::from).collect();
-        Ok(answer(StatusCode::OK, &json!({ "items": items })))
+pub(super) fn routes() -> OpenApiRouter<Arc<Admin>> {
+    OpenApiRouter::default().routes(routes!(list_tenants)).routes(routes!(get_tenant, register_tenant, change_tenant))
+}
+
+/// The path of a tenant.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct OfTenant {
+    /// The tenant's name.
+    #[param(example = "acme")]
+    tenant: String,
+}
+
+impl Named for OfTenant {
+    fn check(&self) -> Result<(), Failure> {
+        check_name("tenant", &self.tenant)
     }
+}
 
-    pub(super) async fn tenant(&self, call: Call<'_>, body: Body, name: &str) -> Result<Response<Body>, Failure> {
-        let [] = parameters(call.query, [])?;
-        let name = tenant_name(name)?;
-        let (status, record) = match call.method {
-            "PUT" => self.register(&call, body, &name).await?,
-            "PATCH" => (StatusCode::OK, self.change(&call, body, &name).await?),
-            _ => {
-                let found = self.administration.tenant(&name).await.map_err(refused)?;
-                (StatusCode::OK, found.ok_or_else(|| missing(&name))?)
-            }
-        };
-        Ok(answer(status, &json!(TenantView::from(&record))))
+/// The settings with which a tenant is registered.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct TenantSettings {
+    /// Whether its errors are those that the conformance tool expects; false where it is not set.
+    #[schema(nullable = false)]
+    conformance: Option<bool>,
+    /// How references to what does not exist are judged; `strict` where it is not set.
+    #[schema(nullable = false)]
+    references: Option<ReferencePolicy>,
+}
+
+/// What is to change of a tenant: at least one of these.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct TenantPatch {
+    /// Whether it is suspended: then nobody may do anything in it.
+    #[schema(nullable = false)]
+    suspended: Option<bool>,
+    /// Whether its errors are those that the conformance tool expects.
+    #[schema(nullable = false)]
+    conformance: Option<bool>,
+    /// How references to what does not exist are judged.
+    #[schema(nullable = false)]
+    references: Option<ReferencePolicy>,
+}
+
+const SUSPENDED: Member = truth("suspended");
+const CONFORMANCE: Member = truth("conformance");
+const REFERENCES: Member =
+    Member { name: "references", rule: "`strict` or `late`", is_required: false, holds: is::<ReferencePolicy> };
+
+const fn truth(name: &'static str) -> Member {
+    Member { name, rule: "true or false", is_required: false, holds: is::<bool> }
+}
+
+impl Document for TenantSettings {
+    fn read(bytes: &[u8]) -> Result<Self, Failure> {
+        members::read(bytes, &[CONFORMANCE, REFERENCES])
     }
+}
 
-    /// A PUT registers, and changes nothing: what is there with other settings is a conflict, so that two operators
-    /// who register the same name learn of each other.
-    async fn register(
-        &self,
-        call: &Call<'_>,
-        body: Body,
-        name: &TenantName,
-    ) -> Result<(StatusCode, TenantRecord), Failure> {
-        let bytes = body::read_json(call.headers, body, self.config.limits).await?;
-        let mut members = Members::read(&bytes, &["conformance", "references"])?;
-        let conformance = members.value("conformance", TRUTH, Value::as_bool).unwrap_or_default();
-        let references = members.value("references", REFERENCES, references).unwrap_or_default();
-        let settings = members.finish(Tenant { conformance, references })?;
-        let work = async {
-            match self.administration.create_tenant(name, &settings).await.map_err(refused)? {
-                Registered::Created(record) => Ok((StatusCode::CREATED, record)),
-                Registered::Existing(record) if record.settings == settings => Ok((StatusCode::OK, record)),
-                Registered::Existing(_) => Err(Failure::new(
-                    ProblemKind::Conflict,
-                    format!("tenant {name} exists with other settings; read it, and change it with PATCH"),
-                )),
-            }
-        };
-        let change = change("create-tenant", name, told(&settings));
-        self.recorded(call, change, work, |(status, _)| *status).await
-    }
-
-    async fn change(&self, call: &Call<'_>, body: Body, name: &TenantName) -> Result<TenantRecord, Failure> {
-        let bytes = body::read_json(call.headers, body, self.config.limits).await?;
-        let mut members = Members::read(&bytes, &["suspended", "conformance", "references"])?;
-        if members.is_empty() {
+impl Document for TenantPatch {
+    fn read(bytes: &[u8]) -> Result<Self, Failure> {
+        let patch: Self = members::read(bytes, &[SUSPENDED, CONFORMANCE, REFERENCES])?;
+        if patch.suspended.is_none() && patch.conformance.is_none() && patch.references.is_none() {
             return Err(Failure::malformed(
                 "the body changes nothing; send suspended, conformance or references, for example {\"suspended\": true}",
             ));
         }
-        let changes = TenantChange {
-            suspended: members.value("suspended", TRUTH, Value::as_bool),
-            conformance: members.value("conformance", TRUTH, Value::as_bool),
-            references: members.value("references", REFERENCES, references),
-        };
-        let changes = members.finish(changes)?;
-        let work = async {
-            let changed = self.administration.change_tenant(name, &changes).await.map_err(refused)?;
-            changed.ok_or_else(|| missing(name))
-        };
-        let action = match changes.suspended {
-            Some(true) => "suspend-tenant",
-            Some(false) => "resume-tenant",
-            None => "change-tenant",
-        };
-        self.recorded(call, change(action, name, told_change(&changes)), work, |_| StatusCode::OK).await
+        Ok(patch)
     }
 }
 
-const TRUTH: &str = "true or false";
-const REFERENCES: &str = "`strict` or `late`";
+/// List tenants
+#[utoipa::path(
+    get,
+    path = "/admin/v1/tenants",
+    tag = "Tenants",
+    responses((status = 200, description = "All of them.", body = Items<TenantView>), Refused)
+)]
+async fn list_tenants(
+    State(admin): State<Arc<Admin>>,
+    _: Call,
+    _: Query<Nothing>,
+) -> Result<Answer<Items<TenantView>>, Failure> {
+    let tenants = admin.administration.tenants().await.map_err(refused)?;
+    Ok(ok(tenants.iter().map(TenantView::from).collect()))
+}
 
-fn references(value: &Value) -> Option<ReferencePolicy> {
-    match value.as_str()? {
-        "strict" => Some(ReferencePolicy::Strict),
-        "late" => Some(ReferencePolicy::Late),
-        _ => None,
-    }
+/// Get tenant
+#[utoipa::path(
+    get,
+    path = "/admin/v1/tenants/{tenant}",
+    tag = "Tenants",
+    params(OfTenant),
+    responses((status = 200, description = "The tenant.", body = TenantView), Refused)
+)]
+async fn get_tenant(
+    State(admin): State<Arc<Admin>>,
+    _: Call,
+    Path(OfTenant { tenant }): Path<OfTenant>,
+    _: Query<Nothing>,
+) -> Result<Answer<TenantView>, Failure> {
+    let name = tenant_name(&tenant)?;
+    let found = admin.administration.tenant(&name).await.map_err(refused)?;
+    found.map(|record| ok(TenantView::from(&record))).ok_or_else(|| missing(&name))
+}
+
+/// Register tenant
+///
+/// It changes nothing: what is there with other settings is a conflict, so that two operators who register the same name
+/// learn of each other.
+#[utoipa::path(
+    put,
+    path = "/admin/v1/tenants/{tenant}",
+    tag = "Tenants",
+    params(OfTenant),
+    request_body(content = TenantSettings, example = json!({"references": "strict", "conformance": false})),
+    responses(
+        (status = 201, description = "Registered.", body = TenantView),
+        (status = 200, description = "It is there with the same settings.", body = TenantView),
+        Refused,
+    )
+)]
+async fn register_tenant(
+    State(admin): State<Arc<Admin>>,
+    call: Call,
+    Path(OfTenant { tenant }): Path<OfTenant>,
+    _: Query<Nothing>,
+    Json(TenantSettings { conformance, references }): Json<TenantSettings>,
+) -> Result<Answer<TenantView>, Failure> {
+    let name = tenant_name(&tenant)?;
+    let settings = Tenant { conformance: conformance.unwrap_or_default(), references: references.unwrap_or_default() };
+    let work = async {
+        match admin.administration.create_tenant(&name, &settings).await.map_err(refused)? {
+            Registered::Created(record) => Ok((StatusCode::CREATED, record)),
+            Registered::Existing(record) if record.settings == settings => Ok((StatusCode::OK, record)),
+            Registered::Existing(_) => Err(Failure::new(
+                ProblemKind::Conflict,
+                format!("tenant {name} exists with other settings; read it, and change it with PATCH"),
+            )),
+        }
+    };
+    let change = change("create-tenant", &name, told(&settings));
+    let (status, record) = admin.recorded(&call, change, work, |(status, _)| *status).await?;
+    Ok(Answer(status, TenantView::from(&record)))
+}
+
+/// Change tenant
+#[utoipa::path(
+    patch,
+    path = "/admin/v1/tenants/{tenant}",
+    tag = "Tenants",
+    params(OfTenant),
+    request_body(content = TenantPatch, example = json!({"suspended": true})),
+    responses((status = 200, description = "The tenant as it is now.", body = TenantView), Refused)
+)]
+async fn change_tenant(
+    State(admin): State<Arc<Admin>>,
+    call: Call,
+    Path(OfTenant { tenant }): Path<OfTenant>,
+    _: Query<Nothing>,
+    Json(TenantPatch { suspended, conformance, references }): Json<TenantPatch>,
+) -> Result<Answer<TenantView>, Failure> {
+    let name = tenant_name(&tenant)?;
+    let changes = TenantChange { suspended, conformance, references };
+    let work = async {
+        let changed = admin.administration.change_tenant(&name, &changes).await.map_err(refused)?;
+        changed.ok_or_else(|| missing(&name))
+    };
+    let action = match suspended {
+        Some(true) => "suspend-tenant",
+        Some(false) => "resume-tenant",
+        None => "change-tenant",
+    };
+    let change = change(action, &name, told_change(&changes));
+    let record: TenantRecord = admin.recorded(&call, change, work, |_| StatusCode::OK).await?;
+    Ok(ok(TenantView::from(&record)))
 }
 
 const fn word(references: ReferencePolicy) -> &'static str {

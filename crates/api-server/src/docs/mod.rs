@@ -8,18 +8,22 @@ pub(crate) mod pages;
 use std::sync::{Arc, OnceLock};
 
 use axum::{
+    Router,
     body::Body,
+    extract::{Request, State},
     http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header},
+    routing::{any, get},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use ring::digest::{SHA256, digest};
 use seca_api::{ProblemKind, openapi};
 use serde_json::json;
+use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::{Config, Url};
 
 use crate::{
-    answer::{Failure, empty},
+    answer::{Failure, READS, empty},
     headers,
 };
 
@@ -39,7 +43,7 @@ pub(crate) struct Documents {
     title: &'static str,
     /// Whether the pages of the handbook stand beside them.
     has_handbook: bool,
-    generate: fn() -> Result<Vec<Document>, String>,
+    generate: Box<dyn Fn() -> Result<Vec<Document>, String> + Send + Sync>,
     made: OnceLock<Result<Vec<Document>, String>>,
 }
 
@@ -50,90 +54,103 @@ pub(crate) struct Document {
     pub(crate) text: Bytes,
 }
 
-/// What a path asks for.
-enum Wanted<'a> {
-    Index,
-    Document(&'a str),
-    Docs,
-    File(&'a str),
-}
-
-impl<'a> Wanted<'a> {
-    fn at(path: &'a str) -> Option<Self> {
-        match path {
-            "/openapi" | "/openapi/" => Some(Self::Index),
-            "/docs" => Some(Self::Docs),
-            _ => match path.strip_prefix("/openapi/") {
-                Some(file) => Some(Self::Document(file)),
-                None => path.strip_prefix("/docs/").map(Self::File),
-            },
-        }
-    }
-}
+/// Where the documents are, and where the pages.
+const OPENAPI: &str = "/openapi/";
+const DOCS: &str = "/docs/";
 
 impl Documents {
     /// Those of the SECA API.
     pub(crate) fn of_seca() -> Self {
-        Self { title: "API", has_handbook: true, generate, made: OnceLock::new() }
+        Self { title: "API", has_handbook: true, generate: Box::new(generate), made: OnceLock::new() }
     }
 
     /// That of the admin API.
-    pub(crate) fn of_admin(generate: fn() -> Result<Vec<Document>, String>) -> Self {
-        Self { title: "Admin API", has_handbook: false, generate, made: OnceLock::new() }
+    pub(crate) fn of_admin(document: OpenApi) -> Self {
+        let generate = move || Ok(vec![Document::of("admin.v1".to_owned(), &document)?]);
+        Self { title: "Admin API", has_handbook: false, generate: Box::new(generate), made: OnceLock::new() }
     }
 
-    /// The answer, if the path is one of ours.
-    pub(crate) fn answer(
-        &self,
-        method: &Method,
-        path: &str,
-        headers: &HeaderMap,
-    ) -> Option<Result<Response<Body>, Failure>> {
-        let wanted = Wanted::at(path)?;
-        Some(self.read(&wanted, headers).and_then(|response| match *method {
-            Method::GET | Method::HEAD => Ok(response),
-            _ => Err(Failure::method(&[Method::GET, Method::HEAD], method)),
-        }))
+    /// The paths. Below the two folders a file that is not there is 404 whatever the method, so that its handlers look at
+    /// the method themselves.
+    pub(crate) fn routes<S: Clone + Send + Sync + 'static>(self) -> Router<S> {
+        Router::new()
+            .route("/openapi", get(list))
+            .route(OPENAPI, get(list))
+            .route("/openapi/{*file}", any(document))
+            .route("/docs", get(redirect))
+            .route(DOCS, get(page))
+            .route("/docs/{*file}", any(file))
+            .with_state(Arc::new(self))
     }
 
-    fn read(&self, wanted: &Wanted<'_>, headers: &HeaderMap) -> Result<Response<Body>, Failure> {
-        let documents = self.documents()?;
-        match wanted {
-            Wanted::Index => Ok(shown(JSON, index(documents).into(), headers)),
-            Wanted::Document(file) => {
-                let known = |document: &&Document| file.strip_suffix(".json") == Some(&document.name);
-                let document = documents.iter().find(known).ok_or_else(|| {
-                    Failure::new(ProblemKind::NotFound, format!("there is no document `{file}`; /openapi lists them"))
-                })?;
-                Ok(shown(JSON, document.text.clone(), headers))
-            }
-            Wanted::Docs => Ok(redirect()),
-            Wanted::File("" | "index.html") => {
-                let page = pages::swagger(self.title, self.has_handbook);
-                Ok(page_of(HTML, page.into(), headers))
-            }
-            Wanted::File("page.css") => Ok(page_of(CSS, Bytes::from_static(pages::STYLE.as_bytes()), headers)),
-            Wanted::File(file) => match pages::kept(file).filter(|_| self.has_handbook) {
+    fn document(&self, file: &str) -> Result<&Document, Failure> {
+        let known = |document: &&Document| file.strip_suffix(".json") == Some(&document.name);
+        self.documents()?.iter().find(known).ok_or_else(|| {
+            Failure::new(ProblemKind::NotFound, format!("there is no document `{file}`; /openapi lists them"))
+        })
+    }
+
+    /// A file of the pages.
+    fn file(&self, name: &str, headers: &HeaderMap) -> Result<Response<Body>, Failure> {
+        match name {
+            "index.html" => Ok(self.page(headers)),
+            "page.css" => Ok(page_of(CSS, Bytes::from_static(pages::STYLE.as_bytes()), headers)),
+            name => match pages::kept(name).filter(|_| self.has_handbook) {
                 Some(page) => Ok(page_of(HTML, page, headers)),
-                None => page_file(file, documents, headers),
+                None => page_file(name, self.documents()?, headers),
             },
         }
     }
 
+    /// The page that shows the documents.
+    fn page(&self, headers: &HeaderMap) -> Response<Body> {
+        page_of(HTML, pages::swagger(self.title, self.has_handbook).into(), headers)
+    }
+
     fn documents(&self) -> Result<&[Document], Failure> {
-        match self.made.get_or_init(self.generate) {
+        match self.made.get_or_init(|| (self.generate)()) {
             Ok(documents) => Ok(documents),
             Err(cause) => Err(Failure::internal(cause)),
         }
     }
 }
 
-fn generate() -> Result<Vec<Document>, String> {
-    let made = openapi::documents().into_iter().map(|(name, document)| {
+impl Document {
+    fn of(name: String, document: &OpenApi) -> Result<Self, String> {
         let text = document.to_pretty_json().map_err(|error| format!("{name}: {error}"))? + "\n";
-        Ok(Document { name, text: text.into() })
-    });
-    made.collect()
+        Ok(Self { name, text: text.into() })
+    }
+}
+
+fn generate() -> Result<Vec<Document>, String> {
+    openapi::documents().into_iter().map(|(name, document)| Document::of(name, &document)).collect()
+}
+
+async fn list(State(documents): State<Arc<Documents>>, headers: HeaderMap) -> Result<Response<Body>, Failure> {
+    Ok(shown(JSON, index(documents.documents()?).into(), &headers))
+}
+
+async fn document(State(documents): State<Arc<Documents>>, request: Request) -> Result<Response<Body>, Failure> {
+    let file = request.uri().path().strip_prefix(OPENAPI).unwrap_or_default();
+    let document = documents.document(file)?;
+    reading(request.method())?;
+    Ok(shown(JSON, document.text.clone(), request.headers()))
+}
+
+async fn page(State(documents): State<Arc<Documents>>, headers: HeaderMap) -> Response<Body> {
+    documents.page(&headers)
+}
+
+async fn file(State(documents): State<Arc<Documents>>, request: Request) -> Result<Response<Body>, Failure> {
+    let name = request.uri().path().strip_prefix(DOCS).unwrap_or_default();
+    let file = documents.file(name, request.headers())?;
+    reading(request.method())?;
+    Ok(file)
+}
+
+/// Refuses every method but those that read.
+fn reading(method: &Method) -> Result<(), Failure> {
+    if READS.contains(method) { Ok(()) } else { Err(Failure::method(&READS, method)) }
 }
 
 fn index(documents: &[Document]) -> String {
@@ -143,7 +160,7 @@ fn index(documents: &[Document]) -> String {
 }
 
 /// To the folder of the page, in which its files have their names.
-fn redirect() -> Response<Body> {
+async fn redirect() -> Response<Body> {
     let mut response = empty(StatusCode::PERMANENT_REDIRECT);
     response.headers_mut().insert(header::LOCATION, HeaderValue::from_static("docs/"));
     response
@@ -177,17 +194,14 @@ fn page_of(content_type: HeaderValue, bytes: Bytes, headers: &HeaderMap) -> Resp
 }
 
 /// What is under `/`: a page for browsers, JSON for programs.
-pub(crate) fn root(method: &Method, headers: &HeaderMap) -> Result<Response<Body>, Failure> {
-    if *method != Method::GET && *method != Method::HEAD {
-        return Err(Failure::method(&[Method::GET, Method::HEAD], method));
-    }
-    let mut response = match pages::wants_page(headers) {
-        true => page_of(HTML, pages::root().into(), headers),
-        false => shown(JSON, format!("{}\n", pages::root_json()).into(), headers),
+pub(crate) async fn root(headers: HeaderMap) -> Response<Body> {
+    let mut response = match pages::wants_page(&headers) {
+        true => page_of(HTML, pages::root().into(), &headers),
+        false => shown(JSON, format!("{}\n", pages::root_json()).into(), &headers),
     };
     // Caches must not hand a program the page.
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
-    Ok(response)
+    response
 }
 
 /// Readers ask each time whether what they have is current, because a release may change it.

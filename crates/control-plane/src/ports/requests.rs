@@ -360,6 +360,7 @@ impl Credential {
 
 /// The binding of a workspace, as lists show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Binding {
     /// It was never bound.

@@ -53,6 +53,7 @@ pub struct DenyRequest {
 
 /// A tenant as the admin API shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct TenantView {
     /// Its name.
@@ -61,8 +62,8 @@ pub struct TenantView {
     pub suspended: bool,
     /// Whether its errors are those that the conformance tool expects.
     pub conformance: bool,
-    /// `strict` or `late`.
-    pub references: &'static str,
+    /// How references to what does not exist are judged.
+    pub references: ReferencePolicy,
     /// What changes with every change of who may do what in it.
     pub authorization_version: i64,
     /// When it was registered.
@@ -75,10 +76,7 @@ impl From<&TenantRecord> for TenantView {
             name: record.name.clone(),
             suspended: record.suspended,
             conformance: record.settings.conformance,
-            references: match record.settings.references {
-                ReferencePolicy::Strict => "strict",
-                ReferencePolicy::Late => "late",
-            },
+            references: record.settings.references,
             authorization_version: record.version,
             created_at: record.created_at,
         }
@@ -87,6 +85,7 @@ impl From<&TenantRecord> for TenantView {
 
 /// Why a subject may or may not do something, in a tenant as it is now.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ExplainView {
     /// Whether it would be allowed now, for a credential that confines to nothing.
@@ -96,8 +95,10 @@ pub struct ExplainView {
     /// `active`, `suspended` or `unknown`; none for what is in no tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant: Option<&'static str>,
-    /// Every assignment that names the subject, and what it says ([`crate::rbac::Explanation`]).
+    // It is a `crate::rbac::Explanation`.
+    /// Every assignment that names the subject, and what it says.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub roles: Option<Value>,
     /// Stored roles and assignments that cannot be read, and so grant nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -330,6 +331,7 @@ impl Administration {
 
 /// An activity as the admin API shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ActivityView {
     /// Rising; `before=` takes it.

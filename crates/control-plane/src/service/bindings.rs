@@ -114,6 +114,7 @@ pub struct BindRequest {
 
 /// A binding as the admin API shows it. Never the token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct BindingView {
     /// The provider's id.
@@ -131,6 +132,7 @@ pub struct BindingView {
 
 /// A workspace in the admin API's list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct WorkspaceView {
     /// The tenant.

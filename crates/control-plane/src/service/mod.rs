@@ -23,6 +23,7 @@ use std::{
 };
 
 use seca_api::{Kind, ResourceKey, Timestamp, violation::Violation};
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 pub use access::Enforcement;
@@ -85,7 +86,9 @@ pub struct Ask<'a> {
 }
 
 /// How references to what does not exist are judged in the three fields where it matters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
 pub enum ReferencePolicy {
     /// Refused.
     #[default]

@@ -30,10 +30,15 @@ pub(super) fn common() -> impl Iterator<Item = (String, RefOr<Schema>)> {
         ("Status", status.into()),
         ("StatusCondition", object(status::CONDITION_FIELDS).into()),
         ("ResponseMetadata", page.into()),
-        ("Error", of_type(&problem::SCHEMA)),
+        ("Error", error()),
     ]
     .into_iter()
     .map(|(name, schema)| (name.to_owned(), schema))
+}
+
+/// A problem document.
+pub(super) fn error() -> RefOr<Schema> {
+    of_type(&problem::SCHEMA)
 }
 
 /// The well-known document.
