@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use http_support::Backoff;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -130,8 +131,9 @@ impl<A: Admin> Provisioner<A> {
 
     /// The interval, doubled with every failure, up to a minute; drawn from its upper half.
     fn pause(&self, failures: u32) -> Duration {
-        let doubled = self.settings.interval.saturating_mul(2_u32.saturating_pow(failures));
-        doubled.min(LONGEST_PAUSE.max(self.settings.interval)).mul_f64(0.5 + (self.jitter)().clamp(0.0, 1.0) / 2.0)
+        let interval = self.settings.interval;
+        let pauses = Backoff { first: interval, longest: LONGEST_PAUSE.max(interval) };
+        pauses.bound(failures.saturating_add(1)).mul_f64(0.5 + (self.jitter)().clamp(0.0, 1.0) / 2.0)
     }
 }
 

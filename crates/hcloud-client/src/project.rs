@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use http::{Method, StatusCode};
+use http_support::Backoff;
 use secrecy::SecretString;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -48,8 +49,7 @@ impl RetryPolicy {
     /// Delay before the try after `failures` failed ones, for a random number in `0.0..1.0`.
     #[must_use]
     pub fn delay(&self, failures: u32, random: f64) -> Duration {
-        let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
-        self.base.saturating_mul(doubled).min(self.cap).mul_f64(random.clamp(0.0, 1.0))
+        Backoff { first: self.base, longest: self.cap }.drawn(failures, random)
     }
 }
 

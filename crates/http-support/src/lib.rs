@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod backoff;
 #[cfg(feature = "client")]
 mod client;
 
@@ -8,6 +9,7 @@ use std::error::Error;
 
 use url::{Host, Url};
 
+pub use backoff::Backoff;
 #[cfg(feature = "client")]
 pub use client::{builder, mozilla_roots, tls};
 

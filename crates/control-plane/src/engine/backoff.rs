@@ -1,15 +1,15 @@
-//! How long to wait before trying again.
+//! How long to wait before trying again. These pauses are no loop of a process: the count is kept in the row, another
+//! holder of the lease goes on with it, and looks and requests have a budget per minute.
 
 use std::time::Duration;
 
+use http_support::Backoff;
 use tokio::time::Instant;
 
 use crate::{ports::Rng, reason::Reason};
 
-/// The base of the backoff. At most half a second, so that a single hiccup costs a client's poll nothing.
-const BASE: Duration = Duration::from_millis(500);
-/// The longest transient retry.
-const CAP: Duration = Duration::from_secs(60);
+/// What failed for the moment. At first half a second at most, so that a single hiccup costs a client's poll nothing.
+const TRANSIENT: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(60) };
 /// The pace of looks at what waits for a person or for a limit, also after a final refusal: somebody may have changed the
 /// world meanwhile.
 pub(super) const SLOW: Duration = Duration::from_secs(30);
@@ -157,8 +157,7 @@ pub(super) fn retry(reason: Reason, after: Option<Duration>, pause: Duration) ->
 /// Full jitter: anything between nothing and the exponential bound, so that many resources that failed together
 /// do not return together. A floor keeps the queue from spinning.
 pub(super) fn transient(attempts: u32, rng: &dyn Rng) -> Duration {
-    let bound = BASE.saturating_mul(1 << attempts.min(10)).min(CAP);
-    bound.mul_f64(rng.fraction()).max(Duration::from_millis(20))
+    TRANSIENT.drawn(attempts.saturating_add(1), rng.fraction()).max(Duration::from_millis(20))
 }
 
 #[cfg(test)]
@@ -232,9 +231,9 @@ mod tests {
 
     #[test]
     fn the_bound_doubles_up_to_the_cap_and_never_reaches_zero() {
-        assert!(transient(0, &Fixed(255)) <= BASE);
+        assert!(transient(0, &Fixed(255)) <= TRANSIENT.first);
         assert!(transient(3, &Fixed(255)) > Duration::from_secs(3));
-        assert!(transient(1_000, &Fixed(255)) <= CAP);
+        assert!(transient(1_000, &Fixed(255)) <= TRANSIENT.longest);
         assert_eq!(transient(5, &Fixed(0)), Duration::from_millis(20));
     }
 }

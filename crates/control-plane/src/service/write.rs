@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http_support::Backoff;
 use seca_api::ResourceKey;
 use serde_json::Value;
 use tokio::time::sleep;
@@ -27,8 +28,8 @@ const TURNS: u32 = 8;
 /// How often one of a role or an assignment is, which depends on all roles and assignments: those of other replicas, and
 /// what leaves, send it back. With the pauses in between that takes two seconds at most.
 const GRANT_ADMISSIONS: u32 = 16;
-/// The pause before such a write is judged again, and the longest one.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(200));
+/// The pause before such a write is judged again.
+const PAUSE: Backoff = Backoff { first: Duration::from_millis(2), longest: Duration::from_millis(200) };
 
 /// A PUT.
 #[derive(Clone, Debug)]
@@ -81,7 +82,7 @@ impl ControlPlane {
             let has_turn = !grants && (counts || attempt >= ADMISSIONS);
             let mut turn = if has_turn { Some(self.store.turn(&locked).await?) } else { None };
             if grants && attempt > 0 {
-                sleep((PAUSE.0 * 2u32.saturating_pow(attempt - 1)).min(PAUSE.1)).await;
+                sleep(PAUSE.bound(attempt)).await;
             }
             let judged_by = self.catalog.load().version;
             let put = match self.admit(context, rules, &key, &draft, if_version, &mut turn).await {
