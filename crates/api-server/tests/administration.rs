@@ -424,7 +424,9 @@ async fn what_changes_something_leaves_an_activity_and_what_reads_leaves_none() 
     world.admin("DELETE", "/denied-tokens/t1", None).await.problem(404, "/admin/v1/denied-tokens/t1");
     world.admin("PUT", "/tenants/acme/workspaces/w/pause", None).await;
     world.admin("DELETE", "/tenants/acme/workspaces/w/pause", None).await;
-    for path in ["/tenants", "/denied-tokens", "/projects", "/paused-workspaces", "/workspaces", "/orphans"] {
+    for path in
+        ["/tenants", "/denied-tokens", "/projects", "/paused-workspaces", "/workspaces", "/orphans", "/nat-servers"]
+    {
         assert_eq!(world.admin("GET", path, None).await.status, 200, "{path}");
     }
 

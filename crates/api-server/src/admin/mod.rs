@@ -17,6 +17,7 @@ mod explain;
 mod extract;
 mod members;
 mod metrics;
+mod nat_servers;
 mod openapi;
 mod oversight;
 mod places;
@@ -109,6 +110,7 @@ fn operations() -> OpenApiRouter<Arc<Admin>> {
         .merge(about("explain", explain::routes()))
         .merge(about("activity", oversight::routes_of_activity()))
         .merge(about("project", oversight::routes_of_projects()))
+        .merge(about("nat-server", nat_servers::routes()))
         .merge(about("orphan", bindings::routes_of_orphans()))
         .merge(about("workspace", bindings::routes_of_workspaces()))
         .merge(about("pause", oversight::routes_of_pauses()))

@@ -26,6 +26,7 @@ use seca_api::{Kind, ResourceKey, Timestamp, violation::Violation};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+pub use crate::kinds::internet_gateway::NatServer;
 pub use access::Enforcement;
 pub(crate) use access::{Authorization, Decisions};
 pub use administration::{ActivityView, Administration, DenyRequest, ExplainView, Registered, TenantView};
