@@ -19,6 +19,7 @@ import time
 CONFIG = sys.argv[1]
 LOG = open(CONFIG.replace(".json", ".hypervisor.log"), "a", buffering=1, encoding="utf-8")
 RESOLVERS = ("185.12.64.1", "185.12.64.2")
+RESOLVERS6 = ("2a01:4ff:ff00::add:1", "2a01:4ff:ff00::add:2")
 
 
 def config():
@@ -38,7 +39,7 @@ def network_config(it):
     """As in cloud-init's own fixture of this data source."""
     if not it["pub"]:
         return ["version: 1", "config: []"]
-    resolvers = ("    - " + resolver for resolver in RESOLVERS)
+    resolvers = ("    - " + resolver for resolver in (RESOLVERS if it["pub"]["ip"] else RESOLVERS6))
     lines = ["version: 1", "config:", "- mac_address: " + quoted(it["pub"]["mac"]), "  name: eth0", "  subnets:"]
     if it["pub"]["ip"]:
         lines += ["  - dns_nameservers:", *resolvers, "    ipv4: true", "    type: dhcp"]

@@ -1,4 +1,4 @@
-"""internet.py LOG ARCHIVE -- "the internet": HTTP on 198.51.100.10, UDP echo on its port 9999, DNS on Hetzner's two resolvers.
+"""internet.py LOG ARCHIVE -- "the internet": HTTP on 198.51.100.10, UDP echo on its port 9999, DNS on Hetzner's resolvers.
 Each answer tells the client's source address; each request is logged with its time."""
 
 import http.server
@@ -10,7 +10,7 @@ import threading
 import time
 
 WEB = "198.51.100.10"
-RESOLVERS = ("185.12.64.1", "185.12.64.2")
+RESOLVERS = ("185.12.64.1", "185.12.64.2", "2a01:4ff:ff00::add:1", "2a01:4ff:ff00::add:2")
 LOG = open(sys.argv[1], "a", buffering=1, encoding="utf-8")
 ARCHIVE = sys.argv[2]
 
@@ -51,7 +51,7 @@ def echo():
 
 def resolve(address):
     """Every name under .lab is the web server."""
-    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
     server.bind((address, 53))
     while True:
         query, client = server.recvfrom(4096)

@@ -51,6 +51,8 @@ class Lab:
                          "net.ipv4.conf.default.rp_filter=0")
         addresses = "185.12.64.1 185.12.64.2 198.51.100.10 198.51.100.66"
         inside("internet", "for a in %s; do ip addr add $a/32 dev lo; done" % addresses)
+        resolvers = "2a01:4ff:ff00::add:1 2a01:4ff:ff00::add:2"
+        inside("internet", "for a in %s %s; do ip -6 addr add $a/128 dev lo nodad; done" % (WEB6, resolvers))
         log, archive = os.path.join(folder, "internet.log"), os.path.join(images, "deb")
         open(log, "w", encoding="utf-8").close()
         self.start("internet", ["python3", os.path.join(HERE, "internet.py"), log, archive], "internet.out")
@@ -186,9 +188,13 @@ class Machine:
             "ip route replace 169.254.0.0/16 dev {tap}".format(gw=router, tap=tap, mtu=mtu))
         self.at_hypervisor("ip route replace %s/32 dev %s" % (nic.get("lease") or nic["ip"], tap))
         if nic.get("ip6"):
+            n = self.number
             self.at_hypervisor(
-                "ip -6 addr add fe80::1/64 dev %s nodad; ip -6 route replace %s/128 dev %s; ip -6 addr replace %s/128 dev lo"
-                % (tap, nic["ip6"], tap, WEB6))
+                "sysctl -qw net.ipv6.conf.all.forwarding=1; ip -6 addr add fe80::1/64 dev %s nodad; ip -6 route replace %s/128 dev %s; "
+                "ip -6 addr replace 2001:db8:65:%d::2/64 dev u%d nodad; ip -6 route replace default via 2001:db8:65:%d::1"
+                % (tap, nic["ip6"], tap, n, n, n))
+            inside("internet", "ip -6 addr replace 2001:db8:65:%d::1/64 dev i%d nodad; "
+                               "ip -6 route replace %s/128 via 2001:db8:65:%d::2" % (n, n, nic["ip6"], n))
 
     def private_routes(self):
         n = self.number
