@@ -13,10 +13,8 @@ use std::{
 };
 
 use ::settings::{Problem, parse_base_url, parse_duration, parse_log_filter};
-use api_server::{
-    Rates, SilentLimits, Tls, UnknownParameters,
-    auth::{AdminTokens, Issuers, KeyLocation, KeySet, StaticTokens},
-};
+use api_server::{Rates, SilentLimits, Tls, UnknownParameters};
+use authentication::{AdminTokens, Issuers, KeyLocation, KeySet, StaticTokens};
 use control_plane::{
     kinds,
     service::{EndpointPolicy, ReferencePolicy, Tenant, Tenants},

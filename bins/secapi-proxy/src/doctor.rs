@@ -5,10 +5,8 @@
 use std::time::Duration;
 
 use ::settings::Problem;
-use api_server::{
-    Tls,
-    auth::{Issuers, JwksFetcher as _, KeyLocation, KeySet, SET_BYTES},
-};
+use api_server::Tls;
+use authentication::{Issuers, JwksFetcher as _, KeyLocation, KeySet, SET_BYTES};
 use comfy_table::Table;
 use control_plane::ports::Clock as _;
 use http_support::is_loopback;

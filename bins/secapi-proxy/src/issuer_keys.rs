@@ -2,8 +2,8 @@
 
 use std::{error::Error, time::Duration};
 
-use api_server::auth::JwksFetcher;
 use async_trait::async_trait;
+use authentication::JwksFetcher;
 use http_support::is_loopback;
 use reqwest::{Client, StatusCode};
 use url::Url;

@@ -102,7 +102,7 @@ fn main() -> ExitCode {
 
 /// What checks signed tokens, for the whole process: the library keeps it in one place.
 fn install_jwt_crypto() {
-    let installed = api_server::auth::RING.install_default();
+    let installed = authentication::RING.install_default();
     debug_assert!(installed.is_ok(), "nobody else installs one");
 }
 

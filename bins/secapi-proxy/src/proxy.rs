@@ -3,11 +3,8 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use api_server::{
-    AdminConfig, AdminTokens, ApiConfig, Authenticator, Followed, Limits, Off, Options, Readiness, Recorder,
-    StaticTokens, Tls,
-    auth::{JwksFetcher, Jwt, KeySet},
-};
+use api_server::{AdminConfig, ApiConfig, Limits, Options, Readiness, Recorder, Tls};
+use authentication::{AdminTokens, Authenticator, Followed, JwksFetcher, Jwt, KeySet, Off, StaticTokens};
 use control_plane::{
     Catalog, CatalogCache, ProjectId, Watchers,
     engine::{Engine, EngineParts, EngineSettings},

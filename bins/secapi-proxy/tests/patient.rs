@@ -6,7 +6,8 @@ mod common;
 
 use std::{sync::Arc, time::Duration};
 
-use api_server::{ApiConfig, Limits, Off};
+use api_server::{ApiConfig, Limits};
+use authentication::Off;
 use common::{
     PATIENCE, http, http_builder,
     proxy::{BEARER, REGION, Setup, TENANT},

@@ -5,7 +5,8 @@ mod common;
 
 use std::{sync::Arc, time::Duration};
 
-use api_server::{ApiConfig, Limits, Off, Options};
+use api_server::{ApiConfig, Limits, Options};
+use authentication::Off;
 use common::{
     counting::Counting,
     life,

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use authentication::AuthError;
 use axum::{
     body::{Body, to_bytes},
     http::{HeaderName, HeaderValue, Method, Response, StatusCode, header},
@@ -14,7 +15,7 @@ use control_plane::{
 use seca_api::{Problem, ProblemKind, Violation};
 use serde_json::{Value, json};
 
-use crate::{auth::AuthError, observe::Trace, route::RouteError};
+use crate::{observe::Trace, route::RouteError};
 
 /// Which status codes a tenant's refusals have. It changes the code and with it `type` and `title`, never the
 /// decision, the detail or the sources.

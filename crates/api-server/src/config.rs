@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use authentication::{AdminTokens, Followed, KeySet};
 use control_plane::ports::{Clock, Ids};
 use seca_api::Kind;
 use url::Url;
 
 use crate::{
     activity::Recorder,
-    auth::{AdminTokens, Followed, KeySet},
     meter::{Meter, Metrics},
     throttle::Rates,
 };

@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
-pub mod auth;
 pub mod listener;
 pub mod route;
 pub mod service;
@@ -12,10 +11,8 @@ mod answer;
 mod body;
 mod config;
 mod docs;
-mod files;
 mod headers;
 mod health;
-mod json;
 mod meter;
 mod observe;
 mod paging;
@@ -28,7 +25,6 @@ mod tls;
 
 pub use activity::Recorder;
 pub use admin::{admin_assignment_name, admin_router, admin_router_over};
-pub use auth::{AdminTokens, AuthError, Authenticator, Followed, Off, StaticTokens};
 pub use config::{AdminConfig, ApiConfig, Limits, UnknownParameters};
 pub use health::Readiness;
 pub use listener::{Options, SilentLimits, serve, serve_tls};

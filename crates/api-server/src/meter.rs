@@ -4,11 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use authentication::{AuthError, Authenticator, TokenHash};
 use axum::http::HeaderMap;
 use control_plane::service::Caller;
 use secrecy::{ExposeSecret as _, SecretString};
-
-use crate::auth::{AuthError, Authenticator, TokenHash};
 
 /// A request that was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

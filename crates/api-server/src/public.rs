@@ -7,6 +7,7 @@
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
+use authentication::{AuthError, Authenticator};
 use axum::{
     Router,
     body::Body,
@@ -20,7 +21,11 @@ use control_plane::{
     service::{Caller, Context, ControlPlane, ListView, PutRequest, PutView, Refusal, View},
     watch::{Held, Hold},
 };
-use seca_api::{ListMetadata, ProblemKind, Provider, ResourceKey, Violation, Wellknown, WellknownEndpoint, wellknown};
+use seca_api::{
+    ListMetadata, ProblemKind, Provider, ResourceKey, Violation, Wellknown, WellknownEndpoint,
+    json::{self, JsonError},
+    wellknown,
+};
 use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -28,13 +33,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     activity::Doing,
     answer::{Failure, Profile, empty, json_text, only_reads},
-    auth::{AuthError, Authenticator},
     body,
     config::{ApiConfig, UnknownParameters},
     docs::{self, Documents},
     headers,
     health::{self, Readiness},
-    json::{self, JsonError},
     meter::Metered,
     observe::{Observer, Trace, observed},
     paging::Pager,

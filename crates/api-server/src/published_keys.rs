@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use authentication::{Followed, KeySet};
 use axum::{
     Router,
     body::Body,
@@ -11,10 +12,7 @@ use axum::{
     routing::get,
 };
 
-use crate::{
-    answer::json_text,
-    auth::{Followed, KeySet},
-};
+use crate::answer::json_text;
 
 /// Where they are.
 const PATH: &str = "/.well-known/jwks.json";

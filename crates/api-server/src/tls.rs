@@ -24,9 +24,11 @@ use rustls::{
 use tokio::{sync::watch, task::spawn_blocking, time::interval};
 use zeroize::Zeroizing;
 
-use settings::files::{PrivateFileError, open_private, open_regular};
+use settings::{
+    changes::{LastRead, Look, Stamp},
+    files::{PrivateFileError, open_private, open_regular},
+};
 
-use crate::files::{LastRead, Look, Stamp};
 pub use client_certificate::ClientCertificate;
 
 /// Among the extensions of a request whose connection is encrypted by us.

@@ -7,9 +7,9 @@ mod common;
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
 
 use api_server::{
-    AdminConfig, AdminTokens, ApiConfig, Readiness, Recorder, StaticTokens, admin_assignment_name, admin_router,
-    public_router_over,
+    AdminConfig, ApiConfig, Readiness, Recorder, admin_assignment_name, admin_router, public_router_over,
 };
+use authentication::{AdminTokens, StaticTokens};
 use axum::Router;
 use common::{Answer, Stub, admin_config, administration, ask, config, ids, recorder, request, with};
 use control_plane::{

@@ -6,7 +6,8 @@ mod common;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use api_server::{Readiness, StaticTokens, admin_router, public_router};
+use api_server::{Readiness, admin_router, public_router};
+use authentication::StaticTokens;
 use axum::Router;
 use common::{Answer, FixedClock, admin_config, administration, ask, config, ids, request, with};
 use control_plane::{

@@ -12,8 +12,9 @@ use std::{
     time::Duration,
 };
 
-use api_server::{ApiConfig, AuthError, Authenticator, Limits, Rate, Rates, StaticTokens, public_router_over};
+use api_server::{ApiConfig, Limits, Rate, Rates, public_router_over};
 use async_trait::async_trait;
+use authentication::{AuthError, Authenticator, StaticTokens};
 use axum::{Router, body::Body, body::Bytes, http::HeaderMap};
 use common::{Answer, Stub, TOKENS, ask, config, limits, request, with};
 use control_plane::service::Caller;

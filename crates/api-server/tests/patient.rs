@@ -12,8 +12,9 @@ use std::{
     time::Duration,
 };
 
-use api_server::{ApiConfig, AuthError, Authenticator, Limits, Off, Rate, Rates, public_router};
+use api_server::{ApiConfig, Limits, Rate, Rates, public_router};
 use async_trait::async_trait;
+use authentication::{AuthError, Authenticator, Off};
 use axum::{
     Router,
     body::Body,

@@ -5,7 +5,8 @@ mod common;
 
 use std::sync::Arc;
 
-use api_server::{ApiConfig, Limits, Off, StaticTokens, UnknownParameters, public_router_over};
+use api_server::{ApiConfig, Limits, UnknownParameters, public_router_over};
+use authentication::{Off, StaticTokens};
 use axum::{body::Body, http::Request};
 use common::{Asked, Stub, TOKENS, ask, config, limits, request, router, router_draining, with};
 use control_plane::{ActionKind, ProjectId, ports::StoreError, service::Refusal};

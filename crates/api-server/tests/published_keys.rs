@@ -5,11 +5,8 @@ mod common;
 
 use std::{fs, sync::Arc};
 
-use api_server::{
-    ApiConfig, StaticTokens,
-    auth::{Followed, KeySet},
-    public_router_over,
-};
+use api_server::{ApiConfig, public_router_over};
+use authentication::{Followed, KeySet, StaticTokens};
 use axum::{Router, body::Body, http::Request};
 use common::{Stub, TOKENS, ask, config, request, router};
 use serde_json::{Value, json};

@@ -3,6 +3,7 @@
 //!
 //! An empty variable counts as unset, because compose files and shells leave such ones behind.
 
+pub mod changes;
 pub mod duration;
 pub mod files;
 

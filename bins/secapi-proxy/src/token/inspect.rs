@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use api_server::auth::{AuthError, Issuers, JwksFetcher, Jwt};
+use authentication::{AuthError, Issuers, JwksFetcher, Jwt};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use comfy_table::Table;
 use control_plane::service::Caller;

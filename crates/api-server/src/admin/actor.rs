@@ -1,13 +1,10 @@
 //! Who asks: the one place where a request of the admin API gets a name.
 
+use authentication::{AdminTokens, AuthError, DEFAULT_ADMIN, bearer};
 use axum::http::{HeaderValue, header, request::Parts};
 use seca_api::{ProblemKind, Timestamp};
 
-use crate::{
-    answer::Failure,
-    auth::{AdminTokens, AuthError, DEFAULT_ADMIN, bearer},
-    tls::ClientCertificate,
-};
+use crate::{answer::Failure, tls::ClientCertificate};
 
 /// The name of whoever sent a request, which the log and activities repeat: the holder of a client certificate that
 /// holds now, else that of an admin token.

@@ -8,7 +8,7 @@ use control_plane::{
     ports::{Binding, OwnedObject},
     service::{BindRequest, BindingView, WorkspaceView},
 };
-use seca_api::{Kind, ProblemKind, ResourceKey, Timestamp, Violation};
+use seca_api::{Kind, ProblemKind, ResourceKey, Timestamp, Violation, json};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -21,7 +21,7 @@ use super::{
     query::{Nothing, Parameters, Values},
     refused,
 };
-use crate::{answer::Failure, json};
+use crate::answer::Failure;
 
 /// The provider whose tokens are bound.
 const PROVIDER: &str = "hetzner";

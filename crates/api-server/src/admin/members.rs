@@ -1,10 +1,10 @@
 //! Members of a JSON body: known ones, all mistakes told at once.
 
-use seca_api::{ProblemKind, Violation};
+use seca_api::{ProblemKind, Violation, json};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{answer::Failure, json};
+use crate::answer::Failure;
 
 /// A member that a body may have.
 pub(super) struct Member {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use authentication::bearer;
 use axum::{
     body::Body,
     extract::{Request, State},
@@ -12,7 +13,6 @@ use seca_api::ProblemKind;
 use super::Admin;
 use crate::{
     answer::{Failure, READS},
-    auth::bearer,
     observe::Trace,
 };
 

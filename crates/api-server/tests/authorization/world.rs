@@ -11,12 +11,9 @@ use std::{
     time::Duration,
 };
 
-use api_server::{
-    ApiConfig, Limits, Rates, Service,
-    auth::{Issuers, JwksFetcher, Jwt, RING},
-    public_router, public_router_over,
-};
+use api_server::{ApiConfig, Limits, Rates, Service, public_router, public_router_over};
 use async_trait::async_trait;
+use authentication::{Issuers, JwksFetcher, Jwt, RING};
 use axum::{Router, body::Body, http::Request};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use control_plane::{

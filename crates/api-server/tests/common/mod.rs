@@ -10,10 +10,9 @@ use std::{
     time::Duration,
 };
 
-use api_server::{
-    AdminConfig, AdminTokens, ApiConfig, Limits, Recorder, Service, StaticTokens, UnknownParameters, public_router_over,
-};
+use api_server::{AdminConfig, ApiConfig, Limits, Recorder, Service, UnknownParameters, public_router_over};
 use async_trait::async_trait;
+use authentication::{AdminTokens, StaticTokens};
 use axum::{
     Router,
     body::Body,

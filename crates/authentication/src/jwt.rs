@@ -15,8 +15,8 @@ mod ring_provider;
 use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use axum::http::HeaderMap;
 use control_plane::{ports::Clock, service::Caller};
+use http::HeaderMap;
 use jsonwebtoken::{Header, Validation, dangerous::insecure_decode_claims, decode, decode_header};
 use serde::de::IgnoredAny;
 use tokio_util::{sync::CancellationToken, sync::DropGuard};

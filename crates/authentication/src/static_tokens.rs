@@ -7,17 +7,16 @@ use std::{
 };
 
 use async_trait::async_trait;
-use axum::http::HeaderMap;
 use control_plane::service::{Caller, Within};
+use http::HeaderMap;
 use seca_api::{
-    TenantName,
+    TenantName, json,
     names::{SUBJECT_MAX, is_printable},
 };
 use serde::Deserialize;
 use settings::files::{PrivateFileError, open_private};
 
 use super::{AuthError, Authenticator, TokenHash, bearer};
-use crate::json;
 
 /// Bearer tokens from a file that knows their hashes only.
 ///
@@ -154,7 +153,7 @@ impl Authenticator for StaticTokens {
 mod tests {
     use std::{fs, os::unix::fs::PermissionsExt as _};
 
-    use axum::http::header;
+    use http::header;
 
     use super::*;
 

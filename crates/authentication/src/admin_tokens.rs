@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, path::Path, sync::Arc};
 
+use seca_api::json;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
@@ -9,7 +10,6 @@ use super::{
     Followed, TokenFileError, TokenHash,
     static_tokens::{hex, read_private},
 };
-use crate::json;
 
 /// The name of whoever has the token of the settings.
 pub const DEFAULT_ADMIN: &str = "default";
@@ -49,7 +49,8 @@ impl AdminTokens {
     }
 
     /// The name of a token's holder. All are compared, whichever matches.
-    pub(crate) fn holder(&self, token: &str) -> Option<String> {
+    #[must_use]
+    pub fn holder(&self, token: &str) -> Option<String> {
         let presented = TokenHash::of(token);
         let mut found = None;
         if let Some(named) = &self.named {

@@ -1,4 +1,5 @@
-//! Authentication: who sends a request. What they may do is the control plane's question.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod admin_tokens;
 mod followed;
@@ -6,8 +7,8 @@ mod jwt;
 mod static_tokens;
 
 use async_trait::async_trait;
-use axum::http::{HeaderMap, header};
 use control_plane::service::Caller;
+use http::{HeaderMap, header};
 use ring::{digest, hmac};
 
 pub use admin_tokens::{AdminTokens, DEFAULT_ADMIN};
@@ -73,7 +74,10 @@ impl Authenticator for Off {
 }
 
 /// The bearer token of a request.
-pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, AuthError> {
+///
+/// # Errors
+/// [`AuthError::Missing`] and [`AuthError::Malformed`].
+pub fn bearer(headers: &HeaderMap) -> Result<&str, AuthError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next().ok_or(AuthError::Missing)?;
     if values.next().is_some() {
@@ -88,20 +92,24 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, AuthError> {
 /// The SHA-256 of a token, in a form that is compared in constant time: as a key, whose signatures only match
 /// when the keys do (ring's verification is constant-time).
 #[derive(Clone)]
-pub(crate) struct TokenHash(hmac::Key);
+pub struct TokenHash(hmac::Key);
 
 impl TokenHash {
     const PROBE: &'static [u8] = b"token comparison";
 
-    pub(crate) fn of(token: &str) -> Self {
+    /// Of a token.
+    pub fn of(token: &str) -> Self {
         Self::of_digest(digest::digest(&digest::SHA256, token.as_bytes()).as_ref())
     }
 
-    pub(crate) fn of_digest(digest: &[u8]) -> Self {
+    /// Of the SHA-256 of one.
+    pub fn of_digest(digest: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, digest))
     }
 
-    pub(crate) fn matches(&self, other: &Self) -> bool {
+    /// Whether both are of the same token.
+    #[must_use]
+    pub fn matches(&self, other: &Self) -> bool {
         let signature = hmac::sign(&other.0, Self::PROBE);
         hmac::verify(&self.0, Self::PROBE, signature.as_ref()).is_ok()
     }

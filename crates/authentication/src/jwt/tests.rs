@@ -12,8 +12,8 @@ use std::{
     time::Duration,
 };
 
-use axum::http::header::AUTHORIZATION;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::header::AUTHORIZATION;
 use ring::{
     hmac,
     rand::SystemRandom,

@@ -13,12 +13,12 @@ use std::{
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use axum::http::HeaderMap;
 use control_plane::service::Caller;
+use http::HeaderMap;
+use settings::changes::{LastRead, Look, Stamp};
 use tokio::time::Instant;
 
 use super::{AuthError, Authenticator};
-use crate::files::{LastRead, Look, Stamp};
 
 /// How long a look holds.
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -10,21 +10,29 @@ use serde_json::{Value, error::Category};
 
 /// Why a body is not JSON that can be judged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum JsonError {
+pub enum JsonError {
+    /// There is nothing.
     #[error("the body is empty; send a JSON object")]
     Empty,
+    /// Other bytes than text.
     #[error("the body is not UTF-8, which JSON must be")]
     NotUtf8,
+    /// No JSON; what is wrong and where.
     #[error("the body cannot be read: {0}")]
     Unreadable(String),
+    /// A member twice.
     #[error("the member `{0}` stands twice in one object; send it once")]
     Duplicate(String),
+    /// A character that cannot be stored.
     #[error("the body contains the character U+0000, which cannot be stored; remove it")]
     Nul,
+    /// A name that means something else to the parser.
     #[error("member names that begin with `{RESERVED}` are not allowed; choose another")]
     Reserved,
+    /// Another value than an object.
     #[error("the body must be a JSON object, but is {0}")]
     NotAnObject(&'static str),
+    /// More values than [`NODES`].
     #[error(
         "the body has more than {NODES} values, objects and lists counted; send less of what no resource needs so much of"
     )]
@@ -32,7 +40,7 @@ pub(crate) enum JsonError {
 }
 
 /// How many values a body may have. What is made of a value takes a hundred times the two bytes that it may be written in.
-pub(crate) const NODES: usize = 10_000;
+pub const NODES: usize = 10_000;
 
 /// `serde_json` takes an object with such a member for a number or for more text to parse.
 const RESERVED: &str = "$serde_json::private::";
@@ -41,18 +49,24 @@ const RESERVED: &str = "$serde_json::private::";
 const NODE_BYTES: usize = 128;
 
 /// A text that is JSON, of which nothing was made yet.
-pub(crate) struct Measured<'a> {
+pub struct Measured<'a> {
     text: &'a str,
     nodes: usize,
 }
 
 /// Reads an object.
-pub(crate) fn object(bytes: &[u8]) -> Result<Value, JsonError> {
+///
+/// # Errors
+/// [`JsonError`].
+pub fn object(bytes: &[u8]) -> Result<Value, JsonError> {
     measure(bytes)?.object()
 }
 
 /// Looks at a text without making anything of it.
-pub(crate) fn measure(bytes: &[u8]) -> Result<Measured<'_>, JsonError> {
+///
+/// # Errors
+/// [`JsonError`].
+pub fn measure(bytes: &[u8]) -> Result<Measured<'_>, JsonError> {
     let text = std::str::from_utf8(bytes).map_err(|_| JsonError::NotUtf8)?;
     if text.trim().is_empty() {
         return Err(JsonError::Empty);
@@ -64,12 +78,16 @@ pub(crate) fn measure(bytes: &[u8]) -> Result<Measured<'_>, JsonError> {
 
 impl Measured<'_> {
     /// What it takes when it is parsed, about, in bytes.
-    pub(crate) const fn takes(&self) -> usize {
+    #[must_use]
+    pub const fn takes(&self) -> usize {
         self.text.len() + self.nodes * NODE_BYTES
     }
 
     /// The object that it is.
-    pub(crate) fn object(&self) -> Result<Value, JsonError> {
+    ///
+    /// # Errors
+    /// [`JsonError`].
+    pub fn object(&self) -> Result<Value, JsonError> {
         let value: Value = serde_json::from_str(self.text).map_err(|error| unreadable(&error))?;
         scan(self.text)?;
         match value {
@@ -84,12 +102,12 @@ impl Measured<'_> {
 }
 
 /// A body that serde does not read.
-pub(crate) fn unreadable(error: &serde_json::Error) -> JsonError {
+pub fn unreadable(error: &serde_json::Error) -> JsonError {
     JsonError::Unreadable(fault(error))
 }
 
 /// What is wrong with a text and where, never what stands there: it may hold secrets.
-pub(crate) fn fault(error: &serde_json::Error) -> String {
+pub fn fault(error: &serde_json::Error) -> String {
     let what = match error.classify() {
         Category::Eof => "it is no JSON, for it ends too early",
         Category::Data => "a member is missing, unknown, there twice or of another type",

@@ -7,7 +7,7 @@
 use std::{collections::BTreeSet, fmt, time::Duration};
 
 use control_plane::service::{Caller, Within};
-use seca_api::{Timestamp, names::is_printable};
+use seca_api::{Timestamp, json, names::is_printable};
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor, value::MapAccessDeserializer},
@@ -15,7 +15,6 @@ use serde::{
 use serde_json::{Value, value::RawValue};
 
 use super::{Fault, issuers::Issuer};
-use crate::json;
 
 /// How far the clocks of issuer and verifier may be apart: `exp` and `nbf` count that much later and sooner.
 pub const LEEWAY: Duration = Duration::from_secs(30);
@@ -193,7 +192,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::auth::jwt::{issuers::KeyLocation, key_set::Algorithm};
+    use crate::jwt::{issuers::KeyLocation, key_set::Algorithm};
 
     const NOW: i64 = 1_700_000_000;
 

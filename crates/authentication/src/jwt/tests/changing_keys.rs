@@ -25,7 +25,7 @@ impl Log {
 
 impl Subscriber for Log {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= tracing::Level::WARN && metadata.target().starts_with("api_server")
+        *metadata.level() <= tracing::Level::WARN && metadata.target().starts_with("authentication")
     }
 
     fn event(&self, event: &Event<'_>) {

@@ -5,7 +5,7 @@ use std::{fmt, fs, os::unix::fs::MetadataExt as _, path::Path};
 /// What a file looks like from outside. The change time tells two writes of the same length and moment apart, and a
 /// new mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
+pub struct Stamp {
     file: (u64, u64),
     len: u64,
     modified: (i64, i64),
@@ -14,7 +14,7 @@ pub(crate) struct Stamp {
 
 impl Stamp {
     /// None for a file that is not there.
-    pub(crate) fn of(path: &Path) -> Option<Self> {
+    pub fn of(path: &Path) -> Option<Self> {
         fs::metadata(path).ok().map(|metadata| Self {
             file: (metadata.dev(), metadata.ino()),
             len: metadata.len(),
@@ -26,7 +26,7 @@ impl Stamp {
 
 /// What was last read of files that change.
 #[derive(Debug)]
-pub(crate) struct LastRead<S> {
+pub struct LastRead<S> {
     /// What the content that counts looked like from outside.
     stamp: S,
     /// What a later content looked like, and what is wrong with it.
@@ -35,7 +35,7 @@ pub(crate) struct LastRead<S> {
 
 /// What came of a look at files.
 #[derive(Debug)]
-pub(crate) enum Look<T, E> {
+pub enum Look<T, E> {
     /// They are as before, or as wrong as at the last look.
     Unchanged,
     /// They changed.
@@ -46,13 +46,13 @@ pub(crate) enum Look<T, E> {
 
 impl<S: PartialEq> LastRead<S> {
     /// Of a first content. The stamp is taken before it is read: what changes in between is seen at the next look.
-    pub(crate) const fn new(stamp: S) -> Self {
+    pub const fn new(stamp: S) -> Self {
         Self { stamp, fault: None }
     }
 
     /// Reads again what looks different. What cannot be read may be so for the moment (no descriptor is free), so each
     /// look tries again, and what is wrong is told once.
-    pub(crate) fn look<T, E: fmt::Display>(&mut self, now: S, read: impl FnOnce() -> Result<T, E>) -> Look<T, E> {
+    pub fn look<T, E: fmt::Display>(&mut self, now: S, read: impl FnOnce() -> Result<T, E>) -> Look<T, E> {
         if self.stamp == now {
             return Look::Unchanged;
         }

@@ -16,7 +16,7 @@ use tokio::{
 use url::Url;
 
 use super::{Fault, key_set::KeySet};
-use crate::auth::AuthError;
+use crate::AuthError;
 
 /// How old a set may become before it is fetched again.
 const MAX_AGE: Duration = Duration::from_secs(300);
