@@ -74,7 +74,7 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::default());
         let rng: Arc<dyn Rng> = Arc::new(SeededRng::new(1));
         let ids = Ids::new(clock.clone(), rng);
-        let watchers = Arc::new(Watchers::new(Patience::default()));
+        let watchers = Arc::new(Watchers::new(Patience { hold: FOR_EVER, recent: FOR_EVER, ..Patience::default() }));
         let (activity, _) = api_server::Recorder::start(store.clone(), clock.clone());
         let tenants = Tenants::from([(TENANT.to_owned(), Tenant::default())]);
         store.access().ensure_tenants(&tenants).await.unwrap();
@@ -105,7 +105,7 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let public = format!("http://{}", listener.local_addr().unwrap());
         // Draining may take as long as it likes: that it does not is what is tested.
-        let options = api_server::Options { drain_timeout: Duration::from_secs(600), ..Default::default() };
+        let options = api_server::Options { drain_timeout: FOR_EVER, ..Default::default() };
         let listener = tokio::spawn(api_server::serve(listener, router, options, drain.clone()));
         let world = Self { public, watchers, drain, listener };
         let created = world.put(&http(), "w").send().await.unwrap();
@@ -127,10 +127,9 @@ impl World {
         request.header("content-type", "application/json").body("{}")
     }
 
-    /// A GET of the workspace that is held for as long as may be.
+    /// A GET of the workspace, which is held: who asks has just written it.
     fn patient(&self, client: &reqwest::Client) -> JoinHandle<reqwest::Result<Response>> {
-        let request = client.get(format!("{}/w", self.workspaces())).header("prefer", "wait=30");
-        tokio::spawn(request.send())
+        tokio::spawn(client.get(format!("{}/w", self.workspaces())).send())
     }
 
     async fn holds(&self, count: usize) {
@@ -139,11 +138,12 @@ impl World {
     }
 }
 
-/// Less than a read is held, and enough for a busy machine.
-const PROMPTLY: Duration = Duration::from_secs(15);
+/// Longer than any test: what ends before was ended by something else than time.
+const FOR_EVER: Duration = Duration::from_secs(600);
 
-async fn promptly<T>(what: &str, work: impl Future<Output = T>) -> T {
-    timeout(PROMPTLY, work).await.unwrap_or_else(|_| panic!("{what}: not within {PROMPTLY:?}"))
+/// What something else than time is to bring about: only what hangs reaches the limit.
+async fn released<T>(what: &str, work: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, work).await.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,11 +154,11 @@ async fn a_process_that_drains_answers_what_it_holds_and_is_done() {
     world.holds(3).await;
     world.drain.cancel();
     for answer in asking {
-        let answer = promptly("the answer", answer).await.unwrap().unwrap();
+        let answer = released("the answer", answer).await.unwrap().unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
         assert_eq!(state_of(answer).await, "pending");
     }
-    assert_eq!(promptly("the listener's end", world.listener).await.unwrap(), 0, "no connection is cut");
+    assert_eq!(released("the listener's end", world.listener).await.unwrap(), 0, "no connection is cut");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,10 +170,10 @@ async fn who_hangs_up_is_held_no_longer() {
         let asking = world.patient(&client);
         world.holds(1).await;
         asking.abort();
-        promptly("the end of the hold", world.holds(0)).await;
+        released("the end of the hold", world.holds(0)).await;
     }
     world.drain.cancel();
-    assert_eq!(promptly("the listener's end", world.listener).await.unwrap(), 0);
+    assert_eq!(released("the listener's end", world.listener).await.unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,7 +187,7 @@ async fn held_reads_keep_no_connection_of_the_database() {
             read_connections: CONNECTIONS,
             write_connections: CONNECTIONS,
             engine_connections: CONNECTIONS,
-            acquire_timeout: Duration::from_secs(600),
+            acquire_timeout: FOR_EVER,
         };
         let world = World::new(Arc::new(persistence::connect(&url, &options).await.unwrap())).await;
         let client = http();
@@ -205,17 +205,17 @@ async fn held_reads_keep_no_connection_of_the_database() {
                 assert_eq!(asked.status(), StatusCode::OK, "{path} on {url}");
             }
         };
-        promptly("other requests", others()).await;
+        released("other requests", others()).await;
         assert_eq!(world.watchers.held(), asking.len(), "all that while they were held");
 
         // Whoever deletes it releases them all.
         let deleted = client.delete(format!("{}/w", world.workspaces())).send().await.unwrap();
         assert_eq!(deleted.status(), StatusCode::ACCEPTED);
         for answer in asking {
-            let answer = promptly("the answer", answer).await.unwrap().unwrap();
+            let answer = released("the answer", answer).await.unwrap().unwrap();
             assert_eq!(state_of(answer).await, "deleting", "{url}");
         }
         world.drain.cancel();
-        promptly("the listener's end", world.listener).await.unwrap();
+        released("the listener's end", world.listener).await.unwrap();
     }
 }

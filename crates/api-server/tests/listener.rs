@@ -2,7 +2,7 @@
 //! before a deadline or outlive it is tested over pipes and under paused time, in `src/listener/tests.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use api_server::{Options, SilentLimits, serve};
 use axum::{Router, body::Body, extract::State, http::Request, routing::get};
@@ -148,8 +148,12 @@ async fn connections_over_the_cap_wait_for_a_slot() {
     exchange(&mut first, "/").await;
     let mut second = server.connect().await;
     second.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-    assert!(timeout(SHORT, second.read(&mut [0; 1])).await.is_err(), "served over the cap");
-    assert!(exchange(&mut first, "/").await.ends_with("fine"), "those within it go on");
+    // Each time that the server got on with the one within the cap, it might have got on with the other.
+    for _ in 0..50 {
+        assert!(exchange(&mut first, "/").await.ends_with("fine"), "those within it go on");
+        let early = second.try_read(&mut [0; 1]);
+        assert!(early.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock), "served over the cap");
+    }
     drop(first);
     assert!(answer(&mut second).await.ends_with("fine"));
     assert_eq!(server.end().await, 0);
