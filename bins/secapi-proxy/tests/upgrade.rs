@@ -18,8 +18,6 @@ use common::{
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-/// The programs are to be made from this commit.
-const RELEASE: &str = "55f0c90";
 /// Simulated tokens are made up by whoever starts the simulator.
 const PROJECT_TOKEN: &str = "a-token-of-the-simulated-project-and-of-no-other-one-0000000000";
 const SPEED: f64 = 0.01;
@@ -180,6 +178,9 @@ async fn restored(folder: &Path) -> (Sim, Proxy) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_release_before_made_stays_until_somebody_writes() {
+    if let Ok(program) = env::var("RELEASE_BEFORE") {
+        store(Path::new(&program)).await;
+    }
     let folder = tempfile::tempdir().unwrap();
     let (sim, proxy) = restored(folder.path()).await;
     let before = shape(&sim).await;
@@ -221,18 +222,14 @@ async fn what_the_release_before_made_stays_until_somebody_writes() {
     sim.assert_only_the_marker().await;
 }
 
-/// Makes what is stored: `RELEASE_BEFORE=PROGRAM cargo test -p secapi-proxy --test upgrade -- --ignored`.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs the program of the release before"]
-async fn store_what_the_release_before_makes() {
-    let program =
-        env::var("RELEASE_BEFORE").unwrap_or_else(|_| panic!("RELEASE_BEFORE names secapi-proxy of {RELEASE}"));
+/// Lets the release before make what is stored: `RELEASE_BEFORE=PROGRAM cargo test -p secapi-proxy --test upgrade`.
+async fn store(program: &Path) {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     fs::write(folder.join("sim.token"), PROJECT_TOKEN).unwrap();
     let state = folder.join("sim.json");
     let mut sim = Sim::start_from(folder, SPEED, Some(&state)).await;
-    let mut proxy = Setup::new(folder, &sim.endpoint()).with_binary(Path::new(&program)).serve().await;
+    let mut proxy = Setup::new(folder, &sim.endpoint()).with_binary(program).serve().await;
     let seca = proxy.client().await;
     life::workspace(&seca, &proxy.admin(), PROJECT_TOKEN).await.unwrap();
     let api = Api::of(&proxy);
