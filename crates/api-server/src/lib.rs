@@ -24,12 +24,12 @@ mod throttle;
 mod tls;
 
 pub use activity::Recorder;
-pub use admin::{admin_assignment_name, admin_router, admin_router_over};
+pub use admin::{admin_assignment_name, admin_router};
 pub use config::{AdminConfig, ApiConfig, Limits, UnknownParameters};
 pub use health::Readiness;
 pub use listener::{Options, SilentLimits, serve, serve_tls};
 pub use meter::{Answered, Exposition, Meter, Metrics};
 pub use public::{public_router, public_router_over};
-pub use service::{BindingService, Service};
+pub use service::Service;
 pub use throttle::{Rate, Rates};
 pub use tls::{ClientCertificate, Tls, TlsError, TlsFiles};

@@ -1,16 +1,16 @@
-//! What the routers stand in front of: the control plane's services, as traits, so that the HTTP rules can be
-//! tested (and used) without a store behind them.
+//! What the public router stands in front of: the control plane, as a trait.
+//!
+//! The trait is there for the rules of HTTP, which hold whatever the service answers: tests put a service behind the router
+//! that refuses for every reason there is, hangs and panics. The admin API has no such trait. Its tests put into a store
+//! what is to be answered.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use control_plane::{
     ActionKind, ProjectId,
-    ports::{Binding, OwnedObject, StoreError},
-    service::{
-        BindRequest, BindingView, Bindings, Caller, Context, ControlPlane, ListRequest, ListView, PutRequest, PutView,
-        Refusal, Tenant, View, WorkspaceView,
-    },
+    ports::StoreError,
+    service::{Caller, Context, ControlPlane, ListRequest, ListView, PutRequest, PutView, Refusal, Tenant, View},
     watch::{Held, Transition},
 };
 use seca_api::ResourceKey;
@@ -163,39 +163,5 @@ impl Service for ControlPlane {
 
     fn told(&self, caller: &Caller, transition: &Transition) {
         Self::told(self, caller, transition);
-    }
-}
-
-/// The admin API's service. Each method is [`Bindings`]' of the same name.
-#[async_trait]
-#[expect(missing_docs, reason = "documented on Bindings, whose shape this is")]
-pub trait BindingService: Send + Sync + 'static {
-    async fn bind(&self, workspace: &ResourceKey, request: BindRequest) -> Result<(), Refusal>;
-    async fn find(&self, workspace: &ResourceKey) -> Result<Option<BindingView>, Refusal>;
-    async fn unbind(&self, workspace: &ResourceKey, force: bool) -> Result<bool, Refusal>;
-    async fn workspaces(&self, binding: Option<Binding>) -> Result<Vec<WorkspaceView>, Refusal>;
-    async fn orphans(&self) -> Result<Vec<(ProjectId, OwnedObject)>, Refusal>;
-}
-
-#[async_trait]
-impl BindingService for Bindings {
-    async fn bind(&self, workspace: &ResourceKey, request: BindRequest) -> Result<(), Refusal> {
-        Self::bind(self, workspace, request).await
-    }
-
-    async fn find(&self, workspace: &ResourceKey) -> Result<Option<BindingView>, Refusal> {
-        Self::find(self, workspace).await
-    }
-
-    async fn unbind(&self, workspace: &ResourceKey, force: bool) -> Result<bool, Refusal> {
-        Self::unbind(self, workspace, force).await
-    }
-
-    async fn workspaces(&self, binding: Option<Binding>) -> Result<Vec<WorkspaceView>, Refusal> {
-        Self::workspaces(self, binding).await
-    }
-
-    async fn orphans(&self) -> Result<Vec<(ProjectId, OwnedObject)>, Refusal> {
-        Self::orphans(self).await
     }
 }

@@ -1,83 +1,63 @@
 //! The admin API through its real router.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-#![allow(clippy::result_large_err, reason = "the refusal is control-plane's")]
 
 mod common;
 
-use std::sync::{Arc, Mutex};
+use std::{sync::Arc, time::Duration};
 
-use api_server::{BindingService, Readiness, admin_router_over};
+use api_server::{Readiness, admin_router};
 use async_trait::async_trait;
 use axum::{Router, body::Body, http::Request};
-use common::{admin_config, administration, ask, request, with};
+use common::{admin_config, administration, ask, bindings_of, request, with};
 use control_plane::{
     ProjectId, Uid,
-    ports::{Binding, OwnedObject},
-    service::{BindRequest, BindingView, Refusal, WorkspaceView},
-    testing::MemoryStore,
+    ports::{
+        Access, BindError, Credential, Delete, DeleteOutcome, DeleteRules, Found, OwnedObject, ProjectFinder, Put,
+        SealContext, Store, Vault, VaultError,
+    },
+    testing::{MemoryStore, environment::PlainVault, fake_cloud::FakeCloud},
 };
-use seca_api::{ResourceKey, Timestamp};
-use secrecy::ExposeSecret as _;
+use seca_api::{Kind, ResourceKey, Timestamp};
+use secrecy::SecretString;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-#[derive(Default)]
-struct Stub {
-    asked: Mutex<Vec<String>>,
-    refuse: Option<fn() -> Refusal>,
+struct World {
+    store: Arc<MemoryStore>,
+    router: Router,
 }
 
-impl Stub {
-    fn ask(&self, asked: String) -> Result<(), Refusal> {
-        self.asked.lock().unwrap().push(asked);
-        self.refuse.map_or(Ok(()), |refuse| Err(refuse()))
-    }
+/// Tenant `acme` with the workspace `w` in three regions and the workspace `unbound`; all tokens open one project.
+async fn world() -> World {
+    world_of(Arc::new(FakeCloud::new(Duration::ZERO)), Arc::new(PlainVault)).await
 }
 
-#[async_trait]
-impl BindingService for Stub {
-    async fn bind(&self, workspace: &ResourceKey, request: BindRequest) -> Result<(), Refusal> {
-        let BindRequest { token, endpoint, project_ref } = request;
-        self.ask(format!(
-            "bind {workspace}@{} {} {endpoint:?} {project_ref:?}",
-            workspace.region,
-            token.expose_secret()
-        ))
+async fn world_of(finder: Arc<dyn ProjectFinder>, vault: Arc<dyn Vault>) -> World {
+    let store = Arc::new(MemoryStore::new("test").with_tenants(&["acme"]));
+    for (id, (region, name)) in
+        [("fsn1", "w"), ("nbg1", "w"), ("hel1", "w"), ("fsn1", "unbound")].into_iter().enumerate()
+    {
+        let uid = Uid(Uuid::from_u128(id as u128));
+        store.put(Put::create(workspace(region, name), uid, "{}", Timestamp::from_millis(0))).await.unwrap();
+    }
+    let readiness = Readiness::new(store.clone(), CancellationToken::new());
+    let bindings = bindings_of(store.clone(), finder, vault);
+    let router = admin_router(bindings, administration(store.clone()), readiness, admin_config());
+    World { store, router }
+}
+
+fn workspace(region: &str, name: &str) -> ResourceKey {
+    ResourceKey::tenant(Kind::Workspace, region, "acme", name)
+}
+
+impl World {
+    async fn credential(&self, region: &str) -> Option<Credential> {
+        self.store.credential(&workspace(region, "w")).await.unwrap()
     }
 
-    async fn find(&self, workspace: &ResourceKey) -> Result<Option<BindingView>, Refusal> {
-        self.ask(format!("get {workspace}@{}", workspace.region))?;
-        Ok((workspace.name != "unbound").then(|| BindingView {
-            provider: "hetzner",
-            project_ref: None,
-            api_endpoint: "https://api.hetzner.cloud/v1".into(),
-            has_token: true,
-            project: "p1".into(),
-        }))
-    }
-
-    async fn unbind(&self, workspace: &ResourceKey, force: bool) -> Result<bool, Refusal> {
-        self.ask(format!("unbind {workspace}@{} {force}", workspace.region))?;
-        Ok(workspace.name != "unbound")
-    }
-
-    async fn workspaces(&self, binding: Option<Binding>) -> Result<Vec<WorkspaceView>, Refusal> {
-        self.ask(format!("workspaces {binding:?}"))?;
-        let [tenant, region, name] = ["acme", "fsn1", "w"].map(str::to_owned);
-        Ok(vec![WorkspaceView { tenant, region, name, state: "creating", binding: Binding::None }])
-    }
-
-    async fn orphans(&self) -> Result<Vec<(ProjectId, OwnedObject)>, Refusal> {
-        self.ask("orphans".into())?;
-        let object = OwnedObject {
-            object_type: "server".into(),
-            id: "42".into(),
-            name: "web-1".into(),
-            uid: Some(Uid(Uuid::from_u128(7))),
-            created: Some(Timestamp::from_millis(0)),
-        };
-        Ok(vec![(ProjectId("p1".into()), object)])
+    async fn is_bound(&self) -> bool {
+        !self.store.credentials().await.unwrap().is_empty()
     }
 }
 
@@ -86,70 +66,62 @@ const WORKSPACES: &str = "/admin/v1/workspaces";
 const ORPHANS: &str = "/admin/v1/orphans";
 const TOKEN_BODY: &str = r#"{"apiToken":"hunter2"}"#;
 
-fn router(stub: Arc<Stub>) -> Router {
-    let store = Arc::new(MemoryStore::default());
-    let readiness = Readiness::new(store.clone(), CancellationToken::new());
-    admin_router_over(stub, administration(store), readiness, admin_config())
-}
-
 fn admin(method: &str, path: &str, body: Option<&str>) -> Request<Body> {
     with(request(method, path, body), "authorization", "Bearer admin-secret")
 }
 
 #[tokio::test]
-async fn each_operation_reaches_the_service_and_answers_in_json() {
-    let stub = Arc::new(Stub::default());
-    let router = router(Arc::clone(&stub));
-    let body = r#"{"apiToken":"t0ken","apiEndpoint":"http://127.0.0.1:1/v1","projectRef":"billing","other":1}"#;
-    let cases = [
-        ("PUT", format!("{BINDING}?region=nbg1"), Some(body), 200, json!({"status": "active", "provider": "hetzner"})),
-        ("PUT", BINDING.to_owned(), Some(TOKEN_BODY), 200, json!({"status": "active", "provider": "hetzner"})),
-        (
-            "GET",
-            BINDING.to_owned(),
-            None,
-            200,
-            json!({"provider": "hetzner", "apiEndpoint": "https://api.hetzner.cloud/v1", "hasToken": true, "project": "p1"}),
-        ),
-        ("DELETE", BINDING.to_owned(), None, 202, json!({"status": "accepted"})),
-        ("DELETE", format!("{BINDING}?force=true&region=hel1"), None, 202, json!({"status": "accepted"})),
-        (
-            "GET",
-            format!("{WORKSPACES}?binding=none"),
-            None,
-            200,
-            json!({"items": [{"tenant": "acme", "region": "fsn1", "name": "w", "state": "creating", "binding": "none"}]}),
-        ),
-        (
-            "GET",
-            ORPHANS.to_owned(),
-            None,
-            200,
-            json!({"items": [{"project": "p1", "type": "server", "id": "42", "name": "web-1",
-                "uid": "00000000-0000-0000-0000-000000000007", "created": "1970-01-01T00:00:00.000Z"}]}),
-        ),
-    ];
-    for (method, path, body, status, expected) in cases {
-        let answer = ask(&router, admin(method, &path, body)).await;
+async fn each_operation_does_what_it_says_and_answers_in_json() {
+    let world = world().await;
+    let check = async |method: &str, path: &str, body: Option<&str>, status: u16, expected: serde_json::Value| {
+        let answer = ask(&world.router, admin(method, path, body)).await;
         assert_eq!((answer.status.as_u16(), answer.json()), (status, expected), "{method} {path}");
-    }
-    let workspace = "seca.workspace/v1/tenants/acme/workspaces/w";
-    let expected = [
-        format!("bind {workspace}@nbg1 t0ken Some(\"http://127.0.0.1:1/v1\") Some(\"billing\")"),
-        format!("bind {workspace}@fsn1 hunter2 None None"),
-        format!("get {workspace}@fsn1"),
-        format!("unbind {workspace}@fsn1 false"),
-        format!("unbind {workspace}@hel1 true"),
-        "workspaces Some(None)".to_owned(),
-        "orphans".to_owned(),
-    ];
-    assert_eq!(*stub.asked.lock().unwrap(), expected);
+    };
+    let body = r#"{"apiToken":"t0ken","apiEndpoint":"http://127.0.0.1:1/v1","projectRef":"billing","other":1}"#;
+    let active = json!({"status": "active", "provider": "hetzner"});
+    check("PUT", &format!("{BINDING}?region=nbg1"), Some(body), 200, active.clone()).await;
+    check("PUT", BINDING, Some(TOKEN_BODY), 200, active).await;
+    let told = |credential: Option<Credential>| {
+        let Credential { sealed, endpoint, project_ref, .. } = credential.expect("it is bound");
+        (sealed.rsplit('/').next().unwrap().to_owned(), endpoint, project_ref)
+    };
+    let [endpoint, note] = ["http://127.0.0.1:1/v1", "billing"].map(|text| Some(text.to_owned()));
+    assert_eq!(told(world.credential("nbg1").await), ("t0ken".to_owned(), endpoint, note));
+    assert_eq!(told(world.credential("fsn1").await), ("hunter2".to_owned(), None, None));
+
+    let project = world.credential("fsn1").await.unwrap().project;
+    let binding = json!({"provider": "hetzner", "apiEndpoint": "https://api.hetzner.cloud/v1", "hasToken": true,
+        "project": project});
+    check("GET", BINDING, None, 200, binding).await;
+    let unbound = ["fsn1", "hel1"].map(|region| {
+        let name = if region == "fsn1" { "unbound" } else { "w" };
+        json!({"tenant": "acme", "region": region, "name": name, "state": "pending", "binding": "none"})
+    });
+    check("GET", &format!("{WORKSPACES}?binding=none"), None, 200, json!({ "items": unbound })).await;
+
+    let object = OwnedObject {
+        object_type: "server".into(),
+        id: "42".into(),
+        name: "web-1".into(),
+        uid: Some(Uid(Uuid::from_u128(7))),
+        created: Some(Timestamp::from_millis(0)),
+    };
+    let leases = world.store.lease("replica", Duration::from_secs(60), 9, 9).await.unwrap();
+    let lease = leases.iter().find(|lease| lease.project == project).expect("it has a bound workspace");
+    assert!(world.store.save_orphans(lease, &[object]).await.unwrap());
+    let orphan = json!({"project": project, "type": "server", "id": "42", "name": "web-1",
+        "uid": "00000000-0000-0000-0000-000000000007", "created": "1970-01-01T00:00:00.000Z"});
+    check("GET", ORPHANS, None, 200, json!({ "items": [orphan] })).await;
+
+    check("DELETE", BINDING, None, 202, json!({"status": "accepted"})).await;
+    assert!(world.credential("fsn1").await.is_none() && world.credential("nbg1").await.is_some());
+    check("DELETE", &format!("{BINDING}?force=true&region=nbg1"), None, 202, json!({"status": "accepted"})).await;
+    assert!(!world.is_bound().await);
 }
 
 #[tokio::test]
 async fn only_the_admin_token_opens_it() {
-    let stub = Arc::new(Stub::default());
-    let router = router(Arc::clone(&stub));
+    let world = world().await;
     for (method, path) in
         [("PUT", BINDING), ("GET", BINDING), ("DELETE", BINDING), ("GET", WORKSPACES), ("GET", ORPHANS), ("GET", "/x")]
     {
@@ -161,18 +133,17 @@ async fn only_the_admin_token_opens_it() {
         // The public API's token does not count.
         let public = request(method, path, body);
         for bad in [none, twice, public, with(admin(method, path, body), "authorization", "Basic x")] {
-            let answer = ask(&router, bad).await;
+            let answer = ask(&world.router, bad).await;
             answer.problem(401, path);
             assert_eq!(answer.header("www-authenticate"), "Bearer");
         }
     }
-    assert!(stub.asked.lock().unwrap().is_empty());
+    assert!(!world.is_bound().await);
 }
 
 #[tokio::test]
 async fn bad_input_is_refused_before_the_service_is_asked_and_no_token_is_repeated() {
-    let stub = Arc::new(Stub::default());
-    let router = router(Arc::clone(&stub));
+    let world = world().await;
     let put = |body: &str| admin("PUT", BINDING, Some(body));
     let slash = "/admin/v1/tenants/acme/workspaces/w%2Fv/providers/hetzner";
     let large = format!(r#"{{"apiToken":"{}"}}"#, "hunter2".repeat(200));
@@ -202,36 +173,77 @@ async fn bad_input_is_refused_before_the_service_is_asked_and_no_token_is_repeat
     ];
     for (status, path, request, part) in cases {
         let line = format!("{} {}", request.method(), request.uri());
-        let answer = ask(&router, request).await;
+        let answer = ask(&world.router, request).await;
         let detail = answer.problem(status, path);
         assert!(detail.contains(part), "{line}: {detail}");
         assert!(!answer.text.contains("hunter2"), "{line} repeats the token: {}", answer.text);
     }
-    assert!(stub.asked.lock().unwrap().is_empty());
+    assert!(!world.is_bound().await);
+}
+
+/// A provider that answers to each token with this.
+struct Refusing(BindError);
+
+#[async_trait]
+impl ProjectFinder for Refusing {
+    async fn find(&self, _: &Access, _: &str) -> Result<Found, BindError> {
+        Err(self.0.clone())
+    }
+
+    async fn mark(&self, _: &Access, _: &str, _: &ProjectId, _: &Found) -> Result<ProjectId, BindError> {
+        Err(self.0.clone())
+    }
+}
+
+/// A vault that seals nothing, and says too much of it.
+struct Broken;
+
+impl Vault for Broken {
+    fn seal(&self, _: &SecretString, _: &SealContext) -> Result<String, VaultError> {
+        Err(VaultError::UnknownKey("hunter2".to_owned()))
+    }
+
+    fn open(&self, _: &str, _: &SealContext) -> Result<SecretString, VaultError> {
+        Err(VaultError::Form)
+    }
+
+    fn is_current(&self, _: &str) -> bool {
+        true
+    }
 }
 
 #[tokio::test]
 async fn refusals_have_the_specifications_status_and_a_provider_failure_is_502() {
-    let table: [(u16, fn() -> Refusal); 5] = [
-        (400, || Refusal::Malformed("this token is read-only".into())),
-        (404, || Refusal::NotFound(ResourceKey::tenant(seca_api::Kind::Workspace, "fsn1", "acme", "w"))),
-        (409, || Refusal::Conflict("in use".into())),
-        (502, || Refusal::Provider("Hetzner Cloud could not be asked".into())),
-        (500, || Refusal::Internal("hunter2".into())),
+    let refusing = async |error| world_of(Arc::new(Refusing(error)), Arc::new(PlainVault)).await;
+    let deleting = world().await;
+    let delete = Delete {
+        key: workspace("fsn1", "w"),
+        expected_version: None,
+        rules: DeleteRules::default(),
+        now: Timestamp::from_millis(1),
+    };
+    assert!(matches!(deleting.store.delete(delete).await.unwrap(), DeleteOutcome::Accepted(_)));
+    let ghost = BINDING.replace("/w/", "/ghost/");
+    let cases = [
+        (400, "PUT", BINDING, refusing(BindError::ReadOnly).await),
+        (404, "PUT", &ghost, world().await),
+        (404, "GET", &ghost, world().await),
+        (404, "DELETE", &ghost, world().await),
+        (409, "PUT", BINDING, deleting),
+        (502, "PUT", BINDING, refusing(BindError::Unavailable("gone".to_owned())).await),
+        (500, "PUT", BINDING, world_of(Arc::new(FakeCloud::new(Duration::ZERO)), Arc::new(Broken)).await),
     ];
-    for (status, refuse) in table {
-        let router = router(Arc::new(Stub { refuse: Some(refuse), ..Stub::default() }));
-        for (method, body) in [("PUT", Some(TOKEN_BODY)), ("GET", None), ("DELETE", None)] {
-            let answer = ask(&router, admin(method, BINDING, body)).await;
-            answer.problem(status, BINDING);
-            assert!(!answer.text.contains("hunter2"), "{}", answer.text);
-        }
+    for (status, method, path, world) in cases {
+        let answer = ask(&world.router, admin(method, path, (method == "PUT").then_some(TOKEN_BODY))).await;
+        answer.problem(status, path);
+        assert!(!answer.text.contains("hunter2"), "{}", answer.text);
+        assert!(!world.is_bound().await);
     }
 }
 
 #[tokio::test]
 async fn health_needs_no_credential() {
-    let router = router(Arc::default());
+    let router = world().await.router;
     for (path, word) in [("/healthz", "ok"), ("/readyz", "ready")] {
         let answer = ask(&router, Request::get(path).body(Body::empty()).unwrap()).await;
         assert_eq!((answer.status.as_u16(), answer.json()), (200, json!({ "status": word })), "{path}");
@@ -242,7 +254,7 @@ async fn health_needs_no_credential() {
 async fn a_workspace_that_is_not_bound_is_404_and_told_how_to_bind() {
     let path = "/admin/v1/tenants/acme/workspaces/unbound/providers/hetzner";
     for method in ["GET", "DELETE"] {
-        let answer = ask(&router(Arc::new(Stub::default())), admin(method, path, None)).await;
+        let answer = ask(&world().await.router, admin(method, path, None)).await;
         let detail = answer.problem(404, path);
         assert!(detail.contains("is not bound") && detail.contains("PUT") && detail.contains("apiToken"), "{detail}");
         assert!(!detail.contains("does not exist"), "{method}: {detail}");

@@ -3,16 +3,16 @@
 
 mod common;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
 use api_server::{Readiness, admin_router};
 use axum::{Router, body::Body, http::Request};
-use common::{Answer, admin_config, administration, ask, ids, request, with};
+use common::{Answer, admin_config, administration, ask, request, with};
 use control_plane::{
     Uid,
     ports::{Put, Store},
-    service::{Bindings, EndpointPolicy, Tenant},
-    testing::{MemoryStore, environment::PlainVault, fake_cloud::FakeCloud},
+    service::Tenant,
+    testing::MemoryStore,
 };
 use seca_api::{Kind, ResourceKey, Timestamp};
 use serde_json::{Map, Value, json};
@@ -34,13 +34,7 @@ async fn world() -> World {
     assert!(store.access().create_tenant("acme", &Tenant::default()).await.unwrap());
     let key = ResourceKey::tenant(Kind::Workspace, "fsn1", "acme", "w");
     store.put(Put::create(key, Uid(Uuid::from_u128(7)), "{}", Timestamp::from_millis(0))).await.unwrap();
-    let endpoints = EndpointPolicy {
-        provider: &control_plane::testing::PROVIDER,
-        default: "https://api.hetzner.cloud/v1".parse().unwrap(),
-        allowed: Vec::new(),
-    };
-    let finder = Arc::new(FakeCloud::new(Duration::ZERO));
-    let bindings = Bindings::new(store.clone(), Arc::new(PlainVault), finder, ids(), endpoints, Arc::default());
+    let bindings = common::bindings(store.clone());
     let readiness = Readiness::new(store.clone(), CancellationToken::new());
     let router = admin_router(bindings, administration(store), readiness, admin_config());
 

@@ -11,12 +11,12 @@ use api_server::{
 };
 use authentication::{AdminTokens, StaticTokens};
 use axum::Router;
-use common::{Answer, Stub, admin_config, administration, ask, config, ids, recorder, request, with};
+use common::{Answer, Stub, admin_config, administration, ask, config, recorder, request, with};
 use control_plane::{
     ProjectId, Uid,
     ports::{BindOutcome, Credential, Put, RequestBudget, Store},
-    service::{Bindings, Bootstrapped, EndpointPolicy, Refusal, Tenant},
-    testing::{MemoryStore, environment::PlainVault, fake_cloud::FakeCloud},
+    service::{Bootstrapped, Refusal, Tenant},
+    testing::MemoryStore,
 };
 use seca_api::{Kind, ResourceKey, TenantName, Timestamp};
 use serde_json::{Value, json};
@@ -49,13 +49,7 @@ async fn world_with(stub: Stub, tokens: AdminTokens) -> World {
     assert_eq!(made, Bootstrapped::Made("first-admin".to_owned()));
 
     let (recorder, drain) = (recorder(store.clone()), CancellationToken::new());
-    let endpoints = EndpointPolicy {
-        provider: &control_plane::testing::PROVIDER,
-        default: "https://api.hetzner.cloud/v1".parse().unwrap(),
-        allowed: Vec::new(),
-    };
-    let finder = Arc::new(FakeCloud::new(Duration::ZERO));
-    let bindings = Bindings::new(store.clone(), Arc::new(PlainVault), finder, ids(), endpoints, Arc::default());
+    let bindings = common::bindings(store.clone());
     let admin_config = AdminConfig { activity: recorder.clone(), tokens, ..admin_config() };
     let readiness = Readiness::new(store.clone(), drain.clone());
     let config = ApiConfig { activity: recorder.clone(), ..config() };

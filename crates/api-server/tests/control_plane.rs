@@ -13,13 +13,12 @@ use common::{Answer, FixedClock, admin_config, administration, ask, config, ids,
 use control_plane::{
     Catalog, CatalogCache, CatalogEntry, Watchers,
     ports::{Clock, Store},
-    service::{Bindings, ControlPlane, EndpointPolicy, Enforcement, Parts},
-    testing::{MemoryStore, environment::PlainVault, fake_cloud::FakeCloud},
+    service::{ControlPlane, Enforcement, Parts},
+    testing::MemoryStore,
     watch::Patience,
 };
 use seca_api::Kind;
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 struct World {
@@ -50,7 +49,6 @@ fn world() -> World {
     }
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new("test").with_tenants(&["acme", "suite:conformance"]));
     let clock: Arc<dyn Clock> = Arc::new(FixedClock);
-    let wake = Arc::new(Notify::new());
     let plane = ControlPlane::new(Parts {
         store: store.clone(),
         catalog: CatalogCache::new(Catalog::new(1, entries, "fsn1")),
@@ -58,18 +56,12 @@ fn world() -> World {
         enforcement: Enforcement::Off,
         clock,
         ids: ids(),
-        wake: wake.clone(),
+        wake: Arc::default(),
     });
     // Nothing would ever end a wait here.
     let patience = Patience { hold: Duration::ZERO, ..Patience::default() };
     let plane = plane.watched_by(Arc::new(Watchers::new(patience)));
-    let endpoints = EndpointPolicy {
-        provider: &control_plane::testing::PROVIDER,
-        default: "https://api.hetzner.cloud/v1".parse().unwrap(),
-        allowed: Vec::new(),
-    };
-    let finder = Arc::new(FakeCloud::new(Duration::ZERO));
-    let bindings = Bindings::new(store.clone(), Arc::new(PlainVault), finder, ids(), endpoints, wake);
+    let bindings = common::bindings(store.clone());
     let drain = CancellationToken::new();
     let tokens = Arc::new(StaticTokens::parse(common::TOKENS).unwrap());
     World {

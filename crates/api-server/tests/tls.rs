@@ -15,16 +15,10 @@ use std::{
     time::Duration,
 };
 
-use api_server::{AdminConfig, ClientCertificate, Options, Readiness, Tls, TlsFiles, admin_router_over, serve_tls};
-use async_trait::async_trait;
+use api_server::{AdminConfig, ClientCertificate, Options, Readiness, Tls, TlsFiles, admin_router, serve_tls};
 use axum::{Extension, Router, body::Body, http::Request, routing::get};
 use common::{Stub, router};
-use control_plane::{
-    ProjectId,
-    ports::{Binding, Clock, OwnedObject},
-    service::{BindRequest, BindingView, Refusal, WorkspaceView},
-    testing::MemoryStore,
-};
+use control_plane::{ports::Clock, testing::MemoryStore};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
@@ -34,7 +28,7 @@ use rustls::{
     ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
 };
-use seca_api::{ResourceKey, Timestamp};
+use seca_api::Timestamp;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -206,28 +200,6 @@ async fn a_client_certificate_that_is_verified_names_the_caller_and_another_one_
     assert_eq!(server.end().await, 0);
 }
 
-/// Bindings of which there are none.
-struct NoBindings;
-
-#[async_trait]
-impl api_server::BindingService for NoBindings {
-    async fn bind(&self, _: &ResourceKey, _: BindRequest) -> Result<(), Refusal> {
-        Ok(())
-    }
-    async fn find(&self, _: &ResourceKey) -> Result<Option<BindingView>, Refusal> {
-        Ok(None)
-    }
-    async fn unbind(&self, _: &ResourceKey, _: bool) -> Result<bool, Refusal> {
-        Ok(false)
-    }
-    async fn workspaces(&self, _: Option<Binding>) -> Result<Vec<WorkspaceView>, Refusal> {
-        Ok(Vec::new())
-    }
-    async fn orphans(&self) -> Result<Vec<(ProjectId, OwnedObject)>, Refusal> {
-        Ok(Vec::new())
-    }
-}
-
 /// A clock that is set by hand.
 struct Hand(AtomicI64);
 
@@ -251,7 +223,7 @@ fn admin(clock: Arc<dyn Clock>) -> Router {
     let store = Arc::new(MemoryStore::default());
     let readiness = Readiness::new(store.clone(), CancellationToken::new());
     let config = AdminConfig { clock, ..common::admin_config() };
-    admin_router_over(Arc::new(NoBindings), common::administration(store), readiness, config)
+    admin_router(common::bindings(store.clone()), common::administration(store), readiness, config)
 }
 
 #[tokio::test]

@@ -53,11 +53,10 @@ use crate::{
     docs::Documents,
     health::{self, Readiness},
     observe::{Observer, Trace, observed},
-    service::BindingService,
 };
 
 struct Admin {
-    bindings: Arc<dyn BindingService>,
+    bindings: Bindings,
     administration: Administration,
     places: Places,
     config: AdminConfig,
@@ -66,16 +65,6 @@ struct Admin {
 /// The router of the admin listener.
 pub fn admin_router(
     bindings: Bindings,
-    administration: Administration,
-    readiness: Readiness,
-    config: AdminConfig,
-) -> Router {
-    admin_router_over(Arc::new(bindings), administration, readiness, config)
-}
-
-/// The same over any service of bindings.
-pub fn admin_router_over(
-    bindings: Arc<dyn BindingService>,
     administration: Administration,
     readiness: Readiness,
     config: AdminConfig,

@@ -20,9 +20,12 @@ use axum::{
 };
 use control_plane::{
     ActionKind, ProjectId, kinds,
-    ports::{Clock, Ids, Rng, Store, StoreError},
-    service::{Administration, Caller, Context, ListRequest, ListView, PutRequest, PutView, Refusal, Tenant, View},
-    testing::MemoryStore,
+    ports::{Clock, Ids, ProjectFinder, Rng, Store, StoreError, Vault},
+    service::{
+        Administration, Bindings, Caller, Context, EndpointPolicy, ListRequest, ListView, PutRequest, PutView, Refusal,
+        Tenant, View,
+    },
+    testing::{MemoryStore, PROVIDER, environment::PlainVault, fake_cloud::FakeCloud},
 };
 use http_body_util::BodyExt as _;
 use seca_api::{ResourceKey, Timestamp};
@@ -230,6 +233,21 @@ pub fn admin_config() -> AdminConfig {
 
 pub fn administration(store: Arc<dyn Store>) -> Administration {
     Administration::new(store, Arc::new(FixedClock), ids(), Arc::default())
+}
+
+/// Bindings over a store, of tokens that all open one project.
+pub fn bindings(store: Arc<dyn Store>) -> Bindings {
+    bindings_of(store, Arc::new(FakeCloud::new(Duration::ZERO)), Arc::new(PlainVault))
+}
+
+/// The same with another look at tokens and another vault.
+pub fn bindings_of(store: Arc<dyn Store>, finder: Arc<dyn ProjectFinder>, vault: Arc<dyn Vault>) -> Bindings {
+    let endpoints = EndpointPolicy {
+        provider: &PROVIDER,
+        default: "https://api.hetzner.cloud/v1".parse().unwrap(),
+        allowed: Vec::new(),
+    };
+    Bindings::new(store, vault, finder, ids(), endpoints, Arc::default())
 }
 
 /// Writes activities into a store, for as long as the test's runtime lives.
