@@ -34,6 +34,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     answer::{Failure, finished},
+    health,
     meter::{Answered, Meter},
     query,
 };
@@ -258,7 +259,7 @@ fn client_request_id(headers: &HeaderMap) -> Option<String> {
 fn is_routine<B>(observer: &Observer, request: &http::Request<B>) -> bool {
     let uri = request.uri();
     match uri.path() {
-        "/healthz" | "/readyz" => true,
+        health::ALIVE | health::READY => true,
         "/metrics" => observer.listener == "admin",
         "/admin/v1/workspaces" => {
             observer.listener == "admin" && *request.method() == Method::GET && uri.query() == Some("binding=none")
