@@ -1,6 +1,8 @@
 //! The rules of ARCHITECTURE.md that a machine can hold: who may depend on whom, and on what from outside.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod documents;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
