@@ -4,6 +4,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use ::settings::parse_duration;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use seca_client::admin::Heir;
 
 use crate::{
     address::Address,
@@ -60,7 +61,7 @@ pub(crate) enum Command {
     /// docs/operations.md says how to restore.
     #[command(after_help = BACKUP_EXAMPLES)]
     Backup(BackupArgs),
-    /// List what is at Hetzner Cloud, bears our mark, and belongs to no resource
+    /// See to what is at Hetzner Cloud, bears our mark, and belongs to no resource
     #[command(subcommand, after_help = ORPHANS_EXAMPLES)]
     Orphans(Orphans),
     /// Check settings, database and provider endpoint, and say what is wrong
@@ -74,6 +75,45 @@ pub(crate) enum Command {
 pub(crate) enum Orphans {
     /// List them, as the last sweeps found them
     List(OrphansArgs),
+    /// Remove one, with the data that it holds; without --yes say what would be removed
+    ///
+    /// The removal is kept in the database and done by whoever works on the project, once the object was read again: it must
+    /// still bear our mark, and belong to no resource.
+    Remove(OrphanArgs),
+    /// Give one to a resource that has no object of its own; without --yes say what would be given
+    ///
+    /// A volume becomes a block storage's, a primary IP a public IP's, a snapshot an image's. A server is given to nobody.
+    Adopt(AdoptOrphanArgs),
+}
+
+/// Which orphan, as `orphans list` shows it.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct OrphanArgs {
+    /// The id of its project
+    #[arg(value_name = "PROJECT")]
+    pub(crate) project: String,
+    /// Its type: volume, server, primary_ip, image …
+    #[arg(value_name = "TYPE")]
+    pub(crate) object_type: String,
+    /// Its id
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Do it
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// Flags of `orphans adopt`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AdoptOrphanArgs {
+    #[command(flatten)]
+    pub(crate) orphan: OrphanArgs,
+    /// The resource: its kind follows from the type. An image is in no workspace: TENANT/NAME
+    #[arg(long, value_name = "TENANT/WORKSPACE/NAME", value_parser = heir)]
+    pub(crate) into: Heir,
+    /// The region of the resource [default: the server's default one]
+    #[arg(long, value_name = "REGION")]
+    pub(crate) region: Option<String>,
 }
 
 /// Flags of `orphans list`.
@@ -357,11 +397,16 @@ Exit codes: 0 the file is there, 1 it could not be made, 2 a setting or flag is 
 3 the database is PostgreSQL's: the output is the line to run.";
 
 const ORPHANS_EXAMPLES: &str = "\
-Example:
-  SECA_ADMIN_TOKEN_FILE=admin.token secapi-proxy orphans list
+Examples:
+  export SECA_ADMIN_TOKEN_FILE=admin.token
+  secapi-proxy orphans list
+  secapi-proxy orphans remove PROJECT volume 4711        # what would be removed?
+  secapi-proxy orphans remove PROJECT volume 4711 --yes
+  secapi-proxy orphans adopt PROJECT volume 4711 --into dev/shop/data --yes
 
 It asks the admin API (SECA_ADMIN_BASE_URL, else http://127.0.0.1:8081; SECA_CA_FILE, else Mozilla's
-authorities). Exit codes: 0 there are none, 1 it could not be asked, 2 a setting is missing, 3 there are some.";
+authorities). Exit codes: 0 there are none, or it is done or ordered, 1 it was refused or could not be asked,
+2 a setting or flag is missing or wrong, 3 there are some, or nothing was done without --yes.";
 
 const KEYGEN_EXAMPLES: &str = "\
 Example:
@@ -410,6 +455,21 @@ fn address(text: &str) -> Result<Address, String> {
         "it must be ADDRESS:PORT, or :PORT for all interfaces; port 0 takes a free one, for example 127.0.0.1:8080"
             .to_owned()
     })
+}
+
+/// `TENANT/WORKSPACE/NAME`, or `TENANT/NAME`.
+fn heir(text: &str) -> Result<Heir, String> {
+    let parts: Vec<&str> = text.split('/').collect();
+    let (tenant, workspace, name) = match parts[..] {
+        [tenant, workspace, name] => (tenant, Some(workspace.to_owned()), name),
+        [tenant, name] => (tenant, None, name),
+        _ => {
+            return Err(
+                "it must be TENANT/WORKSPACE/NAME, or TENANT/NAME for an image, for example dev/shop/data".into()
+            );
+        }
+    };
+    Ok(Heir { tenant: tenant.to_owned(), workspace, name: name.to_owned(), region: None })
 }
 
 fn token_life(text: &str) -> Result<Duration, String> {

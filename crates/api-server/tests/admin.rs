@@ -105,6 +105,7 @@ async fn each_operation_does_what_it_says_and_answers_in_json() {
         name: "web-1".into(),
         uid: Some(Uid(Uuid::from_u128(7))),
         created: Some(Timestamp::from_millis(0)),
+        ..OwnedObject::default()
     };
     let leases = world.store.lease("replica", Duration::from_secs(60), 9, 9).await.unwrap();
     let lease = leases.iter().find(|lease| lease.project == project).expect("it has a bound workspace");

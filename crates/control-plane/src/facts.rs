@@ -96,6 +96,48 @@ pub struct ObjectIds {
 
 impl Facts for ObjectIds {}
 
+impl ObjectIds {
+    /// That of an object of a type, by the provider's word: `volume`.
+    pub fn of_type(&self, object_type: &str) -> Option<&str> {
+        match object_type {
+            "server" => self.server_id.as_deref(),
+            "volume" => self.volume_id.as_deref(),
+            "network" => self.network_id.as_deref(),
+            "primary_ip" => self.primary_ip_id.as_deref(),
+            "image" => self.image_id.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// What rows of any kind remember of an object that an operator gave to them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct AdoptionFacts {
+    /// The object, until the row has it.
+    #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub adopt: Option<Adopt>,
+}
+
+impl Facts for AdoptionFacts {}
+
+/// An object that a row is to have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Adopt {
+    /// The provider's word for its type.
+    #[serde(rename = "type")]
+    pub object_type: String,
+    /// The provider's id.
+    pub id: String,
+    /// The resource, now gone, that its labels name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<Uid>,
+    /// Why the row does not get it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
 /// What a network remembers and publishes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

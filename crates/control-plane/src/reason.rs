@@ -99,6 +99,8 @@ reasons! {
         "The message says what is missing.";
     BackingLost: "What backed the resource was deleted outside of this API; it is never made again empty.",
         "Restore from a backup into a new resource.";
+    OrphanRefused: "An operator gave an object at {provider} to the resource, which cannot be its; the object stays as it is.",
+        "An operator gives the object to another resource, or removes it, with `secapi-proxy orphans`.";
     PartlySupported: "A part of the specification is kept as intent, because {provider} has no such thing.",
         "The message names the part.";
     IPv6Unsupported: "{provider} networks carry no IPv6; the IPv6 block is kept as intent.",

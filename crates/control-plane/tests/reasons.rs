@@ -40,7 +40,7 @@ fn more(reason: Reason) -> &'static str {
         Reason::EmptySource | Reason::UnwrittenSource => "guide/disks.md#an-image",
         Reason::AwaitingZone | Reason::InOtherZone => "regions.md#what-is-made-where",
         Reason::BackingLost => "operations.md#restore",
-        Reason::NameTaken => "operations.md#orphans",
+        Reason::OrphanRefused | Reason::NameTaken => "operations.md#orphans",
         Reason::NotInEffect
         | Reason::RouteConflict
         | Reason::GatewayServing

@@ -28,6 +28,26 @@ macro_rules! call {
                 /// The resource that is gone.
                 uid: Uid,
             },
+            /// Removes an object that no resource claims, because an operator ordered it, if it still bears the mark of the
+            /// installation and is still whose it was when a sweep saw it.
+            Discard {
+                object: ObjectId,
+                installation: String,
+                /// The resource, now unknown, that its labels name; none: it is no single resource's.
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                uid: Option<Uid>,
+            },
+            /// Gives an object that no resource claims to one, by its labels and its name, if it still is whose it was when
+            /// that was ordered.
+            Adopt {
+                object: ObjectId,
+                installation: String,
+                /// The resource, now unknown, that its labels name.
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                from: Option<Uid>,
+                name: String,
+                labels: Labels,
+            },
             /// Reads an object that is on its way to another state.
             Read {
                 object: ObjectId,
@@ -82,6 +102,8 @@ macro_rules! call {
                 match self {
                     $(Self::$Type(call) => Some((ObjectType::$Type, call)),)+
                     Self::Sweep { .. }
+                    | Self::Discard { .. }
+                    | Self::Adopt { .. }
                     | Self::Read { .. }
                     | Self::Find { .. }
                     | Self::Watch { .. }
@@ -129,6 +151,8 @@ impl Call {
     pub fn operation(&self) -> &'static str {
         match self {
             Self::Sweep { .. } => "sweep",
+            Self::Discard { .. } => "discard",
+            Self::Adopt { .. } => "adopt",
             Self::Read { .. } => "read",
             Self::Find { .. } => "find",
             Self::Watch { .. } => "watch",
@@ -140,7 +164,11 @@ impl Call {
     /// The object that shows its effect; none for a call that makes one.
     pub fn object(&self) -> Option<ObjectId> {
         match self {
-            Self::Sweep { object, .. } | Self::Read { object, .. } | Self::History { object, .. } => Some(*object),
+            Self::Sweep { object, .. }
+            | Self::Discard { object, .. }
+            | Self::Adopt { object, .. }
+            | Self::Read { object, .. }
+            | Self::History { object, .. } => Some(*object),
             _ => self.of_type()?.object(),
         }
     }
@@ -174,7 +202,7 @@ impl Call {
 
     /// Whether it removes its object.
     pub fn is_removal(&self) -> bool {
-        matches!(self, Self::Sweep { .. }) || self.of_type().is_some_and(ObjectCall::is_removal)
+        matches!(self, Self::Sweep { .. } | Self::Discard { .. }) || self.of_type().is_some_and(ObjectCall::is_removal)
     }
 
     /// Whether it only reads.
@@ -207,7 +235,7 @@ impl Call {
         }
         let held = match self {
             call if call.reads() => Vec::new(),
-            Self::Sweep { object, .. } => vec![*object],
+            Self::Sweep { object, .. } | Self::Discard { object, .. } | Self::Adopt { object, .. } => vec![*object],
             _ => self.of_type().map(ObjectCall::holds).unwrap_or_default(),
         };
         // A snapshot has no name that two could want.
@@ -239,6 +267,13 @@ impl Call {
     /// When another release wrote the step.
     pub fn of(step: &Step) -> Result<Self, serde_json::Error> {
         serde_json::from_value(step.payload.clone())
+    }
+
+    /// The call that removes an object because an operator ordered it; none for a type that is not known.
+    pub fn discarding(object: &OwnedObject, installation: &str) -> Option<Self> {
+        let (uid, installation) = (object.uid, installation.to_owned());
+        let object = ObjectType::of_word(&object.object_type)?.id(object.id.parse().ok()?);
+        Some(Self::Discard { object, installation, uid })
     }
 
     /// The call that removes an object; none for a type that is not known, and for what is nobody's.

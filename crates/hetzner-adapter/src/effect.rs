@@ -10,6 +10,7 @@ use hcloud_client::types::Action;
 
 use crate::{
     call::{Call, Until},
+    naming,
     objects::{Effect, Object},
     snapshot::Observation,
 };
@@ -29,6 +30,12 @@ pub(crate) fn judge_effect(call: &Call, object: Object, actions: &[Action]) -> M
     }
     if call.is_removal() {
         return not_yet(1_000, "The provider is still removing it.");
+    }
+    if let Call::Adopt { labels, .. } = call {
+        return match naming::is_same_owner(object.labels(), labels) {
+            true => Outcome::Done(Observation::seen(object)),
+            false => not_yet(1_000, "The object does not bear its new labels yet."),
+        };
     }
     let effect = call.of_type().map_or_else(Effect::seen, |call| call.judge(&object, !actions.is_empty()));
     match effect {

@@ -5,7 +5,7 @@
 //! name that is taken is adopted only if its labels are ours.
 
 use control_plane::{
-    Reason, Uid,
+    Reason,
     ports::{Note, Outcome, Step},
 };
 use futures::future::join_all;
@@ -21,6 +21,7 @@ use crate::{
     memory::Memory,
     naming,
     objects::{Object, ObjectId, ObjectType, Sent, Trace},
+    orphans,
     outcome::{Verdict, failed, failure, judge},
     owner::Owner,
     snapshot::{Change, Observation},
@@ -54,9 +55,7 @@ impl Executor<'_> {
             Call::History { object, attempt } => return self.read_history(*object, *attempt).await,
             _ => {}
         }
-        if let Call::Sweep { object, uid } = &call
-            && let Some(outcome) = self.keep_from_sweep(&call, *object, *uid).await
-        {
+        if let Some(outcome) = self.keep(&call).await {
             return outcome;
         }
         match self.send(&call, step.secret.as_ref()).await {
@@ -68,6 +67,9 @@ impl Executor<'_> {
     async fn send(&self, call: &Call, secret: Option<&SecretString>) -> Result<Sent, Error> {
         if let Some(object) = call.removed() {
             return self.delete(object).await;
+        }
+        if let Call::Adopt { object, name, labels, .. } = call {
+            return orphans::give(&self.client, *object, name, labels).await;
         }
         let Some(typed) = call.of_type() else { return Ok(Sent::default()) };
         let sent = typed.send(&self.client, secret).await?;
@@ -91,19 +93,6 @@ impl Executor<'_> {
             Some(action) => Sent::action(action),
             None => Sent::gone(object),
         })
-    }
-
-    /// What a sweep saw may be old: an object that is no longer the gone resource's stays, and one that cannot be
-    /// read is not removed either.
-    async fn keep_from_sweep(&self, call: &Call, object: ObjectId, uid: Uid) -> Option<Made> {
-        match object.get(&self.client.at(Priority::Delete)).await {
-            Ok(found) if naming::uid_of(found.labels()) == Some(uid) => None,
-            Ok(found) => Some(Outcome::Done(Observation::seen(found))),
-            Err(error) => Some(match judge(&error) {
-                Verdict::Unknown(message) => retry(Reason::ProviderUnavailable, message),
-                _ => self.refused(call, &error).await,
-            }),
-        }
     }
 
     /// The call was accepted.
@@ -377,7 +366,7 @@ impl Executor<'_> {
     }
 
     /// The call was refused, or its answer was lost.
-    async fn refused(&self, call: &Call, error: &Error) -> Made {
+    pub(crate) async fn refused(&self, call: &Call, error: &Error) -> Made {
         match judge_proven(&self.client, error).await {
             Verdict::Unknown(message) => Outcome::Unknown(message),
             Verdict::Look => self.examine(call, None).await,
@@ -520,7 +509,7 @@ pub(crate) fn unanswered(error: &Error) -> Made {
     retry(Reason::ProviderUnavailable, format!("Hetzner Cloud could not be asked: {error}."))
 }
 
-fn retry(reason: Reason, message: impl Into<String>) -> Made {
+pub(crate) fn retry(reason: Reason, message: impl Into<String>) -> Made {
     Outcome::Retry { after: None, note: Note::new(reason, message) }
 }
 

@@ -14,6 +14,7 @@ mod marker;
 mod memory;
 pub mod naming;
 pub mod objects;
+mod orphans;
 mod outcome;
 pub mod owner;
 mod provider;

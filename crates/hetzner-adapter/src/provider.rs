@@ -258,6 +258,10 @@ impl CloudProvider for HetznerProvider {
         Call::removing(object).map(|call| call.step(&object.name))
     }
 
+    fn discard(&self, object: &OwnedObject, installation: &str) -> Option<Step> {
+        Call::discarding(object, installation).map(|call| call.step(&object.name))
+    }
+
     fn budget(&self, project: &ProjectId) -> Option<RequestBudget> {
         let known = self.hcloud.budget(&project.0).filter(|known| known.probed)?;
         #[allow(clippy::cast_possible_truncation, reason = "some thousands, and not below zero")]

@@ -8,6 +8,7 @@ mod authorization;
 mod bindings;
 mod engine;
 mod epochs;
+mod orphans;
 mod oversight;
 mod ports;
 mod put;

@@ -5,7 +5,7 @@ mod suite;
 
 use suite::{
     Backend, World, abandoned, access, bindings, bound, crowds, deletes, engine, epochs, hammer, hangups, lists,
-    oversight, queue, races, retired, roles, together, writes,
+    orphans, oversight, queue, races, retired, roles, together, writes,
 };
 
 /// One test of each store for every rule.
@@ -96,6 +96,9 @@ suite! {
         failed_steps_go_after_their_time_but_the_last_one,
         the_catalogue_is_replaced_by_compare_and_set,
         orphans_are_reported_by_project;
+    orphans:
+        a_removal_is_queued_until_it_has_ended,
+        a_resource_remembers_what_it_is_to_have;
     epochs:
         an_epoch_is_wanted_before_it_is_current,
         a_paused_project_goes_on_as_after_a_takeover,

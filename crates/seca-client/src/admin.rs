@@ -1,5 +1,7 @@
 //! The admin API: bindings of workspaces to provider projects, and administrators of tenants.
 
+use std::collections::BTreeMap;
+
 use reqwest::Method;
 use seca_api::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -122,6 +124,54 @@ pub struct Orphan {
     /// When the provider made it.
     #[serde(default)]
     pub created: Option<Timestamp>,
+    /// Its labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// The data that it can hold, in GB; of a server its disk.
+    #[serde(default, rename = "sizeGB", skip_serializing_if = "Option::is_none")]
+    pub size_gb: Option<u64>,
+    /// The location in which it lies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+    /// The object that has it: `server 42`.
+    #[serde(default, rename = "usedBy", skip_serializing_if = "Option::is_none")]
+    pub used_by: Option<String>,
+    /// Its address, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// What was ordered about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrphanOrder>,
+}
+
+/// What was ordered about an orphan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrphanOrder {
+    /// `remove` or `adopt`.
+    pub action: String,
+    /// The resource that is to have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub into: Option<String>,
+    /// `pending`, `done` or `refused`.
+    pub state: String,
+    /// Why it is not done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// The resource that is to have an orphan. Its kind follows from the object's type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Heir {
+    /// The tenant.
+    pub tenant: String,
+    /// The workspace; none for an image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
+    /// The name.
+    pub name: String,
+    /// The region; none for the server's default one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -244,6 +294,43 @@ impl AdminClient {
     /// No answer, or a token that does not count.
     pub async fn orphans(&self) -> Result<Vec<Orphan>, Error> {
         self.items(join(&self.base, ["admin", "v1", "orphans"])?).await
+    }
+
+    /// One of them, if the last sweep saw it.
+    ///
+    /// # Errors
+    /// No answer, or a token that does not count.
+    pub async fn orphan(&self, project: &str, object_type: &str, id: &str) -> Result<Option<Orphan>, Error> {
+        let url = self.orphan_url(project, object_type, id)?;
+        match self.http.send(Call::new(Method::GET, url)).await {
+            Ok(answer) => answer.read().map(Some),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Orders that an orphan is removed. The order stays until it is carried out.
+    ///
+    /// # Errors
+    /// There is no such orphan, or a resource claims it: [`Error::problem`] says which.
+    pub async fn remove_orphan(&self, project: &str, object_type: &str, id: &str) -> Result<(), Error> {
+        let url = self.orphan_url(project, object_type, id)?;
+        self.http.send(Call::new(Method::DELETE, url)).await.map(|_| ())
+    }
+
+    /// Orders that an orphan is given to a resource that has no object of its own.
+    ///
+    /// # Errors
+    /// There is no such orphan or resource, or they do not fit: [`Error::problem`] says why.
+    pub async fn adopt_orphan(&self, project: &str, object_type: &str, id: &str, into: &Heir) -> Result<(), Error> {
+        let url = self.orphan_url(project, object_type, id)?;
+        let body =
+            serde_json::to_vec(into).map_err(|source| Error::Decode { call: format!("PUT {}", url.path()), source })?;
+        self.http.send(Call::new(Method::PUT, url).body(body)).await.map(|_| ())
+    }
+
+    fn orphan_url(&self, project: &str, object_type: &str, id: &str) -> Result<Url, Error> {
+        join(&self.base, ["admin", "v1", "orphans", project, object_type, id])
     }
 
     async fn items<T: DeserializeOwned>(&self, url: Url) -> Result<Vec<T>, Error> {

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Server, problem};
-use seca_client::admin::{AdminClient, BindingRequest, BindingState};
+use seca_client::admin::{AdminClient, BindingRequest, BindingState, Heir};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
@@ -89,4 +89,19 @@ async fn orphans_are_listed() {
     .await;
     let orphans = admin.orphans().await.unwrap();
     assert_eq!((orphans[0].object_type.as_str(), orphans[0].id.as_str()), ("server", "7"));
+}
+
+#[tokio::test]
+async fn an_orphan_is_looked_at_removed_and_given_away() {
+    let (server, admin) = connect(|request| match request {
+        _ if request.starts_with("GET") => (404, json!({})),
+        _ => (202, json!({"status": "accepted"})),
+    })
+    .await;
+    assert_eq!(admin.orphan("p", "volume", "7").await.unwrap(), None);
+    admin.remove_orphan("p", "volume", "7").await.unwrap();
+    let (tenant, workspace, name) = ("t".to_owned(), Some("w".to_owned()), "n".to_owned());
+    admin.adopt_orphan("p", "volume", "7", &Heir { tenant, workspace, name, region: None }).await.unwrap();
+    let path = "/admin/v1/orphans/p/volume/7";
+    assert_eq!(server.lines(), [format!("GET {path}"), format!("DELETE {path}"), format!("PUT {path}")]);
 }

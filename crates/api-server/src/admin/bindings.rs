@@ -1,14 +1,13 @@
-//! Which provider project stands behind a workspace, and what the sweeps found that no row claims.
+//! Which provider project stands behind a workspace.
 
 use std::sync::Arc;
 
 use axum::{extract::State, http::StatusCode};
 use control_plane::{
-    ProjectId, Uid,
-    ports::{Binding, OwnedObject},
+    ports::Binding,
     service::{BindRequest, BindingView, WorkspaceView},
 };
-use seca_api::{Kind, ProblemKind, ResourceKey, Timestamp, Violation, json};
+use seca_api::{Kind, ProblemKind, ResourceKey, Violation, json};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -18,7 +17,7 @@ use super::{
     Admin, Change,
     extract::{Answer, Call, Document, Items, Json, Named, NoBody, Path, Query, check_name, ok},
     openapi::Refused,
-    query::{Nothing, Parameters, Values},
+    query::{Parameters, Values},
     refused,
 };
 use crate::answer::Failure;
@@ -32,10 +31,6 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Admin>> {
 
 pub(super) fn routes_of_workspaces() -> OpenApiRouter<Arc<Admin>> {
     OpenApiRouter::default().routes(routes!(list_workspaces))
-}
-
-pub(super) fn routes_of_orphans() -> OpenApiRouter<Arc<Admin>> {
-    OpenApiRouter::default().routes(routes!(list_orphans))
 }
 
 /// The path of a workspace.
@@ -146,31 +141,6 @@ struct Unbound {
     status: &'static str,
 }
 
-/// An object of ours in a project that no resource claims.
-#[derive(Serialize, ToSchema)]
-struct Orphan {
-    /// The project.
-    project: ProjectId,
-    /// The provider's word for its type: `server`.
-    #[serde(rename = "type")]
-    object_type: String,
-    /// The provider's id.
-    id: String,
-    /// Its name.
-    name: String,
-    /// The `uid` that its label bears; none when it is unreadable.
-    uid: Option<Uid>,
-    /// When the provider made it.
-    created: Option<Timestamp>,
-}
-
-impl From<(ProjectId, OwnedObject)> for Orphan {
-    fn from((project, object): (ProjectId, OwnedObject)) -> Self {
-        let OwnedObject { object_type, id, name, uid, created } = object;
-        Self { project, object_type, id, name, uid, created }
-    }
-}
-
 impl Admin {
     /// The workspace of a path: in the default region where the query names none.
     pub(super) fn workspace(&self, of: &OfWorkspace, region: Option<&str>) -> ResourceKey {
@@ -263,22 +233,6 @@ async fn list_workspaces(
 ) -> Result<Answer<Items<WorkspaceView>>, Failure> {
     let workspaces = admin.bindings.workspaces(binding).await.map_err(refused)?;
     Ok(ok(workspaces.into_iter().collect()))
-}
-
-/// List objects of ours that no resource claims
-#[utoipa::path(
-    get,
-    path = "/admin/v1/orphans",
-    tag = "Oversight",
-    responses((status = 200, description = "What the sweeps found.", body = Items<Orphan>), Refused)
-)]
-async fn list_orphans(
-    State(admin): State<Arc<Admin>>,
-    _: Call,
-    _: Query<Nothing>,
-) -> Result<Answer<Items<Orphan>>, Failure> {
-    let orphans = admin.bindings.orphans().await.map_err(refused)?;
-    Ok(ok(orphans.into_iter().map(Orphan::from).collect()))
 }
 
 /// The workspace is there, and only its binding is not.

@@ -19,6 +19,7 @@ mod members;
 mod metrics;
 mod nat_servers;
 mod openapi;
+mod orphans;
 mod oversight;
 mod places;
 mod query;
@@ -100,7 +101,7 @@ fn operations() -> OpenApiRouter<Arc<Admin>> {
         .merge(about("activity", oversight::routes_of_activity()))
         .merge(about("project", oversight::routes_of_projects()))
         .merge(about("nat-server", nat_servers::routes()))
-        .merge(about("orphan", bindings::routes_of_orphans()))
+        .merge(about("orphan", orphans::routes()))
         .merge(about("workspace", bindings::routes_of_workspaces()))
         .merge(about("pause", oversight::routes_of_pauses()))
         .merge(about("binding", bindings::routes()))

@@ -18,6 +18,7 @@ mod lease;
 mod look;
 mod meter;
 mod notice;
+mod orders;
 mod pauses;
 mod project;
 mod reading;

@@ -58,7 +58,7 @@ pub(super) enum Standing {
 /// A call under way, and what it is for.
 pub(super) struct Flight {
     pub(super) uid: Uid,
-    /// None for the sweep's: its resource is gone.
+    /// None for the sweep's and an operator's: there is no such resource.
     pub(super) key: Option<ResourceKey>,
     /// What it was launched for: what was asked for or woken since is judged anew.
     pub(super) generation: i64,
@@ -88,6 +88,8 @@ pub(super) enum Purpose {
     Act,
     /// To remove what a resource left that is gone.
     Sweep,
+    /// To remove an orphan, because an operator ordered it.
+    Order,
     /// To see whether an earlier one of unknown outcome did.
     Verify {
         /// Whether the late window was over when it began: what is not seen now never happened.
@@ -240,7 +242,7 @@ impl<P: CloudProvider> Project<P> {
         }
         // Ties change what is planned next, and each plan makes all that it knows of.
         for _ in 0..8 {
-            let Some(bundle) = self.shared.store.bundle(uid).await? else { return Ok(Standing::Held) };
+            let Some(bundle) = self.shared.store.bundle(uid).await? else { return self.carry_out(uid).await };
             self.shared.meter.looked(bundle.resource.key.kind);
             // What is declared gone leaves, whoever paused it before.
             let pause = if self.is_abandoned() { None } else { self.paused(&bundle.resource.key).await? };

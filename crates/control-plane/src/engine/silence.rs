@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::Instant;
 
-use super::project::{Flight, Project, Purpose, Standing};
+use super::project::{Flight, Project, Standing};
 use crate::{
     ports::{Bundle, CloudProvider, Plan, Planned, StoreResult, Verdict},
     resource::Uid,
@@ -39,7 +39,7 @@ impl Silence {
 
     /// A flight waits for an action.
     pub(super) fn begins(&mut self, flight: &Flight, action: &str) {
-        if flight.purpose != Purpose::Sweep {
+        if flight.key.is_some() {
             let wait = Wait { action: action.to_owned(), wake: flight.wake, begun: Instant::now(), told: None };
             self.waits.insert(flight.uid, wait);
         }

@@ -26,6 +26,9 @@ impl<P: CloudProvider> Project<P> {
         self.log(&flight, &outcome).await;
         let (word, again) = meter::outcome(&outcome);
         self.shared.meter.stepped(&flight.step.operation, word, again);
+        if flight.purpose == Purpose::Order {
+            return self.discarded(flight, outcome).await;
+        }
         let standing = match outcome {
             Outcome::Done(observation) => {
                 self.absorb(observation);
@@ -43,7 +46,7 @@ impl<P: CloudProvider> Project<P> {
             }
             Outcome::Unknown(message) => self.unknown(&flight, &message).await?,
             Outcome::Retry { after, note } => match flight.purpose {
-                Purpose::Act | Purpose::Sweep => self.retry(&flight, after, note).await?,
+                Purpose::Act | Purpose::Sweep | Purpose::Order => self.retry(&flight, after, note).await?,
                 Purpose::Verify { last } => self.not_seen(&flight, last).await?,
             },
             Outcome::Refuted { observation, retry } => {
@@ -81,7 +84,7 @@ impl<P: CloudProvider> Project<P> {
     }
 
     /// What waits for a limit, a name or room looks again at once: something was removed.
-    async fn wake_limited(&mut self) -> StoreResult<()> {
+    pub(super) async fn wake_limited(&mut self) -> StoreResult<()> {
         for uid in self.waits.limited() {
             self.shared.store.requeue(&self.lease, uid, Duration::ZERO).await?;
         }
@@ -162,7 +165,7 @@ impl<P: CloudProvider> Project<P> {
 
     async fn again(&mut self, flight: &Flight) -> StoreResult<Standing> {
         match flight.purpose {
-            Purpose::Sweep => Ok(Standing::Held),
+            Purpose::Sweep | Purpose::Order => Ok(Standing::Held),
             Purpose::Act | Purpose::Verify { .. } => self.reconcile(flight.uid).await,
         }
     }

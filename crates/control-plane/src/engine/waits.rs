@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     backoff::{self, Cost, Waiting},
-    project::{Flight, Project, Purpose, Standing},
+    project::{Flight, Project, Standing},
 };
 use crate::{
     ports::{Bundle, CloudProvider, Note, Plan, Planned, StoreResult, Verdict},
@@ -33,7 +33,7 @@ pub(super) struct Waits {
 impl Waits {
     /// A call for a resource came back.
     pub(super) fn asked(&mut self, flight: &Flight) {
-        if flight.purpose != Purpose::Sweep {
+        if flight.key.is_some() {
             self.cost(flight.uid, flight.generation).add(flight.requests);
         }
     }

@@ -249,8 +249,10 @@ pub struct CloudError {
     pub after: Option<Duration>,
 }
 
-/// An object of this installation in the provider's project, for the sweep.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// An object of this installation in the provider's project, for the sweep. What the release before writes down lacks all
+/// behind `created`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct OwnedObject {
     /// The provider's word for its type: `server`.
@@ -264,6 +266,21 @@ pub struct OwnedObject {
     pub uid: Option<Uid>,
     /// When the provider made it.
     pub created: Option<Timestamp>,
+    /// Its labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// The data that it can hold, in GB; of a server its disk. None where it holds none.
+    #[serde(default, rename = "sizeGB", skip_serializing_if = "Option::is_none")]
+    pub size_gb: Option<u64>,
+    /// The location in which it lies; none where it lies in none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+    /// The object that has it, as people name it: `server 42`. None: nothing has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_by: Option<String>,
+    /// Its address, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
 }
 
 /// How many requests the provider still takes for a project.
@@ -377,6 +394,11 @@ pub trait CloudProvider: Send + Sync + 'static {
 
     /// The call that removes an object whose resource is gone; none when it removes itself with another.
     fn removal(&self, object: &OwnedObject) -> Option<Step>;
+
+    /// The call that removes an object that no resource claims, because an operator says so. It looks first whether the
+    /// object still bears the installation's mark and is the same resource's as it was when a sweep saw it
+    /// ([`Outcome::Refuted`]). None: its type is not known.
+    fn discard(&self, object: &OwnedObject, installation: &str) -> Option<Step>;
 
     /// What is known of a project's request budget; none until the provider has answered for the project.
     fn budget(&self, project: &ProjectId) -> Option<RequestBudget>;

@@ -3,6 +3,7 @@
 mod access;
 mod cloud;
 mod environment;
+mod orphans;
 mod oversight;
 mod progress;
 mod provider_rules;
@@ -14,6 +15,7 @@ mod vault;
 pub use access::*;
 pub use cloud::*;
 pub use environment::*;
+pub use orphans::*;
 pub use oversight::*;
 pub use progress::*;
 pub use provider_rules::*;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use seca_api::{Kind, ResourceKey, Timestamp};
 
-use super::{Epoch, ProjectEpoch, RequestBudget, StoreResult};
+use super::{Epoch, OrphanStore, ProjectEpoch, RequestBudget, StoreResult};
 use crate::resource::{ProjectId, Resource, Uid};
 
 /// Where something was asked for.
@@ -170,7 +170,7 @@ pub struct Backlog {
 
 /// Storage for operators. Every method is one transaction.
 #[async_trait]
-pub trait OversightStore: Send + Sync {
+pub trait OversightStore: OrphanStore {
     /// Writes down what was done, in this order.
     async fn record_activities(&self, activities: &[Activity]) -> StoreResult<()>;
 

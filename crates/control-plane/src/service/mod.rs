@@ -11,6 +11,7 @@ mod admit;
 mod attach;
 mod bindings;
 mod draft;
+mod orphans;
 mod patient;
 mod read;
 mod render;
@@ -32,6 +33,7 @@ pub(crate) use access::{Authorization, Decisions};
 pub use administration::{ActivityView, Administration, DenyRequest, ExplainView, Registered, TenantView};
 pub use administrators::{Bootstrapped, MadeAdmin};
 pub use bindings::{BindRequest, BindingView, Bindings, EndpointPolicy, WorkspaceView, seal_context};
+pub use orphans::{OrderView, OrphanRef, OrphanView};
 pub use read::{ListRequest, ListView};
 pub use write::{PutRequest, PutView};
 

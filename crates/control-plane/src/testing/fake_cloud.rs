@@ -441,7 +441,7 @@ impl CloudProvider for FakeCloud {
             id: name.clone(),
             name: name.clone(),
             uid: Some(thing.uid),
-            created: None,
+            ..OwnedObject::default()
         };
         snapshot.things.iter().map(owned).collect()
     }
@@ -451,6 +451,10 @@ impl CloudProvider for FakeCloud {
             Plan::Act(step) => Some(*step),
             _ => None,
         }
+    }
+
+    fn discard(&self, object: &OwnedObject, _installation: &str) -> Option<Step> {
+        self.removal(object)
     }
 
     fn budget(&self, _project: &ProjectId) -> Option<RequestBudget> {

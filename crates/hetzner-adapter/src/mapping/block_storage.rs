@@ -90,7 +90,7 @@ pub(super) fn holder<'a>(context: &Context<'a>) -> Option<&'a Resource> {
 }
 
 /// Whether its holder boots from it, and does not use it as a data volume.
-fn is_boot_volume(context: &Context<'_>) -> bool {
+pub(super) fn is_boot_volume(context: &Context<'_>) -> bool {
     let row = context.resource();
     let is_disk = row.holder.is_some() && BlockStorageFacts::of(row).disk_of == row.holder;
     is_disk || context.holder().is_some_and(|related| related.field == instance::BOOT_VOLUME)

@@ -1,6 +1,7 @@
 //! What each SECA kind comes to at the provider: one file per kind, named like the kind's half in the control
 //! plane. Pure: a mapping looks at a row with its relations and at a snapshot, and says what to do next.
 
+mod adoption;
 mod auxiliary;
 mod block_storage;
 mod cycle;
@@ -111,7 +112,7 @@ pub fn plan(context: &Context<'_>) -> Planned {
     };
     let mut planned = match context.resource().is_deleting() {
         true => delete(context, *mapping),
-        false => mapping.alive(context).unwrap_or_else(|stopped| *stopped),
+        false => adoption::plan(context, *mapping),
     };
     if matches!(planned.plan, Plan::Act(_)) && planned.note.is_none() {
         planned.note = standing_note(context);

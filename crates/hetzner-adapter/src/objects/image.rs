@@ -31,6 +31,12 @@ impl ProviderObject for Image {
         self.created
     }
 
+    /// A server that is made from it needs a disk of this size.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sizes are small and positive")]
+    fn size_gb(&self) -> Option<u64> {
+        Some(self.disk_size.ceil().max(0.0) as u64)
+    }
+
     /// The provider remembers a deleted one for the servers that were made from it.
     fn is_gone(&self) -> bool {
         self.deleted.is_some()

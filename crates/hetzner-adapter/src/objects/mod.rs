@@ -62,6 +62,26 @@ pub trait ProviderObject: Resource + Clone + Into<Object> {
     /// When it was made.
     fn created(&self) -> Option<OffsetDateTime>;
 
+    /// The data that it can hold, in GB.
+    fn size_gb(&self) -> Option<u64> {
+        None
+    }
+
+    /// The location in which it lies.
+    fn location(&self) -> Option<&str> {
+        None
+    }
+
+    /// The server that has it.
+    fn server(&self) -> Option<i64> {
+        None
+    }
+
+    /// Its address, if it is one.
+    fn address(&self) -> Option<&str> {
+        None
+    }
+
     /// Whether the provider only remembers it.
     fn is_gone(&self) -> bool {
         false
@@ -431,6 +451,11 @@ fn collect<T: ProviderObject>(
         name: object.name().to_owned(),
         uid: naming::uid_of(object.labels()),
         created: object.created().and_then(timestamp),
+        labels: object.labels().clone(),
+        size_gb: object.size_gb(),
+        location: object.location().map(str::to_owned),
+        used_by: object.server().map(|server| format!("server {server}")),
+        address: object.address().map(str::to_owned),
     }));
 }
 

@@ -29,6 +29,18 @@ impl ProviderObject for PrimaryIp {
         Some(self.created)
     }
 
+    fn location(&self) -> Option<&str> {
+        Some(&self.location.name)
+    }
+
+    fn server(&self) -> Option<i64> {
+        self.assignee_id
+    }
+
+    fn address(&self) -> Option<&str> {
+        Some(&self.ip)
+    }
+
     fn is(&self, until: Until) -> bool {
         until != Until::Free || self.assignee_id.is_none()
     }

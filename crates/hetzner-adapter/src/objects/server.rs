@@ -51,6 +51,14 @@ impl ProviderObject for Server {
         Some(self.created)
     }
 
+    fn size_gb(&self) -> Option<u64> {
+        Some(self.primary_disk_size).filter(|size| *size > 0)
+    }
+
+    fn location(&self) -> Option<&str> {
+        Some(&self.location.name)
+    }
+
     fn is(&self, until: Until) -> bool {
         match until {
             Until::Settled => is_settled(self),

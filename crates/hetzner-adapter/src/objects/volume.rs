@@ -30,6 +30,18 @@ impl ProviderObject for Volume {
         Some(self.created)
     }
 
+    fn size_gb(&self) -> Option<u64> {
+        Some(self.size)
+    }
+
+    fn location(&self) -> Option<&str> {
+        Some(&self.location.name)
+    }
+
+    fn server(&self) -> Option<i64> {
+        self.server.map(Id::get)
+    }
+
     fn is(&self, until: Until) -> bool {
         match until {
             Until::Settled => self.status != VolumeStatus::Creating,

@@ -574,7 +574,28 @@ impl Model {
                 self.images.retain(|i| i.id != *image);
                 one(Change::Gone(ObjectId::Image(*image)))
             }
-            Call::Sweep { .. } => panic!("no plan of a resource sweeps"),
+            Call::Sweep { .. } | Call::Discard { .. } => panic!("no plan of a resource sweeps"),
+            Call::Adopt { object, name, labels, .. } => {
+                let given = match object {
+                    ObjectId::Volume(id) => {
+                        let volume = self.volume(*id);
+                        (volume.name, volume.labels) = (name.clone(), labels.clone());
+                        volume.clone().into()
+                    }
+                    ObjectId::PrimaryIp(id) => {
+                        let ip = self.primary_ip(*id);
+                        (ip.name, ip.labels, ip.auto_delete) = (name.clone(), labels.clone(), false);
+                        ip.clone().into()
+                    }
+                    ObjectId::Image(id) => {
+                        let image = self.images.iter_mut().find(|image| image.id == *id).unwrap();
+                        (image.description, image.labels) = (name.clone(), labels.clone());
+                        image.clone().into()
+                    }
+                    other => panic!("no {other} is given to anybody"),
+                };
+                one(Change::Seen(given))
+            }
             Call::Read { object, .. } => {
                 let found = self.objects().into_iter().find(|found| found.object_id() == *object);
                 one(found.map_or(Change::Gone(*object), Change::Seen))

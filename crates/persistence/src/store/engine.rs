@@ -15,7 +15,7 @@ use seca_api::{Kind, Scope};
 use serde_json::Map;
 
 use super::{
-    bindings,
+    bindings, orphans,
     queue::{self, holds},
     relations::{WAKE, related, wake_related},
     roles,
@@ -420,6 +420,7 @@ impl Operation for Prune {
         tx.execute(PRUNE_LEFT, &args![self.0]).await?;
         tx.execute(PRUNE_FAILED, &args![self.0]).await?;
         tx.execute(bindings::PRUNE, &[]).await?;
+        tx.execute(orphans::PRUNE, &args![self.0]).await?;
         Ok(())
     }
 }

@@ -4,18 +4,20 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use control_plane::{
-    ProjectId, Resource,
+    ProjectId, Resource, Uid,
     ports::{
         Abandoned, AccessStore, Activity, ActivityQuery, ActivityRecord, AuthorizationSnapshot, Backlog,
-        BootstrapOutcome, DeniedToken, DepartedGrant, Departure, Epoch, Occupancy, OversightStore, PausedWorkspace,
-        ProjectEpoch, ProjectOverview, Put, StoreResult, TenantChange, TenantRecord,
+        BootstrapOutcome, DeniedToken, DepartedGrant, Departure, Epoch, Lease, Occupancy, OrderEnd, OrderOutcome,
+        OrphanOrder, OrphanStore, OversightStore, PausedWorkspace, ProjectEpoch, ProjectOverview, Put, StoreResult,
+        TenantChange, TenantRecord,
     },
     service::{Tenant, Tenants},
 };
 use seca_api::{Kind, ResourceKey, Timestamp};
 
 use super::{
-    SqlStore, abandon, activity, assignments, authorization, authorization::VersionOf, epochs, oversight, tenants,
+    SqlStore, abandon, activity, assignments, authorization, authorization::VersionOf, epochs, orphans, oversight,
+    tenants,
 };
 use crate::database::Lane;
 
@@ -81,6 +83,25 @@ impl AccessStore for SqlStore {
 
     async fn prune_access(&self, departures: Duration, tokens: Duration, now: Timestamp) -> StoreResult<()> {
         Ok(self.db.transact(Lane::Engine, &authorization::Prune { departures, tokens, now }).await?)
+    }
+}
+
+#[async_trait]
+impl OrphanStore for SqlStore {
+    async fn order(&self, order: &OrphanOrder) -> StoreResult<OrderOutcome> {
+        Ok(self.db.transact(Lane::Write, &orphans::Order(order)).await?)
+    }
+
+    async fn orders(&self) -> StoreResult<Vec<(OrphanOrder, Option<Resource>)>> {
+        Ok(orphans::all(&self.db).await?)
+    }
+
+    async fn removal(&self, lease: &Lease, uid: Uid) -> StoreResult<Option<OrphanOrder>> {
+        Ok(orphans::removal(&self.db, lease, uid).await?)
+    }
+
+    async fn tried(&self, lease: &Lease, uid: Uid, end: &OrderEnd) -> StoreResult<bool> {
+        Ok(self.db.transact(Lane::Engine, &orphans::Tried { lease, uid, end }).await?)
     }
 }
 

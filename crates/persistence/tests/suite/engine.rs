@@ -612,6 +612,7 @@ pub async fn orphans_are_reported_by_project(world: &World) {
         name: format!("name-{id}"),
         uid,
         created: Some(Timestamp::from_millis(1_500)),
+        ..OwnedObject::default()
     };
     let (a, b, c) = (orphan("2", Some(world.uid())), orphan("1", None), orphan("3", None));
     let project = |name: &str| ProjectId(name.to_owned());

@@ -9,10 +9,11 @@ use super::MemoryStore;
 use crate::{
     ports::{
         Abandoned, AccessStore, Activity, ActivityQuery, ActivityRecord, AuthorizationSnapshot, Backlog,
-        BootstrapOutcome, DeniedToken, DepartedGrant, Departure, Epoch, Occupancy, OversightStore, PausedWorkspace,
-        ProjectEpoch, ProjectOverview, Put, StoreResult, TenantChange, TenantRecord,
+        BootstrapOutcome, DeniedToken, DepartedGrant, Departure, Epoch, Lease, Occupancy, OrderEnd, OrderOutcome,
+        OrphanOrder, OrphanStore, OversightStore, PausedWorkspace, ProjectEpoch, ProjectOverview, Put, StoreResult,
+        TenantChange, TenantRecord,
     },
-    resource::{ProjectId, Resource},
+    resource::{ProjectId, Resource, Uid},
     service::{Tenant, Tenants},
 };
 
@@ -83,6 +84,25 @@ impl AccessStore for MemoryStore {
     async fn prune_access(&self, departures: Duration, tokens: Duration, now: Timestamp) -> StoreResult<()> {
         self.state()?.prune_access(departures, tokens, now);
         Ok(())
+    }
+}
+
+#[async_trait]
+impl OrphanStore for MemoryStore {
+    async fn order(&self, order: &OrphanOrder) -> StoreResult<OrderOutcome> {
+        Ok(self.state()?.order(order))
+    }
+
+    async fn orders(&self) -> StoreResult<Vec<(OrphanOrder, Option<Resource>)>> {
+        Ok(self.state()?.orders())
+    }
+
+    async fn removal(&self, lease: &Lease, uid: Uid) -> StoreResult<Option<OrphanOrder>> {
+        Ok(self.state()?.removal(lease, uid))
+    }
+
+    async fn tried(&self, lease: &Lease, uid: Uid, end: &OrderEnd) -> StoreResult<bool> {
+        Ok(self.state()?.tried(lease, uid, end))
     }
 }
 

@@ -3,6 +3,7 @@
 mod access;
 mod engine;
 mod epochs;
+mod orphans;
 mod oversight;
 mod read;
 
@@ -19,7 +20,7 @@ use crate::{
     kinds,
     ports::{
         Act, ActOutcome, Auxiliary, Before, BindOutcome, Binding, Credential, Delete, DeleteOutcome, DeleteRules, Edge,
-        OwnedObject, Put, PutOutcome, RequestBudget, StepRecord, UnbindOutcome, Users, WorkspaceBinding,
+        OrphanOrder, OwnedObject, Put, PutOutcome, RequestBudget, StepRecord, UnbindOutcome, Users, WorkspaceBinding,
     },
     resource::{ProjectId, Resource, Uid},
     state,
@@ -40,6 +41,7 @@ pub(super) struct State {
     tombstones: BTreeMap<Uid, Duration>,
     auxiliaries: BTreeSet<(ProjectId, Auxiliary, Uid)>,
     orphans: BTreeMap<ProjectId, Vec<OwnedObject>>,
+    orders: Vec<(OrphanOrder, Duration)>,
     access: access::Access,
     activities: Vec<oversight::Recorded>,
     last_activity: i64,
@@ -100,6 +102,7 @@ impl State {
             tombstones: BTreeMap::new(),
             auxiliaries: BTreeSet::new(),
             orphans: BTreeMap::new(),
+            orders: Vec::new(),
             access: access::Access::default(),
             activities: Vec::new(),
             last_activity: 0,

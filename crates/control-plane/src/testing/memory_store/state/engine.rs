@@ -465,5 +465,6 @@ impl State {
             !gone.contains(&uid) && !(s.at < before && (is_over || is_left))
         });
         self.tombstones.retain(|uid, _| !gone.contains(uid));
+        self.prune_orders(before);
     }
 }
