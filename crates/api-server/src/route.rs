@@ -4,7 +4,7 @@
 //! inside the name that a client sent, where it breaks that name's rule instead of naming something else.
 //! One table of kinds ([`seca_api::Kind`]) decides what stands where; there is no list of routes.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use control_plane::ActionKind;
 use http::Method;
@@ -148,7 +148,7 @@ pub(crate) fn unknown(raw_path: &str, names: impl FnOnce(&str) -> bool) -> Route
 }
 
 fn named_by(raw_path: &str, routing: Routing<'_>) -> Result<Route, RouteError> {
-    let segments: Vec<Segment> =
+    let segments: Vec<Segment<'_>> =
         raw_path.strip_prefix('/').ok_or(RouteError::Unknown)?.split('/').map(Segment::decode).collect();
     let (provider, region, rest) = prefix(&segments).ok_or(RouteError::Unknown)?;
     let region = match region {
@@ -177,8 +177,8 @@ fn named_by(raw_path: &str, routing: Routing<'_>) -> Result<Route, RouteError> {
 }
 
 /// The part before the resource: the provider and the region, where the path names one.
-fn prefix(segments: &[Segment]) -> Option<(Provider, Option<&Segment>, &[Segment])> {
-    let texts: Vec<&str> = segments.iter().take(5).map(|s| s.text.as_str()).collect();
+fn prefix<'s, 'p>(segments: &'s [Segment<'p>]) -> Option<(Provider, Option<&'s Segment<'p>>, &'s [Segment<'p>])> {
+    let texts: Vec<&str> = segments.iter().take(5).map(|s| &*s.text).collect();
     let named = |name: &str| Provider::ALL.into_iter().find(|p| p.name() == name);
     match texts[..] {
         ["regions", _, "providers", provider, "v1"] => Some((named(provider)?, Some(&segments[1]), &segments[5..])),
@@ -195,8 +195,8 @@ fn prefix(segments: &[Segment]) -> Option<(Provider, Option<&Segment>, &[Segment
 }
 
 /// The part after the version.
-fn resource(provider: Provider, region: &str, segments: &[Segment]) -> Result<Target, RouteError> {
-    let texts: Vec<&str> = segments.iter().map(|s| s.text.as_str()).collect();
+fn resource(provider: Provider, region: &str, segments: &[Segment<'_>]) -> Result<Target, RouteError> {
+    let texts: Vec<&str> = segments.iter().map(|s| &*s.text).collect();
     let kind = |scopes: &[Scope], collection: &str| {
         Kind::of_collection(provider, collection).filter(|kind| scopes.contains(&kind.scope()))
     };
@@ -232,7 +232,7 @@ fn resource(provider: Provider, region: &str, segments: &[Segment]) -> Result<Ta
 }
 
 /// The part after the collection.
-fn named(mut key: ResourceKey, tail: &[Segment]) -> Result<Target, RouteError> {
+fn named(mut key: ResourceKey, tail: &[Segment<'_>]) -> Result<Target, RouteError> {
     match tail {
         [] => Ok(Target::Collection(key)),
         [name] => {
@@ -248,22 +248,23 @@ fn named(mut key: ResourceKey, tail: &[Segment]) -> Result<Target, RouteError> {
     }
 }
 
-/// One decoded segment of a path.
-pub(crate) struct Segment {
-    text: String,
+/// One decoded segment of a path: hardly any is written otherwise than it reads.
+pub(crate) struct Segment<'p> {
+    text: Cow<'p, str>,
     flaw: Option<&'static str>,
 }
 
-impl Segment {
-    fn decode(raw: &str) -> Self {
+impl<'p> Segment<'p> {
+    fn decode(raw: &'p str) -> Self {
         match percent_decode_str(raw).decode_utf8() {
-            Err(_) => Self { text: raw.to_owned(), flaw: Some("is not UTF-8 once decoded") },
-            Ok(text) => Self::decoded(text.into_owned()),
+            Err(_) => Self { text: raw.into(), flaw: Some("is not UTF-8 once decoded") },
+            Ok(text) => Self::decoded(text),
         }
     }
 
     /// One that somebody else decoded.
-    pub(crate) fn decoded(text: String) -> Self {
+    pub(crate) fn decoded(text: impl Into<Cow<'p, str>>) -> Self {
+        let text = text.into();
         let flaw = if text.contains('/') {
             Some("contains a slash")
         } else if text.chars().any(char::is_control) {
@@ -278,7 +279,7 @@ impl Segment {
     pub(crate) fn name(&self, what: &str, tenant: &str) -> Result<String, RouteError> {
         match self.flaw {
             _ if self.text.is_empty() => Err(RouteError::Unknown),
-            None => Ok(self.text.clone()),
+            None => Ok(self.text.clone().into_owned()),
             Some(flaw) => {
                 let shown: String = self.text.chars().filter(|c| !c.is_control()).take(64).collect();
                 let form = if matches!(what, "tenant" | "region") { PLAIN_RULE } else { NAME_RULE };

@@ -80,7 +80,7 @@ impl<T: Named> FromRequestParts<Arc<Admin>> for Path<T> {
 
 /// Refuses what can be no name of a tenant or a workspace at all. Its own rule is checked where it is used.
 pub(super) fn check_name(what: &str, text: &str) -> Result<(), Failure> {
-    let named = Segment::decoded(text.to_owned()).name(what, "");
+    let named = Segment::decoded(text).name(what, "");
     named.map(drop).map_err(|error| Failure::of_route(&error, Profile::Specification, &Method::GET))
 }
 
