@@ -28,7 +28,7 @@ data "seca_network_sku" "network" { name = "hcloud-network" }
 data "seca_image" "ubuntu" { name = "ubuntu-24.04" }
 
 resource "seca_workspace" "shop" {
-  name = "shop"
+  name = var.workspace
 }
 
 # --- network ---------------------------------------------------------------------------------------------------------

@@ -15,6 +15,12 @@ variable "tenant" {
   default = "dev"
 }
 
+variable "workspace" {
+  description = "The workspace that is made, with all that is in it"
+  type        = string
+  default     = "shop"
+}
+
 variable "region" {
   type    = string
   default = "fsn1"
