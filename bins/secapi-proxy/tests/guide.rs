@@ -44,7 +44,7 @@ impl Tool {
     /// Whether it and what it fetches are there, found out in a copy of the example.
     fn is_at_hand(self, folder: &Path) -> bool {
         let (example, probe) = match self {
-            Self::Terraform => ("examples/terraform", "terraform init -input=false"),
+            Self::Terraform => ("examples/terraform", "terraform init -input=false -no-color"),
             Self::Go => ("examples/go-sdk", "go build -o /dev/null ."),
         };
         let script = format!("cp -r {example} \"$0\" && cd \"$0\" && timeout -k 5 120 {probe}");

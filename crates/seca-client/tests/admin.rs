@@ -94,7 +94,7 @@ async fn orphans_are_listed() {
 #[tokio::test]
 async fn an_orphan_is_looked_at_removed_and_given_away() {
     let (server, admin) = connect(|request| match request {
-        _ if request.starts_with("GET") => (404, json!({})),
+        _ if request.starts_with("GET") => problem(404, "no sweep saw it"),
         _ => (202, json!({"status": "accepted"})),
     })
     .await;
