@@ -189,3 +189,36 @@ fn described(orphan: &Orphan) -> String {
 fn failed(error: Error) -> Failure {
     Failure::Other(error.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_server_is_told_with_the_disk_that_goes_with_it() {
+        let orphan: Orphan = serde_json::from_value(json!({
+            "type": "server", "id": "42", "name": "web-1", "sizeGB": 40, "location": "fsn1",
+            "labels": {"seca.kind": "block-storage", "seca.tenant": "t", "seca.workspace": "w", "seca.name": "boot"},
+        }))
+        .unwrap();
+        let told = described(&orphan);
+        for part in [
+            "server 42 `web-1`",
+            "a server with a disk of 40 GB: what is on the disk is lost with it",
+            "it is the disk of a block storage",
+            "it was the block-storage t/w/boot",
+            "label seca.name=boot",
+        ] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_told() {
+        let orphan: Orphan =
+            serde_json::from_value(json!({"type": "placement_group", "id": "7", "name": "g"})).unwrap();
+        assert_eq!(described(&orphan), "placement group 7 `g`");
+    }
+}

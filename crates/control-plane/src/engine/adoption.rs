@@ -14,8 +14,8 @@ use super::epoch::above;
 use crate::{
     catalog::Catalog,
     ports::{
-        Access, Bundle, Clock, CloudProvider, Desired, Epoch, Marker, Plan, ProjectEpoch, Rng, Store, StoreResult,
-        Vault,
+        Access, Bundle, Clock, CloudProvider, Desired, Epoch, Marker, OrphanOrder, OwnedObject, Plan, ProjectEpoch,
+        Rng, Store, StoreResult, Vault,
     },
     resource::{ProjectId, Uid},
     service::seal_context,
@@ -174,7 +174,7 @@ impl<P: CloudProvider> AdoptionParts<P> {
                 adoption.consequences.extend(self.consequence(&bundle, &snapshot, installation, self.clock.now()));
             }
         }
-        adoption.consequences.extend(self.swept(&snapshot, installation).await?);
+        adoption.consequences.extend(self.swept(&adoption.project, &snapshot, installation).await?);
         Ok(adoption)
     }
 
@@ -205,19 +205,32 @@ impl<P: CloudProvider> AdoptionParts<P> {
         Some(Consequence { subject: resource.key.to_string(), does, what })
     }
 
-    /// What the sweep would remove.
-    async fn swept(&self, snapshot: &P::Snapshot, installation: &str) -> StoreResult<Vec<Consequence>> {
+    /// What the sweep would remove, and what an operator ordered to be removed.
+    async fn swept(
+        &self,
+        project: &ProjectId,
+        snapshot: &P::Snapshot,
+        installation: &str,
+    ) -> StoreResult<Vec<Consequence>> {
         let objects = self.provider.owned(snapshot, installation);
         let uids: Vec<Uid> = objects.iter().filter_map(|object| object.uid).collect();
         let existing: BTreeSet<Uid> = self.store.existing(&uids).await?.into_iter().collect();
         let removed: BTreeSet<Uid> = self.store.removed(&uids).await?.into_iter().collect();
         let goes = |uid: &Uid| removed.contains(uid) && !existing.contains(uid);
-        let swept =
-            objects.into_iter().filter(|object| object.uid.as_ref().is_some_and(goes)).map(|object| Consequence {
-                subject: format!("{} {} ({})", object.object_type, object.name, object.id),
-                does: Does::Sweep,
-                what: "it is deleted: its resource is gone in this database".to_owned(),
-            });
+        let orders = self.store.oversight().orders().await?;
+        let is_ordered = |object: &OwnedObject| {
+            let is_it = |order: &OrphanOrder| order.is_about(project, &object.object_type, &object.id);
+            orders.iter().any(|(order, _)| order.into.is_none() && !order.refused && is_it(order))
+        };
+        let swept = objects.into_iter().filter_map(|object| {
+            let why = match object.uid.as_ref().is_some_and(goes) {
+                true => "it is deleted: its resource is gone in this database",
+                false if is_ordered(&object) => "it is deleted: an operator ordered it",
+                false => return None,
+            };
+            let subject = format!("{} {} ({})", object.object_type, object.name, object.id);
+            Some(Consequence { subject, does: Does::Sweep, what: why.to_owned() })
+        });
         Ok(swept.collect())
     }
 

@@ -2,6 +2,7 @@
 
 mod epochs;
 mod gate;
+mod orders;
 mod retired;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     catalog::Catalog,
     engine::{AdoptionParts, Does, epoch},
-    ports::{Epoch, Marker, ProjectEpoch},
+    ports::{Epoch, Marker, OrphanOrder, ProjectEpoch},
 };
 
 fn project() -> ProjectId {
@@ -155,10 +155,14 @@ async fn a_restored_database_observes_replays_nothing_and_deletes_nothing_until_
     old.put(&dropped, 5).await;
     old.put(&old.instance("more"), 1).await;
     old.says(&old.instance("more"), "ProjectPaused").await;
-    assert_eq!((world.cloud.calls(), world.cloud.things()), (calls, things), "nothing is sent");
+    assert_eq!((world.cloud.calls(), world.cloud.things()), (calls, things.clone()), "nothing is sent");
     assert_eq!(world.cloud.epochs().len(), 1, "nor is the marker written");
     let orphans = old.store.orphans().await.unwrap();
     assert_eq!(orphans.len(), 1, "the sweep reports what it does not know: {orphans:?}");
+    old.remove_orphan().await;
+    let rules = |order: OrphanOrder| order.told.is_some_and(|told| told.contains("another database rules"));
+    eventually("it waits", MINUTE, async || old.ordered().await.is_some_and(rules)).await;
+    assert_eq!(world.cloud.things(), things, "nor is anything removed that an operator ordered");
 
     let paused = old.paused().await.unwrap();
     assert!(paused.paused.unwrap().contains("epoch 1"));
@@ -166,6 +170,8 @@ async fn a_restored_database_observes_replays_nothing_and_deletes_nothing_until_
     assert!(old.store.oversight().resume_project(&project(), &epoch::above(1, &rng)).await.unwrap());
     old.gone(&grown).await;
     old.is(&dropped, ResourceState::Active).await;
+    eventually("the order has ended", MINUTE, async || old.ordered().await.is_none()).await;
+    assert!(!world.cloud.things().keys().any(|name| name.contains("new")), "{:?}", world.cloud.things());
     assert!(world.marker_epoch().number > 2);
 
     // Now the other one is the one that must keep still.
