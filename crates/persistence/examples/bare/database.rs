@@ -79,7 +79,7 @@ macro_rules! wake {
 
 macro_rules! hold {
     ($now:literal) => {
-        concat!("UPDATE projects SET owner = 'bench', token = token + 1, until = ", $now, " + 3600000")
+        concat!("UPDATE projects SET owner = 'bench', token = token + 1, until = ", $now, " + 540000")
     };
 }
 

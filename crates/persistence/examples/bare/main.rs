@@ -204,7 +204,8 @@ async fn copies(State(bare): Db, Json(wanted): Json<Copies>) -> &'static str {
     "copied\n"
 }
 
-/// Takes all projects away from the proxy's engine, for an hour.
+/// Takes all projects away from the proxy's engine, for nine minutes: a lease that ends later than in ten, and does not say
+/// how long it lasts, counts for nothing.
 async fn hold(State(bare): Db) -> &'static str {
     bare.database.hold().await;
     "held\n"
