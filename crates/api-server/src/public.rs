@@ -427,8 +427,11 @@ impl Api {
     }
 
     fn check_region(&self, route: &Route) -> Result<(), Failure> {
+        if route.region == self.config.default_region {
+            return Ok(());
+        }
         let regions = self.service.regions();
-        if route.region == self.config.default_region || regions.contains(&route.region) {
+        if regions.contains(&route.region) {
             return Ok(());
         }
         let detail = format!("there is no region `{}`; the regions are {}", route.region, regions.join(", "));

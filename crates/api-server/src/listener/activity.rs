@@ -3,12 +3,15 @@
 //! With HTTP/1 bytes tell: the first one begins a head, and every one that is taken shows that an answer goes on. With
 //! HTTP/2 they tell nothing, for frames of many streams and of none come in between and are answered by frames (PING).
 //! There only requests count: a connection has the idle limit since its last one was answered, whatever comes or goes.
+//!
+//! What a connection does changes several times in each request, and a deadline passes hardly ever. So a change sets no timer
+//! and wakes nobody: the watcher looks now and then, never later than the next deadline.
 
 use std::{
     io,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
@@ -18,7 +21,6 @@ use std::{
 use http::Version;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::watch,
     time::{Instant, sleep_until},
 };
 
@@ -37,7 +39,7 @@ enum Phase {
 pub(super) struct Activity(Arc<Shared>);
 
 struct Shared {
-    phase: watch::Sender<Phase>,
+    phase: Mutex<Phase>,
     /// Whether it speaks HTTP/2, whose bytes move no deadline.
     multiplexed: AtomicBool,
 }
@@ -47,8 +49,12 @@ pub(super) struct Busy(Activity);
 
 impl Activity {
     pub(super) fn new() -> Self {
-        let phase = watch::Sender::new(Phase::Idle(Instant::now()));
+        let phase = Mutex::new(Phase::Idle(Instant::now()));
         Self(Arc::new(Shared { phase, multiplexed: false.into() }))
+    }
+
+    fn phase(&self) -> MutexGuard<'_, Phase> {
+        self.0.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A request's head is complete.
@@ -56,12 +62,12 @@ impl Activity {
         if version == Version::HTTP_2 {
             self.0.multiplexed.store(true, Ordering::Relaxed);
         }
-        self.0.phase.send_modify(|phase| {
-            *phase = match phase {
-                Phase::Busy(requests) => Phase::Busy(*requests + 1),
-                _ => Phase::Busy(1),
-            }
-        });
+        let mut phase = self.phase();
+        *phase = match *phase {
+            Phase::Busy(requests) => Phase::Busy(requests + 1),
+            _ => Phase::Busy(1),
+        };
+        drop(phase);
         Busy(self.clone())
     }
 
@@ -78,39 +84,28 @@ impl Activity {
         if self.0.multiplexed.load(Ordering::Relaxed) {
             return;
         }
-        self.0.phase.send_if_modified(|phase| {
-            let idle = matches!(phase, Phase::Idle(_));
-            if idle {
-                *phase = next(Instant::now());
-            }
-            idle
-        });
+        let mut phase = self.phase();
+        if matches!(*phase, Phase::Idle(_)) {
+            *phase = next(Instant::now());
+        }
     }
 
     /// Ends when a deadline has passed; says which.
     pub(super) async fn expired(&self, header: Duration, idle: Duration) -> &'static str {
-        let mut changes = self.0.phase.subscribe();
         loop {
-            let phase = *changes.borrow_and_update();
+            let now = Instant::now();
+            let phase = *self.phase();
             let deadline = match phase {
                 Phase::Idle(since) => Some((since + idle, "idle")),
                 Phase::Head(since) => Some((since + header, "head")),
                 Phase::Busy(_) => None,
             };
-            let passed = async {
-                match deadline {
-                    Some((at, name)) => {
-                        sleep_until(at).await;
-                        name
-                    }
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                // A change that came with the deadline counts.
-                biased;
-                _ = changes.changed() => {}
-                name = passed => return name,
+            // Whatever begins while this sleeps has its deadline behind this moment.
+            let look = now + header.min(idle);
+            match deadline {
+                Some((at, name)) if at <= now => return name,
+                Some((at, _)) => sleep_until(at.min(look)).await,
+                None => sleep_until(look).await,
             }
         }
     }
@@ -118,12 +113,11 @@ impl Activity {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.0.phase.send_modify(|phase| {
-            *phase = match phase {
-                Phase::Busy(requests) if *requests > 1 => Phase::Busy(*requests - 1),
-                _ => Phase::Idle(Instant::now()),
-            }
-        });
+        let mut phase = self.0.phase();
+        *phase = match *phase {
+            Phase::Busy(requests) if requests > 1 => Phase::Busy(requests - 1),
+            _ => Phase::Idle(Instant::now()),
+        };
     }
 }
 
