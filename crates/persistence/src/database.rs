@@ -1,7 +1,8 @@
 //! Connections, transactions, and another try when one lost against another.
 //!
-//! PostgreSQL has three pools, so that neither a flood of reads nor the engine can starve writes. SQLite has one
-//! connection that writes (`BEGIN IMMEDIATE`) and a pool of those that read.
+//! PostgreSQL has pools for reads, writes and the engine, so that neither a flood of reads nor the engine can starve
+//! writes; and one for searches by labels, whose best plan depends on what is searched for. SQLite has one connection that
+//! writes (`BEGIN IMMEDIATE`) and a pool of those that read.
 
 #[cfg(feature = "testing")]
 mod explain;
@@ -36,6 +37,8 @@ use crate::{
 pub(crate) enum Lane {
     /// Handlers that read.
     Read,
+    /// Handlers that search by labels, which are read like anything else in SQLite.
+    Search,
     /// Handlers that write.
     Write,
     /// The engine.
@@ -47,6 +50,7 @@ impl Lane {
     const fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
+            Self::Search => "search",
             Self::Write => "write",
             Self::Engine => "engine",
         }
@@ -68,7 +72,7 @@ pub(crate) struct Database {
 
 #[derive(Clone, Debug)]
 enum Pools {
-    Postgres { read: PgPool, write: PgPool, engine: PgPool },
+    Postgres { read: PgPool, search: PgPool, write: PgPool, engine: PgPool },
     Sqlite { read: SqlitePool, write: SqlitePool },
 }
 
@@ -102,17 +106,25 @@ impl Operation for Batch<'_> {
     }
 }
 
-/// A query with its parameters bound, for either database.
+/// A query with its parameters bound. Only PostgreSQL has columns for parameters.
 macro_rules! bound {
-    ($text:expr, $args:expr) => {{
-        let mut query = sqlx::query($text);
+    (postgres $text:expr, $args:expr) => {
+        $crate::database::bound!($text, $args, query, texts => query.bind(texts), numbers => query.bind(numbers))
+    };
+    (sqlite $text:expr, $args:expr) => {
+        $crate::database::bound!($text, $args, query, _ => query.bind(None::<i64>), _ => query.bind(None::<i64>))
+    };
+    ($text:expr, $args:expr, $query:ident, $texts:pat => $with_texts:expr, $numbers:pat => $with_numbers:expr) => {{
+        let mut $query = sqlx::query($text);
         for value in $args {
-            query = match value {
-                Value::Text(text) => query.bind(text.as_deref()),
-                Value::Int(number) => query.bind(*number),
+            $query = match value {
+                Value::Text(text) => $query.bind(text.as_deref()),
+                Value::Int(number) => $query.bind(*number),
+                Value::Texts($texts) => $with_texts,
+                Value::Ints($numbers) => $with_numbers,
             };
         }
-        query
+        $query
     }};
 }
 
@@ -130,12 +142,19 @@ const PROVEN: Duration = Duration::from_secs(1);
 /// A process that is stopped in the middle of a transaction would keep its locks, and with them its projects from the
 /// other replicas, for as long as it is stopped. No transaction of ours is idle for more than moments.
 const IDLE_IN_TRANSACTION: (&str, &str) = ("idle_in_transaction_session_timeout", "5s");
+/// Each statement but a search is written so that it has one good plan, whatever it is asked for and however large the
+/// tables are. Left alone, PostgreSQL plans some of them anew each time, which took longer than to carry them out. Or it
+/// keeps a plan that was good while a table had a few rows, and reads all of it when it has thousands, until somebody
+/// analyzes it. What reads a table as a whole nevertheless looks so costly then that it would be compiled each time.
+const PLANNED_ONCE: [(&str, &str); 3] =
+    [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"), ("jit", "off")];
 
 impl Database {
     pub(crate) fn postgres(connect: PgConnectOptions, options: &Options) -> Self {
         let connect =
             connect.application_name("secapi-proxy").statement_cache_capacity(256).options([IDLE_IN_TRANSACTION]);
-        let pool = |size: u32| {
+        let planned_once = connect.clone().options(PLANNED_ONCE);
+        let pool = |size: u32, connect: &PgConnectOptions| {
             PgPoolOptions::new()
                 .max_connections(size.max(1))
                 .min_connections(0)
@@ -146,9 +165,10 @@ impl Database {
                 .connect_lazy_with(connect.clone())
         };
         Self::new(Pools::Postgres {
-            read: pool(options.read_connections),
-            write: pool(options.write_connections),
-            engine: pool(options.engine_connections),
+            read: pool(options.read_connections, &planned_once),
+            search: pool(options.read_connections / 2, &connect),
+            write: pool(options.write_connections, &planned_once),
+            engine: pool(options.engine_connections, &planned_once),
         })
     }
 
@@ -209,14 +229,14 @@ impl Database {
             match &self.pools {
                 Pools::Postgres { .. } => {
                     let mut connection = self.pg_pool(lane)?.acquire().await?;
-                    let query = bound!(text.clone(), args).persistent(persistent);
+                    let query = bound!(postgres text.clone(), args).persistent(persistent);
                     let found = query.fetch_all(&mut *connection).await;
                     let found = unless_broken(found, || connection.close_on_drop())?;
                     Ok(found.into_iter().map(Row::Postgres).collect())
                 }
                 Pools::Sqlite { read, .. } => {
                     let mut connection = read.acquire().await?;
-                    let query = bound!(text.clone(), args).persistent(persistent);
+                    let query = bound!(sqlite text.clone(), args).persistent(persistent);
                     let found = query.fetch_all(&mut *connection).await;
                     let found = unless_broken(found, || connection.close_on_drop())?;
                     Ok(found.into_iter().map(Row::Sqlite).collect())
@@ -234,13 +254,13 @@ impl Database {
             match &self.pools {
                 Pools::Postgres { .. } => {
                     let mut connection = self.pg_pool(lane)?.acquire().await?;
-                    let found = bound!(text, args).fetch_all(&mut *connection).await;
+                    let found = bound!(postgres text, args).fetch_all(&mut *connection).await;
                     let found = unless_broken(found, || connection.close_on_drop())?;
                     Ok(found.into_iter().map(Row::Postgres).collect())
                 }
                 Pools::Sqlite { write, .. } => {
                     let mut connection = write.acquire().await?;
-                    let found = bound!(text, args).fetch_all(&mut *connection).await;
+                    let found = bound!(sqlite text, args).fetch_all(&mut *connection).await;
                     let found = unless_broken(found, || connection.close_on_drop())?;
                     Ok(found.into_iter().map(Row::Sqlite).collect())
                 }
@@ -265,9 +285,12 @@ impl Database {
             Pool { name: lane.name(), open: pool.size(), idle, most: pool.options().get_max_connections() }
         }
         match &self.pools {
-            Pools::Postgres { read, write, engine } => {
-                vec![pool(Lane::Read, read), pool(Lane::Write, write), pool(Lane::Engine, engine)]
-            }
+            Pools::Postgres { read, search, write, engine } => vec![
+                pool(Lane::Read, read),
+                pool(Lane::Search, search),
+                pool(Lane::Write, write),
+                pool(Lane::Engine, engine),
+            ],
             Pools::Sqlite { read, write } => vec![pool(Lane::Read, read), pool(Lane::Write, write)],
         }
     }
@@ -363,6 +386,7 @@ impl Database {
     fn pg_pool(&self, lane: Lane) -> Result<&PgPool, Fault> {
         match (&self.pools, lane) {
             (Pools::Postgres { read, .. }, Lane::Read) => Ok(read),
+            (Pools::Postgres { search, .. }, Lane::Search) => Ok(search),
             (Pools::Postgres { write, .. }, Lane::Write) => Ok(write),
             (Pools::Postgres { engine, .. }, Lane::Engine) => Ok(engine),
             (Pools::Sqlite { .. }, _) => Err(Fault::Sql(sqlx::Error::PoolClosed)),
@@ -372,8 +396,9 @@ impl Database {
     /// Waits until all connections are given back, and closes them.
     pub(crate) async fn close(&self) {
         match &self.pools {
-            Pools::Postgres { read, write, engine } => {
+            Pools::Postgres { read, search, write, engine } => {
                 read.close().await;
+                search.close().await;
                 write.close().await;
                 engine.close().await;
             }

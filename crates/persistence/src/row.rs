@@ -51,24 +51,24 @@ pub(crate) fn resource(row: &Row, at: usize) -> Result<Resource, Fault> {
 /// How many columns are read of what is shown.
 pub(crate) const SHOWN: usize = 13;
 
-/// What is shown of a resource of this collection, behind the first column of a row.
-pub(crate) fn shown(row: &Row, uid: Option<Uid>, collection: &ResourceKey) -> Result<Representation, Fault> {
-    let (name, word) = (row.text(1)?, row.text(7)?);
+/// What is shown of a resource of this collection, from the column on at which it begins.
+pub(crate) fn shown(row: &Row, at: usize, uid: Option<Uid>, collection: &ResourceKey) -> Result<Representation, Fault> {
+    let (name, word) = (row.text(at)?, row.text(at + 6)?);
     let broken = || Fault::Corrupt(format!("the state of {name} in {collection} cannot be read"));
     Ok(Representation {
         uid,
-        labels: row.maybe_text(2)?,
-        annotations: row.maybe_text(3)?,
-        extensions: row.maybe_text(4)?,
-        spec: row.text(5)?,
-        status: row.text(6)?,
+        labels: row.maybe_text(at + 1)?,
+        annotations: row.maybe_text(at + 2)?,
+        extensions: row.maybe_text(at + 3)?,
+        spec: row.text(at + 4)?,
+        status: row.text(at + 5)?,
         state: state(&word).ok_or_else(broken)?,
-        conditions: row.text(8)?,
-        resource_version: row.int(9)?,
-        revision: row.int(10)?,
-        created_at: Timestamp::from_millis(row.int(11)?),
-        last_modified_at: Timestamp::from_millis(row.int(12)?),
-        deleted_at: row.maybe_int(13)?.map(Timestamp::from_millis),
+        conditions: row.text(at + 7)?,
+        resource_version: row.int(at + 8)?,
+        revision: row.int(at + 9)?,
+        created_at: Timestamp::from_millis(row.int(at + 10)?),
+        last_modified_at: Timestamp::from_millis(row.int(at + 11)?),
+        deleted_at: row.maybe_int(at + 12)?.map(Timestamp::from_millis),
         key: ResourceKey { name, ..collection.clone() },
     })
 }

@@ -7,7 +7,7 @@
 
 mod value;
 
-use sqlx::{Row as _, postgres::PgRow, sqlite::SqliteRow};
+use sqlx::{Row as _, ValueRef as _, postgres::PgRow, sqlite::SqliteRow};
 
 use crate::fault::Fault;
 pub(crate) use value::{Value, cells, identity, key_args, key_row, list, millis, rows};
@@ -170,17 +170,6 @@ macro_rules! word {
     (sqlite at_listed) => {
         concat!(" CROSS JOIN resources r ON ", $crate::sql::word!(sqlite listed))
     };
-    // The same, and nothing where there is no such row.
-    (postgres at_listed_or_not) => {
-        concat!(
-            " LEFT JOIN LATERAL (SELECT r.* FROM resources r WHERE ",
-            $crate::sql::word!(postgres listed),
-            " LIMIT 1) r ON TRUE"
-        )
-    };
-    (sqlite at_listed_or_not) => {
-        concat!(" LEFT JOIN resources r ON ", $crate::sql::word!(sqlite listed))
-    };
     (postgres at_joined) => {
         concat!(
             " CROSS JOIN LATERAL (SELECT r.* FROM resources r WHERE ",
@@ -190,6 +179,32 @@ macro_rules! word {
     };
     (sqlite at_joined) => {
         concat!(" CROSS JOIN resources r ON ", $crate::sql::word!(sqlite joined))
+    };
+    // Joins `r`, the rows in the network or in the workspace `o`.
+    ($db:ident each_in_network) => {
+        $crate::sql::word!($db (each_within "o.kind = 'network'" "o.workspace" " AND r.network = o.name"))
+    };
+    ($db:ident each_in_workspace) => {
+        $crate::sql::word!($db (each_within "o.kind = 'workspace'" "o.name" ""))
+    };
+    (postgres (each_within $condition:literal $workspace:literal $more:literal)) => {
+        concat!(
+            " CROSS JOIN LATERAL (SELECT r.* FROM resources r WHERE ",
+            $condition,
+            " AND ",
+            $crate::sql::word!(postgres (within "r" "o.tenant" "o.region" $workspace)),
+            $more,
+            " OFFSET 0) r"
+        )
+    };
+    (sqlite (each_within $condition:literal $workspace:literal $more:literal)) => {
+        concat!(
+            " CROSS JOIN resources r ON ",
+            $condition,
+            " AND ",
+            $crate::sql::word!(sqlite (within "r" "o.tenant" "o.region" $workspace)),
+            $more
+        )
     };
     // Joins the rows of a table of which a condition holds, looked up for each row before it, and never the other way round.
     (postgres (each $table:literal $alias:literal $condition:literal)) => {
@@ -224,12 +239,20 @@ macro_rules! word {
         "r.tenant = j.value->>0 AND r.region = j.value->>1 AND r.kind = j.value->>2 AND r.workspace = j.value->>3 \
          AND r.network = j.value->>4 AND r.deleted_at IS NULL"
     };
-    // The number of live children of `r`, a workspace or a network.
-    ($db:ident live_children) => {
-        "CASE r.kind WHEN 'workspace' THEN (SELECT count(*) FROM resources c WHERE c.tenant = r.tenant \
-         AND c.region = r.region AND c.workspace = r.name AND c.deleted_at IS NULL) \
-         WHEN 'network' THEN (SELECT count(*) FROM resources c WHERE c.tenant = r.tenant AND c.region = r.region \
-         AND c.workspace = r.workspace AND c.network = r.name AND c.deleted_at IS NULL) ELSE 0 END"
+    // The number of live children of a row, if that is a workspace: kept by triggers (migration 8), in parts.
+    ($db:ident (live_children $row:literal)) => {
+        concat!(
+            "CASE ",
+            $row,
+            ".kind WHEN 'workspace' THEN (SELECT CAST(COALESCE(sum(c.live), 0) AS BIGINT) FROM child_counts c \
+             WHERE c.tenant = ",
+            $row,
+            ".tenant AND c.region = ",
+            $row,
+            ".region AND c.workspace = ",
+            $row,
+            ".name) END"
+        )
     };
     // A credential, `c`, and its workspace, `r`, in the order that `store/bindings.rs` reads; one that is retired has none.
     ($db:ident credential) => {
@@ -279,10 +302,42 @@ macro_rules! word {
     };
     // `r` is in the network, or in the workspace, of the key in the parameters 2 to 7.
     ($db:ident in_network) => {
-        "$4 = 'network' AND r.tenant = $2 AND r.region = $3 AND r.workspace = $5 AND r.network = $7"
+        concat!("$4 = 'network' AND ", $crate::sql::word!($db (within "r" "$2" "$3" "$5")), " AND r.network = $7")
     };
     ($db:ident in_workspace) => {
-        "$4 = 'workspace' AND r.tenant = $2 AND r.region = $3 AND r.workspace = $7"
+        concat!("$4 = 'workspace' AND ", $crate::sql::word!($db (within "r" "$2" "$3" "$7")))
+    };
+    // A row is in a workspace, of whatever kind it is. PostgreSQL has an index for that which no lookup of a key fits:
+    // by the statistics of an empty table it would take any index for it whose columns stand in the key.
+    (postgres (within $row:literal $tenant:literal $region:literal $workspace:literal)) => {
+        concat!(
+            $row,
+            ".tenant || '/' || ",
+            $row,
+            ".region || '/' || ",
+            $row,
+            ".workspace = ",
+            $tenant,
+            " || '/' || ",
+            $region,
+            " || '/' || ",
+            $workspace
+        )
+    };
+    (sqlite (within $row:literal $tenant:literal $region:literal $workspace:literal)) => {
+        concat!(
+            $row,
+            ".tenant = ",
+            $tenant,
+            " AND ",
+            $row,
+            ".region = ",
+            $region,
+            " AND ",
+            $row,
+            ".workspace = ",
+            $workspace
+        )
     };
     // `r` is of the kind $8 and in the workspace of the key in the parameters 2 to 7, and in no network.
     ($db:ident beside) => {
@@ -508,6 +563,13 @@ impl Row {
         Ok(match self {
             Self::Postgres(row) => row.try_get_unchecked(at)?,
             Self::Sqlite(row) => row.try_get_unchecked(at)?,
+        })
+    }
+
+    pub(crate) fn is_empty(&self, at: usize) -> Result<bool, Fault> {
+        Ok(match self {
+            Self::Postgres(row) => row.try_get_raw(at)?.is_null(),
+            Self::Sqlite(row) => row.try_get_raw(at)?.is_null(),
         })
     }
 

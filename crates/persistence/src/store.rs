@@ -28,9 +28,9 @@ use control_plane::{
     CatalogEntry, ProjectId, Representation, Resource, Uid,
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
-        Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, Outlines, OversightStore, OwnedObject, Page,
-        ProjectEpoch, Put, PutOutcome, RequestBudget, Settled, Step, StepState, Store, StoreError, StoreResult, Tie,
-        Turn, UnbindOutcome, WorkspaceBinding,
+        Credential, Delete, DeleteOutcome, Edition, Epoch, Lease, ListQuery, Look, Outlines, OversightStore,
+        OwnedObject, Page, ProjectEpoch, Put, PutOutcome, RequestBudget, Settled, Step, StepState, Store, StoreError,
+        StoreResult, Tie, Turn, UnbindOutcome, WorkspaceBinding,
     },
 };
 use seca_api::{ResourceKey, Timestamp};
@@ -47,8 +47,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct SqlStore {
     db: Database,
-    lookups: Together<ResourceKey>,
-    counted: Together<read::Counted>,
+    lookups: Together<read::Lookup>,
     versions: Together<authorization::VersionOf>,
     admissions: Together<AdmissionQuery>,
     changes: Together<put::Change>,
@@ -59,7 +58,6 @@ impl SqlStore {
     pub(crate) fn new(db: Database) -> Self {
         Self {
             lookups: Together::new(&db),
-            counted: Together::new(&db),
             versions: Together::new(&db),
             admissions: Together::new(&db),
             changes: Together::new(&db),
@@ -105,6 +103,15 @@ impl SqlStore {
         Ok(read::explain_list(&self.db, query).await?)
     }
 
+    /// How the database finds a resource, and what that costs it.
+    ///
+    /// # Errors
+    /// As for [`Store::look`].
+    #[cfg(feature = "testing")]
+    pub async fn explain_look(&self, key: &ResourceKey) -> StoreResult<crate::testing::Explained> {
+        Ok(read::explain_look(&self.db, key).await?)
+    }
+
     /// How the database finds what a PUT is judged by, and what that costs it.
     ///
     /// # Errors
@@ -129,11 +136,9 @@ impl Store for SqlStore {
         Ok(read::get(&self.db, key).await?)
     }
 
-    async fn look(&self, key: &ResourceKey) -> StoreResult<Look> {
-        Ok(match read::counts_children(key.kind) {
-            true => self.counted.ask(&self.db, &Arc::new(read::Counted(key.clone()))).await?,
-            false => self.lookups.ask(&self.db, &Arc::new(key.clone())).await?,
-        })
+    async fn look(&self, key: &ResourceKey, known: Option<Edition>) -> StoreResult<Look> {
+        let lookup = Arc::new(read::Lookup { key: key.clone(), known });
+        Ok(self.lookups.ask(&self.db, &lookup).await?)
     }
 
     async fn admission(&self, query: &AdmissionQuery) -> StoreResult<Admission> {

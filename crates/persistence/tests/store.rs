@@ -4,7 +4,7 @@
 mod suite;
 
 use suite::{
-    Backend, World, abandoned, access, bindings, bound, crowds, deletes, engine, epochs, hammer, hangups, lists,
+    Backend, World, abandoned, access, bindings, bound, crowds, deletes, engine, epochs, hammer, hangups, lists, looks,
     orphans, oversight, queue, races, retired, roles, together, writes,
 };
 
@@ -55,6 +55,10 @@ suite! {
         selectors_select_what_they_match,
         any_selector_selects_what_it_matches,
         new_labels_replace_the_old_ones;
+    looks:
+        a_text_that_is_known_is_not_read_again_while_it_is_the_same,
+        each_look_is_told_by_what_it_knows,
+        live_children_are_counted_whatever_becomes_of_them;
     together:
         each_of_many_lookups_finds_what_it_asks_for,
         a_lookup_sees_what_was_written_before_it,
@@ -343,5 +347,10 @@ mod scale {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn postgres_walks_an_index_in_order() {
         scale::postgres_walks_an_index_in_order().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn postgres_finds_keys_by_their_index_without_statistics() {
+        scale::postgres_finds_keys_by_their_index_without_statistics().await;
     }
 }

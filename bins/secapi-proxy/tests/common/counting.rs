@@ -12,9 +12,9 @@ use control_plane::{
     CatalogEntry, ProjectId, Representation, Resource, Uid,
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
-        Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, Outlines, OversightStore, OwnedObject, Page,
-        ProjectEpoch, Put, PutOutcome, RequestBudget, Settled, Step, StepState, Store, StoreResult, Tie, Turn,
-        UnbindOutcome, WorkspaceBinding,
+        Credential, Delete, DeleteOutcome, Edition, Epoch, Lease, ListQuery, Look, Outlines, OversightStore,
+        OwnedObject, Page, ProjectEpoch, Put, PutOutcome, RequestBudget, Settled, Step, StepState, Store, StoreResult,
+        Tie, Turn, UnbindOutcome, WorkspaceBinding,
     },
 };
 use seca_client::seca_api::ResourceKey;
@@ -60,7 +60,7 @@ macro_rules! hand_on {
 
 hand_on! {
     reads get(key: &ResourceKey) -> Option<Resource>;
-    reads look(key: &ResourceKey) -> Look;
+    reads look(key: &ResourceKey, known: Option<Edition>) -> Look;
     reads admission(query: &AdmissionQuery) -> Admission;
     reads get_many(keys: &[ResourceKey]) -> Vec<Resource>;
     reads list(query: &ListQuery) -> Page;

@@ -199,6 +199,19 @@ pub struct Shown {
     pub children: Option<i64>,
 }
 
+/// Which text of a resource it is: as long as it is the same, so is all that is shown but for what is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Edition {
+    /// See [`Resource::uid`].
+    pub uid: Uid,
+    /// See [`Resource::resource_version`].
+    pub resource_version: i64,
+    /// See [`Resource::revision`].
+    pub revision: i64,
+    /// See [`Resource::last_modified_at`].
+    pub last_modified_at: Timestamp,
+}
+
 /// A row of a page, without what it shows: who knows its text of this version need not read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outline {
@@ -229,9 +242,39 @@ pub struct Outlines {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Look {
     /// The resource, deleting ones included.
-    pub found: Option<Shown>,
+    pub found: Option<Looked>,
     /// The authorization version of the tenant; none for an unknown one.
     pub authorization: Option<i64>,
+}
+
+/// A resource, to who may know its text already.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Looked {
+    /// It is of the edition that was known.
+    Same {
+        /// See [`Shown::children`].
+        children: Option<i64>,
+    },
+    /// All that is shown of it.
+    Shown(Shown),
+}
+
+impl Shown {
+    /// Its edition; none for an item of a list.
+    pub fn edition(&self) -> Option<Edition> {
+        let Representation { uid, resource_version, revision, last_modified_at, .. } = self.resource;
+        Some(Edition { uid: uid?, resource_version, revision, last_modified_at })
+    }
+}
+
+impl Look {
+    /// What is shown, if something was found that was not known.
+    pub fn shown(self) -> Option<Shown> {
+        match self.found {
+            Some(Looked::Shown(shown)) => Some(shown),
+            Some(Looked::Same { .. }) | None => None,
+        }
+    }
 }
 
 /// What became of a PUT.

@@ -14,8 +14,8 @@ use seca_api::ResourceKey;
 
 use super::{
     AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
-    Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, Outlines, OversightStore, OwnedObject, Page,
-    ProjectEpoch, Put, PutOutcome, RequestBudget, Settled, Step, StepState, Tie, UnbindOutcome, WorkspaceBinding,
+    Credential, Delete, DeleteOutcome, Edition, Epoch, Lease, ListQuery, Look, Outlines, OversightStore, OwnedObject,
+    Page, ProjectEpoch, Put, PutOutcome, RequestBudget, Settled, Step, StepState, Tie, UnbindOutcome, WorkspaceBinding,
 };
 use crate::{
     catalog::CatalogEntry,
@@ -74,8 +74,9 @@ pub trait Store: Send + Sync + 'static {
     async fn get(&self, key: &ResourceKey) -> StoreResult<Option<Resource>>;
 
     /// One resource with all that is shown of it. A store may answer lookups that arrive together by one statement, as
-    /// long as that begins after all of them: a client reads what it has written.
-    async fn look(&self, key: &ResourceKey) -> StoreResult<Look>;
+    /// long as that begins after all of them: a client reads what it has written. Who knows the text of an edition is only
+    /// told whether it still is that one.
+    async fn look(&self, key: &ResourceKey, known: Option<Edition>) -> StoreResult<Look>;
 
     /// What a PUT is judged by.
     async fn admission(&self, query: &AdmissionQuery) -> StoreResult<Admission>;

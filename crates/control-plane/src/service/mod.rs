@@ -41,7 +41,7 @@ use self::texts::Texts;
 use crate::{
     catalog::{Catalog, CatalogCache},
     engine::Vitals,
-    ports::{Clock, Ids, Provider, ProviderRules, Store, StoreError},
+    ports::{Clock, Edition, Ids, Provider, ProviderRules, Store, StoreError},
     resource::Uid,
     watch::{Transition, Watchers},
 };
@@ -237,6 +237,8 @@ pub struct ControlPlane {
     pub(crate) catalog: CatalogCache,
     /// The texts of rows, as lists show them.
     pub(crate) row_texts: Arc<Texts<Uid>>,
+    /// The texts of rows that are on their way to no other state, as they are shown by themselves, but for what is counted.
+    pub(crate) settled_texts: Arc<Texts<ResourceKey, Edition>>,
     /// Those of entries of the catalogue.
     pub(crate) entry_texts: Arc<Texts<String>>,
     pub(crate) rules: Arc<dyn ProviderRules>,
@@ -274,6 +276,7 @@ impl ControlPlane {
             store: parts.store,
             catalog: parts.catalog,
             row_texts: Arc::default(),
+            settled_texts: Arc::default(),
             entry_texts: Arc::default(),
             rules: parts.rules,
             clock: parts.clock,

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     catalog::CatalogEntry,
     kinds,
-    ports::{Deleted, ListQuery, Look, Outline, Shown},
+    ports::{Deleted, ListQuery, Look, Looked, Outline, Shown},
     resource::{Representation, Uid},
     watch::Transition,
 };
@@ -60,15 +60,35 @@ impl ControlPlane {
             Err(Refusal::Forbidden { .. }) if has_row && self.may_have_read(caller, key).await? => None,
             Err(refusal) => return Err(refusal),
         };
-        let look = if has_row { Some(self.store.look(key).await?) } else { None };
+        let kept = if has_row && permit.is_some() { self.settled_texts.latest(key) } else { None };
+        let known = kept.as_ref().map(|(edition, _)| *edition);
+        let look = if has_row { Some(self.store.look(key, known).await?) } else { None };
         self.may_get(caller, key, permit, look.as_ref()).await?;
-        if let Some(found) = look.and_then(|look| look.found) {
-            return Ok(view(&found.resource, found.children, "GET"));
+        match (look.and_then(|look| look.found), kept) {
+            (Some(Looked::Same { children }), Some((edition, text))) => {
+                return Ok(View {
+                    body: render::counting(&text, children),
+                    tag: Some(tag((edition.resource_version, edition.revision), children)),
+                    transition: None,
+                });
+            }
+            (Some(Looked::Shown(found)), _) => return Ok(self.shown(key, &found)),
+            _ => {}
         }
         let catalog = self.catalog.load();
         let entry = kinds::catalog::find(&catalog, key).ok_or_else(|| Refusal::NotFound(key.clone()))?;
         let body = self.entry_text(entry, &key.tenant, catalog.version, context.base_url).to_string();
         Ok(View { body, tag: None, transition: None })
+    }
+
+    /// What a look showed. Its text is kept if it stays as it is: who polls for a change reads each text once.
+    fn shown(&self, key: &ResourceKey, found: &Shown) -> View {
+        let view = view(&found.resource, None, "GET");
+        let Some(edition) = found.edition().filter(|_| view.transition.is_none()) else {
+            return counted(view, found.children);
+        };
+        self.settled_texts.put(key.clone(), edition, view.body.as_str().into());
+        counted(view, found.children)
     }
 
     /// An entry of the catalogue as a tenant sees it.
@@ -98,7 +118,7 @@ impl ControlPlane {
         let (Err(Refusal::Forbidden { .. }), Some(look)) = (&judged, look) else { return judged };
         match &look.found {
             None if self.could_read(caller, key).await? => Err(Refusal::NotFound(key.clone())),
-            Some(found) if self.loses_by(caller, key, &found.resource).await? => Ok(()),
+            Some(Looked::Shown(found)) if self.loses_by(caller, key, &found.resource).await? => Ok(()),
             _ => judged,
         }
     }
@@ -333,12 +353,23 @@ impl PageBuilder {
 
 /// A row as a client sees it, with what was counted.
 pub(super) fn view(row: &Representation, children: Option<i64>, verb: &str) -> View {
-    let mut tag = format!("{}.{}", row.resource_version, row.revision);
-    if let Some(count) = children {
-        // The count changes without the row.
-        tag = format!("{tag}.{count}");
-    }
+    let tag = tag((row.resource_version, row.revision), children);
     View { body: render::row(row, verb, children), tag: Some(tag), transition: Transition::of(row) }
+}
+
+/// A view of a row without what is counted, with what was counted.
+fn counted(view: View, children: Option<i64>) -> View {
+    let Some(count) = children else { return view };
+    let tag = view.tag.map(|tag| format!("{tag}.{count}"));
+    View { body: render::counting(&view.body, children), tag, transition: view.transition }
+}
+
+/// What tells a representation from the next: its version and revision. What is counted changes without the row.
+fn tag((version, revision): (i64, i64), children: Option<i64>) -> String {
+    match children {
+        Some(count) => format!("{version}.{revision}.{count}"),
+        None => format!("{version}.{revision}"),
+    }
 }
 
 fn selector(labels: Option<&str>) -> Result<Option<Selector>, Refusal> {

@@ -17,6 +17,22 @@ pub(super) fn row(row: &Representation, verb: &str, children: Option<i64>) -> St
     text
 }
 
+/// The text of a row without what is counted, with what was counted: the status is its last member.
+pub(super) fn counting(text: &str, children: Option<i64>) -> String {
+    // Room for the number, and for the newline at the end of an answer.
+    let mut counting = String::with_capacity(text.len() + 40);
+    match (children, text.strip_suffix("}}")) {
+        (Some(count), Some(open)) => {
+            counting.push_str(open);
+            counting.push_str(",\"resourceCount\":");
+            counting.push_str(&count.to_string());
+            counting.push_str("}}");
+        }
+        _ => counting.push_str(text),
+    }
+    counting
+}
+
 /// Writes a row behind a text. `verb` is the HTTP method; `children` is what was counted, for kinds that show it.
 pub(super) fn write_row(text: &mut String, row: &Representation, verb: &str, children: Option<i64>) {
     let times = Modification {

@@ -18,44 +18,49 @@ pub(super) type Version = (i64, i64, i64);
 
 /// Texts, each by what it is of.
 #[derive(Debug)]
-pub(crate) struct Texts<K: Hash + Eq>(Mutex<Kept<K>>);
+pub(crate) struct Texts<K: Hash + Eq, V = Version>(Mutex<Kept<K, V>>);
 
 #[derive(Debug)]
-struct Kept<K: Hash + Eq> {
-    texts: LruCache<K, (Version, Arc<str>)>,
+struct Kept<K: Hash + Eq, V> {
+    texts: LruCache<K, (V, Arc<str>)>,
     bytes: usize,
     most: usize,
 }
 
-impl<K: Hash + Eq> Default for Texts<K> {
+impl<K: Hash + Eq, V: PartialEq + Copy> Default for Texts<K, V> {
     fn default() -> Self {
         Self::of(MOST)
     }
 }
 
-impl<K: Hash + Eq> Texts<K> {
+impl<K: Hash + Eq, V: PartialEq + Copy> Texts<K, V> {
     fn of(most: usize) -> Self {
         Self(Mutex::new(Kept { texts: LruCache::unbounded(), bytes: 0, most }))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept<K>> {
+    fn lock(&self) -> MutexGuard<'_, Kept<K, V>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The one that is kept, whatever its version.
+    pub(super) fn latest(&self, key: &K) -> Option<(V, Arc<str>)> {
+        self.lock().texts.get(key).cloned()
+    }
+
     /// Those that are of these versions.
-    pub(super) fn get<'k>(&self, wanted: impl Iterator<Item = (&'k K, Version)>) -> Vec<Option<Arc<str>>>
+    pub(super) fn get<'k>(&self, wanted: impl Iterator<Item = (&'k K, V)>) -> Vec<Option<Arc<str>>>
     where
         K: 'k,
     {
         let mut kept = self.lock();
-        let text = |(key, version): (&K, Version)| {
+        let text = |(key, version): (&K, V)| {
             kept.texts.get(key).filter(|(of, _)| *of == version).map(|(_, text)| Arc::clone(text))
         };
         wanted.map(text).collect()
     }
 
     /// Keeps a text in place of its earlier version.
-    pub(super) fn put(&self, key: K, version: Version, text: Arc<str>) {
+    pub(super) fn put(&self, key: K, version: V, text: Arc<str>) {
         let mut kept = self.lock();
         kept.bytes += text.len();
         if let Some((_, (_, former))) = kept.texts.push(key, (version, text)) {

@@ -24,9 +24,9 @@ use crate::{
     catalog::CatalogEntry,
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
-        Credential, Delete, DeleteOutcome, Epoch, Lease, ListQuery, Look, Outlines, OversightStore, OwnedObject, Page,
-        ProjectEpoch, Put, PutOutcome, RequestBudget, Settled, Step, StepState, Store, StoreError, StoreResult, Tie,
-        Turn, UnbindOutcome, WorkspaceBinding,
+        Credential, Delete, DeleteOutcome, Edition, Epoch, Lease, ListQuery, Look, Outlines, OversightStore,
+        OwnedObject, Page, ProjectEpoch, Put, PutOutcome, RequestBudget, Settled, Step, StepState, Store, StoreError,
+        StoreResult, Tie, Turn, UnbindOutcome, WorkspaceBinding,
     },
     resource::{ProjectId, Representation, Resource, Uid},
     service::Tenant,
@@ -156,8 +156,8 @@ impl Store for MemoryStore {
         Ok(self.read("get")?.find(key).cloned())
     }
 
-    async fn look(&self, key: &ResourceKey) -> StoreResult<Look> {
-        Ok(self.read("look")?.look(key))
+    async fn look(&self, key: &ResourceKey, known: Option<Edition>) -> StoreResult<Look> {
+        Ok(self.read("look")?.look(key, known))
     }
 
     async fn admission(&self, query: &AdmissionQuery) -> StoreResult<Admission> {

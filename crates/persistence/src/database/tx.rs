@@ -103,11 +103,11 @@ impl Tx {
         self.statements.count();
         let found = match &mut self.connection {
             Some(Connection::Postgres(tx)) => {
-                let found = bound!(sql.postgres, args).fetch_all(&mut **tx).await;
+                let found = bound!(postgres sql.postgres, args).fetch_all(&mut **tx).await;
                 found.map(|found| found.into_iter().map(Row::Postgres).collect())
             }
             Some(Connection::Sqlite(tx)) => {
-                let found = bound!(sql.sqlite, args).fetch_all(&mut **tx).await;
+                let found = bound!(sqlite sql.sqlite, args).fetch_all(&mut **tx).await;
                 found.map(|found| found.into_iter().map(Row::Sqlite).collect())
             }
             None => Err(sqlx::Error::PoolClosed),
@@ -125,10 +125,10 @@ impl Tx {
         self.statements.count();
         let written = match &mut self.connection {
             Some(Connection::Postgres(tx)) => {
-                bound!(sql.postgres, args).execute(&mut **tx).await.map(|done| done.rows_affected())
+                bound!(postgres sql.postgres, args).execute(&mut **tx).await.map(|done| done.rows_affected())
             }
             Some(Connection::Sqlite(tx)) => {
-                bound!(sql.sqlite, args).execute(&mut **tx).await.map(|done| done.rows_affected())
+                bound!(sqlite sql.sqlite, args).execute(&mut **tx).await.map(|done| done.rows_affected())
             }
             None => Err(sqlx::Error::PoolClosed),
         };

@@ -12,6 +12,17 @@ use super::args;
 pub(crate) enum Value<'a> {
     Text(Option<Cow<'a, str>>),
     Int(Option<i64>),
+    /// A column of texts, for PostgreSQL's `unnest`: as an array it costs neither side what JSON does.
+    Texts(Vec<Option<Cow<'a, str>>>),
+    /// A column of numbers.
+    Ints(Vec<Option<i64>>),
+}
+
+impl<'a> Value<'a> {
+    /// A column of texts.
+    pub(crate) fn texts(texts: impl IntoIterator<Item = Option<&'a str>>) -> Self {
+        Self::Texts(texts.into_iter().map(|text| text.map(without_nul)).collect())
+    }
 }
 
 impl<'a> From<&'a str> for Value<'a> {
@@ -132,6 +143,8 @@ pub(crate) fn cells<const N: usize>(args: [Value<'_>; N]) -> [Option<String>; N]
     args.map(|value| match value {
         Value::Text(text) => text.map(Cow::into_owned),
         Value::Int(number) => number.map(|number| number.to_string()),
+        // No row has a column in a cell.
+        Value::Texts(_) | Value::Ints(_) => None,
     })
 }
 

@@ -152,5 +152,5 @@ fn judged_by(queries: &[&AdmissionQuery]) -> [Value<'static>; 2] {
 
 #[cfg(feature = "testing")]
 pub(crate) async fn explain(db: &Database, query: &AdmissionQuery) -> Result<crate::testing::Explained, Fault> {
-    db.explain(ADMISSION.text(db.dialect()), &judged_by(&[query]), true).await
+    db.explain(Lane::Read, ADMISSION.text(db.dialect()), &judged_by(&[query]), true).await
 }

@@ -22,7 +22,7 @@ const WORKSPACE: Sql = sql!(
 /// that is one of the provider; locked, so that nobody records a step for it meanwhile.
 const MEMBERS: Sql = sql!(
     "SELECT r.uid FROM resources r WHERE r.uid IN (SELECT $1 UNION SELECT m.uid FROM resources m \
-     WHERE m.tenant = $2 AND m.region = $3 AND m.workspace = $4 \
+     WHERE " (within "m" "$2" "$3" "$4") " \
      UNION SELECT g.uid FROM " (rows 6) " JOIN resource_references e ON e.field = j.value->>1 AND e.tenant = $2 \
      AND e.region = $3 AND e.workspace = $4 JOIN resources g ON g.uid = e.uid AND g.kind = j.value->>0 \
      WHERE g.project = $5 AND g.project <> 'local') ORDER BY r.uid" change

@@ -74,8 +74,7 @@ const USE: Sql = sql!(
 const DROP: Sql = sql!("DELETE FROM auxiliary_users WHERE uid = $1 AND purpose = $2 AND content = $3 RETURNING uid");
 const HELD: Sql = sql!("SELECT " columns " FROM resources r WHERE r.holder = $1 ORDER BY r.uid" change);
 /// What lies in the same network and may have waited for the room that one left.
-const SIBLINGS: Sql =
-    sql!("SELECT r.uid FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.workspace = $3 AND r.network = $4");
+const SIBLINGS: Sql = sql!("SELECT r.uid FROM resources r WHERE " (within "r" "$1" "$2" "$3") " AND r.network = $4");
 const LET_GO: Sql = sql!("UPDATE resources SET holder = NULL WHERE holder = $1");
 /// Whose project was declared gone leaves no tombstone: what exists of it nevertheless is not swept.
 const BURY: Sql = sql!(

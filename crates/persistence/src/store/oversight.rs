@@ -22,7 +22,7 @@ const PAUSE: Sql = sql!(
 const RESUME: Sql = sql!("DELETE FROM paused_workspaces WHERE uid = $1");
 const MEMBERS: Sql = sql!(
     "SELECT r.uid FROM resources r WHERE " own
-    " UNION SELECT r.uid FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.workspace = $6"
+    " UNION SELECT r.uid FROM resources r WHERE " (within "r" "$1" "$2" "$6")
 );
 const PAUSED: Sql = sql!(
     "SELECT r.tenant, r.region, r.kind, r.workspace, r.network, r.name, r.uid, p.paused_at, p.paused_by \

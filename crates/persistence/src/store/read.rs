@@ -1,10 +1,10 @@
 //! What handlers read: one statement each, no writes.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use control_plane::{
     Representation, Resource, Uid, kinds,
-    ports::{Deleted, ListQuery, Look, Outline, Outlines, Page, Shown},
+    ports::{Deleted, Edition, ListQuery, Look, Looked, Outline, Outlines, Page, Shown},
 };
 use seca_api::{Kind, ResourceKey, Timestamp, selector::Term};
 use sqlx::AssertSqlSafe;
@@ -19,39 +19,46 @@ use crate::{
 };
 
 const GET: Sql = sql!("SELECT " columns " FROM resources r WHERE " own);
-/// Also a row that is not there has a tenant, and that a version.
-const LOOK: Sql = sql!(
-    "SELECT r.uid, " shown ", NULL, a.version FROM (SELECT " (authorization_version "$1") " AS version) a \
-     LEFT JOIN resources r ON " own
-);
-const LOOK_AND_COUNT: Sql = sql!(
-    "SELECT r.uid, " shown ", " live_children ", a.version FROM (SELECT " (authorization_version "$1") " AS version) a \
-     LEFT JOIN resources r ON " own
-);
-/// Counted once for each key, however many ask for it.
-const LOOK_AND_COUNT_MANY: Sql = sql!(
-    "SELECT r.uid, " shown ", CAST(j.value->>6 AS BIGINT), " (authorization_version "j.value->>0") ", " live_children
-    " FROM " (rows 1) at_listed_or_not
-);
-const LOOK_MANY: Sql = sql!(
-    "SELECT r.uid, " shown ", CAST(j.value->>6 AS BIGINT), " (authorization_version "j.value->>0") " FROM " (rows 1)
-    at_listed_or_not
-);
+/// Several keys at once. A key that names nothing has a tenant as well, and that a version. Most ask for one tenant, so
+/// that the version of the first is read once. What is shown is read unless who asks knows it: keys with what is known of
+/// them are in the parameters 1 to 10 (PostgreSQL) or 1 (SQLite), the first tenant in the last.
+const LOOK: Sql = Sql {
+    postgres: sql!(
+        "SELECT w.position, o.uid, CASE WHEN w.tenant = $11 THEN " (authorization_version "$11") " ELSE "
+        (authorization_version "w.tenant") " END, " (live_children "o") ", " shown " FROM unnest($1::text[], $2::text[], \
+         $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::bigint[], $10::bigint[]) \
+         WITH ORDINALITY AS w(tenant, region, kind, workspace, network, name, uid, resource_version, revision, \
+         last_modified_at, position) \
+         LEFT JOIN LATERAL (SELECT o.* FROM resources o WHERE o.tenant = w.tenant AND o.region = w.region \
+         AND o.kind = w.kind AND o.workspace = w.workspace AND o.network = w.network AND o.name = w.name LIMIT 1) o ON TRUE \
+         LEFT JOIN LATERAL (SELECT o.* WHERE (o.uid = w.uid AND o.resource_version = w.resource_version \
+         AND o.revision = w.revision AND o.last_modified_at = w.last_modified_at) IS NOT TRUE) r ON TRUE"
+    )
+    .postgres,
+    sqlite: sql!(
+        "SELECT j.key + 1, o.uid, CASE WHEN j.value->>0 = $2 THEN " (authorization_version "$2") " ELSE "
+        (authorization_version "j.value->>0") " END, " (live_children "o") ", " shown " FROM " (rows 1)
+        " LEFT JOIN resources o ON o.tenant = j.value->>0 AND o.region = j.value->>1 AND o.kind = j.value->>2 \
+         AND o.workspace = j.value->>3 AND o.network = j.value->>4 AND o.name = j.value->>5 \
+         LEFT JOIN resources r ON r.rowid = o.rowid AND (o.uid = j.value->>6 \
+         AND o.resource_version = CAST(j.value->>7 AS INTEGER) AND o.revision = CAST(j.value->>8 AS INTEGER) \
+         AND o.last_modified_at = CAST(j.value->>9 AS INTEGER)) IS NOT TRUE"
+    )
+    .sqlite,
+};
 const GET_MANY: Sql = sql!("SELECT " columns " FROM " (rows 1) at_listed);
 const COUNT_IN_WORKSPACE: Sql = sql!(
-    "SELECT count(*) FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.workspace = $3 \
-     AND r.deleted_at IS NULL"
+    "SELECT count(*) FROM resources r WHERE " (within "r" "$1" "$2" "$3") " AND r.deleted_at IS NULL"
 );
 const COUNT_IN_NETWORK: Sql = sql!(
-    "SELECT count(*) FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.workspace = $3 AND r.network = $4 \
-     AND r.deleted_at IS NULL"
+    "SELECT count(*) FROM resources r WHERE " (within "r" "$1" "$2" "$3") " AND r.network = $4 AND r.deleted_at IS NULL"
 );
 const LIST: Sql = sql!(
     "SELECT " (authorization_version "$1") ", " shown " FROM resources r WHERE r.tenant = $1 AND r.region = $2 \
      AND r.kind = $3 AND r.workspace = $4 AND r.network = $5 AND r.name > $6"
 );
 const LIST_AND_COUNT: Sql = sql!(
-    "SELECT " (authorization_version "$1") ", " shown ", " live_children " FROM resources r WHERE r.tenant = $1 \
+    "SELECT " (authorization_version "$1") ", " shown ", " (live_children "r") " FROM resources r WHERE r.tenant = $1 \
      AND r.region = $2 AND r.kind = $3 AND r.workspace = $4 AND r.network = $5 AND r.name > $6"
 );
 const OUTLINE: Sql = sql!(
@@ -71,8 +78,14 @@ pub(super) fn counts_children(kind: Kind) -> bool {
     kinds::rules(kind).is_some_and(|rules| rules.counts_children)
 }
 
-/// A lookup of one resource.
-impl Question for ResourceKey {
+/// A lookup of one resource, by who may know its text already.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Lookup {
+    pub(crate) key: ResourceKey,
+    pub(crate) known: Option<Edition>,
+}
+
+impl Question for Lookup {
     type Answer = Look;
 
     const NAME: &'static str = "lookup";
@@ -80,77 +93,80 @@ impl Question for ResourceKey {
     const LANES: usize = 2;
 
     async fn ask(&self, db: &Database) -> Result<Look, Fault> {
-        look(db, self).await
+        Ok(look(db, &[self]).await?.pop().unwrap_or_default())
     }
 
+    /// What several ask for is looked up once.
     async fn ask_all(db: &Database, all: &[Arc<Self>]) -> Result<Vec<Look>, Fault> {
-        look_many(db, all, false).await
+        let mut positions: HashMap<&Self, usize> = HashMap::with_capacity(all.len());
+        let mut distinct: Vec<&Self> = Vec::with_capacity(all.len());
+        let asked = |one| {
+            *positions.entry(one).or_insert_with(|| {
+                distinct.push(one);
+                distinct.len() - 1
+            })
+        };
+        let places: Vec<usize> = all.iter().map(AsRef::as_ref).map(asked).collect();
+        let looks = look(db, &distinct).await?;
+        if looks.len() == all.len() {
+            return Ok(looks);
+        }
+        Ok(places.into_iter().map(|place| looks.get(place).cloned().unwrap_or_default()).collect())
     }
 }
 
-/// A lookup of one resource whose children are counted: not together with others, which would wait for the count.
-#[derive(Debug)]
-pub(crate) struct Counted(pub(crate) ResourceKey);
+/// The columns of [`LOOK`] before what is shown.
+const LOOKED: usize = 4;
 
-impl Question for Counted {
-    type Answer = Look;
-
-    const NAME: &'static str = "counted_lookup";
-
-    const LANES: usize = 2;
-
-    async fn ask(&self, db: &Database) -> Result<Look, Fault> {
-        look(db, &self.0).await
-    }
-
-    async fn ask_all(db: &Database, all: &[Arc<Self>]) -> Result<Vec<Look>, Fault> {
-        let keys: Vec<Arc<ResourceKey>> = all.iter().map(|one| Arc::new(one.0.clone())).collect();
-        look_many(db, &keys, true).await
-    }
-}
-
-async fn look(db: &Database, key: &ResourceKey) -> Result<Look, Fault> {
-    let statement = if counts_children(key.kind) { LOOK_AND_COUNT } else { LOOK };
-    let found = db.fetch(Lane::Read, statement, &key_args(key)).await?;
-    found.first().map_or_else(|| Ok(Look::default()), |row| looked(row, key, row.maybe_int(CHILDREN)?))
-}
-
-/// Behind what is shown: the number of children, or the position of the key among several.
-const CHILDREN: usize = 1 + row::SHOWN;
-
-/// What a look found, with the version in the last column. A row that is not there has no uid.
-fn looked(row: &Row, key: &ResourceKey, children: Option<i64>) -> Result<Look, Fault> {
-    let found = match row.maybe_text(0)? {
-        Some(_) => Some(Shown { resource: row::shown(row, Some(row.parse(0)?), key)?, children }),
-        None => None,
-    };
-    Ok(Look { found, authorization: row.maybe_int(CHILDREN + 1)? })
-}
-
-/// The same for several keys at once, in their order. What several ask for is looked up once.
-async fn look_many(db: &Database, keys: &[Arc<ResourceKey>], counted: bool) -> Result<Vec<Look>, Fault> {
-    let mut positions: HashMap<&ResourceKey, usize> = HashMap::with_capacity(keys.len());
-    let mut distinct: Vec<&ResourceKey> = Vec::with_capacity(keys.len());
-    for key in keys {
-        positions.entry(key).or_insert_with(|| {
-            distinct.push(key);
-            distinct.len() - 1
+async fn look(db: &Database, lookups: &[&Lookup]) -> Result<Vec<Look>, Fault> {
+    let mut looks = vec![Look::default(); lookups.len()];
+    for row in db.fetch(Lane::Read, LOOK, &looked_for(db.dialect(), lookups)).await? {
+        let position = usize::try_from(row.int(0)? - 1).unwrap_or(usize::MAX);
+        let (Some(look), Some(Lookup { key, .. })) = (looks.get_mut(position), lookups.get(position)) else { continue };
+        look.authorization = row.maybe_int(2)?;
+        if row.is_empty(1)? {
+            continue;
+        }
+        let children = if counts_children(key.kind) { row.maybe_int(3)? } else { None };
+        look.found = Some(match row.is_empty(LOOKED)? {
+            true => Looked::Same { children },
+            false => Looked::Shown(Shown { resource: row::shown(&row, LOOKED, Some(row.parse(1)?), key)?, children }),
         });
     }
-    let mut looks = vec![Look::default(); distinct.len()];
-    let listed = distinct.iter().enumerate().map(|(position, key)| {
-        let [tenant, region, kind, workspace, network, name] = key_row(key);
-        [tenant, region, kind, workspace, network, name, Some(position.to_string())]
-    });
-    let statement = if counted { LOOK_AND_COUNT_MANY } else { LOOK_MANY };
-    for row in db.fetch(Lane::Read, statement, &[rows(listed)]).await? {
-        let position = usize::try_from(row.int(CHILDREN)?).unwrap_or(usize::MAX);
-        if let (Some(look), Some(key)) = (looks.get_mut(position), distinct.get(position)) {
-            *look = looked(&row, key, if counted { row.maybe_int(CHILDREN + 2)? } else { None })?;
-        }
+    Ok(looks)
+}
+
+/// The parameters of [`LOOK`].
+fn looked_for<'a>(dialect: Dialect, lookups: &[&'a Lookup]) -> Vec<Value<'a>> {
+    let known = |number: fn(&Edition) -> i64| move |one: &&'a Lookup| one.known.as_ref().map(number);
+    let uid = |one: &&'a Lookup| one.known.as_ref().map(|known| known.uid.to_string());
+    let numbers = [
+        known(|known| known.resource_version),
+        known(|known| known.revision),
+        known(|known| known.last_modified_at.as_millis()),
+    ];
+    let first = Value::from(lookups.first().map(|one| one.key.tenant.as_str()));
+    if dialect == Dialect::Sqlite {
+        let row = |one: &&'a Lookup| {
+            let [tenant, region, kind, workspace, network, name] = key_row(&one.key);
+            let [version, revision, time] = numbers.map(|number| number(one).map(|number| number.to_string()));
+            [tenant, region, kind, workspace, network, name, uid(one), version, revision, time]
+        };
+        return vec![rows(lookups.iter().map(row)), first];
     }
-    let of = |key: &Arc<ResourceKey>| positions.get(&**key).and_then(|position| looks.get(*position)).cloned();
-    Ok(keys.iter().map(|key| of(key).unwrap_or_default()).collect())
+    let part = |part: fn(&ResourceKey) -> &str| Value::texts(lookups.iter().map(|one| Some(part(&one.key))));
+    let mut args = vec![
+        part(|key| &key.tenant),
+        part(|key| &key.region),
+        part(|key| key.kind.as_str()),
+        part(|key| &key.workspace),
+        part(|key| &key.network),
+        part(|key| &key.name),
+        Value::Texts(lookups.iter().map(|one| uid(one).map(Cow::Owned)).collect()),
+    ];
+    args.extend(numbers.map(|number| Value::Ints(lookups.iter().map(number).collect())));
+    args.push(first);
+    args
 }
 
 pub(crate) async fn get_many(db: &Database, keys: &[ResourceKey]) -> Result<Vec<Resource>, Fault> {
@@ -160,22 +176,23 @@ pub(crate) async fn get_many(db: &Database, keys: &[ResourceKey]) -> Result<Vec<
     row::all(&db.fetch(Lane::Read, GET_MANY, &[rows(keys.iter().map(key_row))]).await?)
 }
 
+/// Behind what is shown: the number of children.
+const CHILDREN: usize = 1 + row::SHOWN;
+
 /// A page: the key's prefix and the name behind which it begins lead straight to it in the index of the key, so
 /// that it costs what it shows, wherever it lies. With a selector it costs what it passes over as well: a label that
 /// few have is searched for to the end of the collection, unless PostgreSQL finds it by the labels.
 pub(crate) async fn list(db: &Database, query: &ListQuery) -> Result<Page, Fault> {
     let statement = if counts_children(query.kind) { LIST_AND_COUNT } else { LIST };
     let (text, args) = page(statement, db.dialect(), query, few(db, query).await?);
-    // A statement of its own for every selector would only push the others out of the cache of prepared ones.
-    let persistent = query.selector.is_none();
-    let mut found = db.fetch_text(Lane::Read, AssertSqlSafe(text), &args, persistent).await?;
+    let mut found = db.fetch_text(lane(query), AssertSqlSafe(text), &args, is_common(query)).await?;
     let more = found.len() > query.limit;
     found.truncate(query.limit);
     let collection = query.collection();
     let counts = counts_children(query.kind);
     let item = |row: &Row| {
         let children = if counts { row.maybe_int(CHILDREN)? } else { None };
-        Ok(Shown { resource: row::shown(row, None, &collection)?, children })
+        Ok(Shown { resource: row::shown(row, 1, None, &collection)?, children })
     };
     let items = found.iter().map(item).collect::<Result<_, Fault>>()?;
     let authorization = found.first().map_or(Ok(None), |row| row.maybe_int(0))?;
@@ -185,7 +202,7 @@ pub(crate) async fn list(db: &Database, query: &ListQuery) -> Result<Page, Fault
 /// The same page, without what it shows.
 pub(crate) async fn outline(db: &Database, query: &ListQuery) -> Result<Outlines, Fault> {
     let (text, args) = page(OUTLINE, db.dialect(), query, few(db, query).await?);
-    let mut found = db.fetch_text(Lane::Read, AssertSqlSafe(text), &args, query.selector.is_none()).await?;
+    let mut found = db.fetch_text(lane(query), AssertSqlSafe(text), &args, is_common(query)).await?;
     let more = found.len() > query.limit;
     found.truncate(query.limit);
     let item = |row: &Row| {
@@ -202,10 +219,24 @@ pub(crate) async fn outline(db: &Database, query: &ListQuery) -> Result<Outlines
     Ok(Outlines { items, more, authorization })
 }
 
+const fn lane(query: &ListQuery) -> Lane {
+    if query.selector.is_some() { Lane::Search } else { Lane::Read }
+}
+
+/// Whether a statement is worth to stay prepared. One of its own for every selector would only push the others out of the
+/// cache of prepared ones, but most selectors ask for a label or two.
+fn is_common(query: &ListQuery) -> bool {
+    let is_plain = |term: &Term| match term {
+        Term::Equals(name, value) => name.literal().is_some() && value.literal().is_some(),
+        _ => false,
+    };
+    query.selector.as_ref().is_none_or(|selector| selector.terms.len() <= 2 && selector.terms.iter().all(is_plain))
+}
+
 /// What is shown of resources of a collection.
 pub(crate) async fn shown(db: &Database, collection: &ResourceKey, uids: &[Uid]) -> Result<Vec<Representation>, Fault> {
     let found = db.fetch(Lane::Read, SHOWN, &[list_of(uids)]).await?;
-    found.iter().map(|row| row::shown(row, Some(row.parse(0)?), collection)).collect()
+    found.iter().map(|row| row::shown(row, 1, Some(row.parse(0)?), collection)).collect()
 }
 
 /// Those few resources, wherever they are, that have a label which a selector wants, where SQLite is asked: it would walk
@@ -261,9 +292,15 @@ fn page<'q>(
 
 #[cfg(feature = "testing")]
 pub(crate) async fn explain_list(db: &Database, query: &ListQuery) -> Result<crate::testing::Explained, Fault> {
-    let statement = if counts_children(query.kind) { LIST_AND_COUNT } else { LIST };
+    let statement = if counts_children(query.kind) { LIST_AND_COUNT } else { OUTLINE };
     let (text, args) = page(statement, db.dialect(), query, None);
-    db.explain(&text, &args, query.selector.is_none()).await
+    db.explain(lane(query), &text, &args, query.selector.is_none()).await
+}
+
+#[cfg(feature = "testing")]
+pub(crate) async fn explain_look(db: &Database, key: &ResourceKey) -> Result<crate::testing::Explained, Fault> {
+    let lookup = Lookup { key: key.clone(), known: None };
+    db.explain(Lane::Read, LOOK.text(db.dialect()), &looked_for(db.dialect(), &[&lookup]), true).await
 }
 
 pub(crate) async fn count_children(db: &Database, parent: &ResourceKey) -> Result<i64, Fault> {

@@ -49,10 +49,7 @@ const WAKE_RELATED: Sql = sql!(
      AND r.kind = 'network' AND r.workspace = o.workspace AND r.network = '' AND r.name = o.network")
     " UNION SELECT r.uid FROM o" (each "resources" "r" "r.tenant = o.tenant AND r.region = o.region \
      AND r.kind = 'workspace' AND r.workspace = '' AND r.network = '' AND r.name = o.workspace")
-    " UNION SELECT r.uid FROM o" (each "resources" "r" "o.kind = 'network' AND r.tenant = o.tenant \
-     AND r.region = o.region AND r.workspace = o.workspace AND r.network = o.name")
-    " UNION SELECT r.uid FROM o" (each "resources" "r" "o.kind = 'workspace' AND r.tenant = o.tenant \
-     AND r.region = o.region AND r.workspace = o.name")
+    " UNION SELECT r.uid FROM o" each_in_network " UNION SELECT r.uid FROM o" each_in_workspace
     " UNION SELECT r.uid FROM o" (each "resources" "r" "r.holder = o.uid")
     " UNION SELECT r.uid FROM o" (each "resources" "r" "o.wakes <> '' AND r.tenant = o.tenant AND r.region = o.region \
      AND r.workspace = o.workspace AND r.network = '' AND r.kind = o.wakes")
@@ -62,10 +59,9 @@ const WAKE_RELATED: Sql = sql!(
 );
 const BUNDLES: Sql = sql!(
     "SELECT " columns ", w.attempts, w.wakes, CASE r.kind \
-     WHEN 'workspace' THEN (SELECT count(*) FROM resources c WHERE c.tenant = r.tenant AND c.region = r.region \
-     AND c.workspace = r.name) \
-     WHEN 'network' THEN (SELECT count(*) FROM resources c WHERE c.tenant = r.tenant AND c.region = r.region \
-     AND c.workspace = r.workspace AND c.network = r.name) \
+     WHEN 'workspace' THEN (SELECT count(*) FROM resources c WHERE " (within "c" "r.tenant" "r.region" "r.name") ") \
+     WHEN 'network' THEN (SELECT count(*) FROM resources c WHERE " (within "c" "r.tenant" "r.region" "r.workspace")
+    " AND c.network = r.name) \
      ELSE 0 END, CAST(CASE WHEN EXISTS (SELECT 1 FROM steps s WHERE s.uid = r.uid) THEN 1 ELSE 0 END AS BIGINT) \
      FROM resources r JOIN work w ON w.uid = r.uid WHERE r.uid IN " (list 1)
 );
@@ -90,8 +86,7 @@ const RELATIONS: Sql = sql!(
     (each "resources" "r" "r.tenant = o.tenant AND r.region = o.region AND r.kind = 'workspace' \
      AND r.workspace = '' AND r.network = '' AND r.name = o.workspace")
     " UNION ALL SELECT o.uid, 4, 0, '', '', '', '', '', '', '', r.uid, 0, 0 FROM o"
-    (each "resources" "r" "o.kind = 'network' AND r.tenant = o.tenant AND r.region = o.region \
-     AND r.workspace = o.workspace AND r.network = o.name")
+    each_in_network
     " UNION ALL SELECT o.uid, 5, 0, '', '', '', '', '', '', '', r.uid, 0, 0 FROM o"
     (each "resource_references" "e" "o.peers <> '' AND e.uid = o.uid AND e.field = o.peers")
     (each "resource_references" "p" "p.tenant = e.tenant AND p.region = e.region AND p.kind = e.kind \

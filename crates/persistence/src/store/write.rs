@@ -22,10 +22,10 @@ const OWN_TO_DELETE: Sql = sql!("SELECT " columns " FROM resources r WHERE " own
 /// The same with the children that go along.
 const ALL_TO_DELETE: Sql = sql!(
     "SELECT " columns " FROM resources r WHERE r.uid IN (SELECT r.uid FROM resources r WHERE " own
-    " UNION ALL SELECT r.uid FROM resources r WHERE $3 = 'network' AND r.tenant = $1 AND r.region = $2 \
-     AND r.workspace = $4 AND r.network = $6 AND r.kind IN " (list 7)
-    " UNION ALL SELECT r.uid FROM resources r WHERE $3 = 'workspace' AND r.tenant = $1 AND r.region = $2 \
-     AND r.workspace = $6 AND r.kind IN " (list 7) ") ORDER BY r.uid" exclusive
+    " UNION ALL SELECT r.uid FROM resources r WHERE $3 = 'network' AND " (within "r" "$1" "$2" "$4")
+    " AND r.network = $6 AND r.kind IN " (list 7)
+    " UNION ALL SELECT r.uid FROM resources r WHERE $3 = 'workspace' AND " (within "r" "$1" "$2" "$6")
+    " AND r.kind IN " (list 7) ") ORDER BY r.uid" exclusive
 );
 /// Judges a deletion and writes it if nothing stands in its way; else says what does. A row of role 0 is none of that:
 /// a child came while the locks were waited for, and must be locked as well.

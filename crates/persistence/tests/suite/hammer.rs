@@ -81,6 +81,8 @@ pub async fn no_child_is_born_under_a_parent_that_goes(world: &World) {
             };
             let (one, gone, two) = (one.await.unwrap(), gone.await.unwrap(), two.await.unwrap());
             let live = world.store.count_children(&parent).await.unwrap();
+            let kept = world.store.look(&parent, None).await.unwrap().shown().unwrap().children;
+            assert!(kept.is_none_or(|kept| kept == live), "{parent}: {kept:?} are kept, and {live} live");
             if accepted(&gone) {
                 won += 1;
                 assert_eq!(live, 0, "{parent}: an orphan ({one:?}, {two:?})");

@@ -12,6 +12,7 @@ pub mod epochs;
 pub mod hammer;
 pub mod hangups;
 pub mod lists;
+pub mod looks;
 pub mod orphans;
 pub mod oversight;
 pub mod queue;

@@ -155,6 +155,25 @@ pub async fn what_a_put_is_judged_by_is_looked_up(backend: Backend) {
     }
 }
 
+/// By the statistics of an empty table all indexes look the same to PostgreSQL whose columns stand in a key: what is looked
+/// up by its key is found by the key's own index all the same, and a page is walked through in order.
+pub async fn postgres_finds_keys_by_their_index_without_statistics() {
+    let world = World::open(Backend::Postgres).await;
+    seed(&world, 20_000).await;
+    for name in ["n0", "n1", "n2"] {
+        world.create(&key(Kind::Network, name)).await;
+    }
+    let store = world.sql.as_ref().unwrap();
+    let judged = a_put_is_judged_by_what_it_names(&world).await;
+    let looked = store.explain_look(&key(Kind::BlockStorage, "d000001")).await.unwrap();
+    let page = store.explain_list(&query(Kind::BlockStorage, LIMIT)).await.unwrap();
+    for (explained, most) in [(judged, 20), (looked, 4), (page, 2 * LIMIT as u64)] {
+        let plan = explained.plan.join("\n");
+        assert!(plan.contains("resources_key") && !plan.contains("resources_within"), "{plan}");
+        assert!(explained.cost <= most, "{} rows: {plan}", explained.cost);
+    }
+}
+
 /// How many blocks the plan touched.
 fn buffers(page: &Explained) -> u64 {
     let line = page.plan.iter().find_map(|line| line.trim().strip_prefix("Buffers: shared ")).unwrap();

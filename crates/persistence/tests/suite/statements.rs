@@ -99,7 +99,7 @@ pub async fn operations_ask_the_database_as_often_as_they_must(backend: Backend)
     // Reading: one, with what is shown of it, and a page, whatever is asked.
     counted.check("GET", 1, store.get(&instance)).await.unwrap().unwrap();
     for shown in [&instance, &w] {
-        counted.check("GET as it is shown", 1, store.look(shown)).await.unwrap().found.unwrap();
+        counted.check("GET as it is shown", 1, store.look(shown, None)).await.unwrap().shown().unwrap();
     }
     let page = counted.check("a page", 1, store.list(&query(Kind::BlockStorage, 50))).await.unwrap();
     assert!(page.items.len() == 50 && page.more);

@@ -23,7 +23,7 @@ pub async fn each_of_many_lookups_finds_what_it_asks_for(world: &World) {
     world.mark_deleted(&key(Kind::BlockStorage, "b7")).await;
     let mut expected = Vec::new();
     for key in &keys {
-        expected.push(world.store.look(key).await.unwrap());
+        expected.push(world.store.look(key, None).await.unwrap());
     }
     let (keys, expected) = (Arc::new(keys), Arc::new(expected));
     let before = world.sql.as_ref().map_or(0, persistence::SqlStore::statements);
@@ -32,7 +32,7 @@ pub async fn each_of_many_lookups_finds_what_it_asks_for(world: &World) {
         let (store, keys, expected) = (world.store.clone(), keys.clone(), expected.clone());
         // Some ask for the same at once.
         let at = number / 2 % keys.len();
-        let asks = async move { assert_eq!(store.look(&keys[at]).await.unwrap(), expected[at], "{}", keys[at]) };
+        let asks = async move { assert_eq!(store.look(&keys[at], None).await.unwrap(), expected[at], "{}", keys[at]) };
         if number % 5 == 0 {
             gone.spawn(asks);
         } else {
@@ -58,7 +58,8 @@ pub async fn a_lookup_sees_what_was_written_before_it(world: &World) {
         }
         let (store, template) = (world.store.clone(), world.new_put(&volume));
         clients.spawn(async move {
-            let version = || async { store.look(&volume).await.unwrap().found.unwrap().resource.resource_version };
+            let version =
+                || async { store.look(&volume, None).await.unwrap().shown().unwrap().resource.resource_version };
             for _ in 0..20 {
                 let seen = version().await;
                 let mut written = seen;

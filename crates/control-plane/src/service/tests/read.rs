@@ -177,6 +177,32 @@ async fn a_workspace_counts_its_resources_and_its_tag_follows() {
 }
 
 #[tokio::test]
+async fn a_text_that_is_kept_is_shown_as_it_was_read() {
+    let world = world().await;
+    let (workspace, gateway) = (key(Kind::Workspace, "w"), key(Kind::InternetGateway, "g"));
+    world.create(Kind::InternetGateway, "g", json!({})).await;
+    for key in [&workspace, &gateway] {
+        world.commit(key, Verdict::Converged, json!({})).await;
+        let read = world.plane.get(world.context(), key).await.unwrap();
+        assert_eq!(read.transition, None);
+        assert_eq!(world.plane.get(world.context(), key).await.unwrap(), read, "{key}");
+    }
+    // What is counted follows, though the text is the same; and what is written is another text.
+    let count = world.get(&workspace).await["status"]["resourceCount"].as_i64().unwrap();
+    world.create(Kind::InternetGateway, "h", json!({})).await;
+    let counted = world.plane.get(world.context(), &workspace).await.unwrap();
+    let document: Value = serde_json::from_str(&counted.body).unwrap();
+    assert_eq!(document["status"]["resourceCount"], count + 1);
+    assert!(counted.tag.unwrap().ends_with(&format!(".{}", count + 1)));
+    world.put(&gateway, json!({"spec": {}, "annotations": {"a": "b"}})).await.unwrap();
+    assert_eq!(world.get(&gateway).await["annotations"]["a"], "b");
+    world.commit(&gateway, Verdict::Converged, json!({})).await;
+    assert_eq!(world.get(&gateway).await["status"]["state"], "active");
+    world.delete(&gateway).await.unwrap();
+    assert_eq!(world.get(&gateway).await["status"]["state"], "deleting");
+}
+
+#[tokio::test]
 async fn names_that_nothing_can_have_are_not_found() {
     let world = world().await;
     for name in ["", "A", "a\u{0}", "a/b"] {

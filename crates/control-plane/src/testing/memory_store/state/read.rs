@@ -7,16 +7,23 @@ use seca_api::ResourceKey;
 use super::{Row, State};
 use crate::{
     kinds,
-    ports::{Admission, AdmissionQuery, Before, Collection, Deleted, ListQuery, Look, Outline, Outlines, Page, Shown},
+    ports::{
+        Admission, AdmissionQuery, Before, Collection, Deleted, Edition, ListQuery, Look, Looked, Outline, Outlines,
+        Page, Shown,
+    },
     resource::{Resource, Uid},
 };
 
 impl State {
-    pub(in super::super) fn look(&self, key: &ResourceKey) -> Look {
-        Look {
-            found: self.find(key).map(|row| self.shown(row)),
-            authorization: self.tenant(&key.tenant).map(|tenant| tenant.version),
-        }
+    pub(in super::super) fn look(&self, key: &ResourceKey, known: Option<Edition>) -> Look {
+        let found = |row: &Resource| {
+            let shown = self.shown(row);
+            match known.is_some() && shown.edition() == known {
+                true => Looked::Same { children: shown.children },
+                false => Looked::Shown(shown),
+            }
+        };
+        Look { found: self.find(key).map(found), authorization: self.tenant(&key.tenant).map(|tenant| tenant.version) }
     }
 
     fn shown(&self, row: &Resource) -> Shown {
