@@ -632,6 +632,56 @@ async fn a_sweep_removes_only_what_still_is_the_gone_resources() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_orphan_is_given_or_removed_only_as_what_it_was_when_that_was_ordered() {
+    const OTHER: &str = "018f4e9c-0000-7000-8000-0000000000bb";
+    const THIRD: &str = "018f4e9c-0000-7000-8000-0000000000cc";
+    let world = World::new(0.0);
+    done(world.finish(&create_volume()).await);
+    let seen = world.provider.owned(&world.provider.observe(&world.cloud.access(TOKEN)).await.unwrap(), "inst");
+    let id: i64 = seen[0].id.parse().unwrap();
+    assert_eq!((seen[0].size_gb, seen[0].location.as_deref(), &seen[0].used_by), (Some(10), Some("fsn1"), &None));
+    let discard = |installation: &str| world.provider.discard(&seen[0], installation).unwrap();
+    let adopt = |from: &str, to: &str| {
+        let (from, name, labels) = (Some(from.parse().unwrap()), "given".to_owned(), labels(to));
+        Call::Adopt { object: ObjectId::Volume(id.into()), installation: "inst".to_owned(), from, name, labels }
+    };
+    let owner = async || world.cloud.inventory().await["objects"]["volumes"][0]["labels"][naming::UID].clone();
+
+    // Somebody else's, or another installation's: nothing is sent.
+    for step in [adopt(OTHER, THIRD).step("x"), discard("another")] {
+        assert!(matches!(world.execute(&step).await, Outcome::Refuted { retry: None, .. }), "{step:?}");
+        assert_eq!(owner().await, UID);
+    }
+    // Given once, twice, and with an answer that was lost.
+    for effect in ["lose_reply_before_commit", "lose_reply_after_commit"] {
+        let (from, to) = if effect.ends_with("before_commit") { (UID, OTHER) } else { (OTHER, THIRD) };
+        world.cloud.fault(json!({"mutating": true}), json!({"type": effect})).await;
+        let step = adopt(from, to).step("x");
+        assert_eq!(reason(&world.execute(&step).await).0, "unknown", "{effect}");
+        world.cloud.clear_faults().await;
+        let expected = if owner().await == to { "done" } else { "retry" };
+        assert_eq!(reason(&world.verify(&step).await).0, expected, "{effect}");
+        for _ in 0..2 {
+            let changes = done(world.execute(&step).await);
+            assert!(matches!(&changes[..], [Change::Seen(Object::Volume(v))] if v.name == "given"), "{changes:?}");
+            assert_eq!(owner().await, to);
+        }
+    }
+    // It is another resource's by now: the removal that was ordered before leaves it alone.
+    assert!(matches!(world.execute(&discard("inst")).await, Outcome::Refuted { retry: None, .. }));
+    assert_eq!(owner().await, THIRD);
+    let seen = world.provider.owned(&world.provider.observe(&world.cloud.access(TOKEN)).await.unwrap(), "inst");
+    let discard = world.provider.discard(&seen[0], "inst").unwrap();
+    for _ in 0..2 {
+        let changes = done(world.execute(&discard).await);
+        assert!(matches!(changes[..], [Change::Gone(ObjectId::Volume(_))]), "{changes:?}");
+    }
+    // And one that is gone is given to nobody.
+    let given = world.execute(&adopt(THIRD, UID).step("x")).await;
+    assert!(matches!(given, Outcome::Refuted { retry: None, .. }), "{given:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_only_watches_lets_changes_go_first() {
     let world = World::new(1.0);
     let server = world.server().await;
