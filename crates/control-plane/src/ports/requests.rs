@@ -249,6 +249,7 @@ pub struct Look {
 
 /// A resource, to who may know its text already.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "short-lived, one per request")]
 pub enum Looked {
     /// It is of the edition that was known.
     Same {
