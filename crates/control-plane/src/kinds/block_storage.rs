@@ -14,6 +14,7 @@ pub const RULES: KindRules = KindRules {
     ],
     delete: DeleteRules { refused_by_referrers: &[Kind::Instance], ..FREELY },
     located: true,
+    adopts: Some("volume"),
     // Nothing is there yet, and nothing is what the status says.
     initial_status: |_| Map::from_iter([("sizeGB".to_owned(), json!(0))]),
     judge,

@@ -10,6 +10,7 @@ pub const RULES: KindRules = KindRules {
     // It is empty, and without a project, until there is a block storage with something on it.
     local: true,
     home: Some(SOURCE),
+    adopts: Some("image"),
     // A disk that is made of one holds what was on another.
     discloses: true,
     ..KindRules::new(Kind::Image)

@@ -97,6 +97,8 @@ pub struct KindRules {
     /// Whether something stands behind it at the provider, or it says what is made there: then the adapter has a mapping
     /// of it. Else it is a row and nothing more.
     pub has_object: bool,
+    /// The provider's word for the type of object that an operator may give to it, where nothing claims that: `volume`.
+    pub adopts: Option<&'static str>,
     /// What it hands out.
     pub grants: Option<Grant>,
     /// Whether it founds a place of its own: a project of the provider is bound to it, and who makes it becomes its
@@ -133,6 +135,7 @@ impl KindRules {
             located: false,
             counts_children: false,
             has_object: true,
+            adopts: None,
             grants: None,
             founds: false,
             discloses: false,

@@ -11,6 +11,7 @@ use crate::ports::DeleteRules;
 pub const RULES: KindRules = KindRules {
     delete: DeleteRules { refused_by_referrers: &[Kind::Nic], ..FREELY },
     located: true,
+    adopts: Some("primary_ip"),
     judge,
     ..KindRules::new(Kind::PublicIp)
 };

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::{Administration, Refusal};
 use crate::{
     facts::{Facts as _, ObjectIds},
+    kinds::{self, KindRules},
     ports::{OrderOutcome, OrphanOrder, OwnedObject},
     reason::Reason,
     resource::{ProjectId, Resource},
@@ -173,12 +174,8 @@ impl Administration {
 impl OrphanRef {
     /// The kind of a resource that can have it; none: no resource can.
     pub fn kind(&self) -> Option<Kind> {
-        match self.object_type.as_str() {
-            "volume" => Some(Kind::BlockStorage),
-            "primary_ip" => Some(Kind::PublicIp),
-            "image" => Some(Kind::Image),
-            _ => None,
-        }
+        let can_have = |rules: &&&KindRules| rules.adopts == Some(self.object_type.as_str());
+        kinds::ALL.iter().find(can_have).map(|rules| rules.kind)
     }
 
     /// As sentences name it.
