@@ -26,6 +26,12 @@ HASTY = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 SUBJECT = "conformance"
 # How callers are known.
 AUTHENTICATION = ("static", "jwt")
+# What the proxy serves: regions of one location each, the same with gateways that route, and a region of three locations.
+SETUPS = {
+    "plain": {},
+    "gateway": {"SECA_INTERNET_GATEWAY_NAT_VM": "true"},
+    "locations": {"SECA_INTERNET_GATEWAY_NAT_VM": "true", "SECA_REGIONS": "eu-central=fsn1,nbg1,hel1"},
+}
 PATIENCE = 60
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

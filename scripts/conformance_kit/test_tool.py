@@ -6,6 +6,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from conformance_kit import report  # noqa: E402
+from conformance_kit.stack import TENANTS  # noqa: E402
 from conformance_kit.tool import keep_worst, read_result  # noqa: E402
 
 
@@ -68,6 +70,31 @@ class Outcomes(unittest.TestCase):
         keep_worst(found, read_result(scenario("passed")))
         kept = found["Storage.V1.ImageError"]
         self.assertEqual((kept["result"], kept["seconds"], kept["step"]), ("passed", 2.5, ""))
+
+
+class ByChance(unittest.TestCase):
+    NAME = "Compute.V1.ProviderLifeCycle"
+
+    def outcomes(self, result, step):
+        return {tenant: {self.NAME: {"result": result, "step": step, "message": "refused"}} for tenant in TENANTS}
+
+    def wrong(self, setup, step):
+        return [it for it in report.judge(self.outcomes("failed", step), [self.NAME], setup) if "the tool has" not in it]
+
+    def test_only_the_change_of_a_zone_may_fail_and_only_where_there_are_several(self):
+        self.assertEqual(self.wrong("locations", "Update the instance"), [])
+        self.assertEqual(len(self.wrong("locations", "Start the instance")), 3)
+        self.assertEqual(len(self.wrong("plain", "Update the instance")), 3)
+
+    def test_a_run_that_chance_decided_says_nothing_beside_another(self):
+        def run(setup, result):
+            return {"setup": setup, "outcomes": self.outcomes(result, "Update the instance" if result == "failed" else "")}
+
+        for setup, results in (("plain", "passed"), ("plain", "failed")):
+            merged = report.merge([run("locations", "failed"), run(setup, results)], [self.NAME])
+            self.assertEqual(merged["strict"][self.NAME]["result"], results)
+        alone = report.merge([run("locations", "failed")], [self.NAME])
+        self.assertEqual(alone["late"][self.NAME]["result"], "failed")
 
 
 if __name__ == "__main__":
