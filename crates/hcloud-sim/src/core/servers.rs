@@ -175,9 +175,7 @@ pub(crate) fn list(cx: &Cx<'_>) -> Api<Reply> {
     let spec =
         ListSpec { key: "servers", filters: &["name", "status"], sorts: &["id", "name", "created"], labels: true };
     // A page is chosen by this much of each; only what is on it is put together, because a project may have a thousand.
-    let head = |s: &Server| {
-        json!({"id": s.id, "name": s.name, "status": s.power.name(), "created": s.created.rfc3339(), "labels": s.labels})
-    };
+    let head = |s: &Server| json!({"id": s.id, "name": s.name, "status": s.power.name(), "created": s.created.rfc3339(), "labels": s.labels});
     let mut reply = cx.list(&spec, cx.project.servers.values().map(head).collect())?;
     let shown = reply.body.as_mut().and_then(|body| body["servers"].as_array_mut());
     for item in shown.into_iter().flatten() {
