@@ -13,7 +13,7 @@ use hcloud_client::types::{
 };
 
 use super::{
-    Checked, Context, act, auxiliary,
+    Checked, Context, act, auxiliary, power,
     shape::{Attachment, Guard, PublicAddress, Shape},
 };
 use crate::{
@@ -263,7 +263,7 @@ impl<'a> Diff<'a, '_> {
         self.address(ipv4, self.shape.ipv4.as_ref(), rest)?;
         self.address(ipv6, self.shape.ipv6.as_ref(), rest)?;
         if self.placeholder().is_none() {
-            return self.forget_placeholder();
+            return if self.is_about_to_close() { Ok(()) } else { self.forget_placeholder() };
         }
         let is_needed = self.shape.has_placeholder();
         let is_replaced = self.shape.ipv4.is_none() || ipv4.is_some();
@@ -347,9 +347,19 @@ impl<'a> Diff<'a, '_> {
         }
     }
 
+    /// Whether the server has no interface at all.
+    fn lacks_interface(&self) -> bool {
+        !self.is_public() && self.server.private_net.is_empty()
+    }
+
+    /// Whether the server is to be switched on and gets a closed interface before: what that needs is not let go of.
+    pub(super) fn is_about_to_close(&self) -> bool {
+        power::is_to_start(self.context, self.server) && self.lacks_interface()
+    }
+
     /// Before power: a server without any interface cannot be switched on, and gets one that lets nothing through.
     pub(super) fn interface(&self) -> Checked<()> {
-        if self.is_public() || !self.server.private_net.is_empty() {
+        if !self.lacks_interface() {
             return Ok(());
         }
         auxiliary::closed(self.context)?;

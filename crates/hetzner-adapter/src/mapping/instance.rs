@@ -408,7 +408,7 @@ fn keep(context: &Context<'_>, server: &Server) -> Checked<Planned> {
     rest.notes.extend(guest::note(context, &spec, &shape));
     let keys = Keys::of(&spec, context.installation());
     let mut used: Vec<_> = keys.auxiliaries().chain(shape.auxiliaries()).cloned().collect();
-    if auxiliary::closed_before(context, server).is_some() {
+    if diff.is_about_to_close() || auxiliary::closed_before(context, server).is_some() {
         used.push(auxiliary::deny_all());
     }
     if let Some(released) = auxiliary::release(context, &used) {

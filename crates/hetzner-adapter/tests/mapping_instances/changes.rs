@@ -382,3 +382,29 @@ fn a_group_can_go_when_the_address_that_it_filtered_is_gone() {
     check(&world, "i", &json!({"nets": [["10.0.1.20", []]]}));
     assert!(world.model.firewalls.is_empty() && world.model.primary_ips.is_empty());
 }
+
+/// A server without any interface cannot be switched on. It gets a closed one, whether or not another server is closed too.
+#[test]
+fn a_server_that_lost_its_last_interface_starts_with_a_closed_one() {
+    for beside_another in [false, true] {
+        let mut world = plain();
+        if beside_another {
+            running(&mut world, "j", &json!({}));
+        }
+        power(&mut world, "i", ActionKind::Stop);
+        let mut spec: Value = world.row(Kind::Instance, "i").spec().unwrap();
+        spec["primaryNicRef"] = Value::Null;
+        world.put(Kind::Instance, "i", spec);
+        world.settle();
+        power(&mut world, "i", ActionKind::Start);
+        let has = has(&world, "i");
+        assert_eq!((&has["on"], &has["firewalls"]), (&json!(true), &json!(["deny-all"])), "{beside_another}: {has}");
+        world.check(Kind::Instance, "i", ACTIVE, Some("PlaceholderInterface"));
+        // With a NIC again, the closed interface and its firewall are needed no more.
+        instance(&mut world, "i", &json!({"primaryNicRef": {"resource": "nics/k"}}));
+        world.settle();
+        power(&mut world, "i", ActionKind::Stop);
+        power(&mut world, "i", ActionKind::Start);
+        check(&world, "i", &json!({"nets": [["10.0.1.20", []]], "on": true}));
+    }
+}
