@@ -108,7 +108,11 @@ fn delete(context: &Context<'_>, backing: &Backing<'_>) -> Planned {
     if let Some(server) = backing.kept {
         return act(ServerCall::Delete { server: server.id }.step(&server.name));
     }
-    if backing.holders.is_some() {
+    // An instance that used it as a data volume stays, and has nothing of it any more.
+    if let Some(released) = release(context, backing.volume) {
+        return released;
+    }
+    if backing.holders.is_some() && is_boot_volume(context) {
         return wait(Reason::WaitingForDependency, "The instance that boots from it is still being deleted.");
     }
     if let Some(volume) = backing.volume {

@@ -408,3 +408,22 @@ fn a_server_that_lost_its_last_interface_starts_with_a_closed_one() {
         check(&world, "i", &json!({"nets": [["10.0.1.20", []]], "on": true}));
     }
 }
+
+/// A volume is deleted once the instance names it no longer, which may be before its claim has ended.
+#[test]
+fn a_data_volume_that_is_deleted_goes_although_the_instance_that_had_it_stays() {
+    let mut world = plain();
+    world.volume("d", None);
+    let named = json!({
+        "primaryNicRef": {"resource": "nics/k"},
+        "dataVolumes": [{"deviceRef": {"resource": "block-storages/d"}}],
+    });
+    instance(&mut world, "i", &named);
+    world.settle();
+    assert_eq!(has(&world, "i")["volumes"], json!(["d"]));
+    instance(&mut world, "i", &json!({"primaryNicRef": {"resource": "nics/k"}}));
+    world.delete(Kind::BlockStorage, "d");
+    world.settle();
+    assert!(world.find(Kind::BlockStorage, "d").is_none(), "{}", world.message(Kind::BlockStorage, "d"));
+    check(&world, "i", &json!({"nets": [["10.0.1.20", []]], "on": true}));
+}
