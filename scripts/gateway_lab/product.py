@@ -10,6 +10,10 @@ TENANT = "lab"
 NETWORK, USES, OTHER = "10.1.0.0/16", "10.1.1.0/24", "10.1.2.0/24"
 
 
+def to(reference):
+    return {"resource": reference}
+
+
 class Product(stack.Stack):
     """A context: inside of it the proxy runs, and its NAT server stands."""
 
@@ -24,7 +28,6 @@ class Product(stack.Stack):
 
     def __enter__(self):
         super().__enter__()
-        to = lambda reference: {"resource": reference}  # noqa: E731
         self.put("network", "networks/net", {"cidr": {"ipv4": NETWORK}, "skuRef": to("skus/hcloud-network")})
         self.put("network", "internet-gateways/out", {})
         route = {"destinationCidrBlock": "0.0.0.0/0", "targetRef": to("internet-gateways/out")}
@@ -70,7 +73,6 @@ class Product(stack.Stack):
 
     def guest(self, name, address, own, extensions=None):
         """The user data of an instance with this address and no public one."""
-        to = lambda reference: {"resource": reference}  # noqa: E731
         subnet = "other" if address.startswith("10.1.2.") else "uses"
         self.put("network", f"nics/{name}", {"addresses": [address], "subnetRef": to(f"networks/net/subnets/{subnet}")})
         boot = {"sizeGB": 20, "skuRef": to("skus/hcloud-volume"), "sourceImageRef": to("images/debian-12")}

@@ -6,6 +6,8 @@
 #   $admin       its admin listener
 #   $sim         its simulator
 #   $SECA_TOKEN_FILE
+#
+# SIM_SPEED is how long simulated actions take (0.02); 1 is lifelike.
 export no_proxy=127.0.0.1 NO_PROXY=127.0.0.1
 
 needs() { # needs SCRIPT PROGRAM...
@@ -26,7 +28,7 @@ own_dev() { # own_dev [FLAG...]
   }
   trap end_of_dev EXIT
   "${CARGO_TARGET_DIR:-target}/debug/secapi-proxy" dev --dir "$place/dev" --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 \
-    --sim-listen 127.0.0.1:0 --sim-speed 0.02 --ready-file "$place/ready.json" --log-level warn "$@" >"$place/out" 2>&1 &
+    --sim-listen 127.0.0.1:0 --sim-speed "${SIM_SPEED:-0.02}" --ready-file "$place/ready.json" --log-level warn "$@" >"$place/out" 2>&1 &
   dev=$!
   until [ -s "$place/ready.json" ]; do
     kill -0 "$dev" 2>/dev/null || { cat "$place/out" >&2; exit 1; }
