@@ -7,7 +7,7 @@ mod common;
 use std::{fs, path::Path};
 
 use common::{
-    PATIENCE, http,
+    PATIENCE, ask, http,
     proxy::{ADMIN_TOKEN, BEARER, Proxy, REGION, Setup, TENANT},
     sim::Sim,
     until,
@@ -67,13 +67,8 @@ impl World {
     }
 
     async fn send(&self, method: Method, url: &str, token: &str, body: Option<Value>) -> (u16, Value) {
-        let mut request = http().request(method, url).bearer_auth(token);
-        if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
-        }
-        let answer = request.send().await.unwrap();
-        let status = answer.status().as_u16();
-        (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap_or_default())
+        let (status, text) = ask(&http(), method, url, token, body.as_ref()).await;
+        (status, serde_json::from_str(&text).unwrap_or_default())
     }
 
     async fn put(&self, provider: &str, path: &str, body: Value) {
@@ -205,7 +200,7 @@ async fn an_orphan_is_described_then_removed_and_what_is_claimed_is_not() {
     let world = forgetful().await;
     let orphan = world.orphan("volume").await;
 
-    // Without --yes nothing changes, and all that is known is told.
+    // Nothing changes without --yes. The command tells all that it knows.
     let (code, told) = world.orphan_command("remove", &orphan, &[]).await;
     assert_eq!(code, Some(3), "{told}");
     for part in ["volume", &orphan.id, "10 GB", "made 20", "0 days ago", "dev/shop/data", "seca.managed=true", "--yes"]

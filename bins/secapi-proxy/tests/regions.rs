@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use common::{PATIENCE, binary, http, process::Process, proxy::read_ready, until};
+use common::{PATIENCE, ask, binary, http, process::Process, proxy::read_ready, until};
 use reqwest::{Method, Url};
 use seca_api::Problem;
 use serde_json::{Value, json};
@@ -68,12 +68,8 @@ impl Dev {
 
     async fn send(&self, method: Method, url: &str, body: Option<&Value>) -> Answer {
         let asked = format!("{method} {url}");
-        let mut request = http().request(method, url).bearer_auth(&self.token).header("accept", "application/json");
-        if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
-        }
-        let answer = request.send().await.unwrap_or_else(|error| panic!("{asked}: {error:?}"));
-        Answer { asked, status: answer.status().as_u16(), text: answer.text().await.unwrap() }
+        let (status, text) = ask(&http(), method, url, &self.token, body).await;
+        Answer { asked, status, text }
     }
 
     async fn get(&self, url: &str) -> Answer {

@@ -8,7 +8,7 @@ mod common;
 use std::{future::Future, sync::Arc};
 
 use common::{
-    PATIENCE, http, life,
+    PATIENCE, ask, http, life,
     proxy::{BEARER, Proxy, REGION, Setup, TENANT},
     sim::Sim,
     until,
@@ -153,12 +153,7 @@ impl Terraform {
     }
 
     async fn send(&self, method: Method, url: &str, body: Option<Value>) -> (u16, String) {
-        let mut request = self.http.request(method, url).bearer_auth(BEARER);
-        if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
-        }
-        let answer = request.send().await.unwrap();
-        (answer.status().as_u16(), answer.text().await.unwrap())
+        ask(&self.http, method, url, BEARER, body.as_ref()).await
     }
 
     async fn read(&self, at: usize) -> (u16, Value) {

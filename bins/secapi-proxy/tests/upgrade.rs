@@ -10,12 +10,12 @@ use std::{
 };
 
 use common::{
-    PATIENCE, http, life,
+    PATIENCE, ask, http, life,
     proxy::{BEARER, Proxy, REGION, Setup, TENANT},
     sim::{Entry, Sim},
     until,
 };
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 /// Simulated tokens are made up by whoever starts the simulator.
@@ -38,21 +38,15 @@ impl Api {
         Self { base: format!("{}/providers", proxy.public), http: http() }
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> (StatusCode, String) {
+    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, String) {
         let (provider, rest) = path.split_once('/').unwrap();
         let place = format!("v1/tenants/{TENANT}/workspaces/{}", life::WORKSPACE);
-        let url = format!("{}/seca.{provider}/{place}/{rest}", self.base);
-        let mut request = self.http.request(method, url).bearer_auth(BEARER).header("accept", "application/json");
-        if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
-        }
-        let answer = request.send().await.unwrap();
-        (answer.status(), answer.text().await.unwrap())
+        ask(&self.http, method, &format!("{}/seca.{provider}/{place}/{rest}", self.base), BEARER, body).await
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Value {
         let (status, text) = self.ask(method, path, body).await;
-        assert!(status.is_success(), "{path}: {status} {text}");
+        assert!((200..300).contains(&status), "{path}: {status} {text}");
         serde_json::from_str(&text).unwrap_or_default()
     }
 
@@ -132,7 +126,7 @@ fn resources() -> Vec<(String, Value)> {
 }
 
 fn changing(entry: &Entry) -> bool {
-    // Whoever takes a project over writes so to its marker.
+    // A takeover writes its epoch to the project's marker.
     !entry.is_get() && entry.shape != "/placement_groups/*"
 }
 
@@ -140,8 +134,9 @@ fn changing(entry: &Entry) -> bool {
 async fn shape(sim: &Sim) -> Value {
     let list = async |collection: &str| {
         let url = format!("{}/{collection}", sim.endpoint());
-        let answer = http().get(url).bearer_auth(PROJECT_TOKEN).send().await.unwrap();
-        let list: Value = serde_json::from_str(&answer.error_for_status().unwrap().text().await.unwrap()).unwrap();
+        let (status, text) = ask(&http(), Method::GET, &url, PROJECT_TOKEN, None).await;
+        assert_eq!(status, 200, "{collection}: {text}");
+        let list: Value = serde_json::from_str(&text).unwrap();
         list[collection].as_array().unwrap().clone()
     };
     let servers = list("servers").await;
@@ -215,7 +210,7 @@ async fn what_the_release_before_made_stays_until_somebody_writes() {
         api.send(Method::DELETE, &path, None).await;
         until(&format!("{path} is gone"), PATIENCE, async || {
             let (status, _) = api.ask(Method::GET, &path, None).await;
-            (status == StatusCode::NOT_FOUND).then_some(())
+            (status == 404).then_some(())
         })
         .await;
     }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use common::{
-    PATIENCE, binary, http,
+    PATIENCE, ask, binary, http,
     process::Process,
     proxy::{Setup, read_ready},
     until,
@@ -61,13 +61,8 @@ impl Dev {
     }
 
     async fn send(&self, method: Method, url: &str, body: Option<Value>) -> (u16, Value) {
-        let mut request = http().request(method, url).bearer_auth(&self.token).header("accept", "application/json");
-        if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
-        }
-        let answer = request.send().await.unwrap();
-        let status = answer.status().as_u16();
-        (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap_or_default())
+        let (status, text) = ask(&http(), method, url, &self.token, body.as_ref()).await;
+        (status, serde_json::from_str(&text).unwrap_or_default())
     }
 
     fn url(&self, provider: &str, path: &str) -> String {

@@ -18,6 +18,8 @@ use std::{
     time::Duration,
 };
 
+use reqwest::{Client, Method};
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 /// How long anything may take that should take a moment: generous, because the machine may be busy.
@@ -49,6 +51,17 @@ pub fn http_builder() -> reqwest::ClientBuilder {
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_no_client_auth();
     reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().timeout(PATIENCE)
+}
+
+/// Asks for JSON with a token: the status, and the text of the answer.
+pub async fn ask(http: &Client, method: Method, url: &str, token: &str, body: Option<&Value>) -> (u16, String) {
+    let asked = format!("{method} {url}");
+    let mut request = http.request(method, url).bearer_auth(token).header("accept", "application/json");
+    if let Some(body) = body {
+        request = request.header("content-type", "application/json").body(body.to_string());
+    }
+    let answer = request.send().await.unwrap_or_else(|error| panic!("{asked}: {error:?}"));
+    (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
 /// The path of a binary of this workspace: ours, or one that cargo brings up to date beside it.
