@@ -5,11 +5,11 @@
 //! was replaced counts from then on.
 
 use std::{
-    io::{self, Read as _},
+    io,
     path::{Path, PathBuf},
 };
 
-use ::settings::files::{PrivateFileError, open_private};
+use ::settings::files::{self, PrivateFileError};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
@@ -165,13 +165,10 @@ fn matches(pattern: &str, name: &str) -> bool {
 /// A token from a file that only its owner may read. The file must be a regular one: a pipe would be waited for, and all
 /// workspaces with it.
 fn read_token(path: &Path) -> Result<SecretString, TokenFileError> {
-    let unreadable = |error| TokenFileError::Unreadable(path.to_owned(), error);
-    let mut file = open_private(path).map_err(|error| match error {
-        PrivateFileError::Unreadable(error) => unreadable(error),
+    let text = files::read_private(path).map_err(|error| match error {
+        PrivateFileError::Unreadable(error) => TokenFileError::Unreadable(path.to_owned(), error),
         PrivateFileError::Exposed(mode) => TokenFileError::Exposed(path.to_owned(), mode),
     })?;
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(unreadable)?;
     let text = SecretString::from(text);
     let token = text.expose_secret().trim_end_matches(['\r', '\n']);
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    io::Read as _,
     path::{Path, PathBuf},
 };
 
@@ -14,7 +13,7 @@ use seca_api::{
     names::{SUBJECT_MAX, is_printable},
 };
 use serde::Deserialize;
-use settings::files::{PrivateFileError, open_private};
+use settings::files::{self, PrivateFileError};
 
 use super::{AuthError, Authenticator, TokenHash, bearer};
 
@@ -103,14 +102,10 @@ impl StaticTokens {
 
 /// The text of a file that must be its owner's alone.
 pub(super) fn read_private(path: &Path) -> Result<String, TokenFileError> {
-    let unreadable = |error| TokenFileError::Unreadable(path.to_owned(), error);
-    let mut file = open_private(path).map_err(|error| match error {
-        PrivateFileError::Unreadable(error) => unreadable(error),
+    files::read_private(path).map_err(|error| match error {
+        PrivateFileError::Unreadable(error) => TokenFileError::Unreadable(path.to_owned(), error),
         PrivateFileError::Exposed(mode) => TokenFileError::Exposed(path.to_owned(), mode),
-    })?;
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(unreadable)?;
-    Ok(text)
+    })
 }
 
 fn tenants(at: &str, names: &[String]) -> Result<BTreeSet<String>, String> {

@@ -41,6 +41,16 @@ pub fn open_private(path: &Path) -> Result<File, PrivateFileError> {
     if mode & 0o077 == 0 { Ok(file) } else { Err(PrivateFileError::Exposed(mode)) }
 }
 
+/// Reads a file that must be its owner's alone, as text.
+///
+/// # Errors
+/// [`PrivateFileError`].
+pub fn read_private(path: &Path) -> Result<String, PrivateFileError> {
+    let mut text = String::new();
+    open_private(path)?.read_to_string(&mut text).map_err(PrivateFileError::Unreadable)?;
+    Ok(text)
+}
+
 /// Writes a file beside its place and moves it there: it is old or new, never half. The mode holds from the first
 /// byte on.
 ///
