@@ -54,7 +54,7 @@ impl Named for OfAdmin {
 struct AdminView {
     /// The tenant.
     tenant: String,
-    /// Who it is.
+    /// The subject of its tokens.
     subject: String,
     /// The role assignment that makes it one.
     role_assignment: String,

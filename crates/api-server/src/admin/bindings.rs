@@ -272,7 +272,7 @@ impl Document for BindBody {
         if bytes.is_empty() {
             return Err(Failure::malformed("the body is empty; send {\"apiToken\": \"…\"}"));
         }
-        // The parser's own message may repeat what it read, so only the place of the error is told.
+        // The parser's own message may repeat the token. So the answer tells the place of the error alone.
         serde_json::from_slice(bytes).map_err(|error| Failure::malformed(json::unreadable(&error).to_string()))
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     route::Segment,
 };
 
-/// Who sent a request.
+/// The sender of a request.
 #[derive(Clone)]
 pub(super) struct Actor(pub(super) String);
 

@@ -78,7 +78,7 @@ pub fn admin_router(
     };
     let (operations, document) = operations().split_for_parts();
     let admin = Arc::new(Admin { bindings, administration, places: Places::of(&document), config });
-    // Who is not known is told so before anything else, also of a path that names nothing.
+    // Authentication comes first, also for a path that names nothing.
     let closed = operations
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown_path)

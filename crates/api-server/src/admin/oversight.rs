@@ -94,7 +94,7 @@ struct ActivityPage {
 struct ProjectView {
     /// The project.
     project: ProjectId,
-    /// Who holds its lease, or held it last and has not given it back.
+    /// The holder of its lease, or the last one if that has not given it back.
     owner: Option<String>,
     /// For how long it is leased; 0 when the lease has run out, null when nobody has one.
     leased_for_seconds: Option<u64>,

@@ -1,5 +1,5 @@
-//! The paths of the admin API, as its document has them: for what a path that names nothing is told, and for the methods
-//! of one that does.
+//! The paths of the admin API, as its document has them. The answer to an unknown path lists them, and the answer to a wrong
+//! method lists the methods of the path.
 
 use axum::http::Method;
 use utoipa::openapi::{OpenApi, path::PathItem};

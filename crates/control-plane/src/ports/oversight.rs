@@ -102,7 +102,7 @@ pub struct KnownBudget {
 pub struct ProjectOverview {
     /// The project.
     pub project: ProjectId,
-    /// Who holds its lease, or held it last and has not given it back.
+    /// The holder of its lease, or the last one if that has not given it back.
     pub owner: Option<String>,
     /// For how long it is leased; zero when the lease has run out, none when nobody has one.
     pub leased_for: Option<Duration>,

@@ -83,12 +83,16 @@ impl ControlPlane {
 
     /// What a look showed. Its text is kept if it stays as it is: who polls for a change reads each text once.
     fn shown(&self, key: &ResourceKey, found: &Shown) -> View {
-        let view = view(&found.resource, None, "GET");
-        let Some(edition) = found.edition().filter(|_| view.transition.is_none()) else {
-            return counted(view, found.children);
-        };
-        self.settled_texts.put(key.clone(), edition, view.body.as_str().into());
-        counted(view, found.children)
+        let row = &found.resource;
+        let view = view(row, None, "GET");
+        if let Some(edition) = found.edition().filter(|_| view.transition.is_none()) {
+            self.settled_texts.put(key.clone(), edition, view.body.as_str().into());
+        }
+        if found.children.is_none() {
+            return view;
+        }
+        let tag = tag((row.resource_version, row.revision), found.children);
+        View { body: render::counting(&view.body, found.children), tag: Some(tag), transition: view.transition }
     }
 
     /// An entry of the catalogue as a tenant sees it.
@@ -355,13 +359,6 @@ impl PageBuilder {
 pub(super) fn view(row: &Representation, children: Option<i64>, verb: &str) -> View {
     let tag = tag((row.resource_version, row.revision), children);
     View { body: render::row(row, verb, children), tag: Some(tag), transition: Transition::of(row) }
-}
-
-/// A view of a row without what is counted, with what was counted.
-fn counted(view: View, children: Option<i64>) -> View {
-    let Some(count) = children else { return view };
-    let tag = view.tag.map(|tag| format!("{tag}.{count}"));
-    View { body: render::counting(&view.body, children), tag, transition: view.transition }
 }
 
 /// What tells a representation from the next: its version and revision. What is counted changes without the row.
