@@ -43,7 +43,8 @@ struct Thing {
     gone: bool,
     /// How it became so.
     why: String,
-    reboots: u64,
+    /// How often the product rebooted it, by the uid that it bore then: it passes on with its disk.
+    reboots: BTreeMap<String, u64>,
 }
 
 /// Every violation, in the order of the journal.
@@ -60,7 +61,7 @@ pub(crate) fn judge(journal: &[Value], known: &Known<'_>) -> Vec<Violation> {
             thing.gone = true;
         }
     }
-    found.extend(things.iter().filter_map(|(id, thing)| repeated(*id, thing, known)));
+    found.extend(things.iter().flat_map(|(id, thing)| repeated(*id, thing, known)));
     found
 }
 
@@ -122,7 +123,9 @@ fn follow(entry: &Value, things: &mut BTreeMap<i64, Thing>, known: &Known<'_>) {
     match action(entry) {
         "poweron" | "reset" | "reboot" | "attach" => {
             thing.why = format!("{} at {} by {}", action(entry), word(entry, "time"), word(entry, "client"));
-            thing.reboots += u64::from(is_ours && action(entry) == "reboot");
+            if let (true, "reboot", Some(owner)) = (is_ours, action(entry), &thing.owner) {
+                *thing.reboots.entry(owner.clone()).or_default() += 1;
+            }
             thing.used |= is_ours;
             thing.copied &= !is_ours;
             thing.running_since = thing.running_since.or(Some(at));
@@ -204,21 +207,19 @@ fn alive(life: &Life, at: i64) -> Option<&Life> {
     (was_there && !ended).then_some(life)
 }
 
-/// More reboots of a server than restarts of its instance.
-fn repeated(id: i64, thing: &Thing, known: &Known<'_>) -> Option<Violation> {
-    let owner = thing.owner.as_deref()?;
-    let life = known.lives.get(owner)?;
-    let asked = known.restarts.get(&life.key).copied().unwrap_or_default();
-    // A server that passed to its block storage bears another uid than when it was rebooted.
-    if thing.reboots <= asked || !life.key.starts_with("instance ") {
-        return None;
-    }
-    Some(Violation {
-        rule: "repeated",
-        text: format!("server {id} of {} was rebooted {} times for {asked} restarts", life.key, thing.reboots),
-        uid: Some(owner.to_owned()),
-        objects: vec![id],
-    })
+/// More reboots of a server than restarts of an instance that had it.
+fn repeated(id: i64, thing: &Thing, known: &Known<'_>) -> Vec<Violation> {
+    let judge = |(owner, sent): (&String, &u64)| {
+        let life = known.lives.get(owner)?;
+        let asked = known.restarts.get(&life.key).copied().unwrap_or_default();
+        (*sent > asked).then(|| Violation {
+            rule: "repeated",
+            text: format!("server {id} of {} was rebooted {sent} times for {asked} restarts", life.key),
+            uid: Some(owner.clone()),
+            objects: vec![id],
+        })
+    };
+    thing.reboots.iter().filter_map(judge).collect()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::{ledger::Moment, stage::PERSON};
 
 const DISK: &str = "00000000-0000-7000-8000-00000000d15c";
 const VM: &str = "00000000-0000-7000-8000-000000000001";
+const NEXT: &str = "00000000-0000-7000-8000-000000000002";
 
 fn life(key: &str, names: &[&str], moments: &[(i64, &str)]) -> Life {
     Life {
@@ -37,6 +38,7 @@ fn rules(journal: &[Value], disk: &[(i64, &str)], restarts: u64) -> Vec<&'static
     let lives = BTreeMap::from([
         (DISK.to_owned(), life("block-storage red boot-1", &[], disk)),
         (VM.to_owned(), life("instance red vm-1", &["boot-1"], &[(0, "active"), (50_000, "deleting")])),
+        (NEXT.to_owned(), life("instance red vm-2", &[], &[(0, "active")])),
     ]);
     let restarts = BTreeMap::from([("instance red vm-1".to_owned(), restarts)]);
     let known = Known { lives: &lives, failing: &BTreeSet::from([9]), restarts: &restarts };
@@ -89,6 +91,12 @@ fn a_reboot_is_sent_as_often_as_it_was_asked_for() {
     let twice = [create(VM), power(10, PROXY, "reboot"), power(20, PROXY, "reboot")];
     assert!(rules(&twice, &[(0, "active")], 2).is_empty());
     assert_eq!(rules(&twice, &[(0, "active")], 1), ["repeated"]);
+    // The server passed to its block storage, and from there to another instance that was never restarted.
+    let pass = |at, uid| change(at, PROXY, "PUT", "/servers/7", json!({"labels": {"seca.uid": uid}}), None);
+    let passed = [twice.to_vec(), vec![pass(30, DISK), pass(40, NEXT)]].concat();
+    assert!(rules(&passed, &[(0, "active")], 2).is_empty());
+    assert_eq!(rules(&passed, &[(0, "active")], 1), ["repeated"]);
+    assert_eq!(rules(&[passed, vec![power(50, PROXY, "reboot")]].concat(), &[(0, "active")], 2), ["repeated"]);
 }
 
 fn copy(at: i64, client: &str) -> Value {

@@ -1,25 +1,33 @@
 //! Keys that come and go: an issuer that rotates, fails, errs and is flooded, and a file that is changed.
 
-use std::fmt::{Debug, Write as _};
+use std::{
+    cell::RefCell,
+    fmt::{Debug, Write as _},
+    sync::Once,
+};
 
 use tokio::time::advance;
-use tracing::{Event, Metadata, Subscriber, field::Field, span, subscriber::DefaultGuard};
+use tracing::{Event, Metadata, Subscriber, field::Field, span};
 
 use super::*;
 
-/// What is logged here from now on.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
+thread_local! {
+    /// The warnings and errors of this test, which has its thread to itself.
+    static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What is logged on this thread from now on.
+///
+/// One subscriber serves all threads. With one for each thread, a call of another test could switch a log statement off
+/// for everybody: `tracing` remembers for good what the first thread that comes by says of a statement.
+struct Log;
 
 impl Log {
-    fn begin() -> (Self, DefaultGuard) {
-        let log = Self::default();
-        (log.clone(), tracing::subscriber::set_default(log))
-    }
-
-    /// The warnings and errors since the last time.
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock().unwrap())
+    fn begin() -> Self {
+        static SUBSCRIBED: Once = Once::new();
+        SUBSCRIBED.call_once(|| tracing::subscriber::set_global_default(Self).expect("the only one"));
+        LINES.take();
+        Self
     }
 }
 
@@ -31,7 +39,7 @@ impl Subscriber for Log {
     fn event(&self, event: &Event<'_>) {
         let mut line = String::new();
         event.record(&mut |field: &Field, value: &dyn Debug| write!(line, "{field}={value:?} ").unwrap());
-        self.0.lock().unwrap().push(line);
+        LINES.with_borrow_mut(|lines| lines.push(line));
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
@@ -46,8 +54,8 @@ impl Subscriber for Log {
 
 /// Exactly these lines, each by a part of it.
 #[track_caller]
-fn assert_logged(log: &Log, parts: &[&str]) {
-    let lines = log.take();
+fn assert_logged(_: &Log, parts: &[&str]) {
+    let lines = LINES.take();
     let alike = lines.len() == parts.len() && lines.iter().zip(parts).all(|(line, part)| line.contains(part));
     assert!(alike, "{lines:#?} instead of {parts:?}");
 }
@@ -211,7 +219,7 @@ async fn a_changed_key_file_counts_without_a_restart() {
 
 #[tokio::test(start_paused = true)]
 async fn a_set_without_a_key_that_can_be_used_is_a_fault_and_an_empty_one_a_withdrawal() {
-    let (log, _guard) = Log::begin();
+    let log = Log::begin();
     let (signer, answers) = (Signer::ed25519(), Arc::<Answers>::default());
     let encryption = json!({"kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB"});
     answers.then(Ok(&[signer.jwk(Some("a")), encryption.clone()]));
@@ -263,7 +271,7 @@ async fn the_last_key_of_a_file_can_be_withdrawn_and_a_file_without_one_that_can
     write(&[signer.jwk(Some("a"))]);
     let jwt = start().unwrap();
     assert!(jwt.verify(&signer.token(Some("a"))).await.is_ok());
-    let (log, _guard) = Log::begin();
+    let log = Log::begin();
     write(&[json!({"kty": "oct", "k": "AQAB"})]);
     advance(Duration::from_secs(2)).await;
     assert!(jwt.verify(&signer.token(Some("a"))).await.is_ok(), "the former keys go on");
