@@ -540,6 +540,23 @@ fn a_server_that_the_row_does_not_know_is_not_taken_for_its_own() {
     assert_ne!(world.model.servers[0].id, before, "nobody knows what it was made with");
 }
 
+#[test]
+fn a_gateway_whose_database_knew_nothing_of_it_keeps_its_address() {
+    let mut world = enabled();
+    used(&mut world);
+    later(&mut world, 31);
+    let (server, address) = (world.model.servers[0].id, world.model.primary_ips[0].id);
+    // Partners may have the address in their lists.
+    world.row_mut(Kind::InternetGateway, "g").facts.clear();
+    world.settle();
+    later(&mut world, 31);
+    assert_eq!(world.model.primary_ips.iter().map(|ip| ip.id).collect::<Vec<_>>(), [address]);
+    assert_eq!(world.model.servers.len(), 1);
+    assert_ne!(world.model.servers[0].id, server);
+    world.check(Kind::InternetGateway, "g", ACTIVE, Some("GatewayServing"));
+    assert_eq!(world.model.networks[0].routes.len(), 1);
+}
+
 // -- guests -----------------------------------------------------------------------------------------------------
 
 /// The user data with which the server of an instance in a private network would be made.
