@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use backon::{ExponentialBuilder, Retryable as _};
 use sqlx::{
     PgPool, SqlSafeStr, SqlitePool,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -424,22 +425,17 @@ pub(crate) fn sqlite_writer(connect: SqliteConnectOptions) -> SqliteConnectOptio
     connect.create_if_missing(true).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full)
 }
 
-/// Tries until it works, until it fails for good, or until patience ends after some two seconds.
+/// Tries until it works, until it fails for good, or until patience ends after some two seconds. The pauses are not drawn,
+/// because a store has no port for chance.
 async fn again<T, F, R>(attempt: F) -> Result<T, Fault>
 where
     F: Fn() -> R,
     R: Future<Output = Result<T, Fault>>,
 {
-    const ATTEMPTS: u32 = 12;
-    let mut tried = 1;
-    loop {
-        match attempt().await {
-            Err(fault) if fault.is_passing() && tried < ATTEMPTS => {
-                tracing::debug!(error = %fault, attempt = tried, "the database is asked again");
-                tokio::time::sleep(Duration::from_millis(1 << tried.min(8))).await;
-                tried += 1;
-            }
-            other => return other,
-        }
-    }
+    let pauses = ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(2))
+        .with_max_delay(Duration::from_millis(256))
+        .with_max_times(11);
+    let told = |fault: &Fault, _| tracing::debug!(error = %fault, "the database is asked again");
+    attempt.retry(pauses).when(Fault::is_passing).notify(told).await
 }
