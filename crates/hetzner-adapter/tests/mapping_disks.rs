@@ -333,6 +333,27 @@ fn a_claim_while_the_disk_becomes_a_snapshot_waits_for_it() {
 
 /// An instance takes the server in the middle of the parking. The copy is of that moment, and never becomes the disk.
 #[test]
+fn a_claim_while_the_parked_server_is_being_removed_does_not_take_it() {
+    let mut world = held();
+    let leaving = world.model.servers[0].clone();
+    wait_out_the_hold(&mut world);
+    world.operations();
+    // The answer to its removal was lost, and it is still there.
+    world.model.servers.push(leaving.clone());
+    world.row_mut(Kind::BlockStorage, "v").facts.insert("serverId".to_owned(), json!(leaving.id.to_string()));
+    world.forget();
+    let instance = world.instance("j", "v");
+    while world.look(instance) {}
+    world.settle();
+    let calls = world.operations();
+    assert!(!calls.contains(&"update_server"), "its disk is in the snapshot: {calls:?}");
+    assert_eq!(calls.iter().filter(|call| **call == "create_server").count(), 1, "{calls:?}");
+    assert_eq!(world.model.servers.len(), 1);
+    assert_ne!(world.model.servers[0].id, leaving.id);
+    world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeParked"));
+}
+
+#[test]
 fn a_copy_of_a_parking_that_ended_otherwise_is_dropped() {
     for is_late in [false, true] {
         let mut world = held();

@@ -96,10 +96,12 @@ fn boots_from_another(context: &Context<'_>) -> bool {
 }
 
 /// A server that bears the labels of the boot volume although the instance is there: the database is older than the
-/// hand-over, because it was restored.
+/// hand-over, because it was restored. A server whose disk became a snapshot is none: its removal may be under way, and
+/// with it in hand nobody would remember the snapshot.
 fn handed_over<'a>(context: &Context<'a>) -> Option<(&'a Server, &'a Resource)> {
     let volume = disk(context).filter(|volume| !Disk::of(volume).is_held())?;
-    Some((context.snapshot.server_labelled(context.installation(), volume.uid)?, volume))
+    let server = context.snapshot.server_labelled(context.installation(), volume.uid)?;
+    (!parking::is_leaving(volume, server)).then_some((server, volume))
 }
 
 /// The server is the instance's again. Only servers that ran are handed over.

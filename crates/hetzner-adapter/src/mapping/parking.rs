@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use control_plane::{
-    Reason, Resource, disk,
+    Reason, Resource,
+    disk::{self, Disk},
     facts::{BlockStorageFacts, Facts},
     ports::{Plan, Planned},
 };
@@ -230,6 +231,12 @@ fn park(context: &Context<'_>, snapshot: Option<&Image>, server: &Server, why: &
         // Nothing comes of it any more, and nobody ever used it.
         _ => told(act(ImageCall::Delete { image: image.id }.step(&image.description)), "its snapshot failed"),
     })
+}
+
+/// Whether a block storage became a snapshot of the disk of this server, which is to go since then.
+pub(super) fn is_leaving(volume: &Resource, server: &Server) -> bool {
+    let is_parked = matches!(Disk::of(volume), Disk::Parked { .. });
+    is_parked && BlockStorageFacts::of(volume).server_id == Some(server.id.to_string())
 }
 
 /// It is a snapshot, and perhaps the disk of a server that was made from that.
