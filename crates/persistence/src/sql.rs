@@ -73,36 +73,11 @@ macro_rules! word {
     (postgres lock_work) => {
         " FOR UPDATE OF w"
     };
-    (sqlite lock_work) => {
-        ""
-    };
     (postgres hold_authorization) => {
         " FOR UPDATE OF e, t"
     };
-    (sqlite hold_authorization) => {
-        ""
-    };
     (postgres skip) => {
         " FOR UPDATE OF p SKIP LOCKED"
-    };
-    // SQLite has one writer, and it writes only inside BEGIN IMMEDIATE.
-    (sqlite share) => {
-        ""
-    };
-    (sqlite exclusive) => {
-        ""
-    };
-    (sqlite change) => {
-        ""
-    };
-    (sqlite fence) => {
-        ""
-    };
-    (sqlite lock) => {
-        ""
-    };
-    (sqlite skip) => {
-        ""
     };
     // A JSON array of arrays as rows: columns are `j.value->>0` and so on. PostgreSQL takes a function for 100 rows, so
     // that it would rather read a table of some thousands than look a few up; it takes an array for 10.
@@ -159,55 +134,31 @@ macro_rules! word {
         "r.tenant = j.value->>0 AND r.region = j.value->>1 AND r.kind = j.value->>2 AND r.workspace = j.value->>3 \
          AND r.network = j.value->>4 AND r.name = j.value->>5"
     };
-    // Joins `r`, the row of the key in `j` or in `e`: looked up for each in turn, and never the other way round.
-    (postgres at_listed) => {
-        concat!(
-            " CROSS JOIN LATERAL (SELECT r.* FROM resources r WHERE ",
-            $crate::sql::word!(postgres listed),
-            " LIMIT 1) r"
-        )
+    // Joins `r`, the row of the key in `j` or in `e`.
+    ($db:ident at_listed) => {
+        $crate::sql::word!($db (in_turn "resources" "r" listed " LIMIT 1"))
     };
-    (sqlite at_listed) => {
-        concat!(" CROSS JOIN resources r ON ", $crate::sql::word!(sqlite listed))
+    ($db:ident at_joined) => {
+        $crate::sql::word!($db (in_turn "resources" "r" joined " LIMIT 1"))
     };
-    (postgres at_joined) => {
-        concat!(
-            " CROSS JOIN LATERAL (SELECT r.* FROM resources r WHERE ",
-            $crate::sql::word!(postgres joined),
-            " LIMIT 1) r"
-        )
-    };
-    (sqlite at_joined) => {
-        concat!(" CROSS JOIN resources r ON ", $crate::sql::word!(sqlite joined))
+    // Joins `r`, the live rows of the collection in the first five columns of `j`.
+    ($db:ident at_collection) => {
+        $crate::sql::word!($db (each "resources" "r" collected))
     };
     // Joins `r`, the rows in the network or in the workspace `o`.
     ($db:ident each_in_network) => {
-        $crate::sql::word!($db (each_within "o.kind = 'network'" "o.workspace" " AND r.network = o.name"))
+        $crate::sql::word!($db (each "resources" "r" in_network_o))
     };
     ($db:ident each_in_workspace) => {
-        $crate::sql::word!($db (each_within "o.kind = 'workspace'" "o.name" ""))
+        $crate::sql::word!($db (each "resources" "r" in_workspace_o))
     };
-    (postgres (each_within $condition:literal $workspace:literal $more:literal)) => {
-        concat!(
-            " CROSS JOIN LATERAL (SELECT r.* FROM resources r WHERE ",
-            $condition,
-            " AND ",
-            $crate::sql::word!(postgres (within "r" "o.tenant" "o.region" $workspace)),
-            $more,
-            " OFFSET 0) r"
-        )
+    // Joins the rows of a table of which a condition, a word or a text, holds.
+    ($db:ident (each $table:literal $alias:literal $condition:tt)) => {
+        $crate::sql::word!($db (in_turn $table $alias $condition " OFFSET 0"))
     };
-    (sqlite (each_within $condition:literal $workspace:literal $more:literal)) => {
-        concat!(
-            " CROSS JOIN resources r ON ",
-            $condition,
-            " AND ",
-            $crate::sql::word!(sqlite (within "r" "o.tenant" "o.region" $workspace)),
-            $more
-        )
-    };
-    // Joins the rows of a table of which a condition holds, looked up for each row before it, and never the other way round.
-    (postgres (each $table:literal $alias:literal $condition:literal)) => {
+    // The same: looked up for each row before it, and never the other way round. SQLite keeps the order of a CROSS JOIN;
+    // PostgreSQL does not look behind a LIMIT or an OFFSET.
+    (postgres (in_turn $table:literal $alias:literal $condition:tt $end:literal)) => {
         concat!(
             " CROSS JOIN LATERAL (SELECT ",
             $alias,
@@ -216,24 +167,24 @@ macro_rules! word {
             " ",
             $alias,
             " WHERE ",
-            $condition,
-            " OFFSET 0) ",
+            $crate::sql::word!(postgres $condition),
+            $end,
+            ") ",
             $alias
         )
     };
-    (sqlite (each $table:literal $alias:literal $condition:literal)) => {
-        concat!(" CROSS JOIN ", $table, " ", $alias, " ON ", $condition)
+    (sqlite (in_turn $table:literal $alias:literal $condition:tt $end:literal)) => {
+        concat!(" CROSS JOIN ", $table, " ", $alias, " ON ", $crate::sql::word!(sqlite $condition))
     };
-    // Joins `r`, the live rows of the collection in the first five columns of `j`.
-    (postgres at_collection) => {
+    ($db:ident in_network_o) => {
         concat!(
-            " CROSS JOIN LATERAL (SELECT r.* FROM resources r WHERE ",
-            $crate::sql::word!(postgres collected),
-            " OFFSET 0) r"
+            "o.kind = 'network' AND ",
+            $crate::sql::word!($db (within "r" "o.tenant" "o.region" "o.workspace")),
+            " AND r.network = o.name"
         )
     };
-    (sqlite at_collection) => {
-        concat!(" CROSS JOIN resources r ON ", $crate::sql::word!(sqlite collected))
+    ($db:ident in_workspace_o) => {
+        concat!("o.kind = 'workspace' AND ", $crate::sql::word!($db (within "r" "o.tenant" "o.region" "o.name")))
     };
     ($db:ident collected) => {
         "r.tenant = j.value->>0 AND r.region = j.value->>1 AND r.kind = j.value->>2 AND r.workspace = j.value->>3 \
@@ -523,6 +474,10 @@ macro_rules! word {
     };
     ($db:ident $text:literal) => {
         $text
+    };
+    // Every lock that PostgreSQL has a word for. SQLite has one writer, and it writes only inside BEGIN IMMEDIATE.
+    (sqlite $lock:ident) => {
+        ""
     };
 }
 

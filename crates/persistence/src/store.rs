@@ -120,6 +120,15 @@ impl SqlStore {
     pub async fn explain_admission(&self, query: &AdmissionQuery) -> StoreResult<crate::testing::Explained> {
         Ok(admission::explain(&self.db, query).await?)
     }
+
+    /// How long until the next resource of a project is due; none when nothing is queued.
+    ///
+    /// # Errors
+    /// As for [`Store::due`].
+    #[cfg(feature = "testing")]
+    pub async fn next_due(&self, project: &ProjectId) -> StoreResult<Option<Duration>> {
+        Ok(queue::next_due(&self.db, project).await?)
+    }
 }
 
 #[async_trait]
@@ -159,10 +168,6 @@ impl Store for SqlStore {
 
     async fn shown(&self, collection: &ResourceKey, uids: &[Uid]) -> StoreResult<Vec<Representation>> {
         Ok(read::shown(&self.db, collection, uids).await?)
-    }
-
-    async fn count_children(&self, parent: &ResourceKey) -> StoreResult<i64> {
-        Ok(read::count_children(&self.db, parent).await?)
     }
 
     async fn ping(&self) -> StoreResult<()> {
@@ -262,10 +267,6 @@ impl Store for SqlStore {
 
     async fn due(&self, lease: &Lease, limit: usize) -> StoreResult<Vec<Uid>> {
         Ok(queue::due(&self.db, lease, limit).await?)
-    }
-
-    async fn next_due(&self, lease: &Lease) -> StoreResult<Option<Duration>> {
-        Ok(queue::next_due(&self.db, lease).await?)
     }
 
     async fn project_uids(&self, project: &ProjectId) -> StoreResult<Vec<Uid>> {

@@ -66,7 +66,6 @@ hand_on! {
     reads list(query: &ListQuery) -> Page;
     reads outline(query: &ListQuery) -> Outlines;
     reads shown(collection: &ResourceKey, uids: &[Uid]) -> Vec<Representation>;
-    reads count_children(parent: &ResourceKey) -> i64;
     reads ping() -> ();
     reads installation() -> String;
     writes put(put: Put) -> PutOutcome;
@@ -90,7 +89,6 @@ hand_on! {
     writes pause_project(lease: &Lease, why: &str) -> bool;
     reads project_of(uids: &[Uid]) -> Vec<ProjectId>;
     reads due(lease: &Lease, limit: usize) -> Vec<Uid>;
-    reads next_due(lease: &Lease) -> Option<Duration>;
     reads project_uids(project: &ProjectId) -> Vec<Uid>;
     reads existing(uids: &[Uid]) -> Vec<Uid>;
     reads removed(uids: &[Uid]) -> Vec<Uid>;

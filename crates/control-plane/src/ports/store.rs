@@ -94,9 +94,6 @@ pub trait Store: Send + Sync + 'static {
     /// are left out.
     async fn shown(&self, collection: &ResourceKey, uids: &[Uid]) -> StoreResult<Vec<Representation>>;
 
-    /// The number of live children of a workspace or a network.
-    async fn count_children(&self, parent: &ResourceKey) -> StoreResult<i64>;
-
     /// Whether the database answers, is of this release's schema, and takes writes.
     async fn ping(&self) -> StoreResult<()>;
 
@@ -193,9 +190,6 @@ pub trait Store: Send + Sync + 'static {
     /// The resources of a leased project that are due, the longest overdue first.
     async fn due(&self, lease: &Lease, limit: usize) -> StoreResult<Vec<Uid>>;
 
-    /// How long until the next one is due; none when nothing is queued.
-    async fn next_due(&self, lease: &Lease) -> StoreResult<Option<Duration>>;
-
     /// All resources of a project, for resync and sweep.
     async fn project_uids(&self, project: &ProjectId) -> StoreResult<Vec<Uid>>;
 
@@ -213,7 +207,8 @@ pub trait Store: Send + Sync + 'static {
     /// Several resources with their relations, in any order; those without a row are left out.
     async fn bundles(&self, uids: &[Uid]) -> StoreResult<Vec<Bundle>>;
 
-    /// Records the intent of a step and commits its marks. None when the lease is lost.
+    /// Records the intent of a step and commits its marks. None when the lease is lost, or when the resource is not in its
+    /// project any more.
     async fn record_step(&self, lease: &Lease, resource: Uid, generation: i64, step: &Step)
     -> StoreResult<Option<i64>>;
 

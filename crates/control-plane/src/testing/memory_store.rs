@@ -101,6 +101,14 @@ impl MemoryStore {
         std::mem::take(&mut *self.reads())
     }
 
+    /// How long until the next resource of a project is due; none when nothing is queued.
+    ///
+    /// # Errors
+    /// An injected outage.
+    pub fn next_due(&self, project: &ProjectId) -> StoreResult<Option<Duration>> {
+        Ok(self.state()?.next_due(project))
+    }
+
     fn reads(&self) -> MutexGuard<'_, Reads> {
         self.reads.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -188,10 +196,6 @@ impl Store for MemoryStore {
         let mut reads = self.reads();
         reads.most_rows = reads.most_rows.max(rows.len());
         Ok(rows)
-    }
-
-    async fn count_children(&self, parent: &ResourceKey) -> StoreResult<i64> {
-        Ok(self.state()?.count_live(parent))
     }
 
     async fn ping(&self) -> StoreResult<()> {
@@ -289,10 +293,6 @@ impl Store for MemoryStore {
 
     async fn due(&self, lease: &Lease, limit: usize) -> StoreResult<Vec<Uid>> {
         Ok(self.state()?.due(&lease.project, limit))
-    }
-
-    async fn next_due(&self, lease: &Lease) -> StoreResult<Option<Duration>> {
-        Ok(self.state()?.next_due(&lease.project))
     }
 
     async fn project_uids(&self, project: &ProjectId) -> StoreResult<Vec<Uid>> {

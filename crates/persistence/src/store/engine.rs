@@ -128,8 +128,8 @@ impl Operation for RecordStep<'_> {
         }
         let uids = self.step.marks.iter().map(|mark| mark.uid).chain([self.resource]);
         let mut found = row::all(&tx.fetch(ROWS, &[list(uids)]).await?)?;
-        // A resource that moved to another project has another holder. One without a row is being swept.
-        if found.iter().any(|row| row.uid == self.resource && row.project != self.lease.project) {
+        // A resource that moved to another project has another holder.
+        if !found.iter().any(|row| row.uid == self.resource && row.project == self.lease.project) {
             return Ok(None);
         }
         mark(tx, &mut found, self.resource, &self.step.marks, |facts, mark| state::merge(facts, &mark.facts)).await?;

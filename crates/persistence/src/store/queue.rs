@@ -40,9 +40,6 @@ const MAY_SEND: Sql = sql!(
 const DUE: Sql = sql!(
     "SELECT uid FROM work WHERE project = $1 AND next_run_at <= " now " ORDER BY next_run_at LIMIT $2"
 );
-const NEXT_DUE: Sql = sql!(
-    "SELECT min(next_run_at) - " now " FROM work WHERE project = $1 AND next_run_at IS NOT NULL"
-);
 const PROJECT_UIDS: Sql = sql!("SELECT uid FROM resources WHERE project = $1 ORDER BY uid");
 const EXISTING: Sql = sql!("SELECT uid FROM resources WHERE uid IN " (list 1));
 const REMOVED: Sql = sql!("SELECT uid FROM tombstones WHERE uid IN " (list 1));
@@ -107,8 +104,12 @@ pub(super) async fn due(db: &Database, lease: &Lease, limit: usize) -> Result<Ve
     row::uids(&db.fetch(Lane::Engine, DUE, &args![&lease.project, limit]).await?)
 }
 
-pub(super) async fn next_due(db: &Database, lease: &Lease) -> Result<Option<Duration>, Fault> {
-    let found = db.fetch(Lane::Engine, NEXT_DUE, &args![&lease.project]).await?;
+#[cfg(feature = "testing")]
+pub(super) async fn next_due(db: &Database, project: &ProjectId) -> Result<Option<Duration>, Fault> {
+    const NEXT_DUE: Sql = sql!(
+        "SELECT min(next_run_at) - " now " FROM work WHERE project = $1 AND next_run_at IS NOT NULL"
+    );
+    let found = db.fetch(Lane::Engine, NEXT_DUE, &args![project]).await?;
     let left = found.first().map(|row| row.maybe_int(0)).transpose()?.flatten();
     Ok(left.map(row::span))
 }

@@ -47,12 +47,6 @@ const LOOK: Sql = Sql {
     .sqlite,
 };
 const GET_MANY: Sql = sql!("SELECT " columns " FROM " (rows 1) at_listed);
-const COUNT_IN_WORKSPACE: Sql = sql!(
-    "SELECT count(*) FROM resources r WHERE " (within "r" "$1" "$2" "$3") " AND r.deleted_at IS NULL"
-);
-const COUNT_IN_NETWORK: Sql = sql!(
-    "SELECT count(*) FROM resources r WHERE " (within "r" "$1" "$2" "$3") " AND r.network = $4 AND r.deleted_at IS NULL"
-);
 const LIST: Sql = sql!(
     "SELECT " (authorization_version "$1") ", " shown " FROM resources r WHERE r.tenant = $1 AND r.region = $2 \
      AND r.kind = $3 AND r.workspace = $4 AND r.network = $5 AND r.name > $6"
@@ -301,20 +295,6 @@ pub(crate) async fn explain_list(db: &Database, query: &ListQuery) -> Result<cra
 pub(crate) async fn explain_look(db: &Database, key: &ResourceKey) -> Result<crate::testing::Explained, Fault> {
     let lookup = Lookup { key: key.clone(), known: None };
     db.explain(Lane::Read, LOOK.text(db.dialect()), &looked_for(db.dialect(), &[&lookup]), true).await
-}
-
-pub(crate) async fn count_children(db: &Database, parent: &ResourceKey) -> Result<i64, Fault> {
-    let found = match parent.kind {
-        Kind::Workspace => {
-            db.fetch(Lane::Read, COUNT_IN_WORKSPACE, &args![&parent.tenant, &parent.region, &parent.name]).await?
-        }
-        Kind::Network => {
-            let args = args![&parent.tenant, &parent.region, &parent.workspace, &parent.name];
-            db.fetch(Lane::Read, COUNT_IN_NETWORK, &args).await?
-        }
-        _ => return Ok(0),
-    };
-    found.first().map_or(Ok(0), |row| row.int(0))
 }
 
 /// The database's time.

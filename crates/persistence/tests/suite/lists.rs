@@ -179,7 +179,7 @@ pub async fn lists_show_deleted_resources_as_asked(world: &World) {
     {
         assert_eq!(names(world, &ListQuery { deleted, ..query(Kind::Network, 10) }).await, expected, "{deleted:?}");
     }
-    assert_eq!(world.store.count_children(&workspace("w")).await.unwrap(), 2);
+    assert_eq!(world.count_children(&workspace("w")).await, 2);
 }
 
 pub async fn lists_keep_to_their_collection(world: &World) {
@@ -203,8 +203,8 @@ pub async fn lists_keep_to_their_collection(world: &World) {
     for (query, expected) in cases {
         assert_eq!(names(world, &query).await, expected, "{query:?}");
     }
-    assert_eq!(world.store.count_children(&key(Kind::Network, "n")).await.unwrap(), 2);
-    assert_eq!(world.store.count_children(&workspace("w")).await.unwrap(), 3);
+    assert_eq!(world.count_children(&key(Kind::Network, "n")).await, 2);
+    assert_eq!(world.count_children(&workspace("w")).await, 3);
 }
 
 async fn create_labelled(world: &World, name: &str, pairs: &BTreeMap<String, String>) -> Resource {

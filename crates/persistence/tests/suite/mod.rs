@@ -60,6 +60,7 @@ pub struct World {
     pub store: Arc<dyn Store>,
     /// The same as a database, where it is one.
     pub sql: Option<SqlStore>,
+    memory: Arc<MemoryStore>,
     /// Where that is.
     pub url: String,
     clock: AtomicI64,
@@ -85,12 +86,13 @@ impl World {
             Backend::Memory => None,
             _ => Some(persistence::connect(&url, &options).await.unwrap()),
         };
+        let memory = Arc::new(MemoryStore::default());
         let store: Arc<dyn Store> = match &sql {
             Some(store) => Arc::new(store.clone()),
-            None => Arc::new(MemoryStore::default()),
+            None => memory.clone(),
         };
         store.ping().await.unwrap();
-        Self { store, sql, url, clock: AtomicI64::new(1_000), uids: AtomicU64::new(1), _directory: directory }
+        Self { store, sql, memory, url, clock: AtomicI64::new(1_000), uids: AtomicU64::new(1), _directory: directory }
     }
 
     /// Runs a statement behind the store's back; false when it is no database.
@@ -229,6 +231,26 @@ impl World {
 
     pub async fn due(&self, lease: &Lease) -> Vec<Uid> {
         self.store.due(lease, 1_000).await.unwrap()
+    }
+
+    /// How long until the next resource of a lease's project is due; none when nothing is queued.
+    pub async fn next_due(&self, lease: &Lease) -> Option<Duration> {
+        match &self.sql {
+            Some(sql) => sql.next_due(&lease.project).await.unwrap(),
+            None => self.memory.next_due(&lease.project).unwrap(),
+        }
+    }
+
+    /// How many live children a workspace or a network has, counted one by one.
+    pub async fn count_children(&self, parent: &ResourceKey) -> i64 {
+        let mut live = 0;
+        for kind in Kind::ALL {
+            for row in self.store.oversight().of_kind(kind).await.unwrap() {
+                let mut above = std::iter::successors(row.key.parent(), ResourceKey::parent);
+                live += i64::from(!row.is_deleting() && above.any(|key| key == *parent));
+            }
+        }
+        live
     }
 
     pub fn credential(&self, workspace: &Resource, project: &str) -> Credential {

@@ -188,7 +188,7 @@ pub async fn projects_with_due_work_are_leased_first(world: &World) {
 
 pub async fn what_is_queued_is_due_in_its_order(world: &World) {
     let lease = world.lease("local").await;
-    assert_eq!(world.store.next_due(&lease).await.unwrap(), None);
+    assert_eq!(world.next_due(&lease).await, None);
     let mut uids = Vec::new();
     for name in ["a", "b", "c"] {
         uids.push(world.create(&workspace(name)).await.uid);
@@ -197,7 +197,7 @@ pub async fn what_is_queued_is_due_in_its_order(world: &World) {
     }
     assert_eq!(world.due(&lease).await, uids);
     assert_eq!(world.store.due(&lease, 2).await.unwrap(), uids[..2]);
-    assert_eq!(world.store.next_due(&lease).await.unwrap(), Some(Duration::ZERO));
+    assert_eq!(world.next_due(&lease).await, Some(Duration::ZERO));
 
     let later = world.commit_of(uids[1], Verdict::Working).await;
     let later = Commit { next: Some(Duration::from_secs(3600)), ..later };
@@ -206,7 +206,7 @@ pub async fn what_is_queued_is_due_in_its_order(world: &World) {
     world.converge(&lease, uids[0]).await;
     world.converge(&lease, uids[2]).await;
     assert_eq!(world.due(&lease).await, []);
-    let left = world.store.next_due(&lease).await.unwrap().unwrap();
+    let left = world.next_due(&lease).await.unwrap();
     assert!(left > Duration::from_secs(3500) && left <= Duration::from_secs(3600), "{left:?}");
 
     for uid in &uids {
@@ -239,7 +239,7 @@ pub async fn what_was_looked_at_leaves_the_queue_unless_it_was_woken(world: &Wor
     assert_eq!(world.due(&lease).await.len(), 5);
     assert!(world.store.settle(&lease, &looks).await.unwrap());
     assert_eq!(sorted(world.due(&lease).await), sorted(vec![uids[1], uids[2]]));
-    let left = world.store.next_due(&lease).await.unwrap().unwrap();
+    let left = world.next_due(&lease).await.unwrap();
     assert_eq!(left, Duration::ZERO, "what was woken is due");
     let attempts = async |uid| world.store.bundle(uid).await.unwrap().unwrap().attempts;
     assert_eq!((attempts(uids[1]).await, attempts(uids[4]).await), (0, 3));
@@ -254,7 +254,7 @@ pub async fn a_requeue_never_postpones(world: &World) {
     world.store.requeue(&lease, uid, Duration::from_secs(60)).await.unwrap();
     assert_eq!(world.due(&lease).await, []);
     world.store.requeue(&lease, uid, Duration::from_secs(3600)).await.unwrap();
-    assert!(world.store.next_due(&lease).await.unwrap().unwrap() <= Duration::from_secs(60));
+    assert!(world.next_due(&lease).await.unwrap() <= Duration::from_secs(60));
     world.store.requeue(&lease, uid, Duration::ZERO).await.unwrap();
     assert_eq!(world.due(&lease).await, [uid]);
 }
@@ -281,7 +281,7 @@ pub async fn an_idle_resource_is_due_when_woken(world: &World) {
     let lease = world.lease("local").await;
     let row = world.create(&workspace("w")).await;
     world.converge(&lease, row.uid).await;
-    assert_eq!(world.store.next_due(&lease).await.unwrap(), None);
+    assert_eq!(world.next_due(&lease).await, None);
     updated(world.put(world.update_of(&world.read(&row.key).await).await).await);
     assert_eq!(world.due(&lease).await, [row.uid]);
     world.converge(&lease, row.uid).await;

@@ -213,8 +213,8 @@ impl State {
         generation: i64,
         step: &Step,
     ) -> Option<i64> {
-        let moved = self.resource(resource).is_some_and(|row| row.project != lease.project);
-        if moved || !self.holds(lease) {
+        let is_here = self.resource(resource).is_some_and(|row| row.project == lease.project);
+        if !is_here || !self.holds(lease) {
             return None;
         }
         for mark in &step.marks {

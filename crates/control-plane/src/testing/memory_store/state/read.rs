@@ -31,7 +31,7 @@ impl State {
         Shown { resource: row.clone().into(), children: counted.then(|| self.count_live(&row.key)) }
     }
 
-    pub(in super::super) fn count_live(&self, parent: &ResourceKey) -> i64 {
+    fn count_live(&self, parent: &ResourceKey) -> i64 {
         let live = self.children(parent).filter(|child| !child.is_deleting()).count();
         i64::try_from(live).unwrap_or(i64::MAX)
     }
