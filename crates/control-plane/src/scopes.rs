@@ -1,10 +1,15 @@
 //! What the scopes of a role assignment say of tenants and workspaces, beyond what they grant: which other tenants it
-//! concerns, and whether it is bound to one workspace. The databases read the same out of stored rows (views
-//! `assignment_opens` and `assignment_targets`), where no statement can forget it.
+//! concerns, and whether it is bound to one workspace, with which its right ends.
+//!
+//! This is where these rules are described. Both databases have a copy in migration 3, where no statement can forget them:
+//! the view `assignment_opens` is [`opened_tenants`], the view `assignment_targets` is [`only_workspace`], and the triggers
+//! behind `bound_assignments` are [`BoundAssignment`]. The store suite compares all stores with the functions here.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+
+use crate::{ports::BoundWorkspace, resource::Uid};
 
 /// Stands for all tenants.
 pub const ALL_TENANTS: &str = "*";
@@ -16,6 +21,67 @@ pub struct OnlyWorkspace {
     pub name: String,
     /// Its region; none for that of any region.
     pub region: Option<String>,
+}
+
+impl OnlyWorkspace {
+    fn may_be_in(&self, region: &str) -> bool {
+        self.region.as_ref().is_none_or(|own| own == region)
+    }
+}
+
+/// What is kept of an assignment that is scoped to one workspace alone ([`only_workspace`]), and the rule that ends its
+/// right.
+///
+/// Such an assignment is bound to one life of the workspace, counts in no other, and ends when the row of that workspace
+/// leaves; until then it counts, also while the workspace is being deleted. It is bound to the workspace of that name that
+/// exists when its specification is written, one that is being deleted included; else to the first that is made. While
+/// several regions have such a workspace and the scopes name none, nothing is bound: nobody can say which one is meant.
+/// What is bound stays bound until the scopes say something else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoundAssignment {
+    /// The tenant of both.
+    pub tenant: String,
+    /// What the scopes say.
+    pub only: OnlyWorkspace,
+    /// The life of the workspace; none while it waits for one.
+    pub to: Option<BoundWorkspace>,
+}
+
+impl BoundAssignment {
+    /// The specification of an assignment was written: of a new one, or of one of which `former` was kept. `named` has the
+    /// workspaces of the tenant with a name.
+    pub fn written(
+        tenant: &str,
+        spec: &str,
+        former: Option<Self>,
+        named: impl FnOnce(&str) -> Vec<BoundWorkspace>,
+    ) -> Option<Self> {
+        let only = only_workspace(tenant, spec)?;
+        if let Some(former) = former.filter(|former| former.to.is_some() && former.only == only) {
+            return Some(former);
+        }
+        let mut found = named(&only.name);
+        found.retain(|workspace| only.may_be_in(&workspace.region));
+        let to = if found.len() == 1 { found.pop() } else { None };
+        Some(Self { tenant: tenant.to_owned(), only, to })
+    }
+
+    /// A workspace was made, as the only one of its name or beside those of other regions. Whether it was waited for: it is
+    /// bound then.
+    pub fn workspace_made(&mut self, tenant: &str, name: &str, made: &BoundWorkspace, is_only_one: bool) -> bool {
+        let is_named = (self.tenant.as_str(), self.only.name.as_str()) == (tenant, name);
+        let is_meant = self.only.may_be_in(&made.region) && (is_only_one || self.only.region.is_some());
+        let is_bound = self.to.is_none() && is_named && is_meant;
+        if is_bound {
+            self.to = Some(made.clone());
+        }
+        is_bound
+    }
+
+    /// Whether the assignment ends with this life of a workspace.
+    pub fn ends_with(&self, workspace: Uid) -> bool {
+        self.to.as_ref().is_some_and(|to| to.uid == workspace)
+    }
 }
 
 /// The tenants, other than the assignment's own, in which it may grant something; [`ALL_TENANTS`] for all.

@@ -148,6 +148,7 @@ suite! {
         a_configured_administrator_is_made_once;
     bound:
         the_stores_read_scopes_as_the_code_does,
+        the_rule_that_ends_a_right_is_the_same_in_all_stores,
         an_assignment_of_one_workspace_ends_with_it,
         an_assignment_may_wait_for_its_workspace,
         a_change_keeps_the_workspace_unless_the_scopes_name_another,

@@ -91,12 +91,8 @@ pub struct StoredAssignment {
     pub bound: Option<BoundWorkspace>,
 }
 
-/// The life of a workspace that an assignment is bound to: the assignment counts in no other, and ends with it.
-///
-/// Bound is what is scoped to one workspace alone ([`scopes::only_workspace`]): to the workspace of that name that
-/// exists when the assignment is written, one that is being deleted included; else to the first that is made. An
-/// assignment that names no region is not bound while several regions have such a workspace. It stays bound until its
-/// scopes say something else.
+/// The life of a workspace that an assignment is bound to: the assignment counts in no other, and ends with it. The rule is
+/// [`scopes::BoundAssignment`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BoundWorkspace {
     /// The workspace's identity.

@@ -1,5 +1,6 @@
 //! What decisions are made of. Versions, tenants that are opened, bindings to workspaces and departures are kept by
-//! triggers (migration 3), so that no statement can forget them; here they are read.
+//! triggers (migration 3), so that no statement can forget them; here they are read. Which tenants an assignment opens, and
+//! with which workspace it ends, is described in [`control_plane::scopes`], of which the views and triggers are copies.
 
 use std::{
     collections::{BTreeSet, HashMap},

@@ -1,10 +1,15 @@
 //! Assignments that are scoped to one workspace alone, and what is remembered of what left.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use control_plane::{
-    ports::{BoundWorkspace, Departure, Put, Until},
-    scopes,
+    Uid,
+    ports::{BoundWorkspace, DepartedGrant, Departure, Put, Until},
+    scopes::{self, BoundAssignment},
+    testing::environment::SeededRng,
 };
 use seca_api::{Kind, ResourceKey};
 
@@ -77,6 +82,155 @@ pub async fn the_stores_read_scopes_as_the_code_does(world: &World) {
         let seen = world.store.access().authorization("a").await.unwrap().unwrap();
         let seen = seen.assignments.iter().filter(|a| a.name == name.name).count();
         assert_eq!(seen == 1, opened.contains("a") || opened.contains("*"), "{spec}");
+    }
+}
+
+/// What the rule says of tenant `t`, told what happens.
+#[derive(Default)]
+struct Rule {
+    workspaces: BTreeMap<ResourceKey, Uid>,
+    assignments: BTreeMap<ResourceKey, Assigned>,
+}
+
+struct Assigned {
+    uid: Uid,
+    spec: String,
+    bound: Option<BoundAssignment>,
+}
+
+impl Rule {
+    fn named(&self, name: &str) -> Vec<BoundWorkspace> {
+        let named = self.workspaces.iter().filter(|(key, _)| key.name == name);
+        named.map(|(key, uid)| BoundWorkspace { uid: *uid, region: key.region.clone() }).collect()
+    }
+
+    fn workspace_made(&mut self, key: &ResourceKey, uid: Uid) {
+        self.workspaces.insert(key.clone(), uid);
+        let made = BoundWorkspace { uid, region: key.region.clone() };
+        let is_only_one = self.named(&key.name).len() == 1;
+        for bound in self.assignments.values_mut().filter_map(|assigned| assigned.bound.as_mut()) {
+            bound.workspace_made("t", &key.name, &made, is_only_one);
+        }
+    }
+
+    /// What ended with it.
+    fn workspace_left(&mut self, key: &ResourceKey) -> BTreeMap<ResourceKey, Assigned> {
+        let uid = self.workspaces.remove(key).unwrap();
+        let ends = |assigned: &Assigned| assigned.bound.as_ref().is_some_and(|bound| bound.ends_with(uid));
+        self.assignments.extract_if(.., |_, assigned| ends(assigned)).collect()
+    }
+
+    fn written(&mut self, key: &ResourceKey, uid: Uid, spec: String) {
+        let former = self.assignments.remove(key);
+        let bound = match former {
+            Some(former) if former.spec == spec => former.bound,
+            former => {
+                BoundAssignment::written("t", &spec, former.and_then(|former| former.bound), |name| self.named(name))
+            }
+        };
+        self.assignments.insert(key.clone(), Assigned { uid, spec, bound });
+    }
+
+    /// Compares it with a store.
+    async fn compare(&self, world: &World, after: &str) {
+        let access = world.store.access();
+        let told = access.authorization("t").await.unwrap().unwrap().assignments;
+        let told: Vec<_> = told.iter().map(|one| (one.name.as_str(), one.uid, one.bound.as_ref())).collect();
+        let bound = |assigned: &'_ Assigned| assigned.bound.as_ref().and_then(|bound| bound.to.clone());
+        let said: Vec<_> = self.assignments.iter().map(|(key, one)| (key.name.as_str(), one.uid, bound(one))).collect();
+        let said: Vec<_> = said.iter().map(|(name, uid, bound)| (*name, *uid, bound.as_ref())).collect();
+        assert_eq!(told, said, "after {after}");
+
+        let opens = |one: &Assigned| !scopes::opened_tenants("t", &one.spec).is_disjoint(&all_and("a"));
+        let said = self.assignments.iter().filter(|(_, one)| opens(one)).map(|(key, _)| key.name.clone());
+        let told = access.authorization("a").await.unwrap().unwrap().assignments;
+        assert_eq!(told.into_iter().map(|one| one.name).collect::<Vec<_>>(), said.collect::<Vec<_>>(), "after {after}");
+    }
+}
+
+fn all_and(tenant: &str) -> BTreeSet<String> {
+    BTreeSet::from([tenant.to_owned(), scopes::ALL_TENANTS.to_owned()])
+}
+
+/// The scopes of some assignment; most of them name one workspace.
+fn some_scopes(rng: &SeededRng) -> String {
+    let pick = |from: &[&'static str]| from[usize::try_from(rng.below(from.len() as u64)).unwrap()];
+    let scope = || {
+        let workspaces =
+            pick(&[r#"["w"]"#, r#"["w"]"#, r#"["w"]"#, r#"["w","w"]"#, r#"["v"]"#, r#"["w","v"]"#, "[]", r#""w""#]);
+        let regions = pick(&["[]", "[]", r#"["fsn1"]"#, r#"["nbg1"]"#, r#"["fsn1","nbg1"]"#, "null"]);
+        let tenants = pick(&["[]", "[]", "[]", r#"["t"]"#, r#"["t","a"]"#, r#"["*"]"#]);
+        match rng.below(12) {
+            0 => "{}".to_owned(),
+            1 => r#""w""#.to_owned(),
+            2..=6 => format!(r#"{{"workspaces":{workspaces}}}"#),
+            7..=9 => format!(r#"{{"workspaces":{workspaces},"regions":{regions}}}"#),
+            _ => format!(r#"{{"workspaces":{workspaces},"regions":{regions},"tenants":{tenants}}}"#),
+        }
+    };
+    let scopes: Vec<String> =
+        (0..pick(&["1", "1", "1", "1", "1", "2", "3", "0"]).parse().unwrap()).map(|_| scope()).collect();
+    format!("[{}]", scopes.join(","))
+}
+
+pub async fn the_rule_that_ends_a_right_is_the_same_in_all_stores(world: &World) {
+    world.tenants(&["t", "a"]).await;
+    let rng = SeededRng::new(7);
+    let (mut rule, mut ended, mut waited) = (Rule::default(), 0, 0);
+    for _ in 0..400 {
+        let name = if rng.one_in(4) { "v" } else { "w" };
+        let place = if rng.one_in(3) { elsewhere(name) } else { workspace(name) };
+        let key = assignment("t", &format!("x{}", rng.below(6)));
+        let after = match rng.below(8) {
+            0..=2 if !rule.workspaces.contains_key(&place) => {
+                let bound = |rule: &Rule| rule.assignments.values().filter(|one| one.is_bound()).count();
+                let before = bound(&rule);
+                rule.workspace_made(&place, world.create(&place).await.uid);
+                waited += bound(&rule) - before;
+                format!("{place} was made")
+            }
+            0 | 1 => {
+                world.leave(&place).await;
+                let gone = rule.workspace_left(&place);
+                ended += gone.len();
+                let grants = world.store.access().departed_grants("t", QUARTER).await.unwrap();
+                for (key, assigned) in gone {
+                    let departed = world.departed(&key).await.unwrap();
+                    assert_eq!((departed.uid, departed.deleted_at), (assigned.uid, None), "{key} ended with {place}");
+                    let grant: &DepartedGrant = grants.iter().find(|grant| grant.uid == assigned.uid).unwrap();
+                    assert_eq!(grant.bound, assigned.bound.and_then(|bound| bound.to), "{key} ended with {place}");
+                    assert_eq!(grant.until, Until::Left(departed.left_at), "{key} ended with {place}");
+                }
+                format!("{place} left")
+            }
+            2 => {
+                // One that is being deleted is there until it has left.
+                world.mark_deleted(&place).await;
+                format!("{place} began to leave")
+            }
+            3 if rule.assignments.contains_key(&key) => {
+                world.leave(&key).await;
+                rule.assignments.remove(&key);
+                format!("{key} left")
+            }
+            _ => {
+                let spec = scoped(&some_scopes(&rng));
+                let uid = match rule.assignments.get(&key) {
+                    Some(_) => world.respecify(&key, spec.clone()).await.uid,
+                    None => created(world.put(Put { spec: spec.clone(), ..world.new_put(&key) }).await).uid,
+                };
+                rule.written(&key, uid, spec.clone());
+                format!("{key} became {spec}")
+            }
+        };
+        rule.compare(world, &after).await;
+    }
+    assert!(ended > 10 && waited > 10, "the rule is put to the test: {ended} ended, {waited} had waited");
+}
+
+impl Assigned {
+    fn is_bound(&self) -> bool {
+        self.bound.as_ref().is_some_and(|bound| bound.to.is_some())
     }
 }
 

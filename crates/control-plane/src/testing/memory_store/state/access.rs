@@ -14,7 +14,7 @@ use crate::{
         StoredAssignment, StoredRole, TenantChange, TenantRecord, Until,
     },
     resource::{Resource, Uid},
-    scopes::{self, ALL_TENANTS, OnlyWorkspace},
+    scopes::{self, ALL_TENANTS, BoundAssignment},
     service::Tenant,
 };
 
@@ -24,17 +24,10 @@ pub(super) struct Access {
     tenants: BTreeMap<String, TenantRecord>,
     /// Added to the version of every tenant.
     epoch: i64,
-    bound: BTreeMap<Uid, Bound>,
+    bound: BTreeMap<Uid, BoundAssignment>,
     denied: BTreeMap<String, DeniedToken>,
     departures: Vec<Departed>,
     bootstrapped: BTreeSet<(String, String)>,
-}
-
-/// An assignment that is scoped to one workspace alone.
-struct Bound {
-    tenant: String,
-    only: OnlyWorkspace,
-    to: Option<BoundWorkspace>,
 }
 
 struct Departed {
@@ -216,8 +209,8 @@ impl State {
             return;
         }
         self.paused.remove(&row.uid);
-        let bound = self.access.bound.iter().filter(|(_, b)| b.to.as_ref().is_some_and(|to| to.uid == row.uid));
-        for uid in bound.map(|(uid, _)| *uid).collect::<Vec<_>>() {
+        let ended = self.access.bound.iter().filter(|(_, bound)| bound.ends_with(row.uid));
+        for uid in ended.map(|(uid, _)| *uid).collect::<Vec<_>>() {
             self.work.remove(&uid);
             self.tombstones.insert(uid, self.now());
             if let Some(ended) = self.rows.remove(&uid) {
@@ -261,29 +254,19 @@ impl State {
     }
 
     fn bind_assignment(&mut self, row: &Resource) {
-        let only = scopes::only_workspace(&row.key.tenant, &row.spec);
-        let former = self.access.bound.get(&row.uid).filter(|former| former.to.is_some());
-        if former.is_some_and(|former| Some(&former.only) == only.as_ref()) {
-            return;
-        }
-        self.access.bound.remove(&row.uid);
-        let Some(only) = only else { return };
-        let mut found = self.workspaces_of(&row.key.tenant, &only.name);
-        found.retain(|workspace| only.region.as_ref().is_none_or(|region| *region == workspace.region));
-        let to = if found.len() == 1 { found.pop() } else { None };
-        self.access.bound.insert(row.uid, Bound { tenant: row.key.tenant.clone(), only, to });
+        let former = self.access.bound.remove(&row.uid);
+        let tenant = &row.key.tenant;
+        let bound = BoundAssignment::written(tenant, &row.spec, former, |name| self.workspaces_of(tenant, name));
+        self.access.bound.extend(bound.map(|bound| (row.uid, bound)));
     }
 
     fn bind_waiting(&mut self, workspace: &Resource) {
-        let (uid, key) = (workspace.uid, &workspace.key);
-        let is_only = self.workspaces_of(&key.tenant, &key.name).len() == 1;
+        let key = &workspace.key;
+        let made = BoundWorkspace { uid: workspace.uid, region: key.region.clone() };
+        let is_only_one = self.workspaces_of(&key.tenant, &key.name).len() == 1;
         let mut any = false;
         for bound in self.access.bound.values_mut() {
-            let fits = bound.only.region.as_ref().map_or(is_only, |region| *region == key.region);
-            if bound.to.is_none() && fits && (&bound.tenant, &bound.only.name) == (&key.tenant, &key.name) {
-                bound.to = Some(BoundWorkspace { uid, region: key.region.clone() });
-                any = true;
-            }
+            any |= bound.workspace_made(&key.tenant, &key.name, &made, is_only_one);
         }
         if any {
             self.raise(&BTreeSet::from([key.tenant.clone()]));
