@@ -1,7 +1,7 @@
 //! The database: opened with the schema of this release, or not at all.
 
 use anyhow::bail;
-use control_plane::ports::{Clock as _, Store as _};
+use control_plane::ports::{Clock as _, ReadStore as _, Store as _};
 use persistence::{Options, SchemaState, SqlStore};
 use secrecy::{ExposeSecret as _, SecretString};
 

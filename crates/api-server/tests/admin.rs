@@ -12,8 +12,8 @@ use common::{admin_config, administration, ask, bindings_of, request, with};
 use control_plane::{
     ProjectId, Uid,
     ports::{
-        Access, BindError, Credential, Delete, DeleteOutcome, DeleteRules, Found, OwnedObject, ProjectFinder, Put,
-        SealContext, Store, Vault, VaultError,
+        Access, BindError, BindingStore, Credential, Delete, DeleteOutcome, DeleteRules, Found, OwnedObject,
+        ProjectFinder, Put, QueueStore, SealContext, Vault, VaultError, WriteStore,
     },
     testing::{MemoryStore, environment::PlainVault, fake_cloud::FakeCloud},
 };

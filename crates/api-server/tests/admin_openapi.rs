@@ -10,7 +10,7 @@ use axum::{Router, body::Body, http::Request};
 use common::{admin_config, administration, ask, request, with};
 use control_plane::{
     Uid,
-    ports::{OwnedObject, Put, Store},
+    ports::{OwnedObject, Put, QueueStore, Store, WriteStore},
     service::Tenant,
     testing::MemoryStore,
 };

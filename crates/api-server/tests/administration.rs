@@ -14,7 +14,7 @@ use axum::Router;
 use common::{Answer, Stub, admin_config, administration, ask, config, recorder, request, with};
 use control_plane::{
     ProjectId, Uid,
-    ports::{BindOutcome, Credential, Put, RequestBudget, Store},
+    ports::{BindOutcome, BindingStore, Credential, Put, QueueStore, ReadStore, RequestBudget, Store, WriteStore},
     service::{Bootstrapped, Refusal, Tenant},
     testing::MemoryStore,
 };

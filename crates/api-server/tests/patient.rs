@@ -25,7 +25,7 @@ use control_plane::{
     Catalog, CatalogCache, CatalogEntry, Reason, Resource, Watchers,
     ports::{
         BootstrapOutcome, Clock, Commit, CommitOutcome, Delete, DeleteOutcome, DeleteRules, Ids, Lease, Note, Put,
-        Store, Verdict,
+        QueueStore, ReadStore, Store, Verdict, WriteStore,
     },
     service::{Caller, ControlPlane, Enforcement, Parts},
     testing::{

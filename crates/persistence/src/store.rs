@@ -27,10 +27,11 @@ use async_trait::async_trait;
 use control_plane::{
     CatalogEntry, ProjectId, Representation, Resource, Uid,
     ports::{
-        AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
-        Credential, Delete, DeleteOutcome, Edition, Epoch, Lease, ListQuery, Look, Outlines, OversightStore,
-        OwnedObject, Page, ProjectEpoch, Put, PutOutcome, RequestBudget, Settled, Step, StepState, Store, StoreError,
-        StoreResult, Tie, Turn, UnbindOutcome, WorkspaceBinding,
+        AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, BindingStore, Bundle, Commit,
+        CommitOutcome, Credential, Delete, DeleteOutcome, Edition, Epoch, Lease, ListQuery, Look, Outlines,
+        OversightStore, OwnedObject, Page, ProjectEpoch, Put, PutOutcome, QueueStore, ReadStore, RequestBudget,
+        Settled, Step, StepState, Store, StoreError, StoreResult, Tie, Turn, UnbindOutcome, WorkspaceBinding,
+        WriteStore,
     },
 };
 use seca_api::{ResourceKey, Timestamp};
@@ -97,7 +98,7 @@ impl SqlStore {
     /// How the database finds a page, and what that costs it.
     ///
     /// # Errors
-    /// As for [`Store::list`].
+    /// As for [`ReadStore::list`].
     #[cfg(feature = "testing")]
     pub async fn explain_list(&self, query: &ListQuery) -> StoreResult<crate::testing::Explained> {
         Ok(read::explain_list(&self.db, query).await?)
@@ -106,7 +107,7 @@ impl SqlStore {
     /// How the database finds a resource, and what that costs it.
     ///
     /// # Errors
-    /// As for [`Store::look`].
+    /// As for [`ReadStore::look`].
     #[cfg(feature = "testing")]
     pub async fn explain_look(&self, key: &ResourceKey) -> StoreResult<crate::testing::Explained> {
         Ok(read::explain_look(&self.db, key).await?)
@@ -115,7 +116,7 @@ impl SqlStore {
     /// How the database finds what a PUT is judged by, and what that costs it.
     ///
     /// # Errors
-    /// As for [`Store::admission`].
+    /// As for [`ReadStore::admission`].
     #[cfg(feature = "testing")]
     pub async fn explain_admission(&self, query: &AdmissionQuery) -> StoreResult<crate::testing::Explained> {
         Ok(admission::explain(&self.db, query).await?)
@@ -124,14 +125,13 @@ impl SqlStore {
     /// How long until the next resource of a project is due; none when nothing is queued.
     ///
     /// # Errors
-    /// As for [`Store::due`].
+    /// As for [`QueueStore::due`].
     #[cfg(feature = "testing")]
     pub async fn next_due(&self, project: &ProjectId) -> StoreResult<Option<Duration>> {
         Ok(queue::next_due(&self.db, project).await?)
     }
 }
 
-#[async_trait]
 impl Store for SqlStore {
     fn access(&self) -> &dyn AccessStore {
         self
@@ -140,7 +140,10 @@ impl Store for SqlStore {
     fn oversight(&self) -> &dyn OversightStore {
         self
     }
+}
 
+#[async_trait]
+impl ReadStore for SqlStore {
     async fn get(&self, key: &ResourceKey) -> StoreResult<Option<Resource>> {
         Ok(read::get(&self.db, key).await?)
     }
@@ -184,7 +187,10 @@ impl Store for SqlStore {
     async fn installation(&self) -> StoreResult<String> {
         Ok(read::installation(&self.db).await?)
     }
+}
 
+#[async_trait]
+impl WriteStore for SqlStore {
     async fn put(&self, put: Put) -> StoreResult<PutOutcome> {
         Ok(put::put(&self.db, &self.changes, put).await?)
     }
@@ -200,7 +206,10 @@ impl Store for SqlStore {
     async fn act(&self, act: Act) -> StoreResult<ActOutcome> {
         Ok(self.db.transact(Lane::Write, &act).await?)
     }
+}
 
+#[async_trait]
+impl BindingStore for SqlStore {
     async fn bind(&self, credential: Credential) -> StoreResult<BindOutcome> {
         Ok(self.db.transact(Lane::Write, &bindings::Bind(&credential)).await?)
     }
@@ -229,6 +238,13 @@ impl Store for SqlStore {
         Ok(bindings::workspaces(&self.db, binding).await?)
     }
 
+    async fn project_of(&self, uids: &[Uid]) -> StoreResult<Vec<ProjectId>> {
+        Ok(epochs::project_of(&self.db, uids).await?)
+    }
+}
+
+#[async_trait]
+impl QueueStore for SqlStore {
     async fn lease(&self, owner: &str, ttl: Duration, engine: i64, limit: usize) -> StoreResult<Vec<Lease>> {
         Ok(queue::take(&self.db, owner, ttl, engine, limit).await?)
     }
@@ -259,10 +275,6 @@ impl Store for SqlStore {
 
     async fn pause_project(&self, lease: &Lease, why: &str) -> StoreResult<bool> {
         Ok(epochs::pause(&self.db, lease, why).await?)
-    }
-
-    async fn project_of(&self, uids: &[Uid]) -> StoreResult<Vec<ProjectId>> {
-        Ok(epochs::project_of(&self.db, uids).await?)
     }
 
     async fn due(&self, lease: &Lease, limit: usize) -> StoreResult<Vec<Uid>> {

@@ -218,7 +218,7 @@ mod databases {
     async fn a_sqlite_file_is_made_for_its_owner_alone_and_one_that_is_there_keeps_its_mode() {
         use std::{fs, os::unix::fs::PermissionsExt as _};
 
-        use control_plane::ports::Store as _;
+        use control_plane::ports::ReadStore as _;
 
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("proxy.db");

@@ -1,7 +1,7 @@
 //! What is handed out, to whom and how far: across tenants, through roles that others use, and by narrowed tokens.
 
 use control_plane::{
-    ports::{BootstrapOutcome, Put, Store as _},
+    ports::{BootstrapOutcome, Put, ReadStore as _, Store as _, WriteStore as _},
     service::Tenant,
 };
 use seca_api::{Kind, ResourceKey};

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use control_plane::{ports::Store as _, watch::Patience};
+use control_plane::{
+    ports::{ReadStore as _, Store as _},
+    watch::Patience,
+};
 use seca_api::{Kind, ResourceKey};
 use serde_json::{Value, json};
 

@@ -18,7 +18,7 @@ use axum::{Router, body::Body, http::Request};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use control_plane::{
     ActionKind, Catalog, CatalogCache, CatalogEntry, Watchers,
-    ports::{BootstrapOutcome, Clock, Deleted, DeniedToken, Ids, ListQuery, Put, Store, StoreError},
+    ports::{BootstrapOutcome, Clock, Deleted, DeniedToken, Ids, ListQuery, Put, ReadStore, Store, StoreError},
     service::{
         Caller, Context, ControlPlane, Enforcement, ListRequest, ListView, Parts, PutRequest, PutView, Refusal, Tenant,
         View,

@@ -15,8 +15,8 @@ use super::{ENGINE_VERSION, Engine, EngineParts, EngineSettings};
 use crate::{
     catalog::CatalogCache,
     ports::{
-        Act, Before, BindOutcome, Clock, Credential, Delete, DeleteOutcome, DeleteRules, Ids, Put, PutOutcome,
-        RequestBudget, Rng, StepState, Store,
+        Act, Before, BindOutcome, BindingStore, Clock, Credential, Delete, DeleteOutcome, DeleteRules, Ids, Put,
+        PutOutcome, QueueStore, ReadStore, RequestBudget, Rng, StepState, Store, WriteStore,
     },
     resource::{ActionKind, ProjectId, Resource},
     testing::{

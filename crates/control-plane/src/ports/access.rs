@@ -187,6 +187,9 @@ pub enum BootstrapOutcome {
 }
 
 /// Storage of who may do what. Every method is one transaction.
+///
+/// # Errors
+/// Of every method: see [`Store`](super::Store).
 #[async_trait]
 pub trait AccessStore: Send + Sync {
     // -- tenants: names are valid, which the caller sees to ---------------------------------------------------

@@ -90,6 +90,9 @@ pub enum OrderEnd {
 }
 
 /// Storage of orders. Every method is one transaction.
+///
+/// # Errors
+/// Of every method: see [`Store`](super::Store).
 #[async_trait]
 pub trait OrphanStore: Send + Sync {
     /// Orders something about an orphan. A removal is queued for the holder of the project's lease. A resource that is to

@@ -169,6 +169,9 @@ pub struct Backlog {
 }
 
 /// Storage for operators. Every method is one transaction.
+///
+/// # Errors
+/// Of every method: see [`Store`](super::Store).
 #[async_trait]
 pub trait OversightStore: OrphanStore {
     /// Writes down what was done, in this order.
@@ -189,7 +192,7 @@ pub trait OversightStore: OrphanStore {
     /// The paused workspaces, by key. A workspace made again is not paused.
     async fn paused(&self) -> StoreResult<Vec<PausedWorkspace>>;
 
-    /// The projects that are paused because another database rules them ([`super::Store::pause_project`]), by id.
+    /// The projects that are paused because another database rules them ([`super::QueueStore::pause_project`]), by id.
     async fn paused_projects(&self) -> StoreResult<Vec<(ProjectId, ProjectEpoch)>>;
 
     /// Ends that: this database rules the project from now on. Its epoch is this one if that is at least as high, and none

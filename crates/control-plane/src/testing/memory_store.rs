@@ -23,10 +23,11 @@ use super::environment::SeededRng;
 use crate::{
     catalog::CatalogEntry,
     ports::{
-        AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, Bundle, Commit, CommitOutcome,
-        Credential, Delete, DeleteOutcome, Edition, Epoch, Lease, ListQuery, Look, Outlines, OversightStore,
-        OwnedObject, Page, ProjectEpoch, Put, PutOutcome, RequestBudget, Settled, Step, StepState, Store, StoreError,
-        StoreResult, Tie, Turn, UnbindOutcome, WorkspaceBinding,
+        AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, BindingStore, Bundle, Commit,
+        CommitOutcome, Credential, Delete, DeleteOutcome, Edition, Epoch, Lease, ListQuery, Look, Outlines,
+        OversightStore, OwnedObject, Page, ProjectEpoch, Put, PutOutcome, QueueStore, ReadStore, RequestBudget,
+        Settled, Step, StepState, Store, StoreError, StoreResult, Tie, Turn, UnbindOutcome, WorkspaceBinding,
+        WriteStore,
     },
     resource::{ProjectId, Representation, Resource, Uid},
     service::Tenant,
@@ -150,7 +151,6 @@ impl Turn for MemoryTurn {
     }
 }
 
-#[async_trait]
 impl Store for MemoryStore {
     fn access(&self) -> &dyn AccessStore {
         self
@@ -159,7 +159,10 @@ impl Store for MemoryStore {
     fn oversight(&self) -> &dyn OversightStore {
         self
     }
+}
 
+#[async_trait]
+impl ReadStore for MemoryStore {
     async fn get(&self, key: &ResourceKey) -> StoreResult<Option<Resource>> {
         Ok(self.read("get")?.find(key).cloned())
     }
@@ -205,7 +208,10 @@ impl Store for MemoryStore {
     async fn installation(&self) -> StoreResult<String> {
         Ok(self.state()?.installation.clone())
     }
+}
 
+#[async_trait]
+impl WriteStore for MemoryStore {
     async fn put(&self, put: Put) -> StoreResult<PutOutcome> {
         let _turn = self.turns.lock().await;
         Ok(self.state()?.put(put))
@@ -224,7 +230,10 @@ impl Store for MemoryStore {
         let _turn = self.turns.lock().await;
         Ok(self.state()?.act(&act))
     }
+}
 
+#[async_trait]
+impl BindingStore for MemoryStore {
     async fn bind(&self, credential: Credential) -> StoreResult<BindOutcome> {
         Ok(self.state()?.bind(credential))
     }
@@ -254,6 +263,13 @@ impl Store for MemoryStore {
         Ok(self.state()?.workspaces(binding))
     }
 
+    async fn project_of(&self, uids: &[Uid]) -> StoreResult<Vec<ProjectId>> {
+        Ok(self.state()?.project_of(uids))
+    }
+}
+
+#[async_trait]
+impl QueueStore for MemoryStore {
     async fn lease(&self, owner: &str, ttl: Duration, engine: i64, limit: usize) -> StoreResult<Vec<Lease>> {
         Ok(self.state()?.lease(owner, ttl, engine, limit))
     }
@@ -285,10 +301,6 @@ impl Store for MemoryStore {
 
     async fn pause_project(&self, lease: &Lease, why: &str) -> StoreResult<bool> {
         Ok(self.state()?.pause_project(lease, why))
-    }
-
-    async fn project_of(&self, uids: &[Uid]) -> StoreResult<Vec<ProjectId>> {
-        Ok(self.state()?.project_of(uids))
     }
 
     async fn due(&self, lease: &Lease, limit: usize) -> StoreResult<Vec<Uid>> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use control_plane::{
-    ports::{Put, PutOutcome, Store, StoreError},
+    ports::{BindingStore, Put, PutOutcome, QueueStore, ReadStore, Store, StoreError, WriteStore},
     service::Tenant,
     testing::MemoryStore,
 };

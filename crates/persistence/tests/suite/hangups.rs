@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, pin::pin, task::Poll};
 
-use control_plane::ports::Store as _;
+use control_plane::ports::{QueueStore as _, ReadStore as _};
 use persistence::{Options, connect};
 
 use super::{World, sorted, workspace};

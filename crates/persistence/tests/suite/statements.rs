@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use control_plane::{
     ActionKind,
-    ports::{Act, AdmissionQuery, Collection, Delete, DeleteOutcome, Put, PutOutcome, Settled, Store, Verdict},
+    ports::{
+        Act, AdmissionQuery, Collection, Delete, DeleteOutcome, Put, PutOutcome, QueueStore, ReadStore, Settled, Store,
+        Verdict, WriteStore,
+    },
     service::Tenant,
 };
 use persistence::{Options, SqlStore};

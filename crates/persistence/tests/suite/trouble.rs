@@ -1,6 +1,6 @@
 //! Databases that take no writes for a while.
 
-use control_plane::ports::{PutOutcome, Store, StoreError};
+use control_plane::ports::{PutOutcome, QueueStore, ReadStore, Store, StoreError, WriteStore};
 use persistence::{Options, connect, connect_within};
 use seca_api::ResourceKey;
 use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
