@@ -14,7 +14,7 @@ use crate::{
 /// How many columns `columns` has.
 pub(crate) const COLUMNS: usize = 27;
 
-/// A resource, from the column on at which its `columns` begin.
+/// A resource, from the column on at which its `columns` begin: by position, because commits and admissions read it.
 pub(crate) fn resource(row: &Row, at: usize) -> Result<Resource, Fault> {
     let uid: Uid = row.parse(at)?;
     let conditions = row.text(at + 14)?;
@@ -83,20 +83,36 @@ pub(crate) fn all(rows: &[Row]) -> Result<Vec<Resource>, Fault> {
     rows.iter().map(|row| resource(row, 0)).collect()
 }
 
+/// A key, by the names of its columns.
+pub(crate) fn named_key(row: &Row) -> Result<ResourceKey, Fault> {
+    Ok(ResourceKey {
+        tenant: row.text("tenant")?,
+        region: row.text("region")?,
+        kind: kind(&row.text("kind")?)?,
+        workspace: row.text("workspace")?,
+        network: row.text("network")?,
+        name: row.text("name")?,
+    })
+}
+
+/// A kind, by its word.
+pub(crate) fn kind(word: &str) -> Result<Kind, Fault> {
+    Kind::parse(word).ok_or_else(|| Fault::Corrupt(format!("there is no kind {word:?}")))
+}
+
 /// A key, from the column of its tenant on.
 pub(crate) fn key(row: &Row, at: usize) -> Result<ResourceKey, Fault> {
-    let kind = row.text(at + 2)?;
     Ok(ResourceKey {
         tenant: row.text(at)?,
         region: row.text(at + 1)?,
-        kind: Kind::parse(&kind).ok_or_else(|| Fault::Corrupt(format!("there is no kind {kind:?}")))?,
+        kind: kind(&row.text(at + 2)?)?,
         workspace: row.text(at + 3)?,
         network: row.text(at + 4)?,
         name: row.text(at + 5)?,
     })
 }
 
-/// The first column of an answer as identities.
+/// The only column of an answer as identities.
 pub(crate) fn uids(rows: &[Row]) -> Result<Vec<Uid>, Fault> {
     rows.iter().map(|row| row.parse(0)).collect()
 }

@@ -7,7 +7,9 @@
 
 mod value;
 
-use sqlx::{Row as _, ValueRef as _, postgres::PgRow, sqlite::SqliteRow};
+use std::fmt::Display;
+
+use sqlx::{ColumnIndex, Row as _, ValueRef as _, postgres::PgRow, sqlite::SqliteRow};
 
 use crate::fault::Fault;
 pub(crate) use value::{Value, cells, identity, key_args, key_row, list, millis, rows};
@@ -205,22 +207,22 @@ macro_rules! word {
             ".name) END"
         )
     };
-    // A credential, `c`, and its workspace, `r`, in the order that `store/bindings.rs` reads; one that is retired has none.
+    // A credential, `c`, and its workspace, `r`, as `store/bindings.rs` reads them; one that is retired has none.
     ($db:ident credential) => {
-        "COALESCE(r.tenant, c.tenant), COALESCE(r.region, c.region), 'workspace', '', '', COALESCE(r.name, c.workspace), \
-         c.workspace_uid, c.project, c.sealed, c.endpoint, c.project_ref, c.retired_at \
+        "COALESCE(r.tenant, c.tenant) AS tenant, COALESCE(r.region, c.region) AS region, \
+         COALESCE(r.name, c.workspace) AS name, c.workspace_uid, c.project, c.sealed, c.endpoint, c.project_ref, c.retired_at \
          FROM credentials c LEFT JOIN resources r ON r.uid = c.workspace_uid"
     };
     // `r` is in no workspace, and is none.
     ($db:ident homeless) => {
         "r.workspace = '' AND r.kind <> 'workspace'"
     };
-    // What is told of the epochs of `p`, a project, in the order that `store/epochs.rs` reads.
+    // What is told of the epochs of `p`, a project, as `store/epochs.rs` reads it.
     ($db:ident epoch) => {
         concat!(
             "p.epoch, p.epoch_nonce, p.wanted_epoch, p.wanted_nonce, ",
             $crate::sql::word!($db now),
-            " - p.epoch_raised_at, p.paused, p.abandoned_at"
+            " - p.epoch_raised_at AS raised, p.paused, p.abandoned_at"
         )
     };
     // What makes a queued row due: now, or earlier if it was.
@@ -498,7 +500,20 @@ macro_rules! args {
 
 pub(crate) use {args, sql, word};
 
-/// A row of an answer, read by position.
+/// A column of a row: its name, or its position.
+///
+/// Names are the rule: a statement gives them to whatever is not a plain column, the same in both databases. Positions are
+/// for the statements that are carried out all the time, where to find a name costs some of what a row costs at all: a look,
+/// a page, a PUT with what it is judged by, the version of roles, what is due, a bundle, and a commit. There the words
+/// `columns` and `shown` say the order, and `row.rs` reads it. A statement with one column has nothing to mix up either.
+///
+/// What a row becomes is a type of the control plane, whose parts are parsed one by one, so that sqlx's `FromRow` would be
+/// a second struct for each, between the two.
+pub(crate) trait Column: ColumnIndex<PgRow> + ColumnIndex<SqliteRow> + Copy + Display {}
+
+impl<C: ColumnIndex<PgRow> + ColumnIndex<SqliteRow> + Copy + Display> Column for C {}
+
+/// A row of an answer.
 pub(crate) enum Row {
     Postgres(PgRow),
     Sqlite(SqliteRow),
@@ -507,37 +522,37 @@ pub(crate) enum Row {
 impl Row {
     // The types are those of the statement. Comparing them again for each column of each row was a tenth of a list.
 
-    pub(crate) fn maybe_text(&self, at: usize) -> Result<Option<String>, Fault> {
+    pub(crate) fn maybe_text(&self, at: impl Column) -> Result<Option<String>, Fault> {
         Ok(match self {
             Self::Postgres(row) => row.try_get_unchecked(at)?,
             Self::Sqlite(row) => row.try_get_unchecked(at)?,
         })
     }
 
-    pub(crate) fn maybe_int(&self, at: usize) -> Result<Option<i64>, Fault> {
+    pub(crate) fn maybe_int(&self, at: impl Column) -> Result<Option<i64>, Fault> {
         Ok(match self {
             Self::Postgres(row) => row.try_get_unchecked(at)?,
             Self::Sqlite(row) => row.try_get_unchecked(at)?,
         })
     }
 
-    pub(crate) fn is_empty(&self, at: usize) -> Result<bool, Fault> {
+    pub(crate) fn is_empty(&self, at: impl Column) -> Result<bool, Fault> {
         Ok(match self {
             Self::Postgres(row) => row.try_get_raw(at)?.is_null(),
             Self::Sqlite(row) => row.try_get_raw(at)?.is_null(),
         })
     }
 
-    pub(crate) fn text(&self, at: usize) -> Result<String, Fault> {
+    pub(crate) fn text(&self, at: impl Column) -> Result<String, Fault> {
         self.maybe_text(at)?.ok_or_else(|| Fault::Corrupt(format!("column {at} is empty")))
     }
 
-    pub(crate) fn int(&self, at: usize) -> Result<i64, Fault> {
+    pub(crate) fn int(&self, at: impl Column) -> Result<i64, Fault> {
         self.maybe_int(at)?.ok_or_else(|| Fault::Corrupt(format!("column {at} is empty")))
     }
 
     /// A column that holds another type's text.
-    pub(crate) fn parse<T: std::str::FromStr>(&self, at: usize) -> Result<T, Fault> {
+    pub(crate) fn parse<T: std::str::FromStr>(&self, at: impl Column) -> Result<T, Fault> {
         let text = self.text(at)?;
         text.parse().map_err(|_| Fault::Corrupt(format!("column {at} holds {text:?}")))
     }

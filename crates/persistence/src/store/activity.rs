@@ -69,20 +69,20 @@ pub(super) async fn last_request(db: &Database, resource: &ResourceKey) -> Resul
 }
 
 fn read(row: &Row) -> Result<ActivityRecord, Fault> {
-    let listener = row.text(2)?;
+    let listener = row.text("listener")?;
     Ok(ActivityRecord {
-        id: row.int(0)?,
+        id: row.int("id")?,
         activity: Activity {
-            at: Timestamp::from_millis(row.int(1)?),
+            at: Timestamp::from_millis(row.int("at")?),
             listener: Listener::parse(&listener)
                 .ok_or_else(|| Fault::Corrupt(format!("there is no listener {listener:?}")))?,
-            actor: row.text(3)?,
-            action: row.text(4)?,
-            target: row.text(5)?,
-            tenant: row.maybe_text(6)?,
-            request_id: row.maybe_text(7)?,
-            result: row.text(8)?,
-            detail: row.maybe_text(9)?,
+            actor: row.text("actor")?,
+            action: row.text("action")?,
+            target: row.text("target")?,
+            tenant: row.maybe_text("tenant")?,
+            request_id: row.maybe_text("request_id")?,
+            result: row.text("result")?,
+            detail: row.maybe_text("detail")?,
         },
     })
 }

@@ -87,6 +87,7 @@ struct Found {
 }
 
 impl Found {
+    /// By position (see [`crate::sql::Column`]).
     fn read(answer: &[Row]) -> Result<Self, Fault> {
         const EDGE: usize = 1;
         const RESOURCE: usize = 11;

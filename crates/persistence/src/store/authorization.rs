@@ -11,12 +11,13 @@ use std::{
 use control_plane::ports::{
     AuthorizationSnapshot, BoundWorkspace, DeniedToken, DepartedGrant, Departure, StoredAssignment, StoredRole, Until,
 };
-use seca_api::{Kind, ResourceKey, Timestamp};
+use seca_api::{ResourceKey, Timestamp};
 
-use super::{tenants::registered, together::Question};
+use super::{tenants, together::Question};
 use crate::{
     database::{Database, Lane, Operation, Tx},
     fault::Fault,
+    row,
     sql::{Row, Sql, Value, args, key_args, rows, sql},
 };
 
@@ -25,9 +26,9 @@ const VERSIONS: Sql = sql!("SELECT j.value->>0, " (authorization_version "j.valu
 /// The tenant (0), its roles (1) and assignments (2), those of other tenants that open it with the roles there, and
 /// revoked tokens (3): one statement, so that the version is that of the rest.
 const SNAPSHOT: Sql = sql!(
-    "SELECT CAST(0 AS BIGINT) AS what, t.name AS tenant, '' AS name, '' AS uid, '' AS spec, \
-     CAST(NULL AS TEXT) AS workspace, CAST(NULL AS TEXT) AS region, t.conformance, t.late_references, t.suspended, \
-     t.authorization_version + e.version, t.created_at FROM tenants t, authorization_epoch e WHERE t.name = $1 \
+    "SELECT CAST(0 AS BIGINT) AS what, t.name AS tenant, t.name, '' AS uid, '' AS spec, \
+     CAST(NULL AS TEXT) AS workspace_uid, CAST(NULL AS TEXT) AS workspace_region, t.conformance, t.late_references, t.suspended, \
+     t.authorization_version + e.version AS version, t.created_at FROM tenants t, authorization_epoch e WHERE t.name = $1 \
      UNION ALL SELECT CASE r.kind WHEN 'role' THEN 1 ELSE 2 END, r.tenant, r.name, r.uid, r.spec, b.workspace_uid, \
      b.workspace_region, 0, 0, 0, 0, 0 FROM resources r LEFT JOIN bound_assignments b ON b.uid = r.uid \
      WHERE r.tenant = $1 AND r.region = '' AND r.kind IN ('role', 'role-assignment') AND r.deleted_at IS NULL \
@@ -53,10 +54,10 @@ const DEPARTED: Sql = sql!(
 );
 const DEPARTED_GRANTS: Sql = sql!(
     "SELECT d.kind, d.tenant, d.name, d.uid, d.spec, d.workspace_uid, d.workspace_region, \
-     COALESCE(d.deleted_at, d.left_at), d.deleted_at FROM departures d WHERE d.spec IS NOT NULL AND d.left_at >= " now " - $1 \
+     COALESCE(d.deleted_at, d.left_at) AS until, d.deleted_at FROM departures d WHERE d.spec IS NOT NULL AND d.left_at >= " now " - $1 \
      UNION ALL SELECT r.kind, r.tenant, r.name, r.uid, r.spec, b.workspace_uid, b.workspace_region, r.deleted_at, \
      r.deleted_at FROM resources r LEFT JOIN bound_assignments b ON b.uid = r.uid \
-     WHERE r.kind IN ('role', 'role-assignment') AND r.deleted_at IS NOT NULL ORDER BY 8, 4"
+     WHERE r.kind IN ('role', 'role-assignment') AND r.deleted_at IS NOT NULL ORDER BY until, uid"
 );
 const PRUNE_DEPARTURES: Sql = sql!("DELETE FROM departures WHERE left_at < " now " - $1");
 const PRUNE_DENIED: Sql = sql!("DELETE FROM denied_tokens WHERE expires_at + $1 < $2");
@@ -95,12 +96,12 @@ pub(super) async fn version(db: &Database, tenant: &str) -> Result<Option<i64>, 
 pub(super) async fn snapshot(db: &Database, tenant: &str) -> Result<Option<AuthorizationSnapshot>, Fault> {
     let (mut found, mut roles, mut assignments, mut denied) = (None, Vec::new(), Vec::new(), BTreeSet::new());
     for row in db.fetch(Lane::Read, SNAPSHOT, &args![tenant]).await? {
-        let (tenant, name) = (row.text(1)?, row.text(2)?);
-        match row.int(0)? {
-            0 => found = Some(registered(&row, 1, 7)?),
-            1 => roles.push(StoredRole { tenant, name, uid: row.parse(3)?, spec: row.text(4)? }),
+        let (tenant, name) = (row.text("tenant")?, row.text("name")?);
+        match row.int("what")? {
+            0 => found = Some(tenants::record(&row)?),
+            1 => roles.push(StoredRole { tenant, name, uid: row.parse("uid")?, spec: row.text("spec")? }),
             2 => {
-                let (uid, spec, bound) = (row.parse(3)?, row.text(4)?, bound(&row, 5)?);
+                let (uid, spec, bound) = (row.parse("uid")?, row.text("spec")?, bound(&row)?);
                 assignments.push(StoredAssignment { tenant, name, uid, spec, bound });
             }
             _ => {
@@ -113,11 +114,11 @@ pub(super) async fn snapshot(db: &Database, tenant: &str) -> Result<Option<Autho
     Ok(found.map(|tenant| AuthorizationSnapshot { tenant, roles, assignments, denied }))
 }
 
-fn bound(row: &Row, at: usize) -> Result<Option<BoundWorkspace>, Fault> {
-    if row.maybe_text(at)?.is_none() {
+fn bound(row: &Row) -> Result<Option<BoundWorkspace>, Fault> {
+    if row.maybe_text("workspace_uid")?.is_none() {
         return Ok(None);
     }
-    Ok(Some(BoundWorkspace { uid: row.parse(at)?, region: row.text(at + 1)? }))
+    Ok(Some(BoundWorkspace { uid: row.parse("workspace_uid")?, region: row.text("workspace_region")? }))
 }
 
 pub(super) struct Deny<'a>(pub(super) &'a DeniedToken);
@@ -150,11 +151,11 @@ impl Operation for Allow<'_> {
 pub(super) async fn denied(db: &Database) -> Result<Vec<DeniedToken>, Fault> {
     let token = |row: &Row| {
         Ok(DeniedToken {
-            id: row.text(0)?,
-            expires_at: Timestamp::from_millis(row.int(1)?),
-            denied_at: Timestamp::from_millis(row.int(2)?),
-            denied_by: row.text(3)?,
-            reason: row.maybe_text(4)?,
+            id: row.text("jti")?,
+            expires_at: Timestamp::from_millis(row.int("expires_at")?),
+            denied_at: Timestamp::from_millis(row.int("denied_at")?),
+            denied_by: row.text("denied_by")?,
+            reason: row.maybe_text("reason")?,
         })
     };
     db.fetch(Lane::Read, DENIED, &[]).await?.iter().map(token).collect()
@@ -165,9 +166,9 @@ pub(super) async fn departed(db: &Database, key: &ResourceKey, within: Duration)
     args.push(Value::from(within));
     let departure = |row: &Row| {
         Ok(Departure {
-            uid: row.parse(0)?,
-            deleted_at: row.maybe_int(1)?.map(Timestamp::from_millis),
-            left_at: Timestamp::from_millis(row.int(2)?),
+            uid: row.parse("uid")?,
+            deleted_at: row.maybe_int("deleted_at")?.map(Timestamp::from_millis),
+            left_at: Timestamp::from_millis(row.int("left_at")?),
         })
     };
     db.fetch(Lane::Read, DEPARTED, &args).await?.first().map(departure).transpose()
@@ -180,14 +181,13 @@ pub(super) async fn departed_grants(
 ) -> Result<Vec<DepartedGrant>, Fault> {
     let mut all = Vec::new();
     for row in db.fetch(Lane::Read, DEPARTED_GRANTS, &args![within]).await? {
-        let kind = row.text(0)?;
         let grant = DepartedGrant {
-            kind: Kind::parse(&kind).ok_or_else(|| Fault::Corrupt(format!("there is no kind {kind:?}")))?,
-            tenant: row.text(1)?,
-            name: row.text(2)?,
-            uid: row.parse(3)?,
-            spec: row.text(4)?,
-            bound: bound(&row, 5)?,
+            kind: row::kind(&row.text("kind")?)?,
+            tenant: row.text("tenant")?,
+            name: row.text("name")?,
+            uid: row.parse("uid")?,
+            spec: row.text("spec")?,
+            bound: bound(&row)?,
             until: until(&row)?,
         };
         all.extend(Some(grant).filter(|grant| grant.concerns(tenant)));
@@ -196,8 +196,8 @@ pub(super) async fn departed_grants(
 }
 
 fn until(row: &Row) -> Result<Until, Fault> {
-    let at = Timestamp::from_millis(row.int(7)?);
-    Ok(if row.maybe_int(8)?.is_some() { Until::Deleted(at) } else { Until::Left(at) })
+    let at = Timestamp::from_millis(row.int("until")?);
+    Ok(if row.maybe_int("deleted_at")?.is_some() { Until::Deleted(at) } else { Until::Left(at) })
 }
 
 pub(super) struct Prune {

@@ -10,7 +10,7 @@ use super::relations::WAKE;
 use crate::{
     database::{Database, Lane, Operation, Tx},
     fault::Fault,
-    row::{self, COLUMNS},
+    row,
     sql::{Row, Sql, args, key_args, list, rows, sql},
 };
 
@@ -32,7 +32,7 @@ const MOVE_ROWS: Sql = sql!("UPDATE resources SET project = $2 WHERE uid IN " (l
 const MOVE_WORK: Sql = sql!("UPDATE work SET project = $2 WHERE uid IN " (list 1) " AND project <> $2");
 /// A project that was declared gone, and how much of it is still there. Nobody declares it until the transaction ends.
 const LEAVING: Sql = sql!(
-    "SELECT p.abandoned_at, (SELECT count(*) FROM resources r WHERE r.project = p.uid) FROM projects p WHERE p.uid = $1"
+    "SELECT p.abandoned_at, (SELECT count(*) FROM resources r WHERE r.project = p.uid) AS resources FROM projects p WHERE p.uid = $1"
     fence
 );
 const TAKE_BACK: Sql = sql!("UPDATE projects SET abandoned_at = NULL WHERE uid = $1 AND abandoned_at IS NOT NULL");
@@ -98,7 +98,7 @@ const OTHERS: Sql = sql!(
      WHERE c.project = $1 AND c.deleted_at IS NULL AND COALESCE(r.tenant, c.tenant) = $2 AND c.workspace_uid <> $3 LIMIT 1"
 );
 const WORKSPACES: Sql = sql!(
-    "SELECT " columns ", c.workspace_uid, c.deleted_at FROM resources r \
+    "SELECT " columns ", c.workspace_uid AS credential, c.deleted_at AS unbound_at FROM resources r \
      LEFT JOIN credentials c ON c.workspace_uid = r.uid \
      WHERE r.kind = 'workspace' AND r.deleted_at IS NULL ORDER BY r.tenant, r.region, r.name"
 );
@@ -113,17 +113,17 @@ impl Operation for Bind<'_> {
         let key = &credential.workspace;
         let leaving = tx.first(LEAVING, &args![&credential.project]).await?;
         let Some(found) = tx.first(WORKSPACE, &key_args(key)).await? else { return Ok(BindOutcome::NotFound) };
-        let project = ProjectId(found.text(1)?);
+        let project = ProjectId(found.text("project")?);
         // One that is being deleted may need a new token to get there, and nothing else.
-        let goes_elsewhere = found.maybe_int(2)?.is_some() && project != credential.project;
-        if goes_elsewhere || found.text(0)? != credential.workspace_uid.to_string() {
+        let goes_elsewhere = found.maybe_int("deleted_at")?.is_some() && project != credential.project;
+        if goes_elsewhere || found.text("uid")? != credential.workspace_uid.to_string() {
             return Ok(BindOutcome::NotFound);
         }
         if let Some(declared) = leaving
-            && declared.maybe_int(0)?.is_some()
-            && declared.int(1)? > 0
+            && declared.maybe_int("abandoned_at")?.is_some()
+            && declared.int("resources")? > 0
         {
-            return Ok(BindOutcome::Abandoned(declared.int(1)?));
+            return Ok(BindOutcome::Abandoned(declared.int("resources")?));
         }
         let members = members(tx, &found, key).await?;
         if project != credential.project && count_touched(tx, &members).await? > 0 {
@@ -160,12 +160,12 @@ impl Operation for Unbind<'_> {
 
     async fn run(&self, tx: &mut Tx) -> Result<UnbindOutcome, Fault> {
         let Some(found) = tx.first(WORKSPACE, &key_args(self.workspace)).await? else { return self.let_go(tx).await };
-        if tx.first(IS_BOUND, &args![found.text(0)?]).await?.is_none() {
+        if tx.first(IS_BOUND, &args![found.text("uid")?]).await?.is_none() {
             return Ok(UnbindOutcome::NotFound);
         }
         let mut members = members(tx, &found, self.workspace).await?;
-        let project = ProjectId(found.text(1)?);
-        if tx.first(OTHERS, &args![&project, &self.workspace.tenant, found.text(0)?]).await?.is_none() {
+        let project = ProjectId(found.text("project")?);
+        if tx.first(OTHERS, &args![&project, &self.workspace.tenant, found.text("uid")?]).await?.is_none() {
             let served = homeless(tx, &[&project], &self.workspace.tenant).await?;
             members.extend(served.into_iter().map(|(uid, _)| uid));
         }
@@ -173,7 +173,7 @@ impl Operation for Unbind<'_> {
         if touched > 0 && !self.force {
             return Ok(UnbindOutcome::InUse(touched));
         }
-        tx.execute(UNBIND, &args![found.text(0)?]).await?;
+        tx.execute(UNBIND, &args![found.text("uid")?]).await?;
         tx.execute(WAKE, &[list(&members)]).await?;
         Ok(UnbindOutcome::Done)
     }
@@ -202,7 +202,7 @@ impl Unbind<'_> {
 async fn homeless(tx: &mut Tx, projects: &[&ProjectId], tenant: &str) -> Result<Vec<(String, ResourceKey)>, Fault> {
     let projects = list(projects.iter().filter(|project| !project.is_local()));
     let found = tx.fetch(HOMELESS, &[projects, tenant.into()]).await?;
-    found.iter().map(|row| Ok((row.text(0)?, row::key(row, 1)?))).collect()
+    found.iter().map(|row| Ok((row.text("uid")?, row::named_key(row)?))).collect()
 }
 
 /// A row leaves: retires the credential of a workspace that is needed still, before the others are removed.
@@ -225,7 +225,8 @@ pub(super) async fn let_go(tx: &mut Tx, left: &Resource) -> Result<(), Fault> {
 async fn members(tx: &mut Tx, workspace: &Row, key: &ResourceKey) -> Result<Vec<String>, Fault> {
     let homes = kinds::ALL.iter().filter_map(|rules| Some((rules.kind, rules.home?)));
     let homes = rows(homes.map(|(kind, field)| [Some(kind.as_str().to_owned()), Some(field.to_owned())]));
-    let mut args = args![workspace.text(0)?, &key.tenant, &key.region, &key.name, workspace.text(1)?].to_vec();
+    let mut args =
+        args![workspace.text("uid")?, &key.tenant, &key.region, &key.name, workspace.text("project")?].to_vec();
     args.push(homes);
     tx.fetch(MEMBERS, &args).await?.iter().map(|row| row.text(0)).collect()
 }
@@ -254,7 +255,7 @@ pub(super) async fn reseal(db: &Database, credential: &Credential, sealed: &str)
 pub(super) async fn workspaces(db: &Database, wanted: Option<Binding>) -> Result<Vec<WorkspaceBinding>, Fault> {
     let mut all = Vec::new();
     for found in db.fetch(Lane::Read, WORKSPACES, &[]).await? {
-        let binding = match (found.maybe_text(COLUMNS)?, found.maybe_int(COLUMNS + 1)?) {
+        let binding = match (found.maybe_text("credential")?, found.maybe_int("unbound_at")?) {
             (None, _) => Binding::None,
             (Some(_), None) => Binding::Bound,
             (Some(_), Some(_)) => Binding::Unbound,
@@ -268,12 +269,12 @@ pub(super) async fn workspaces(db: &Database, wanted: Option<Binding>) -> Result
 
 fn from_row(row: &Row) -> Result<Credential, Fault> {
     Ok(Credential {
-        workspace: row::key(row, 0)?,
-        workspace_uid: row.parse(6)?,
-        project: ProjectId(row.text(7)?),
-        sealed: row.text(8)?,
-        endpoint: row.maybe_text(9)?,
-        project_ref: row.maybe_text(10)?,
-        retired: row.maybe_int(11)?.is_some(),
+        workspace: ResourceKey::tenant(Kind::Workspace, &row.text("region")?, &row.text("tenant")?, &row.text("name")?),
+        workspace_uid: row.parse("workspace_uid")?,
+        project: ProjectId(row.text("project")?),
+        sealed: row.text("sealed")?,
+        endpoint: row.maybe_text("endpoint")?,
+        project_ref: row.maybe_text("project_ref")?,
+        retired: row.maybe_int("retired_at")?.is_some(),
     })
 }

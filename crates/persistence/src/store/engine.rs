@@ -195,8 +195,8 @@ impl Operation for FinishStep<'_> {
 /// Takes the marks of a step back whose call certainly failed.
 async fn undo(tx: &mut Tx, id: i64, project: &ProjectId) -> Result<(), Fault> {
     let Some(found) = tx.first(UNDOABLE, &args![id, project]).await? else { return Ok(()) };
-    let resource: Uid = found.parse(0)?;
-    let step: Step = serde_json::from_str(&found.text(1)?)
+    let resource: Uid = found.parse("uid")?;
+    let step: Step = serde_json::from_str(&found.text("step")?)
         .map_err(|_| Fault::Corrupt(format!("the call of step {id} cannot be read")))?;
     if step.marks.iter().all(|mark| mark.undo.is_empty()) {
         return Ok(());
@@ -400,8 +400,11 @@ impl Operation for SaveOrphans<'_> {
 pub(super) async fn orphans(db: &Database) -> Result<Vec<(ProjectId, OwnedObject)>, Fault> {
     let mut all = Vec::new();
     for row in db.fetch(Lane::Read, ORPHANS, &[]).await? {
-        let object = serde_json::from_str(&row.text(1)?);
-        all.push((ProjectId(row.text(0)?), object.map_err(|_| Fault::Corrupt("an orphan cannot be read".to_owned()))?));
+        let object = serde_json::from_str(&row.text("object")?);
+        all.push((
+            ProjectId(row.text("project")?),
+            object.map_err(|_| Fault::Corrupt("an orphan cannot be read".to_owned()))?,
+        ));
     }
     Ok(all)
 }
@@ -427,8 +430,8 @@ impl Operation for Prune {
 pub(super) async fn catalog(db: &Database) -> Result<(i64, Vec<CatalogEntry>), Fault> {
     let found = db.fetch(Lane::Engine, CATALOG, &[]).await?;
     let Some(row) = found.first() else { return Ok((0, Vec::new())) };
-    let entries = serde_json::from_str(&row.text(1)?);
-    Ok((row.int(0)?, entries.map_err(|_| Fault::Corrupt("the catalogue cannot be read".to_owned()))?))
+    let entries = serde_json::from_str(&row.text("entries")?);
+    Ok((row.int("version")?, entries.map_err(|_| Fault::Corrupt("the catalogue cannot be read".to_owned()))?))
 }
 
 pub(super) async fn catalog_version(db: &Database) -> Result<i64, Fault> {

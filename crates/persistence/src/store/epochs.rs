@@ -57,7 +57,7 @@ pub(super) async fn pause(db: &Database, lease: &Lease, why: &str) -> Result<boo
 }
 
 pub(super) async fn paused(db: &Database) -> Result<Vec<(ProjectId, ProjectEpoch)>, Fault> {
-    let paused = |row: &Row| Ok((ProjectId(row.text(0)?), told(row)?));
+    let paused = |row: &Row| Ok((ProjectId(row.text("uid")?), told(row)?));
     db.fetch(Lane::Read, PAUSED, &[]).await?.iter().map(paused).collect()
 }
 
@@ -70,17 +70,17 @@ pub(super) async fn project_of(db: &Database, uids: &[Uid]) -> Result<Vec<Projec
     found.iter().map(|row| row.text(0).map(ProjectId)).collect()
 }
 
-/// What `epoch` reads, behind the project.
+/// What `epoch` reads.
 fn told(row: &Row) -> Result<ProjectEpoch, Fault> {
-    let epoch = |at: usize| -> Result<Option<Epoch>, Fault> {
-        let Some(number) = row.maybe_int(at)? else { return Ok(None) };
-        Ok(Some(Epoch { number, nonce: row.maybe_text(at + 1)?.unwrap_or_default() }))
+    let epoch = |number: &str, nonce: &str| -> Result<Option<Epoch>, Fault> {
+        let Some(number) = row.maybe_int(number)? else { return Ok(None) };
+        Ok(Some(Epoch { number, nonce: row.maybe_text(nonce)?.unwrap_or_default() }))
     };
     Ok(ProjectEpoch {
-        current: epoch(1)?.unwrap_or_default(),
-        wanted: epoch(3)?,
-        raised: row.maybe_int(5)?.map(row::span),
-        paused: row.maybe_text(6)?,
-        abandoned: row.maybe_int(7)?.is_some(),
+        current: epoch("epoch", "epoch_nonce")?.unwrap_or_default(),
+        wanted: epoch("wanted_epoch", "wanted_nonce")?,
+        raised: row.maybe_int("raised")?.map(row::span),
+        paused: row.maybe_text("paused")?,
+        abandoned: row.maybe_int("abandoned_at")?.is_some(),
     })
 }

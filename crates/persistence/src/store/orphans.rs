@@ -57,12 +57,12 @@ const END: Sql = sql!("DELETE FROM orphan_orders WHERE uid = $1 AND project = $2
 
 fn order(row: &Row) -> Result<OrphanOrder, Fault> {
     Ok(OrphanOrder {
-        uid: row.parse(0)?,
-        project: ProjectId(row.text(1)?),
-        object: object(&row.text(2)?)?,
-        into: row.maybe_text(3)?.map(|uid| uid.parse()).transpose().map_err(|_| unreadable())?,
-        told: row.maybe_text(4)?,
-        refused: row.int(5)? != 0,
+        uid: row.parse("uid")?,
+        project: ProjectId(row.text("project")?),
+        object: object(&row.text("object")?)?,
+        into: row.maybe_text("into_uid")?.map(|uid| uid.parse()).transpose().map_err(|_| unreadable())?,
+        told: row.maybe_text("told")?,
+        refused: row.int("refused")? != 0,
     })
 }
 
@@ -129,9 +129,9 @@ impl Operation for Order<'_> {
 /// The place of an orphan in the report of the last sweep.
 async fn find(tx: &mut Tx, project: &ProjectId, orphan: &OwnedObject) -> Result<Option<i64>, Fault> {
     for row in tx.fetch(SEEN, &args![project]).await? {
-        let seen = object(&row.text(0)?)?;
+        let seen = object(&row.text("object")?)?;
         if (&seen.object_type, &seen.id) == (&orphan.object_type, &orphan.id) {
-            return Ok(Some(row.int(1)?));
+            return Ok(Some(row.int("position")?));
         }
     }
     Ok(None)
@@ -183,7 +183,7 @@ impl Operation for Tried<'_> {
             OrderEnd::Done => {
                 let project = &self.lease.project;
                 if let Some(ended) = tx.first(END, &args![self.uid, project]).await? {
-                    if let Some(position) = find(tx, project, &object(&ended.text(0)?)?).await? {
+                    if let Some(position) = find(tx, project, &object(&ended.text("object")?)?).await? {
                         tx.execute(FORGET, &args![project, position]).await?;
                     }
                     tx.execute(LEAVE_QUEUE, &args![self.uid]).await?;

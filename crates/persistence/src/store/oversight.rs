@@ -29,19 +29,19 @@ const PAUSED: Sql = sql!(
      FROM paused_workspaces p JOIN resources r ON r.uid = p.uid ORDER BY r.tenant, r.region, r.name"
 );
 const PROJECTS: Sql = sql!(
-    "SELECT p.uid, p.owner, p.until - " now ", \
-     (SELECT count(*) FROM work w WHERE w.project = p.uid AND w.next_run_at <= " now "), \
-     (SELECT count(*) FROM work w WHERE w.project = p.uid AND w.next_run_at IS NOT NULL), \
-     (SELECT count(*) FROM resources r WHERE r.project = p.uid AND r.state NOT IN ('active', 'error')), \
-     (SELECT count(*) FROM resources r WHERE r.project = p.uid), p.budget, " now " - p.budget_at, \
-     CASE WHEN p.abandoned_at IS NULL THEN 0 ELSE 1 END FROM projects p ORDER BY p.uid"
+    "SELECT p.uid, p.owner, p.until - " now " AS leased_for, \
+     (SELECT count(*) FROM work w WHERE w.project = p.uid AND w.next_run_at <= " now ") AS due, \
+     (SELECT count(*) FROM work w WHERE w.project = p.uid AND w.next_run_at IS NOT NULL) AS queued, \
+     (SELECT count(*) FROM resources r WHERE r.project = p.uid AND r.state NOT IN ('active', 'error')) AS in_transition, \
+     (SELECT count(*) FROM resources r WHERE r.project = p.uid) AS resources, p.budget, " now " - p.budget_at AS budget_age, \
+     p.abandoned_at FROM projects p ORDER BY p.uid"
 );
 const BACKLOG: Sql = sql!(
-    "SELECT count(*), " now " - min(w.next_run_at), (SELECT count(*) FROM orphans), \
-     (SELECT count(*) FROM projects p WHERE p.paused IS NOT NULL) FROM work w WHERE w.next_run_at <= " now
+    "SELECT count(*) AS due, " now " - min(w.next_run_at) AS oldest, (SELECT count(*) FROM orphans) AS orphans, \
+     (SELECT count(*) FROM projects p WHERE p.paused IS NOT NULL) AS paused_projects FROM work w WHERE w.next_run_at <= " now
 );
 const OCCUPANCY: Sql = sql!(
-    "SELECT r.region, NULL, count(*) FROM resources r WHERE r.region <> '' GROUP BY r.region \
+    "SELECT r.region, NULL AS location, count(*) AS resources FROM resources r WHERE r.region <> '' GROUP BY r.region \
      UNION ALL SELECT l.region, l.location, count(*) FROM (SELECT r.region, " location " AS location FROM resources r \
      WHERE r.kind IN ('instance', 'block-storage', 'public-ip')) l WHERE l.location <> '' GROUP BY l.region, l.location"
 );
@@ -62,7 +62,7 @@ impl Operation for Pause<'_> {
     async fn run(&self, tx: &mut Tx) -> Result<bool, Fault> {
         let key = key_args(self.workspace);
         let Some(found) = tx.first(WORKSPACE, &key).await? else { return Ok(false) };
-        let uid = found.text(0)?;
+        let uid = found.text("uid")?;
         if let Some(by) = self.by {
             tx.execute(PAUSE, &args![uid, by]).await?;
         } else if tx.execute(RESUME, &args![uid]).await? > 0 {
@@ -76,10 +76,10 @@ impl Operation for Pause<'_> {
 pub(super) async fn paused(db: &Database) -> Result<Vec<PausedWorkspace>, Fault> {
     let paused = |row: &Row| {
         Ok(PausedWorkspace {
-            workspace: row::key(row, 0)?,
-            uid: row.parse(6)?,
-            paused_at: Timestamp::from_millis(row.int(7)?),
-            paused_by: row.text(8)?,
+            workspace: row::named_key(row)?,
+            uid: row.parse("uid")?,
+            paused_at: Timestamp::from_millis(row.int("paused_at")?),
+            paused_by: row.text("paused_by")?,
         })
     };
     db.fetch(Lane::Read, PAUSED, &[]).await?.iter().map(paused).collect()
@@ -88,23 +88,25 @@ pub(super) async fn paused(db: &Database) -> Result<Vec<PausedWorkspace>, Fault>
 pub(super) async fn projects(db: &Database) -> Result<Vec<ProjectOverview>, Fault> {
     let overview = |row: &Row| {
         Ok(ProjectOverview {
-            project: ProjectId(row.text(0)?),
-            owner: row.maybe_text(1)?,
-            leased_for: row.maybe_int(2)?.map(row::span),
-            due: row.int(3)?,
-            queued: row.int(4)?,
-            in_transition: row.int(5)?,
-            resources: row.int(6)?,
+            project: ProjectId(row.text("uid")?),
+            owner: row.maybe_text("owner")?,
+            leased_for: row.maybe_int("leased_for")?.map(row::span),
+            due: row.int("due")?,
+            queued: row.int("queued")?,
+            in_transition: row.int("in_transition")?,
+            resources: row.int("resources")?,
             budget: budget(row)?,
-            abandoned: row.int(9)? != 0,
+            abandoned: row.maybe_int("abandoned_at")?.is_some(),
         })
     };
     db.fetch(Lane::Read, PROJECTS, &[]).await?.iter().map(overview).collect()
 }
 
 pub(super) async fn occupancy(db: &Database) -> Result<Vec<Occupancy>, Fault> {
-    let occupancy =
-        |row: &Row| Ok(Occupancy { region: row.text(0)?, location: row.maybe_text(1)?, resources: row.int(2)? });
+    let occupancy = |row: &Row| {
+        let (region, location) = (row.text("region")?, row.maybe_text("location")?);
+        Ok(Occupancy { region, location, resources: row.int("resources")? })
+    };
     db.fetch(Lane::Read, OCCUPANCY, &[]).await?.iter().map(occupancy).collect()
 }
 
@@ -117,15 +119,15 @@ pub(super) async fn backlog(db: &Database) -> Result<Backlog, Fault> {
     let found = db.fetch(Lane::Read, BACKLOG, &[]).await?;
     let Some(row) = found.first() else { return Ok(Backlog::default()) };
     Ok(Backlog {
-        due: row.int(0)?,
-        oldest: row.maybe_int(1)?.map(row::span),
-        orphans: row.int(2)?,
-        paused_projects: row.int(3)?,
+        due: row.int("due")?,
+        oldest: row.maybe_int("oldest")?.map(row::span),
+        orphans: row.int("orphans")?,
+        paused_projects: row.int("paused_projects")?,
     })
 }
 
 fn budget(row: &Row) -> Result<Option<KnownBudget>, Fault> {
-    let (Some(text), Some(age)) = (row.maybe_text(7)?, row.maybe_int(8)?) else { return Ok(None) };
+    let (Some(text), Some(age)) = (row.maybe_text("budget")?, row.maybe_int("budget_age")?) else { return Ok(None) };
     let broken = |_| Fault::Corrupt("the request budget of a project cannot be read".to_owned());
     Ok(Some(KnownBudget { budget: serde_json::from_str(&text).map_err(broken)?, age: row::span(age) }))
 }

@@ -76,7 +76,7 @@ pub(super) async fn take(
 ) -> Result<Vec<Lease>, Fault> {
     let args = args![owner, ttl, engine, limit, LEASE_SLACK, UNKNOWN_TTL];
     let taken = db.execute(Lane::Engine, TAKE, &args).await?;
-    taken.iter().map(|row| Ok(Lease { project: ProjectId(row.text(0)?), token: row.int(1)? })).collect()
+    taken.iter().map(|row| Ok(Lease { project: ProjectId(row.text("uid")?), token: row.int("token")? })).collect()
 }
 
 pub(super) async fn renew(

@@ -109,7 +109,7 @@ impl Question for Lookup {
     }
 }
 
-/// The columns of [`LOOK`] before what is shown.
+/// The columns of [`LOOK`] before what is shown. Looks and pages are read by position (see [`crate::sql::Column`]).
 const LOOKED: usize = 4;
 
 async fn look(db: &Database, lookups: &[&Lookup]) -> Result<Vec<Look>, Fault> {

@@ -12,7 +12,7 @@ use seca_api::{Kind, ResourceKey};
 use crate::{
     database::{Database, Lane, Tx},
     fault::Fault,
-    row::{self, COLUMNS},
+    row,
     sql::{Row, Sql, Value, cells, identity, key_row, list, rows, sql},
 };
 
@@ -62,7 +62,8 @@ const BUNDLES: Sql = sql!(
      WHEN 'workspace' THEN (SELECT count(*) FROM resources c WHERE " (within "c" "r.tenant" "r.region" "r.name") ") \
      WHEN 'network' THEN (SELECT count(*) FROM resources c WHERE " (within "c" "r.tenant" "r.region" "r.workspace")
     " AND c.network = r.name) \
-     ELSE 0 END, CAST(CASE WHEN EXISTS (SELECT 1 FROM steps s WHERE s.uid = r.uid) THEN 1 ELSE 0 END AS BIGINT) \
+     ELSE 0 END AS children, CAST(CASE WHEN EXISTS (SELECT 1 FROM steps s WHERE s.uid = r.uid) THEN 1 ELSE 0 END AS BIGINT) \
+     AS touched \
      FROM resources r JOIN work w ON w.uid = r.uid WHERE r.uid IN " (list 1)
 );
 /// What is related to each of several resources (1: uid, key, and which peers), by its uid: targets (1), referrers (2),
@@ -190,12 +191,12 @@ fn unrelated(row: &Row) -> Result<Bundle, Fault> {
         referrers: Vec::new(),
         children: Vec::new(),
         peers: Vec::new(),
-        child_count: row.int(COLUMNS + 2)?,
+        child_count: row.int("children")?,
         auxiliaries: Vec::new(),
         open_steps: Vec::new(),
-        touched: row.int(COLUMNS + 3)? != 0,
-        attempts: u32::try_from(row.int(COLUMNS)?).unwrap_or(u32::MAX),
-        wake: row.int(COLUMNS + 1)?,
+        touched: row.int("touched")? != 0,
+        attempts: u32::try_from(row.int("attempts")?).unwrap_or(u32::MAX),
+        wake: row.int("wakes")?,
     })
 }
 
@@ -214,6 +215,7 @@ struct Relation {
 }
 
 impl Relation {
+    /// By position: what a column holds is another thing for each role.
     fn of(row: &Row) -> Result<Self, Fault> {
         const KEY: usize = 4;
         const OTHER: usize = 10;

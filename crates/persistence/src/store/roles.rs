@@ -43,7 +43,7 @@ pub(super) async fn unassign(tx: &mut Tx, role: &Resource, locked: &[Resource]) 
     }
     let mut naming: BTreeMap<Uid, Vec<Edge>> = BTreeMap::new();
     for row in tx.fetch(NAMING, &identity(role.uid, &role.key)).await? {
-        naming.entry(row.parse(0)?).or_default().push(edge(&row)?);
+        naming.entry(row.parse("uid")?).or_default().push(edge(&row)?);
     }
     let mut changed = Vec::new();
     for (uid, edges) in &naming {
@@ -74,5 +74,5 @@ pub(super) async fn unassign(tx: &mut Tx, role: &Resource, locked: &[Resource]) 
 }
 
 fn edge(row: &Row) -> Result<Edge, Fault> {
-    Ok(Edge { field: row.text(1)?, strict: row.int(2)? == 1, target: row::key(row, 3)? })
+    Ok(Edge { field: row.text("field")?, strict: row.int("strict")? == 1, target: row::named_key(row)? })
 }

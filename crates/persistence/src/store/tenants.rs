@@ -13,11 +13,11 @@ use crate::{
 };
 
 const ALL: Sql = sql!(
-    "SELECT t.name, t.conformance, t.late_references, t.suspended, t.authorization_version + e.version, t.created_at \
+    "SELECT t.name, t.conformance, t.late_references, t.suspended, t.authorization_version + e.version AS version, t.created_at \
      FROM tenants t, authorization_epoch e ORDER BY t.name"
 );
 const ONE: Sql = sql!(
-    "SELECT t.name, t.conformance, t.late_references, t.suspended, t.authorization_version + e.version, t.created_at \
+    "SELECT t.name, t.conformance, t.late_references, t.suspended, t.authorization_version + e.version AS version, t.created_at \
      FROM tenants t, authorization_epoch e WHERE t.name = $1"
 );
 const ADD: Sql = sql!(
@@ -73,18 +73,14 @@ const fn is_late(references: ReferencePolicy) -> bool {
     matches!(references, ReferencePolicy::Late)
 }
 
-fn record(row: &Row) -> Result<TenantRecord, Fault> {
-    registered(row, 0, 1)
-}
-
-/// A tenant, from the columns of its name and of its settings on.
-pub(super) fn registered(row: &Row, name: usize, at: usize) -> Result<TenantRecord, Fault> {
-    let references = if row.int(at + 1)? == 0 { ReferencePolicy::Strict } else { ReferencePolicy::Late };
+/// A tenant.
+pub(super) fn record(row: &Row) -> Result<TenantRecord, Fault> {
+    let references = if row.int("late_references")? == 0 { ReferencePolicy::Strict } else { ReferencePolicy::Late };
     Ok(TenantRecord {
-        name: row.text(name)?,
-        settings: Tenant { conformance: row.int(at)? != 0, references },
-        suspended: row.int(at + 2)? != 0,
-        version: row.int(at + 3)?,
-        created_at: Timestamp::from_millis(row.int(at + 4)?),
+        name: row.text("name")?,
+        settings: Tenant { conformance: row.int("conformance")? != 0, references },
+        suspended: row.int("suspended")? != 0,
+        version: row.int("version")?,
+        created_at: Timestamp::from_millis(row.int("created_at")?),
     })
 }

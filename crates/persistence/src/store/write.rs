@@ -41,7 +41,8 @@ const DELETE: Sql = Sql {
          woken AS MATERIALIZED (SELECT w.uid FROM work w WHERE w.uid IN (" related_to_gone ") ORDER BY w.uid" lock "), \
          queued AS (UPDATE work SET " wake ", attempts = \
          CASE WHEN uid IN (SELECT uid FROM gone) THEN 0 ELSE attempts END WHERE uid IN (SELECT uid FROM woken)) \
-         SELECT CAST(0 AS BIGINT), '', '', '', '', '', '', CAST(0 AS BIGINT) FROM overlooked \
+         SELECT CAST(0 AS BIGINT) AS role, '' AS tenant, '' AS region, '' AS kind, '' AS workspace, '' AS network, '' AS name, \
+         CAST(0 AS BIGINT) AS total FROM overlooked \
          UNION ALL SELECT 1, tenant, region, kind, workspace, network, name, total FROM blockers"
     )
     .postgres,
@@ -53,7 +54,7 @@ const DELETE: Sql = Sql {
          AND d.deleted_at IS NOT NULL)) \
          UPDATE work SET " wake ", attempts = CASE WHEN uid IN (SELECT uid FROM gone) THEN 0 ELSE attempts END \
          WHERE uid IN (" related_to_gone "); \
-         SELECT 1, b.tenant, b.region, b.kind, b.workspace, b.network, b.name, b.total FROM (" blockers ") b \
+         SELECT 1 AS role, b.tenant, b.region, b.kind, b.workspace, b.network, b.name, b.total FROM (" blockers ") b \
          WHERE EXISTS (SELECT 1 FROM resources d WHERE d.uid = $1 AND d.deleted_at IS NULL)"
     )
     .sqlite,
@@ -84,7 +85,7 @@ impl Operation for Delete {
                 state::delete(gone, self.now);
             }
             let found = tx.fetch(DELETE, &judged(&self.rules, &before, &row, &along)?).await?;
-            match found.first().map(|first| first.int(0)).transpose()? {
+            match found.first().map(|first| first.int("role")).transpose()? {
                 None => return Ok(DeleteOutcome::Accepted(row)),
                 // Its own row is locked by now, so that no more can come.
                 Some(0) => {}
@@ -96,8 +97,8 @@ impl Operation for Delete {
 
 /// What stands in the way: the rows of [`DELETE`], each with the number of all.
 fn users(found: &[Row]) -> Result<Users, Fault> {
-    let shown = found.iter().map(|row| row::key(row, 1)).collect::<Result<Vec<_>, _>>()?;
-    let total = found.first().map(|row| row.int(7)).transpose()?.unwrap_or_default();
+    let shown = found.iter().map(row::named_key).collect::<Result<Vec<_>, _>>()?;
+    let total = found.first().map(|row| row.int("total")).transpose()?.unwrap_or_default();
     let more = u64::try_from(total).unwrap_or_default().saturating_sub(shown.len() as u64);
     Ok(Users { shown, more })
 }
