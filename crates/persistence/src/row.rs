@@ -11,64 +11,141 @@ use crate::{
     sql::{Row, Value, args},
 };
 
+/// The columns of the word `columns`, in its order.
+const ALL: [&str; 27] = [
+    "uid",
+    "tenant",
+    "region",
+    "kind",
+    "workspace",
+    "network",
+    "name",
+    "project",
+    "labels",
+    "annotations",
+    "extensions",
+    "spec",
+    "status",
+    "state",
+    "conditions",
+    "resource_version",
+    "generation",
+    "observed_generation",
+    "revision",
+    "created_at",
+    "last_modified_at",
+    "deleted_at",
+    "facts",
+    "holder",
+    "action_kind",
+    "action_seq",
+    "action_done_seq",
+];
+
 /// How many columns `columns` has.
-pub(crate) const COLUMNS: usize = 27;
+pub(crate) const COLUMNS: usize = ALL.len();
+
+/// The columns of the word `shown`, in its order.
+const OF_SHOWN: [&str; 13] = [
+    "name",
+    "labels",
+    "annotations",
+    "extensions",
+    "spec",
+    "status",
+    "state",
+    "conditions",
+    "resource_version",
+    "revision",
+    "created_at",
+    "last_modified_at",
+    "deleted_at",
+];
+
+/// How many columns are read of what is shown.
+pub(crate) const SHOWN: usize = OF_SHOWN.len();
+
+/// The position of a column, found by the compiler: to look for a name in each row would cost some of what a row costs.
+macro_rules! position {
+    ($columns:ident, $name:literal) => {
+        const { position(&$columns, $name) }
+    };
+}
+
+const fn position(columns: &[&str], name: &str) -> usize {
+    let mut at = 0;
+    while at < columns.len() {
+        if is_same(columns[at].as_bytes(), name.as_bytes()) {
+            return at;
+        }
+        at += 1;
+    }
+    panic!("there is no such column");
+}
+
+const fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let mut at = 0;
+    while at < a.len() && at < b.len() && a[at] == b[at] {
+        at += 1;
+    }
+    at == a.len() && at == b.len()
+}
 
 /// A resource, from the column on at which its `columns` begin: by position, because commits and admissions read it.
 pub(crate) fn resource(row: &Row, at: usize) -> Result<Resource, Fault> {
-    let uid: Uid = row.parse(at)?;
-    let conditions = row.text(at + 14)?;
-    let facts = row.text(at + 22)?;
+    let uid: Uid = row.parse(at + position!(ALL, "uid"))?;
+    let conditions = row.text(at + position!(ALL, "conditions"))?;
+    let facts = row.text(at + position!(ALL, "facts"))?;
     let broken = |what: &str| Fault::Corrupt(format!("the {what} of {uid} cannot be read"));
     Ok(Resource {
         uid,
-        key: key(row, at + 1)?,
-        project: ProjectId(row.text(at + 7)?),
-        labels: row.maybe_text(at + 8)?,
-        annotations: row.maybe_text(at + 9)?,
-        extensions: row.maybe_text(at + 10)?,
-        spec: row.text(at + 11)?,
-        status: row.text(at + 12)?,
-        state: state(&row.text(at + 13)?).ok_or_else(|| broken("state"))?,
+        key: key(row, at + position!(ALL, "tenant"))?,
+        project: ProjectId(row.text(at + position!(ALL, "project"))?),
+        labels: row.maybe_text(at + position!(ALL, "labels"))?,
+        annotations: row.maybe_text(at + position!(ALL, "annotations"))?,
+        extensions: row.maybe_text(at + position!(ALL, "extensions"))?,
+        spec: row.text(at + position!(ALL, "spec"))?,
+        status: row.text(at + position!(ALL, "status"))?,
+        state: state(&row.text(at + position!(ALL, "state"))?).ok_or_else(|| broken("state"))?,
         conditions: serde_json::from_str(&conditions).map_err(|_| broken("conditions"))?,
-        resource_version: row.int(at + 15)?,
-        generation: row.int(at + 16)?,
-        observed_generation: row.int(at + 17)?,
-        revision: row.int(at + 18)?,
-        created_at: Timestamp::from_millis(row.int(at + 19)?),
-        last_modified_at: Timestamp::from_millis(row.int(at + 20)?),
-        deleted_at: row.maybe_int(at + 21)?.map(Timestamp::from_millis),
+        resource_version: row.int(at + position!(ALL, "resource_version"))?,
+        generation: row.int(at + position!(ALL, "generation"))?,
+        observed_generation: row.int(at + position!(ALL, "observed_generation"))?,
+        revision: row.int(at + position!(ALL, "revision"))?,
+        created_at: Timestamp::from_millis(row.int(at + position!(ALL, "created_at"))?),
+        last_modified_at: Timestamp::from_millis(row.int(at + position!(ALL, "last_modified_at"))?),
+        deleted_at: row.maybe_int(at + position!(ALL, "deleted_at"))?.map(Timestamp::from_millis),
         facts: serde_json::from_str(&facts).map_err(|_| broken("facts"))?,
-        holder: row.maybe_text(at + 23)?.map(|text| text.parse().map_err(|_| broken("holder"))).transpose()?,
+        holder: row
+            .maybe_text(at + position!(ALL, "holder"))?
+            .map(|text| text.parse().map_err(|_| broken("holder")))
+            .transpose()?,
         action: ActionState {
-            kind: row.maybe_text(at + 24)?.and_then(|text| ActionKind::parse(&text)),
-            seq: row.int(at + 25)?,
-            done_seq: row.int(at + 26)?,
+            kind: row.maybe_text(at + position!(ALL, "action_kind"))?.and_then(|text| ActionKind::parse(&text)),
+            seq: row.int(at + position!(ALL, "action_seq"))?,
+            done_seq: row.int(at + position!(ALL, "action_done_seq"))?,
         },
     })
 }
 
-/// How many columns are read of what is shown.
-pub(crate) const SHOWN: usize = 13;
-
 /// What is shown of a resource of this collection, from the column on at which it begins.
 pub(crate) fn shown(row: &Row, at: usize, uid: Option<Uid>, collection: &ResourceKey) -> Result<Representation, Fault> {
-    let (name, word) = (row.text(at)?, row.text(at + 6)?);
+    let (name, word) = (row.text(at + position!(OF_SHOWN, "name"))?, row.text(at + position!(OF_SHOWN, "state"))?);
     let broken = || Fault::Corrupt(format!("the state of {name} in {collection} cannot be read"));
     Ok(Representation {
         uid,
-        labels: row.maybe_text(at + 1)?,
-        annotations: row.maybe_text(at + 2)?,
-        extensions: row.maybe_text(at + 3)?,
-        spec: row.text(at + 4)?,
-        status: row.text(at + 5)?,
+        labels: row.maybe_text(at + position!(OF_SHOWN, "labels"))?,
+        annotations: row.maybe_text(at + position!(OF_SHOWN, "annotations"))?,
+        extensions: row.maybe_text(at + position!(OF_SHOWN, "extensions"))?,
+        spec: row.text(at + position!(OF_SHOWN, "spec"))?,
+        status: row.text(at + position!(OF_SHOWN, "status"))?,
         state: state(&word).ok_or_else(broken)?,
-        conditions: row.text(at + 7)?,
-        resource_version: row.int(at + 8)?,
-        revision: row.int(at + 9)?,
-        created_at: Timestamp::from_millis(row.int(at + 10)?),
-        last_modified_at: Timestamp::from_millis(row.int(at + 11)?),
-        deleted_at: row.maybe_int(at + 12)?.map(Timestamp::from_millis),
+        conditions: row.text(at + position!(OF_SHOWN, "conditions"))?,
+        resource_version: row.int(at + position!(OF_SHOWN, "resource_version"))?,
+        revision: row.int(at + position!(OF_SHOWN, "revision"))?,
+        created_at: Timestamp::from_millis(row.int(at + position!(OF_SHOWN, "created_at"))?),
+        last_modified_at: Timestamp::from_millis(row.int(at + position!(OF_SHOWN, "last_modified_at"))?),
+        deleted_at: row.maybe_int(at + position!(OF_SHOWN, "deleted_at"))?.map(Timestamp::from_millis),
         key: ResourceKey { name, ..collection.clone() },
     })
 }
@@ -184,4 +261,29 @@ pub(crate) fn span(milliseconds: i64) -> Duration {
 /// A value as the JSON text that a column keeps.
 pub(crate) fn json<T: serde::Serialize>(value: &T) -> Result<String, Fault> {
     serde_json::to_string(value).map_err(|error| Fault::Corrupt(format!("not to be written as JSON: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::{Sql, sql};
+
+    #[test]
+    fn the_words_have_the_columns_that_are_read_in_their_order() {
+        const COLUMNS_WORD: Sql = sql!(columns);
+        const SHOWN_WORD: Sql = sql!(shown);
+        const EMPTY: Sql = sql!(no_columns);
+        let word = |columns: &[&str]| columns.iter().map(|name| format!("r.{name}")).collect::<Vec<_>>().join(", ");
+        for (Sql { postgres, sqlite }, expected) in
+            [(COLUMNS_WORD, word(&ALL)), (SHOWN_WORD, word(&OF_SHOWN)), (EMPTY, ["NULL"; COLUMNS].join(", "))]
+        {
+            assert_eq!((postgres, sqlite), (expected.as_str(), expected.as_str()));
+        }
+        const INSERTS: [Sql; 2] = [sql!(insert), sql!(add_assignment)];
+        let into = format!("INSERT INTO resources ({}) ", ALL.join(", "));
+        assert!(INSERTS.iter().all(|insert| insert.postgres.starts_with(&into) && insert.sqlite.starts_with(&into)));
+        // A key is read from its tenant on.
+        let key = ["tenant", "region", "kind", "workspace", "network", "name"];
+        assert_eq!(ALL[position!(ALL, "tenant")..][..key.len()], key);
+    }
 }
