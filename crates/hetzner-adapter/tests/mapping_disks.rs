@@ -331,7 +331,6 @@ fn a_claim_while_the_disk_becomes_a_snapshot_waits_for_it() {
     world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeParked"));
 }
 
-/// An instance takes the server in the middle of the parking. The copy is of that moment, and never becomes the disk.
 #[test]
 fn a_claim_while_the_parked_server_is_being_removed_does_not_take_it() {
     let mut world = held();
@@ -353,6 +352,36 @@ fn a_claim_while_the_parked_server_is_being_removed_does_not_take_it() {
     world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeParked"));
 }
 
+#[test]
+fn a_server_that_somebody_deletes_after_its_copy_was_made_leaves_the_copy() {
+    for status in ["available", "creating", "unavailable"] {
+        let mut world = held();
+        world.now += 15 * MINUTE;
+        let uid = boot_volume(&world).uid;
+        while world.model.images.is_empty() {
+            world.look(uid);
+        }
+        world.model.images[0].status = status.into();
+        world.model.servers.clear();
+        world.forget();
+        for _ in 0..4 {
+            world.look(uid);
+        }
+        if status == "unavailable" {
+            world.check(Kind::BlockStorage, "v", ERROR, Some("BackingLost"));
+            continue;
+        }
+        world.model.images[0].status = "available".into();
+        world.forget();
+        world.settle();
+        world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeParked"));
+        world.instance("j", "v");
+        world.settle();
+        assert_eq!((world.model.servers.len(), world.model.images.len()), (1, 1), "{status}");
+    }
+}
+
+/// An instance takes the server in the middle of the parking. The copy is of that moment, and never becomes the disk.
 #[test]
 fn a_copy_of_a_parking_that_ended_otherwise_is_dropped() {
     for is_late in [false, true] {

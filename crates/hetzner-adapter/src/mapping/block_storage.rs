@@ -201,7 +201,10 @@ fn kept(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>) -
     let handed = remembered.and_then(|id| context.snapshot.get(id));
     let Some(server) = backing.kept.or(backing.holders).or(handed) else {
         context.prove(context.resource(), ObjectType::Server)?;
-        return Ok(lost("The server whose disk it kept"));
+        let copy = backing.snapshot.filter(|image| parking::is_of_this_hold(context.resource(), image));
+        return Ok(
+            copy.map_or_else(|| lost("The server whose disk it kept"), |image| parking::copied_before(context, image))
+        );
     };
     let is_own = backing.kept.is_some();
     if !is_own {

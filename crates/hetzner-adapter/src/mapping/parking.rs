@@ -233,6 +233,21 @@ fn park(context: &Context<'_>, snapshot: Option<&Image>, server: &Server, why: &
     })
 }
 
+/// Its server is gone, whoever deleted it, and a snapshot of its disk was ordered before: that is the disk.
+pub(super) fn copied_before(context: &Context<'_>, image: &Image) -> Planned {
+    match image.status {
+        ImageStatus::Creating => image::watch(ObjectId::Image(image.id), &image.description),
+        ImageStatus::Available => {
+            let parked = settled().remember(context.resource(), |facts: &mut BlockStorageFacts| {
+                let (size, architecture) = (facts.disk_gb.unwrap_or_default(), facts.architecture.clone());
+                disk::park(facts, image.id.to_string(), whole(image.disk_size).max(size), architecture);
+            });
+            Planned { again: Some(LOST_AGAIN), ..parked }
+        }
+        _ => lost("The server whose disk it kept"),
+    }
+}
+
 /// Whether a block storage became a snapshot of the disk of this server, which is to go since then.
 pub(super) fn is_leaving(volume: &Resource, server: &Server) -> bool {
     let is_parked = matches!(Disk::of(volume), Disk::Parked { .. });
