@@ -18,7 +18,7 @@ use std::fmt::Display;
 use sqlx::{ColumnIndex, Row as _, ValueRef as _, postgres::PgRow, sqlite::SqliteRow};
 
 use crate::fault::Fault;
-pub(crate) use value::{Value, cells, identity, key_args, key_row, list, millis, rows};
+pub(crate) use value::{Value, cells, columns, identity, key_args, key_row, list, millis, rows};
 
 /// A statement for both databases.
 #[derive(Clone, Copy, Debug)]
@@ -333,12 +333,16 @@ macro_rules! word {
     ($db:ident given_project) => {
         "(SELECT o.project FROM named o JOIN named h ON h.home = '1' WHERE o.gives = '1')"
     };
+    // All columns, in the order of `row::insert_args`.
+    ($db:ident into_resources) => {
+        "INSERT INTO resources (uid, tenant, region, kind, workspace, network, name, project, labels, annotations, \
+         extensions, spec, status, state, conditions, resource_version, generation, observed_generation, revision, \
+         created_at, last_modified_at, deleted_at, facts, holder, action_kind, action_seq, action_done_seq) "
+    };
     ($db:ident insert) => {
         concat!(
-            "INSERT INTO resources (uid, tenant, region, kind, workspace, network, name, project, labels, annotations, \
-             extensions, spec, status, state, conditions, resource_version, generation, observed_generation, \
-             revision, created_at, last_modified_at, deleted_at, facts, holder, action_kind, action_seq, \
-             action_done_seq) SELECT $1, $2, $3, $4, $5, $6, $7, COALESCE(",
+            $crate::sql::word!($db into_resources),
+            "SELECT $1, $2, $3, $4, $5, $6, $7, COALESCE(",
             $crate::sql::word!($db given_project),
             ", $8), $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27 \
              WHERE ",
@@ -348,19 +352,23 @@ macro_rules! word {
     };
     // An assignment that the product makes, see store/assignments.rs.
     ($db:ident add_assignment) => {
-        "INSERT INTO resources (uid, tenant, region, kind, workspace, network, name, project, labels, annotations, \
-         extensions, spec, status, state, conditions, resource_version, generation, observed_generation, revision, \
-         created_at, last_modified_at, deleted_at, facts, holder, action_kind, action_seq, action_done_seq) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-         $22, $23, $24, $25, $26, $27) ON CONFLICT DO NOTHING"
+        concat!(
+            $crate::sql::word!($db into_resources),
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
+             $22, $23, $24, $25, $26, $27) ON CONFLICT DO NOTHING"
+        )
     };
     ($db:ident add_labels) => {
         "INSERT INTO resource_labels (uid, name, value, number) SELECT $1, j.value->>0, j.value->>1, j.value->>2 FROM "
     };
-    ($db:ident add_edges) => {
-        "INSERT INTO resource_references (uid, position, field, strict, tenant, region, kind, workspace, network, \
-         name) SELECT $1, CAST(j.value->>0 AS BIGINT), j.value->>1, CAST(j.value->>2 AS BIGINT), j.value->>3, \
-         j.value->>4, j.value->>5, j.value->>6, j.value->>7, j.value->>8 FROM "
+    ($db:ident (add_edges $uid:literal)) => {
+        concat!(
+            "INSERT INTO resource_references (uid, position, field, strict, tenant, region, kind, workspace, network, \
+             name) SELECT ",
+            $uid,
+            ", CAST(j.value->>0 AS BIGINT), j.value->>1, CAST(j.value->>2 AS BIGINT), j.value->>3, j.value->>4, \
+             j.value->>5, j.value->>6, j.value->>7, j.value->>8 FROM "
+        )
     };
     // Whoever named the key in the parameters 2 to 7 before there was such a row.
     ($db:ident early) => {

@@ -6,6 +6,7 @@ mod admission;
 mod assignments;
 mod authorization;
 mod bindings;
+mod create;
 mod engine;
 mod epochs;
 mod orphans;
@@ -51,7 +52,7 @@ pub struct SqlStore {
     lookups: Together<read::Lookup>,
     versions: Together<authorization::VersionOf>,
     admissions: Together<AdmissionQuery>,
-    changes: Together<put::Change>,
+    puts: put::Gathered,
     turns: Arc<Semaphore>,
 }
 
@@ -61,7 +62,7 @@ impl SqlStore {
             lookups: Together::new(&db),
             versions: Together::new(&db),
             admissions: Together::new(&db),
-            changes: Together::new(&db),
+            puts: put::Gathered::new(&db),
             turns: Arc::new(Semaphore::new(turn::TURNS)),
             db,
         }
@@ -130,6 +131,15 @@ impl SqlStore {
     pub async fn next_due(&self, project: &ProjectId) -> StoreResult<Option<Duration>> {
         Ok(queue::next_due(&self.db, project).await?)
     }
+
+    /// How PostgreSQL writes creations that come together, and what that costs it. Nothing of it stays.
+    ///
+    /// # Errors
+    /// As for [`WriteStore::put`].
+    #[cfg(feature = "testing")]
+    pub async fn explain_creations(&self, puts: Vec<Put>) -> StoreResult<crate::testing::Explained> {
+        Ok(create::explain(&self.db, puts).await?)
+    }
 }
 
 impl Store for SqlStore {
@@ -192,7 +202,7 @@ impl ReadStore for SqlStore {
 #[async_trait]
 impl WriteStore for SqlStore {
     async fn put(&self, put: Put) -> StoreResult<PutOutcome> {
-        Ok(put::put(&self.db, &self.changes, put).await?)
+        Ok(put::put(&self.db, &self.puts, put).await?)
     }
 
     async fn turn(&self, keys: &[ResourceKey]) -> StoreResult<Box<dyn Turn>> {

@@ -63,6 +63,8 @@ suite! {
         each_of_many_lookups_finds_what_it_asks_for,
         a_lookup_sees_what_was_written_before_it,
         changes_that_come_together_are_each_written_once,
+        creations_that_come_together_are_each_made_once,
+        a_creation_that_fails_harms_no_other_that_comes_with_it,
         admissions_that_come_together_are_each_their_own;
     queue:
         a_project_is_leased_to_one_owner_at_a_time,
@@ -295,6 +297,11 @@ mod waits {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_put_that_waited_sees_what_became_of_what_it_depends_on() {
         waits::a_put_that_waited_sees_what_became_of_what_it_depends_on().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn creations_that_wait_keep_no_other_waiting() {
+        waits::creations_that_wait_keep_no_other_waiting().await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

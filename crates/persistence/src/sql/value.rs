@@ -158,6 +158,28 @@ pub(crate) fn rows<const N: usize>(rows: impl IntoIterator<Item = [Option<String
     Value::Text(Some(Cow::Owned(rows.into_iter().map(clean).collect::<serde_json::Value>().to_string())))
 }
 
+/// Rows as columns, for PostgreSQL's `unnest`. All cells of a column are of one type; without a row all are texts.
+pub(crate) fn columns<'a, const N: usize>(rows: impl IntoIterator<Item = [Value<'a>; N]>) -> [Value<'a>; N] {
+    let mut columns: Option<[Value<'a>; N]> = None;
+    for row in rows {
+        let columns = columns.get_or_insert_with(|| {
+            row.each_ref().map(|cell| match cell {
+                Value::Int(_) | Value::Ints(_) => Value::Ints(Vec::new()),
+                Value::Text(_) | Value::Texts(_) => Value::Texts(Vec::new()),
+            })
+        });
+        for (column, cell) in columns.iter_mut().zip(row) {
+            match (column, cell) {
+                (Value::Texts(texts), Value::Text(text)) => texts.push(text),
+                (Value::Ints(numbers), Value::Int(number)) => numbers.push(number),
+                // No row has a column in a cell.
+                _ => {}
+            }
+        }
+    }
+    columns.unwrap_or_else(|| std::array::from_fn(|_| Value::Texts(Vec::new())))
+}
+
 /// The parts of a key as a row.
 pub(crate) fn key_row(key: &ResourceKey) -> [Option<String>; 6] {
     [&key.tenant, &key.region, key.kind.as_str(), &key.workspace, &key.network, &key.name]

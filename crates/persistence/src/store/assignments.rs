@@ -23,7 +23,7 @@ const ADD: Sql = Sql {
          queued AS (INSERT INTO work (uid, project, next_run_at, attempts, wakes) \
          SELECT uid, project, " now ", 0, 1 FROM made), \
          labels AS (" add_labels "made, " (rows 28) "), \
-         edges AS (" add_edges "made, " (rows 29) ") \
+         edges AS (" (add_edges "$1") "made, " (rows 29) ") \
          SELECT uid FROM made"
     )
     .postgres,
@@ -32,7 +32,7 @@ const ADD: Sql = Sql {
          INSERT INTO work (uid, project, next_run_at, attempts, wakes) \
          SELECT uid, project, " now ", 0, 1 FROM resources WHERE uid = $1; "
         add_labels "resources made, " (rows 28) " WHERE made.uid = $1; "
-        add_edges "resources made, " (rows 29) " WHERE made.uid = $1; \
+        (add_edges "$1") "resources made, " (rows 29) " WHERE made.uid = $1; \
          SELECT uid FROM resources WHERE uid = $1"
     )
     .sqlite,

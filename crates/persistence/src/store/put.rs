@@ -1,4 +1,4 @@
-//! PUT: one statement, in whatever it changes.
+//! PUT: one statement, in whatever it changes (a creation's is in `create.rs`).
 //!
 //! Admission read what it is judged by; the statement writes if the row is still the one that was judged. One that
 //! creates a row or changes its references also locks parents and targets, so that nobody can begin to delete them,
@@ -19,46 +19,19 @@ use control_plane::{
 use seca_api::ResourceKey;
 
 use super::{
-    assignments, authorization,
+    authorization,
+    create::Creation,
     relations::outer_first,
     together::{Question, Together},
 };
 use crate::{
-    database::{Database, Lane, Operation, Tx},
+    database::{Database, Lane, Tx},
     fault::Fault,
     row,
     selector::sortable,
-    sql::{Row, Sql, Value, args, cells, key_row, rows, sql},
+    sql::{Sql, Value, args, cells, key_row, rows, sql},
 };
 
-/// A row with its labels (28), its references (29), its place in the queue, in the project that the rows that it
-/// depends on say (30), if enough of them live (31), and the version of a tenant (32) is as judged (33). Whoever named it
-/// before it was there wakes.
-const CREATE: Sql = Sql {
-    postgres: sql!(
-        (with_named 30 32 33) ", made AS (" insert " RETURNING uid, project), \
-         queued AS (INSERT INTO work (uid, project, next_run_at, attempts, wakes) \
-         SELECT uid, project, " now ", 0, 1 FROM made), \
-         labels AS (" add_labels "made, " (rows 28) "), \
-         edges AS (" add_edges "made, " (rows 29) "), \
-         woken AS MATERIALIZED (SELECT w.uid FROM work w WHERE EXISTS (SELECT 1 FROM made) AND w.uid IN (" early ") \
-         ORDER BY w.uid" lock "), \
-         again AS (UPDATE work SET " wake " WHERE uid IN (SELECT uid FROM woken)) \
-         SELECT project FROM made"
-    )
-    .postgres,
-    sqlite: sql!(
-        (with_named 30 32 33) insert "; \
-         INSERT INTO work (uid, project, next_run_at, attempts, wakes) \
-         SELECT uid, project, " now ", 0, 1 FROM resources WHERE uid = $1; "
-        add_labels "resources made, " (rows 28) " WHERE made.uid = $1; "
-        add_edges "resources made, " (rows 29) " WHERE made.uid = $1; \
-         UPDATE work SET " wake " WHERE uid IN (" early ") \
-         AND EXISTS (SELECT 1 FROM resources made WHERE made.uid = $1); \
-         SELECT project FROM resources WHERE uid = $1"
-    )
-    .sqlite,
-};
 /// What a PUT changes of a row and its place in the queue, and nothing else.
 const CHANGE: Sql = Sql {
     postgres: sql!(
@@ -106,7 +79,7 @@ const CHANGE_ALL: Sql = Sql {
         " ON CONFLICT (uid, name) DO UPDATE SET value = excluded.value, number = excluded.number), \
          fewer_edges AS (DELETE FROM resource_references e USING written x WHERE e.uid = x.uid AND $19 = 1 \
          AND e.position NOT IN (SELECT CAST(j.value->>0 AS BIGINT) FROM " (rows 18) ")), \
-         edges AS (" add_edges "written, " (rows 18) " ON CONFLICT (uid, position) DO UPDATE SET \
+         edges AS (" (add_edges "$1") "written, " (rows 18) " ON CONFLICT (uid, position) DO UPDATE SET \
          field = excluded.field, strict = excluded.strict, tenant = excluded.tenant, region = excluded.region, \
          kind = excluded.kind, workspace = excluded.workspace, network = excluded.network, name = excluded.name), \
          woken AS MATERIALIZED (SELECT w.uid FROM work w WHERE EXISTS (SELECT 1 FROM written) AND w.uid IN \
@@ -123,7 +96,7 @@ const CHANGE_ALL: Sql = Sql {
         (with_named 21 23 24) add_labels (rows 16) " WHERE " still_judged " AND " living " = $22; "
         (with_named 21 23 24) " DELETE FROM resource_references WHERE uid = $1 AND $19 = 1 AND " still_judged " AND " living
         " = $22; "
-        (with_named 21 23 24) add_edges (rows 18) " WHERE " still_judged " AND " living " = $22; "
+        (with_named 21 23 24) (add_edges "$1") (rows 18) " WHERE " still_judged " AND " living " = $22; "
         (with_named 21 23 24) " UPDATE work SET attempts = CASE WHEN uid = $1 THEN 0 ELSE attempts END, \
          project = CASE WHEN uid = $1 THEN COALESCE(" given_project ", project) ELSE project END, " wake
         " WHERE (uid = $1 OR uid IN (SELECT r.uid FROM " (rows 20) " JOIN resources r ON " listed ")) AND " still_judged
@@ -138,25 +111,35 @@ const STATE: Sql = sql!(
      r.deleted_at FROM " (rows 1) at_listed
 );
 
-/// Writes a PUT. `changes` is where changes that touch nothing but their row come together.
-pub(super) async fn put(db: &Database, changes: &Together<Change>, put: Put) -> Result<PutOutcome, Fault> {
+/// Where PUTs come together.
+#[derive(Clone, Debug)]
+pub(super) struct Gathered {
+    creations: Together<Creation>,
+    /// Those that touch nothing but their row.
+    changes: Together<Change>,
+}
+
+impl Gathered {
+    pub(super) fn new(db: &Database) -> Self {
+        Self { creations: Together::new(db), changes: Together::new(db) }
+    }
+}
+
+/// Writes a PUT.
+pub(super) async fn put(db: &Database, gathered: &Gathered, put: Put) -> Result<PutOutcome, Fault> {
     let Some(before) = &put.before else {
-        let mut made = state::create(put.clone(), ProjectId::local());
-        let args = creation(&put, &made)?;
-        let written = match &put.grant {
-            Some(grant) => db.transact(Lane::Write, &Founding { args: &args, grant }).await?,
-            None => db.batch(Lane::Write, CREATE, &args).await?,
+        let creation = Arc::new(Creation::new(put));
+        return match gathered.creations.ask(db, &creation).await? {
+            Some(project) => Ok(PutOutcome::Created(Arc::unwrap_or_clone(creation).made_in(project))),
+            None => why(db, &creation.put).await,
         };
-        let Some(row) = written.first() else { return why(db, &put).await };
-        made.project = ProjectId(row.text(0)?);
-        return Ok(PutOutcome::Created(made));
     };
     if before.row.key != put.key {
         return Ok(PutOutcome::Stale);
     }
     let change = Arc::new(Change::new(before, &put));
     let written = if put.judged_at.is_none() && touches_its_row_alone(&put, before) {
-        changes.ask(db, &change).await?
+        gathered.changes.ask(db, &change).await?
     } else {
         let written = db.batch(Lane::Write, CHANGE_ALL, &change_all(&put, before, &change)?).await?;
         written.first().map(|row| row.text(0)).transpose()?.map(ProjectId)
@@ -170,15 +153,9 @@ pub(super) async fn put(db: &Database, changes: &Together<Change>, put: Put) -> 
 /// Writes a PUT in a transaction that locked its row. Stale when it did not take effect.
 pub(super) async fn within(tx: &mut Tx, put: Put) -> Result<PutOutcome, Fault> {
     let Some(before) = &put.before else {
-        let mut made = state::create(put.clone(), ProjectId::local());
-        let args = creation(&put, &made)?;
-        let written = match &put.grant {
-            Some(grant) => Founding { args: &args, grant }.run(tx).await?,
-            None => tx.fetch(CREATE, &args).await?,
-        };
-        let Some(row) = written.first() else { return Ok(PutOutcome::Stale) };
-        made.project = ProjectId(row.text(0)?);
-        return Ok(PutOutcome::Created(made));
+        let creation = Creation::new(put);
+        let project = creation.within(tx).await?;
+        return Ok(project.map_or(PutOutcome::Stale, |project| PutOutcome::Created(creation.made_in(project))));
     };
     if before.row.key != put.key {
         return Ok(PutOutcome::Stale);
@@ -193,26 +170,6 @@ pub(super) async fn within(tx: &mut Tx, put: Put) -> Result<PutOutcome, Fault> {
     let after = Resource { project: ProjectId(row.text(0)?), ..change.after };
     let before = put.before.map_or_else(|| after.clone(), |before| before.row);
     Ok(PutOutcome::Updated { before, after })
-}
-
-/// A creation that comes with an assignment.
-struct Founding<'a> {
-    args: &'a [Value<'a>],
-    grant: &'a Put,
-}
-
-impl Operation for Founding<'_> {
-    type Output = Vec<Row>;
-
-    async fn run(&self, tx: &mut Tx) -> Result<Vec<Row>, Fault> {
-        let written = tx.fetch(CREATE, self.args).await?;
-        if !written.is_empty() {
-            // Its name is made from the new identity, so that nobody can have taken it.
-            let added = assignments::add(tx, self.grant).await?;
-            added.ok_or_else(|| Fault::Corrupt(format!("{} is there", self.grant.key)))?;
-        }
-        Ok(written)
-    }
 }
 
 /// What a PUT makes of a row, if that is still the one that was judged.
@@ -289,15 +246,6 @@ impl Question for Change {
     }
 }
 
-/// The parameters of [`CREATE`].
-fn creation<'a>(put: &Put, made: &'a Resource) -> Result<Vec<Value<'a>>, Fault> {
-    let mut args = row::insert_args(made)?.to_vec();
-    args.extend([labels(&put.label_pairs), edges(&put.edges)]);
-    let home = outer_first(&put.key).into_iter().next();
-    args.extend(named(put, true, home.as_ref().or(put.home.as_ref())));
-    Ok(args)
-}
-
 /// Whether it changes no label, no reference and no project.
 fn touches_its_row_alone(put: &Put, Before { row: old, edges }: &Before) -> bool {
     !changes_labels(put, old) && *edges == put.edges && moves_to(put, old).is_none()
@@ -326,7 +274,7 @@ fn change_all<'a>(put: &Put, before: &Before, change: &'a Change) -> Result<Vec<
     args.push(edges(if new_edges { &put.edges } else { &[] }));
     args.push(Value::from(new_edges));
     args.push(rows(before.edges.iter().filter(|_| new_edges).map(|edge| key_row(&edge.target))));
-    args.extend(named(put, new_edges, moves_to(put, &before.row)));
+    args.extend(Needs::of(put, new_edges, moves_to(put, &before.row)).args(put));
     Ok(args)
 }
 
@@ -384,34 +332,48 @@ struct Mark {
     home: bool,
 }
 
-/// The rows that a PUT depends on, each once, and how many of them must live; then the tenant and the version that it was
-/// judged by. `refers`: also what it refers to.
-fn named(put: &Put, refers: bool, home: Option<&ResourceKey>) -> [Value<'static>; 4] {
-    let mut marks: BTreeMap<ResourceKey, Mark> = BTreeMap::new();
-    if refers {
-        marks.extend(put.edges.iter().map(|edge| (edge.target.clone(), Mark::default())));
+/// The rows that a PUT depends on, each once with its marks, and how many of them must live.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Needs {
+    pub(super) marked: Vec<[Option<String>; 9]>,
+    pub(super) count: usize,
+}
+
+impl Needs {
+    /// `refers`: also what it refers to.
+    pub(super) fn of(put: &Put, refers: bool, home: Option<&ResourceKey>) -> Self {
+        let mut marks: BTreeMap<ResourceKey, Mark> = BTreeMap::new();
+        if refers {
+            marks.extend(put.edges.iter().map(|edge| (edge.target.clone(), Mark::default())));
+        }
+        for key in needed(put) {
+            marks.entry(key).or_default().needed = true;
+        }
+        if put.judged_at.is_some() {
+            // Its own row before the version, as a deletion takes them.
+            marks.entry(put.key.clone()).or_default();
+        }
+        if let Some(home) = home {
+            let owner = home.workspace_key().unwrap_or_else(|| home.clone());
+            marks.entry(home.clone()).or_default().home = true;
+            marks.entry(owner).or_default().gives = true;
+        }
+        let count = marks.values().filter(|mark| mark.needed).count();
+        let cell = |is: bool| is.then(|| "1".to_owned());
+        let marked = marks.iter().map(|(key, mark)| {
+            let [tenant, region, kind, workspace, network, name] = key_row(key);
+            let [needed, gives, home] = [mark.needed, mark.gives, mark.home].map(cell);
+            [tenant, region, kind, workspace, network, name, needed, gives, home]
+        });
+        Self { marked: marked.collect(), count }
     }
-    for key in needed(put) {
-        marks.entry(key).or_default().needed = true;
+
+    /// As parameters: with the tenant and the version by which the PUT was judged, which must be as it was.
+    pub(super) fn args(self, put: &Put) -> [Value<'static>; 4] {
+        let tenant = put.judged_at.map(|_| put.key.tenant.clone());
+        let count = self.count + usize::from(put.judged_at.is_some());
+        [rows(self.marked), Value::from(count), Value::from(tenant), Value::from(put.judged_at)]
     }
-    if put.judged_at.is_some() {
-        // Its own row before the version, as a deletion takes them.
-        marks.entry(put.key.clone()).or_default();
-    }
-    if let Some(home) = home {
-        let owner = home.workspace_key().unwrap_or_else(|| home.clone());
-        marks.entry(home.clone()).or_default().home = true;
-        marks.entry(owner).or_default().gives = true;
-    }
-    let count = marks.values().filter(|mark| mark.needed).count() + usize::from(put.judged_at.is_some());
-    let cell = |is: bool| is.then(|| "1".to_owned());
-    let marked = marks.iter().map(|(key, mark)| {
-        let [tenant, region, kind, workspace, network, name] = key_row(key);
-        let [needed, gives, home] = [mark.needed, mark.gives, mark.home].map(cell);
-        [tenant, region, kind, workspace, network, name, needed, gives, home]
-    });
-    let tenant = put.judged_at.map(|_| put.key.tenant.clone());
-    [rows(marked), Value::from(count), Value::from(tenant), Value::from(put.judged_at)]
 }
 
 /// The parameter of `add_labels`.

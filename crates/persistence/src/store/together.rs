@@ -5,7 +5,7 @@
 //! whoever is ready to run may still join: of many that are released at once, by the answer to one statement say, the
 //! first would otherwise go ahead alone. There is no timer, so that an idle server is no slower, and a statement begins
 //! after every request that it answers, so that what a client has written is what it reads. Who is left without an
-//! answer, because a statement for many failed, asks alone, so that nobody fails for what another sent.
+//! answer, because a statement for many failed or left it out, asks alone, so that nobody fails for what another sent.
 
 use std::{future::Future, sync::Arc};
 
@@ -32,6 +32,10 @@ pub(crate) trait Question: Send + Sync + Sized + 'static {
     /// the process is busy with the answers to the last.
     const LANES: usize;
 
+    /// Whether it may wait for what somebody holds when it is asked by itself. The statement for many leaves it out then, so
+    /// that it waits in nobody's way; the only one that is there is asked by that statement, too.
+    const WAITS: bool = false;
+
     /// Whether it is no less work for being asked with others.
     fn is_alone(&self) -> bool {
         false
@@ -40,6 +44,11 @@ pub(crate) trait Question: Send + Sync + Sized + 'static {
     /// The row that it changes. Two that change the same row are never asked by one statement.
     fn changes(&self) -> Option<Uid> {
         None
+    }
+
+    /// Whether it was answered, and not left out.
+    fn is_answer(_: &Self::Answer) -> bool {
+        true
     }
 
     /// Asks it by itself.
@@ -130,6 +139,7 @@ async fn answer<Q: Question>(db: &Database, mut batch: Vec<Waiter<Q>>) {
         batch.iter().for_each(|waiter| meter.waited(Q::NAME, waiter.since.elapsed()));
     }
     if batch.len() == 1
+        && !Q::WAITS
         && let Some(Waiter { question, tell, .. }) = batch.pop()
     {
         // Who is gone needs no answer.
@@ -137,7 +147,7 @@ async fn answer<Q: Question>(db: &Database, mut batch: Vec<Waiter<Q>>) {
     }
     let (questions, tellers): (Vec<_>, Vec<_>) = batch.into_iter().map(|waiter| (waiter.question, waiter.tell)).unzip();
     let Ok(answers) = Q::ask_all(db, &questions).await else { return };
-    for (tell, answer) in tellers.into_iter().zip(answers) {
+    for (tell, answer) in tellers.into_iter().zip(answers).filter(|(_, answer)| Q::is_answer(answer)) {
         drop(tell.send(Ok(answer)));
     }
 }

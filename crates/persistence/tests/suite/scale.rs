@@ -2,13 +2,13 @@
 
 use control_plane::{
     Resource,
-    ports::{AdmissionQuery, Collection, Deleted, ListQuery},
+    ports::{AdmissionQuery, Collection, Deleted, ListQuery, Put},
 };
 use persistence::{SqlStore, testing::Explained};
 use seca_api::{Kind, selector::Selector};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
 
-use super::{Backend, World, key, lists::query, workspace};
+use super::{Backend, World, edge, key, lists::query, workspace};
 
 /// How many volumes there are: every thousandth is on its way out. All have labels.
 const ROWS: usize = 100_000;
@@ -167,7 +167,14 @@ pub async fn postgres_finds_keys_by_their_index_without_statistics() {
     let judged = a_put_is_judged_by_what_it_names(&world).await;
     let looked = store.explain_look(&key(Kind::BlockStorage, "d000001")).await.unwrap();
     let page = store.explain_list(&query(Kind::BlockStorage, LIMIT)).await.unwrap();
-    for (explained, most) in [(judged, 20), (looked, 4), (page, 2 * LIMIT as u64)] {
+    let volumes = [key(Kind::BlockStorage, "d000001"), key(Kind::BlockStorage, "d000002")];
+    let creation = |n: usize| Put {
+        edges: volumes.iter().map(|volume| edge("/spec/dataVolumes/0", volume, true)).collect(),
+        label_pairs: [("env".to_owned(), "prod".to_owned())].into(),
+        ..world.new_put(&key(Kind::Instance, &format!("i{n}")))
+    };
+    let created = store.explain_creations((0..10).map(creation).collect()).await.unwrap();
+    for (explained, most) in [(judged, 20), (looked, 4), (page, 2 * LIMIT as u64), (created, 20)] {
         let plan = explained.plan.join("\n");
         assert!(plan.contains("resources_key") && !plan.contains("resources_within"), "{plan}");
         assert!(explained.cost <= most, "{} rows: {plan}", explained.cost);

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use control_plane::ports::{AdmissionQuery, Collection, Put, PutOutcome};
+use control_plane::ports::{AdmissionQuery, Collection, ListQuery, Put, PutOutcome};
 use seca_api::{Kind, ResourceKey};
 use tokio::task::JoinSet;
 
-use super::{World, before, key, within, workspace};
+use super::{World, before, edge, key, lists::query, within, workspace};
 
 /// Each finds what it asks for, however many come at once, and whoever is gone before its answer.
 pub async fn each_of_many_lookups_finds_what_it_asks_for(world: &World) {
@@ -180,4 +180,104 @@ pub async fn admissions_that_come_together_are_each_their_own(world: &World) {
         });
     }
     asked.join_all().await;
+}
+
+/// Of many creations at once each is made or refused as by itself: with its labels, its references and its place in the
+/// queue. One that the database refuses fails alone.
+pub async fn a_creation_that_fails_harms_no_other_that_comes_with_it(world: &World) {
+    const EACH: usize = 12;
+    let is_sqlite = world.url.starts_with("sqlite:");
+    let refuses = if is_sqlite {
+        "CREATE TRIGGER refuses BEFORE INSERT ON resources WHEN NEW.name = 'refused' \
+         BEGIN SELECT RAISE(ABORT, 'refused'); END"
+    } else {
+        "ALTER TABLE resources ADD CONSTRAINT refuses CHECK (name <> 'refused')"
+    };
+    let is_database = world.execute(refuses).await;
+    world.create(&workspace("w")).await;
+    world.create(&workspace("gone")).await;
+    world.mark_deleted(&workspace("gone")).await;
+    let target = key(Kind::BlockStorage, "target");
+    world.create(&target).await;
+    let refers = |target: &ResourceKey, strict| vec![edge("/spec/bootVolume/deviceRef", target, strict)];
+    // Somebody named one of them before it was there.
+    let early = world.new_put(&key(Kind::Instance, "early"));
+    let early = super::created(world.put(Put { edges: refers(&key(Kind::Nic, "n1"), false), ..early }).await);
+    let lease = world.lease("local").await;
+    world.settle(&lease).await;
+
+    let (mut good, mut asked) = (Vec::new(), JoinSet::new());
+    let ask = |asked: &mut JoinSet<_>, put: Put| {
+        let store = world.store.clone();
+        asked.spawn(async move { (put.key.clone(), put.uid, store.put(put).await) });
+    };
+    for n in 0..EACH {
+        let labels = [("app".to_owned(), "shop".to_owned()), ("tier".to_owned(), n.to_string())].into();
+        let plain = Put { label_pairs: labels, ..world.new_put(&key(Kind::Nic, &format!("n{n}"))) };
+        let refers_to = Put { edges: refers(&target, true), ..world.new_put(&key(Kind::Instance, &format!("i{n}"))) };
+        good.extend([plain.clone(), refers_to.clone()]);
+        ask(&mut asked, plain);
+        ask(&mut asked, world.new_put(&within(Kind::Nic, "gone", &format!("n{n}"))));
+        ask(&mut asked, refers_to);
+        let names = refers(&key(Kind::BlockStorage, "none"), true);
+        ask(&mut asked, Put { edges: names, ..world.new_put(&key(Kind::Instance, &format!("x{n}"))) });
+        // The same name again and again.
+        ask(&mut asked, world.new_put(&key(Kind::Nic, "wanted")));
+    }
+    if is_database {
+        ask(&mut asked, world.new_put(&key(Kind::Nic, "refused")));
+    }
+    let mut won = 0;
+    while let Some(answered) = asked.join_next().await {
+        let (key, uid, outcome) = answered.unwrap();
+        match (key.name.as_str(), key.workspace.as_str(), outcome) {
+            ("refused", _, outcome) => assert!(outcome.is_err(), "{outcome:?}"),
+            ("wanted", _, Ok(PutOutcome::Created(_))) => won += 1,
+            ("wanted", _, outcome) => assert_eq!(outcome.unwrap(), PutOutcome::Stale),
+            (_, "gone", outcome) => assert_eq!(outcome.unwrap(), PutOutcome::Missing(workspace("gone"))),
+            (name, _, outcome) if name.starts_with('x') => {
+                assert!(matches!(outcome, Ok(PutOutcome::Missing(missing)) if missing.name == "none"), "{key}");
+            }
+            (_, _, outcome) => {
+                let made = super::created(outcome.unwrap());
+                assert_eq!((&made.key, made.uid), (&key, uid));
+                assert_eq!(world.read(&key).await, made, "as it was answered");
+            }
+        }
+    }
+    assert_eq!(won, 1, "one of them has the name");
+    assert!(world.get(&key(Kind::Nic, "refused")).await.is_none());
+    assert_eq!(world.count_children(&workspace("w")).await, 2 * EACH as i64 + 3);
+    let due = world.due(&lease).await;
+    assert_eq!(due.len(), 2 * EACH + 2, "each that was made, and who named one of them");
+    assert!(due.contains(&early.uid));
+    for put in &good {
+        assert!(due.contains(&put.uid), "{}", put.key);
+        assert_eq!(super::before(world.store.as_ref(), &world.read(&put.key).await).await.edges, put.edges);
+    }
+    let selector = Some(seca_api::selector::Selector::parse("app=shop,tier>=6").unwrap());
+    let selected = ListQuery { selector, ..query(Kind::Nic, 50) };
+    assert_eq!(world.store.list(&selected).await.unwrap().items.len(), EACH - 6, "labels of each");
+}
+
+/// Creations that come together need fewer statements than each by itself (PostgreSQL), and are all there.
+pub async fn creations_that_come_together_are_each_made_once(world: &World) {
+    const ALL: usize = 400;
+    world.create(&workspace("w")).await;
+    world.create(&workspace("v")).await;
+    let statements = || world.sql.as_ref().map_or(0, persistence::SqlStore::statements);
+    let (before, mut asked) = (statements(), JoinSet::new());
+    for n in 0..ALL {
+        let volume = within(Kind::BlockStorage, if n % 3 == 0 { "v" } else { "w" }, &format!("b{n:03}"));
+        let (store, put) = (world.store.clone(), world.new_put(&volume));
+        asked.spawn(async move { super::created(store.put(put).await.unwrap()).key });
+    }
+    let made: BTreeSet<_> = asked.join_all().await.into_iter().map(|key| key.name).collect();
+    assert_eq!(made.len(), ALL);
+    if world.url.starts_with("postgres") {
+        let took = statements() - before;
+        assert!(took < ALL as u64 / 2, "{ALL} creations took {took} statements");
+    }
+    let counts = [world.count_children(&workspace("w")).await, world.count_children(&workspace("v")).await];
+    assert_eq!(counts.iter().sum::<i64>(), ALL as i64);
 }

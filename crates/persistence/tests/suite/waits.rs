@@ -13,7 +13,7 @@ use super::{
     access::{assignment, role, scoped},
     before, created, edge, key,
     roles::naming,
-    rules, workspace,
+    rules, within, workspace,
 };
 
 /// Waits until somebody waits for a lock.
@@ -79,6 +79,36 @@ pub async fn a_put_that_waited_sees_what_became_of_what_it_depends_on() {
                 "round {round}: {written:?}"
             );
         }
+    }
+}
+
+/// Creations in a workspace that somebody holds, several at once and one by one: those in others are made meanwhile.
+pub async fn creations_that_wait_keep_no_other_waiting() {
+    let world = World::open(Backend::Postgres).await;
+    for name in ["held", "free"] {
+        world.create(&workspace(name)).await;
+    }
+    let row = world.read(&workspace("held")).await.uid;
+    let mut other = PgConnection::connect(&world.url).await.unwrap();
+    let mut tx = other.begin().await.unwrap();
+    execute(&mut tx, format!("SELECT 1 FROM resources WHERE uid = '{row}' FOR UPDATE")).await;
+    let create =
+        |workspace: &str, n: usize| put(&world, world.new_put(&within(Kind::Nic, workspace, &format!("n{n}"))));
+    // One connection of the pool is left.
+    let mut waiting = Vec::new();
+    for n in 0..5 {
+        waiting.push(create("held", n));
+        somebody_waits(&world).await;
+        let free: Vec<_> = (0..4).map(|more| create("free", 4 * n + more)).collect();
+        for made in free {
+            let made = tokio::time::timeout(Duration::from_secs(10), made).await;
+            created(made.expect("nobody waits for those in the other workspace").unwrap());
+        }
+    }
+    assert!(waiting.iter().all(|waits| !waits.is_finished()));
+    tx.commit().await.unwrap();
+    for made in waiting {
+        created(made.await.unwrap());
     }
 }
 
