@@ -10,7 +10,7 @@ SHELL := bash
         conformance-bootstrap conformance-run conformance-smoke conformance-full conformance-region conformance-auth \
         conformance-workspace conformance-compute conformance-storage conformance-network conformance-foundation \
         conformance-foundation-core conformance-report ci ci-verify ci-unit ci-integration ci-contract ci-conformance ci-package \
-        sim-clients check-go-sdk check-terraform check-walk bench bench-scale metrics-overhead ci-docs check-report distil check-distillate soak mixed-releases
+        sim-clients check-go-sdk check-terraform check-walk bench bench-scale bench-spread metrics-overhead ci-docs check-report distil check-distillate soak mixed-releases
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 30
@@ -86,6 +86,9 @@ bench: ## What get, list and put cost beside a bare handler, on both databases (
 
 bench-scale: ## What pages and a start cost beside SCALE_ROWS rows (100,000), on both databases (docs/benchmarks.md)
 	scripts/bench-scale
+
+bench-spread: ## For how long work is due while SPREAD_PROJECTS projects (200) change, on two replicas (docs/benchmarks.md)
+	scripts/bench-spread
 
 metrics-overhead: ## What counting costs: processor time per request with metrics and without, by turns (ROUNDS, 20)
 	scripts/metrics-overhead

@@ -71,9 +71,9 @@ class Client:
 class Bench(stack.Stack):
     """A stack with the bare handler beside it."""
 
-    def __init__(self, programs, database, logs, auth):
+    def __init__(self, programs, database, logs, auth, postgres=POSTGRES):
         settings = {**QUIET, **NOBODY}
-        super().__init__(programs, database, logs, tenants={TENANT: TENANT}, settings=settings, postgres=POSTGRES, auth=auth)
+        super().__init__(programs, database, logs, tenants={TENANT: TENANT}, settings=settings, postgres=postgres, auth=auth)
         self.starts = 0
 
     def _start(self):
