@@ -1,8 +1,8 @@
 //! A creation: by one statement, by itself or with all that wait with it.
 //!
 //! Most of what it costs is not its row: a trip, a commit, the set-up of a statement with many parts, the trigger that
-//! counts. Of all that, creations that come together need one. None of them waits for a lock that somebody holds: what it
-//! depends on is then as good as not there, and it goes by itself, where it waits without the others.
+//! counts. Creations that come together pay all of that once. None of them waits for a lock that somebody holds there. What
+//! it depends on is then as good as not there, and it goes once more by itself, where it waits without the others.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -53,10 +53,10 @@ const CREATE: Sql = Sql {
     )
     .sqlite,
 };
-/// [`CREATE`] for many rows (1 to 27), in PostgreSQL. What they depend on (30) comes in sets, because most depend on the same:
-/// each row names its set (28) and how many of that must live (29). Labels are in 31 to 34, references in 35. The rows
-/// come in the order of their keys, so that two of these statements do not wait for each other. What somebody is about to
-/// remove is passed over instead of waited for.
+/// [`CREATE`] for many rows (1 to 27), in PostgreSQL. What they depend on (30) comes in sets, because most depend on the
+/// same: each row names its set (28) and how many of that must live (29). Labels are in 31 to 34, references in 35. The
+/// rows come in the order of their keys, so that two of these statements do not wait for each other. What somebody is about
+/// to remove is passed over instead of waited for.
 const CREATE_MANY: Sql = Sql {
     postgres: sql!(
         "WITH wanted AS MATERIALIZED (SELECT x.* FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], \
@@ -92,7 +92,7 @@ const CREATE_MANY: Sql = Sql {
          SELECT uid, project FROM made"
     )
     .postgres,
-    // One after the other, in a transaction: nobody is kept waiting there.
+    // Never asked: it has `CREATE` for each, see `InTurn`.
     sqlite: "",
 };
 
