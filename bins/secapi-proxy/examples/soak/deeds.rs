@@ -171,7 +171,9 @@ fn deletion(entry: &Value, things: &BTreeMap<i64, Thing>, known: &Known<'_>) -> 
     let kept: Vec<&Life> = match kind(entry) {
         _ if is_replaced => Vec::new(),
         "volumes" if thing.used => alive(life, at).into_iter().collect(),
-        "images" | "primary_ips" => alive(life, at).into_iter().collect(),
+        "images" => alive(life, at).into_iter().collect(),
+        // An instance's closed interface has an address that is nobody's.
+        "primary_ips" if life.key.starts_with("public-ip ") => alive(life, at).into_iter().collect(),
         "servers" if thing.used && life.key.starts_with("block-storage ") => alive(life, at).into_iter().collect(),
         "servers" if thing.used => {
             let is_disk = |other: &&Life| {

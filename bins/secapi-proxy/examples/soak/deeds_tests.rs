@@ -7,6 +7,7 @@ use crate::{ledger::Moment, stage::PERSON};
 
 const DISK: &str = "00000000-0000-7000-8000-00000000d15c";
 const VM: &str = "00000000-0000-7000-8000-000000000001";
+const IP: &str = "00000000-0000-7000-8000-000000000003";
 const NEXT: &str = "00000000-0000-7000-8000-000000000002";
 
 fn life(key: &str, names: &[&str], moments: &[(i64, &str)]) -> Life {
@@ -38,6 +39,7 @@ fn rules(journal: &[Value], disk: &[(i64, &str)], restarts: u64) -> Vec<&'static
     let lives = BTreeMap::from([
         (DISK.to_owned(), life("block-storage red boot-1", &[], disk)),
         (VM.to_owned(), life("instance red vm-1", &["boot-1"], &[(0, "active"), (50_000, "deleting")])),
+        (IP.to_owned(), life("public-ip red ip-1", &[], &[(0, "active")])),
         (NEXT.to_owned(), life("instance red vm-2", &[], &[(0, "active")])),
     ]);
     let restarts = BTreeMap::from([("instance red vm-1".to_owned(), restarts)]);
@@ -97,6 +99,14 @@ fn a_reboot_is_sent_as_often_as_it_was_asked_for() {
     assert!(rules(&passed, &[(0, "active")], 2).is_empty());
     assert_eq!(rules(&passed, &[(0, "active")], 1), ["repeated"]);
     assert_eq!(rules(&[passed, vec![power(50, PROXY, "reboot")]].concat(), &[(0, "active")], 2), ["repeated"]);
+}
+
+#[test]
+fn an_address_is_destroyed_if_a_user_has_it_and_not_if_it_closed_an_instance() {
+    let address = |uid| change(1, PROXY, "POST", "/primary_ips", json!({"labels": {"seca.uid": uid}}), Some(8));
+    let gone = change(40_000, PROXY, "DELETE", "/primary_ips/8", Value::Null, None);
+    assert_eq!(rules(&[address(IP), gone.clone()], &[(0, "active")], 0), ["destroyed"]);
+    assert!(rules(&[address(VM), gone], &[(0, "active")], 0).is_empty());
 }
 
 fn copy(at: i64, client: &str) -> Value {

@@ -266,7 +266,11 @@ impl<'a> Diff<'a, '_> {
             return if self.is_about_to_close() { Ok(()) } else { self.forget_placeholder() };
         }
         let is_needed = self.shape.has_placeholder();
-        let is_replaced = self.shape.ipv4.is_none() || ipv4.is_some();
+        // What is to come may have to wait for another server, and without any interface this one could not be switched on.
+        let is_replaced = match &self.shape.ipv4 {
+            Some(_) => ipv4.is_some(),
+            None => !self.server.private_net.is_empty(),
+        };
         match is_needed || !is_replaced {
             true => Ok(()),
             false if self.is_off() => self.drop_placeholder(),
@@ -286,7 +290,13 @@ impl<'a> Diff<'a, '_> {
             let is_placeholder = self.placeholder() == Some(now);
             match known {
                 _ if is_placeholder && wanted.is_none() => return Ok(()),
-                _ if is_placeholder && self.is_off() => return self.drop_placeholder(),
+                // It stays until the address can follow: without any interface the server could not be switched on.
+                _ if is_placeholder && self.is_off() => {
+                    return match wanted {
+                        Some(wanted) if !self.can_come(wanted, rest) => Ok(()),
+                        _ => self.drop_placeholder(),
+                    };
+                }
                 Some(known) if !is_placeholder && !self.is_ours(&known.labels) => {
                     rest.notes.push(foreign("primary IP", &known.ip));
                     return Ok(());
@@ -307,26 +317,32 @@ impl<'a> Diff<'a, '_> {
             rest.when_off.push(format!("the public IP {}", wanted.text));
             return Ok(());
         }
-        match self.context.snapshot.get(wanted.primary_ip) {
-            Some(ip) if ip.assignee_id.is_some_and(|assignee| assignee != server.get()) => {
-                let text = format!(
-                    "The public IP {} still leads to another server; it follows when that lets it go.",
-                    wanted.text
-                );
-                rest.notes.push((Reason::AddressInUse, text));
-                Ok(())
-            }
-            Some(ip) if ip.location.name != self.server.location.name => {
-                let text = format!(
-                    "The public IP {} lies in {}, and the server in {}; use a public IP of the server's location.",
-                    wanted.text, ip.location.name, self.server.location.name
-                );
-                rest.notes.push((Reason::InOtherZone, text));
-                Ok(())
-            }
-            Some(_) => self.step(PrimaryIpCall::Assign { primary_ip: wanted.primary_ip, server }),
-            None => Ok(()),
+        match self.can_come(wanted, rest) {
+            true => self.step(PrimaryIpCall::Assign { primary_ip: wanted.primary_ip, server }),
+            false => Ok(()),
         }
+    }
+
+    /// Whether a public address can come to the server now. What keeps it is told.
+    fn can_come(&self, wanted: &PublicAddress, rest: &mut Rest) -> bool {
+        let Some(ip) = self.context.snapshot.get(wanted.primary_ip) else { return false };
+        if ip.assignee_id.is_some_and(|assignee| assignee != self.server.id.get()) {
+            let text = format!(
+                "The public IP {} still leads to another server; it follows when that lets it go.",
+                wanted.text
+            );
+            rest.notes.push((Reason::AddressInUse, text));
+            return false;
+        }
+        if ip.location.name != self.server.location.name {
+            let text = format!(
+                "The public IP {} lies in {}, and the server in {}; use a public IP of the server's location.",
+                wanted.text, ip.location.name, self.server.location.name
+            );
+            rest.notes.push((Reason::InOtherZone, text));
+            return false;
+        }
+        true
     }
 
     fn drop_placeholder(&self) -> Checked<()> {

@@ -409,6 +409,37 @@ fn a_server_that_lost_its_last_interface_starts_with_a_closed_one() {
     }
 }
 
+/// Its closed interface stays until another one is there. It was taken off for the network and put back for the start, by
+/// turns and without end.
+#[test]
+fn a_server_starts_closed_while_its_address_is_another_servers() {
+    let mut world = networked();
+    nic(&mut world, "k", &["10.0.1.20"], &json!({}));
+    nic(&mut world, "l", &["10.0.1.21"], &json!({}));
+    running(&mut world, "i", &json!({"primaryNicRef": {"resource": "nics/k"}}));
+    running(&mut world, "j", &json!({"primaryNicRef": {"resource": "nics/l"}}));
+    world.delete(Kind::Instance, "j");
+    world.settle();
+    // Somebody gave it to the other one at the console.
+    let other = server(&world, "i").id;
+    let aliases = |world: &mut World, ips: Vec<std::net::Ipv4Addr>| {
+        let found = world.model.servers.iter_mut().find(|server| server.id == other).unwrap();
+        found.private_net[0].alias_ips = ips;
+        world.forget();
+    };
+    aliases(&mut world, vec!["10.0.1.21".parse().unwrap()]);
+    instance(&mut world, "j", &json!({"primaryNicRef": {"resource": "nics/l"}}));
+    world.settle();
+    power(&mut world, "j", ActionKind::Start);
+    world.check(Kind::Instance, "j", ACTIVE, Some("NicInUse"));
+    assert_eq!((&has(&world, "j")["on"], &has(&world, "j")["firewalls"]), (&json!(true), &json!(["deny-all"])));
+    aliases(&mut world, Vec::new());
+    world.settle();
+    power(&mut world, "j", ActionKind::Stop);
+    power(&mut world, "j", ActionKind::Start);
+    check(&world, "j", &json!({"nets": [["10.0.1.21", []]], "on": true}));
+}
+
 /// A volume is deleted once the instance names it no longer, which may be before its claim has ended.
 #[test]
 fn a_data_volume_that_is_deleted_goes_although_the_instance_that_had_it_stays() {
