@@ -164,7 +164,9 @@ fn deletion(entry: &Value, things: &BTreeMap<i64, Thing>, known: &Known<'_>) -> 
             let is_disk = life.key.starts_with("block-storage ");
             let source = thing.made_from.and_then(|server| things.get(&server));
             let is_on_server = source.is_some_and(|server| !server.gone);
-            is_disk && (is_on_server || things.values().any(|other| other.made_from == Some(id) && other.used))
+            // A server that was handed over has the disk, whether or not it ran.
+            let has_it = |other: &Thing| other.used || !other.gone && other.owner == thing.owner;
+            is_disk && (is_on_server || things.values().any(|other| other.made_from == Some(id) && has_it(other)))
         }
         _ => false,
     };

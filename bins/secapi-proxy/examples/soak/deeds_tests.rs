@@ -132,6 +132,8 @@ fn a_disk_that_became_a_snapshot_may_go_and_the_snapshot_when_its_server_ran() {
     let runs = || change(62_000, PROXY, "POST", "/servers/9/actions/poweron", Value::Null, None);
     assert_eq!(with(vec![next(), remove()]), ["destroyed"]);
     assert!(with(vec![next(), runs(), remove()]).is_empty());
+    let handed = || change(63_000, PROXY, "PUT", "/servers/9", json!({"labels": {"seca.uid": DISK}}), None);
+    assert!(with(vec![next(), handed(), remove()]).is_empty());
     // A copy of a disk that is still there.
     assert!(rules(&[create(VM), ran(), held(), copy(4, PROXY), remove()], alive, 0).is_empty());
     // What several share is no single one's.
