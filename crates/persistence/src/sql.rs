@@ -223,7 +223,7 @@ macro_rules! word {
     ($db:ident homeless) => {
         "r.workspace = '' AND r.kind <> 'workspace'"
     };
-    // What is told of the epochs of `p`, a project, as `store/epochs.rs` reads it.
+    // The epochs of `p`, a project, as `store/epochs.rs` reads them.
     ($db:ident epoch) => {
         concat!(
             "p.epoch, p.epoch_nonce, p.wanted_epoch, p.wanted_nonce, ",

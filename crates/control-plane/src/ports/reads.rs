@@ -16,8 +16,8 @@ pub trait ReadStore: Send + Sync {
     async fn get(&self, key: &ResourceKey) -> StoreResult<Option<Resource>>;
 
     /// One resource with all that is shown of it. A store may answer lookups that arrive together by one statement, as
-    /// long as that begins after all of them: a client reads what it has written. Who knows the text of an edition is only
-    /// told whether it still is that one.
+    /// long as that begins after all of them: a client reads what it has written. A caller that knows the text of an edition
+    /// is only told whether it still is that one.
     async fn look(&self, key: &ResourceKey, known: Option<Edition>) -> StoreResult<Look>;
 
     /// What a PUT is judged by.

@@ -323,7 +323,7 @@ impl<'a> Diff<'a, '_> {
         }
     }
 
-    /// Whether a public address can come to the server now. What keeps it is told.
+    /// Whether a public address can come to the server now. If it cannot, a note says why.
     fn can_come(&self, wanted: &PublicAddress, rest: &mut Rest) -> bool {
         let Some(ip) = self.context.snapshot.get(wanted.primary_ip) else { return false };
         if ip.assignee_id.is_some_and(|assignee| assignee != self.server.id.get()) {

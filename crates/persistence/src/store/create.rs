@@ -25,9 +25,9 @@ use crate::{
     sql::{Dialect, Row, Sql, Value, args, columns, rows, sql},
 };
 
-/// A row with its labels (28), its references (29), its place in the queue, in the project that the rows that it
-/// depends on say (30), if enough of them live (31), and the version of a tenant (32) is as judged (33). Whoever named it
-/// before it was there wakes.
+/// A row with its labels (28), its references (29) and its place in the queue. The rows that it depends on (30) say its
+/// project. Nothing is written unless enough of them live (31), and the version of a tenant (32) is as judged (33). A row
+/// that named it before it was there wakes.
 const CREATE: Sql = Sql {
     postgres: sql!(
         (with_named 30 32 33) ", made AS (" insert " RETURNING uid, project), \
