@@ -8,7 +8,7 @@
 //! | was made from an image, or is to boot | [`Disk::Logical`] | `OnServer`, when a server is made for its holder |
 //! | is the disk of its holder's server | [`Disk::OnServer`] | `Held`, when an instance that ran is deleted; else what it was before |
 //! | keeps the server of a deleted instance | [`Disk::Held`] | `OnServer`, when the next instance fits; else `Parked` |
-//! | is a snapshot | [`Disk::Parked`] | `OnServer`, when a server is made from it; the snapshot goes when that has started |
+//! | is a snapshot | [`Disk::Parked`] | `OnServer`, when a server is made from it; the snapshot goes when that has started. `Held` again, when somebody starts the old server before that is gone |
 //!
 //! Each removal at the provider comes after what replaces the disk was observed.
 
@@ -94,6 +94,13 @@ pub fn hold(facts: &mut BlockStorageFacts, server: String, made_with: Option<Mad
     facts.ever_started = true;
     facts.made_with = made_with;
     facts.held_since = Some(since);
+}
+
+/// Its server runs again, although its snapshot was complete: the server's disk is newer.
+pub fn keep_again(facts: &mut BlockStorageFacts, server: String, since: i64) {
+    facts.image_id = None;
+    facts.lends = None;
+    hold(facts, server, None, since);
 }
 
 /// The server that it kept is an instance's: again, or the next one's.

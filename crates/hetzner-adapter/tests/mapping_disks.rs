@@ -3,9 +3,9 @@
 
 mod world;
 
-use control_plane::{ActionKind, Resource, ports::Plan, state};
+use control_plane::{ActionKind, Reason, Resource, ports::Plan, state};
 use hcloud_client::types::ServerStatus;
-use hetzner_adapter::{Observation, snapshot::Change};
+use hetzner_adapter::{Observation, call::Call, objects::ServerCall, snapshot::Change};
 use seca_api::{Kind, ResourceState};
 use serde_json::{Value, json};
 use world::World;
@@ -350,6 +350,67 @@ fn a_claim_while_the_parked_server_is_being_removed_does_not_take_it() {
     assert_eq!(world.model.servers.len(), 1);
     assert_ne!(world.model.servers[0].id, leaving.id);
     world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeParked"));
+}
+
+/// A world whose block storage `v` is a snapshot, while its server is still there: the call that was to remove it failed.
+fn parked_with_its_server() -> (World, String) {
+    let mut world = held();
+    let server = world.model.servers[0].clone();
+    wait_out_the_hold(&mut world);
+    world.operations();
+    let id = server.id.to_string();
+    world.model.servers.push(server);
+    world.row_mut(Kind::BlockStorage, "v").facts.insert("serverId".to_owned(), json!(id));
+    world.forget();
+    (world, id)
+}
+
+#[test]
+fn a_server_that_somebody_starts_after_its_copy_was_made_is_the_disk_again() {
+    let (mut world, id) = parked_with_its_server();
+    // Nothing else has used the snapshot.
+    world.row_mut(Kind::BlockStorage, "v").facts.remove("lends");
+    world.model.servers[0].status = ServerStatus::Running;
+    world.forget();
+    // The removal may still take effect, and then the snapshot is all that is left.
+    let removal = Call::from(ServerCall::Delete { server: id.parse().unwrap() });
+    let bundle = world.unseen(Kind::BlockStorage, "v", &removal);
+    let planned = world.plan_bundle(&bundle);
+    assert!(matches!(planned.plan, Plan::Wait { retry: Some(_) }), "{:?}", planned.plan);
+    assert_eq!(planned.note.unwrap().reason, Reason::OutcomeUnknown);
+    world.settle();
+    assert_eq!(world.operations(), ["poweroff", "delete_image"], "it is older than the disk");
+    assert_eq!(world.model.servers[0].id.to_string(), id);
+    world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeHeld"));
+    // And it becomes a snapshot once more, with what was written since.
+    wait_out_the_hold(&mut world);
+    assert_eq!(world.operations()[..2], ["create_image", "delete_server"]);
+    world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeParked"));
+}
+
+#[test]
+fn a_server_that_somebody_starts_while_its_copy_is_used_is_set_aside() {
+    let (mut world, id) = parked_with_its_server();
+    // An instance is about to be made from the snapshot.
+    let instance = world.instance("j", "v");
+    while world.model.servers.len() < 2 {
+        assert!(world.look(instance), "no server was made");
+    }
+    world.model.servers[0].status = ServerStatus::Running;
+    world.forget();
+    world.settle();
+    world.act("j", ActionKind::Start);
+    world.settle();
+    let calls = world.operations();
+    assert!(!calls.contains(&"delete_server"), "{calls:?}");
+    assert_eq!(world.model.servers[0].id.to_string(), id);
+    let note = world.message(Kind::BlockStorage, "v");
+    assert!(note.contains(&format!("`{}`", world.model.servers[0].name)), "{note}");
+    // Its user removes the block storage, and it goes with that.
+    world.delete(Kind::Instance, "j");
+    world.delete(Kind::BlockStorage, "v");
+    world.settle();
+    assert!(world.model.servers.is_empty());
 }
 
 #[test]

@@ -3,12 +3,7 @@
 
 mod world;
 
-use std::time::Duration;
-
-use control_plane::{
-    ActionKind, ProjectId, Reason,
-    ports::{Bundle, Plan, StepRecord, StepState},
-};
+use control_plane::{ActionKind, ProjectId, Reason, ports::Plan};
 use hetzner_adapter::{
     call::{Call, Until},
     objects::{ImageCall, ObjectId, ServerCall},
@@ -50,21 +45,6 @@ fn booted(world: &World, instance: &str) -> Option<String> {
         Call::Server(ServerCall::Create(body)) if name == instance => Some(body.image.clone()),
         _ => None,
     })
-}
-
-/// Looks at an image as it is while the answer to a call is lost and its effect is not seen.
-fn unseen(world: &World, name: &str, call: &Call) -> Bundle {
-    let mut bundle = world.bundle(world.row(Kind::Image, name).uid);
-    bundle.open_steps.push(StepRecord {
-        id: 1,
-        resource: bundle.resource.uid,
-        generation: bundle.resource.generation,
-        step: call.step("x"),
-        state: StepState::Unknown,
-        action: None,
-        age: Duration::from_secs(5),
-    });
-    bundle
 }
 
 // -- what an image is -------------------------------------------------------------------------------------------
@@ -306,18 +286,18 @@ fn a_snapshot_whose_answer_was_lost_is_never_ordered_again_while_it_may_come() {
     let mut world = running();
     world.image("m", "v");
     let call = world.planned_call(Kind::Image, "m");
-    let planned = world.plan_bundle(&unseen(&world, "m", &call));
+    let planned = world.plan_bundle(&world.unseen(Kind::Image, "m", &call));
     assert_eq!(planned.note.unwrap().reason, Reason::OutcomeUnknown);
     assert!(matches!(planned.plan, Plan::Wait { retry: Some(_) }), "{:?}", planned.plan);
     // Nor if it is to be of another block storage by now.
     world.volume("w", Some("debian-12"));
     world.put(Kind::Image, "m", World::image_spec("w"));
-    let planned = world.plan_bundle(&unseen(&world, "m", &call));
+    let planned = world.plan_bundle(&world.unseen(Kind::Image, "m", &call));
     assert!(matches!(planned.plan, Plan::Wait { .. }), "{:?}", planned.plan);
     // Once it came, it is what there is.
     let observation = world.model.apply(&call);
     world.snapshot.absorb(observation);
-    let planned = world.plan_bundle(&unseen(&world, "m", &call));
+    let planned = world.plan_bundle(&world.unseen(Kind::Image, "m", &call));
     assert_eq!(planned.plan, Plan::Nothing);
     world.settle();
     assert_eq!(world.model.images.len(), 1);

@@ -105,7 +105,7 @@ fn release(context: &Context<'_>, volume: Option<&Volume>) -> Option<Planned> {
 }
 
 fn delete(context: &Context<'_>, backing: &Backing<'_>) -> Planned {
-    if let Some(server) = backing.kept {
+    if let Some(server) = backing.kept.or_else(|| parking::set_aside(context).next()) {
         return act(ServerCall::Delete { server: server.id }.step(&server.name));
     }
     // An instance that used it as a data volume stays, and has nothing of it any more.
@@ -299,7 +299,10 @@ fn logical(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>
         true => settled.remember(row, disk::start),
         false => settled,
     };
-    Ok(noted(settled.status(status(size, user)), kept.into_iter().chain(missing_targets(context))))
+    Ok(noted(
+        settled.status(status(size, user)),
+        kept.into_iter().chain(missing_targets(context)).chain(parking::told_of_set_aside(context)),
+    ))
 }
 
 /// The size that a boot volume has on a server's disk, which may be larger, but is never smaller than is told.

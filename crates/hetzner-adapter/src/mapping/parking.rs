@@ -11,14 +11,14 @@ use control_plane::{
     facts::{BlockStorageFacts, Facts},
     ports::{Plan, Planned},
 };
-use hcloud_client::types::{Id, Image, ImageStatus, Server};
+use hcloud_client::types::{Id, Image, ImageStatus, Server, ServerStatus};
 use seca_api::{BlockStorageSpec, InstanceSpec, Kind, Timestamp};
 use serde_json::Value;
 
 use super::{
     Checked, Context, PlannedExt, act, auxiliary,
     block_storage::{Backing, holder, lost, size_on, status},
-    fail, image, instance,
+    fail, image, instance, noted,
     origin::whole,
     power, settled, wait,
 };
@@ -31,6 +31,8 @@ use crate::{
 
 /// The role of the snapshot that a disk is kept in.
 const PARKED: Role = Role::fixed("parked");
+/// How the role of a server begins whose disk was copied, and that somebody switched on while the copy was used. Its id follows.
+const SET_ASIDE: &str = "set-aside-";
 /// How long a held server is kept: a duration, or `never`.
 const HOLD_EXTENSION: &str = "hetzner.cloud/disk-hold";
 /// `"always"`: the held server is used whatever it was made with.
@@ -266,9 +268,10 @@ pub(super) fn parked(context: &Context<'_>, spec: &BlockStorageSpec, backing: &B
     };
     if let Some(server) = backing.kept {
         // The call that was to remove it was lost, or failed.
-        return Ok(match (power::is_busy(server), &image.status) {
-            (true, _) => context.watch_server(server, Until::Settled),
-            (_, ImageStatus::Available) => act(ServerCall::Delete { server: server.id }.step(&server.name)),
+        return Ok(match (power::is_busy(server), server.status == ServerStatus::Off, &image.status) {
+            (true, ..) => context.watch_server(server, Until::Settled),
+            (_, false, _) => runs_again(context, backing, server),
+            (_, _, ImageStatus::Available) => act(ServerCall::Delete { server: server.id }.step(&server.name)),
             _ => fail(Reason::ProviderUnavailable, "Its snapshot is not complete, and its server is kept."),
         });
     }
@@ -309,7 +312,57 @@ pub(super) fn parked(context: &Context<'_>, spec: &BlockStorageSpec, backing: &B
             facts.lends = Some(image.id.to_string());
         },
     );
-    Ok(planned.note(Reason::BootVolumeParked, told))
+    Ok(noted(planned, [(Reason::BootVolumeParked, told)].into_iter().chain(told_of_set_aside(context))))
+}
+
+/// Somebody switched its server on before that was removed: the server's disk is newer than the snapshot. The block storage
+/// keeps the server again. If somebody has begun to use the snapshot, the server is set aside for a person to decide about.
+fn runs_again(context: &Context<'_>, backing: &Backing<'_>, server: &Server) -> Planned {
+    let row = context.resource();
+    let facts = BlockStorageFacts::of(row);
+    if facts.disk_of.is_some() || facts.lends.is_some() || backing.holders.is_some() {
+        let role = match Role::parse(&format!("{SET_ASIDE}{}", server.id)) {
+            Ok(role) => role,
+            Err(error) => return fail(Reason::InternalError, error.to_string()),
+        };
+        let labels = context.labels_in_role("set_aside", &role);
+        let name = Owner::in_role(row.uid, role).object_name(context.installation(), &row.key.name);
+        return act(ServerCall::Update { server: server.id, name, labels }.step(&server.name));
+    }
+    // A removal whose answer was lost may still take effect, and then the snapshot is the disk.
+    if context.bundle().open_steps.iter().any(|open| open.step.frees) {
+        let text = "Somebody switched its server on, and the answer to the removal of that server was lost; its snapshot is \
+                    kept until it is certain that the server stays.";
+        return Planned::new(Plan::Wait { retry: Some(LOST_AGAIN) }).note(Reason::OutcomeUnknown, text);
+    }
+    let (id, now) = (server.id.to_string(), millis(context.now));
+    let held = settled().remember(row, |facts: &mut BlockStorageFacts| disk::keep_again(facts, id, now));
+    Planned { again: Some(LOST_AGAIN), ..held }
+}
+
+/// The servers that were set aside. They go with the block storage.
+pub(super) fn set_aside<'a>(context: &Context<'a>) -> impl Iterator<Item = &'a Server> {
+    let is_set_aside =
+        |server: &&Server| server.labels.get(naming::ROLE).is_some_and(|role| role.starts_with(SET_ASIDE));
+    let uid = context.resource().uid;
+    let ours = |server: &&Server| naming::is_of(&server.labels, context.installation());
+    context
+        .snapshot
+        .all::<Server>()
+        .filter(is_set_aside)
+        .filter(ours)
+        .filter(move |server| naming::uid_of(&server.labels) == Some(uid))
+}
+
+/// What is said of them.
+pub(super) fn told_of_set_aside(context: &Context<'_>) -> Option<(Reason, String)> {
+    let server = set_aside(context).next()?;
+    let text = format!(
+        "Somebody switched on the server `{}` after its disk was copied. What was written there since is in no snapshot, so the \
+         server is kept, and billed: delete it at Hetzner Cloud when nobody needs it.",
+        server.name
+    );
+    Some((Reason::BootVolumeHeld, text))
 }
 
 /// What an instance is made from whose boot volume is a snapshot.

@@ -13,7 +13,10 @@ use std::{
 use control_plane::{
     ActionKind, Catalog, CatalogEntry, ProjectId, Resource, Uid,
     kinds::{self, Peers},
-    ports::{Auxiliary, AuxiliaryUse, Bundle, Commit, Desired, Plan, Planned, Put, Related, Step, Tie, Verdict},
+    ports::{
+        Auxiliary, AuxiliaryUse, Bundle, Commit, Desired, Plan, Planned, Put, Related, Step, StepRecord, StepState,
+        Tie, Verdict,
+    },
     state,
 };
 use hetzner_adapter::{
@@ -265,6 +268,21 @@ impl World {
             touched: self.touched.contains(&uid),
             resource,
         }
+    }
+
+    /// A row as it is while the answer to a call is lost and its effect is not seen.
+    pub fn unseen(&self, kind: Kind, name: &str, call: &Call) -> Bundle {
+        let mut bundle = self.bundle(self.row(kind, name).uid);
+        bundle.open_steps.push(StepRecord {
+            id: 1,
+            resource: bundle.resource.uid,
+            generation: bundle.resource.generation,
+            step: call.step("x"),
+            state: StepState::Unknown,
+            action: None,
+            age: Duration::from_secs(5),
+        });
+        bundle
     }
 
     pub fn plan(&self, uid: Uid) -> Planned {
