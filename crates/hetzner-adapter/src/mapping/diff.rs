@@ -503,22 +503,21 @@ impl<'a> Diff<'a, '_> {
     }
 }
 
-/// Whether a primary IP is on a server only because that needs an interface.
+/// Whether a primary IP is on a server only because that needs an interface. One that says so itself counts before the one that
+/// is remembered, which may be the former.
 pub(super) fn is_placeholder(context: &Context<'_>, ip: Id<PrimaryIp>) -> bool {
     let facts = InstanceFacts::of(context.resource());
+    let known = context.snapshot.get(ip);
+    if let Some(Owner::Resource { role: Some(role), .. }) = known.and_then(|known| Owner::of(&known.labels)) {
+        return role == PLACEHOLDER;
+    }
     if let Some(remembered) = &facts.placeholder {
         return *remembered == ip.to_string();
     }
     // Those of the release before were all made so.
     let made_closed = facts.made_closed || !facts.shaped && facts.server_id.is_some();
-    match context.snapshot.get(ip) {
-        None => made_closed,
-        Some(known) => match Owner::of(&known.labels) {
-            Some(Owner::Resource { role: Some(role), .. }) => role == PLACEHOLDER,
-            // The provider made it with the server, and deletes it with the server.
-            _ => made_closed && known.auto_delete && known.labels.is_empty(),
-        },
-    }
+    // The provider made it with the server, and deletes it with the server.
+    made_closed && known.is_none_or(|known| known.auto_delete && known.labels.is_empty())
 }
 
 fn foreign(noun: &str, name: &str) -> (Reason, String) {

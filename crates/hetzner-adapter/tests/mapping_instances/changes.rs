@@ -440,6 +440,27 @@ fn a_server_starts_closed_while_its_address_is_another_servers() {
     check(&world, "j", &json!({"nets": [["10.0.1.21", []]], "on": true}));
 }
 
+/// The interface that it was made with is remembered still when the next one comes.
+#[test]
+fn a_server_that_loses_its_interfaces_again_gets_another_closed_one_and_keeps_it() {
+    let mut world = networked();
+    nic(&mut world, "k", &["10.0.1.20"], &json!({}));
+    instance(&mut world, "i", &json!({}));
+    world.settle();
+    let first = has(&world, "i");
+    instance(&mut world, "i", &json!({"primaryNicRef": {"resource": "nics/k"}}));
+    world.settle();
+    check(&world, "i", &json!({"nets": [["10.0.1.20", []]], "on": false}));
+    instance(&mut world, "i", &json!({}));
+    world.settle();
+    power(&mut world, "i", ActionKind::Start);
+    assert_eq!(has(&world, "i")["firewalls"], json!(["deny-all"]), "as at first: {first}");
+    world.operations();
+    world.forget();
+    world.settle();
+    assert_eq!(world.operations(), [] as [&str; 0]);
+}
+
 /// A volume is deleted once the instance names it no longer, which may be before its claim has ended.
 #[test]
 fn a_data_volume_that_is_deleted_goes_although_the_instance_that_had_it_stays() {
