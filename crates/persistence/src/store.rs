@@ -295,6 +295,10 @@ impl QueueStore for SqlStore {
         Ok(queue::project_uids(&self.db, project).await?)
     }
 
+    async fn resting(&self, project: &ProjectId, within: Duration) -> StoreResult<Vec<Uid>> {
+        Ok(queue::resting(&self.db, project, within).await?)
+    }
+
     async fn existing(&self, uids: &[Uid]) -> StoreResult<Vec<Uid>> {
         Ok(queue::existing(&self.db, uids).await?)
     }

@@ -74,6 +74,7 @@ suite! {
         a_call_may_be_sent_while_lease_and_intent_stand,
         a_former_holder_can_write_nothing,
         projects_with_due_work_are_leased_first,
+        what_is_due_within_a_time_does_not_rest,
         what_is_queued_is_due_in_its_order,
         what_was_looked_at_leaves_the_queue_unless_it_was_woken,
         a_requeue_never_postpones,

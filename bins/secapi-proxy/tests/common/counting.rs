@@ -101,6 +101,7 @@ hand_on! {
         writes pause_project(lease: &Lease, why: &str) -> bool;
         reads due(lease: &Lease, limit: usize) -> Vec<Uid>;
         reads project_uids(project: &ProjectId) -> Vec<Uid>;
+        reads resting(project: &ProjectId, within: Duration) -> Vec<Uid>;
         reads existing(uids: &[Uid]) -> Vec<Uid>;
         reads removed(uids: &[Uid]) -> Vec<Uid>;
         reads bundles(uids: &[Uid]) -> Vec<Bundle>;

@@ -233,7 +233,7 @@ impl<P: CloudProvider> Project<P> {
         if was_ours {
             return Ok(Standing::Held);
         }
-        self.review_all().await?;
+        self.review_resting().await?;
         self.sweep().await
     }
 

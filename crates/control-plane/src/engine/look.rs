@@ -14,7 +14,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tokio::time::{Duration, Instant};
 use tracing::{error, info};
 
-use super::project::{Prepared, Project, Standing, found, tried};
+use super::{
+    backoff,
+    project::{Prepared, Project, Standing, found, tried},
+};
 use crate::{
     ports::{Bundle, CloudProvider, Commit, Plan, Settled, StoreError, StoreResult, Verdict},
     resource::Uid,
@@ -81,11 +84,19 @@ impl<P: CloudProvider> Project<P> {
         Ok(())
     }
 
+    /// Looks at everything again that is not due soon by itself. What waits asked for something not long ago, under the former
+    /// holder of the lease: as often as leases change hands one more look would ask once more.
+    pub(super) async fn review_resting(&mut self) -> StoreResult<()> {
+        let uids = self.shared.store.resting(&self.lease.project, backoff::SLOW).await?;
+        self.review.begin(uids);
+        Ok(())
+    }
+
     /// Does what is due: resync, then the queue, until nothing is left that can be done now; then a part of the rest.
     pub(super) async fn work(&mut self) -> StoreResult<Standing> {
         if self.is_behind {
             self.parked.clear();
-            self.review_all().await?;
+            self.review_resting().await?;
             self.is_behind = false;
         }
         if self.tell_overdue().await? == Standing::Lost {

@@ -424,6 +424,29 @@ async fn a_new_engine_goes_on_where_a_killed_one_stopped() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_keeps_its_turn_when_others_take_its_project_over() {
+    let world = calm();
+    let (mut engine, mut cancel) = world.start("0");
+    world.ready().await;
+    let instance = world.instance("i");
+    world.cloud.script(&[Fault::Terminal; 40]);
+    world.put(&instance, 1).await;
+    world.is(&instance, ResourceState::Error).await;
+    tokio::time::sleep(MINUTE).await;
+    let before = world.cloud.sent();
+    for owner in 1..=10 {
+        cancel.cancel();
+        engine.await.unwrap();
+        (engine, cancel) = world.start(&owner.to_string());
+        tokio::time::sleep(MINUTE / 10).await;
+    }
+    let sent = world.cloud.sent() - before;
+    assert!((1..=3).contains(&sent), "{sent} calls in a minute, and one is due every 30 s");
+    world.cloud.script(&[]);
+    world.is(&instance, ResourceState::Active).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cancelled_engine_gives_its_leases_back() {
     let world = calm();
     let (engine, cancel) = world.start("a");

@@ -83,6 +83,9 @@ pub trait QueueStore: Send + Sync {
     /// All resources of a project, for resync and sweep.
     async fn project_uids(&self, project: &ProjectId) -> StoreResult<Vec<Uid>>;
 
+    /// The resources of a project that are not due within a time.
+    async fn resting(&self, project: &ProjectId, within: Duration) -> StoreResult<Vec<Uid>>;
+
     /// Of these identities, those that have a row.
     async fn existing(&self, uids: &[Uid]) -> StoreResult<Vec<Uid>>;
 

@@ -311,6 +311,10 @@ impl QueueStore for MemoryStore {
         Ok(self.state()?.project_uids(project))
     }
 
+    async fn resting(&self, project: &ProjectId, within: Duration) -> StoreResult<Vec<Uid>> {
+        Ok(self.state()?.resting(project, within))
+    }
+
     async fn existing(&self, uids: &[Uid]) -> StoreResult<Vec<Uid>> {
         let state = self.state()?;
         Ok(uids.iter().copied().filter(|uid| state.exists(*uid)).collect())

@@ -41,6 +41,10 @@ const DUE: Sql = sql!(
     "SELECT uid FROM work WHERE project = $1 AND next_run_at <= " now " ORDER BY next_run_at LIMIT $2"
 );
 const PROJECT_UIDS: Sql = sql!("SELECT uid FROM resources WHERE project = $1 ORDER BY uid");
+const RESTING: Sql = sql!(
+    "SELECT r.uid FROM resources r WHERE r.project = $1 AND NOT EXISTS (SELECT 1 FROM work w WHERE w.uid = r.uid \
+     AND w.next_run_at <= " now " + $2) ORDER BY r.uid"
+);
 const EXISTING: Sql = sql!("SELECT uid FROM resources WHERE uid IN " (list 1));
 const REMOVED: Sql = sql!("SELECT uid FROM tombstones WHERE uid IN " (list 1));
 /// Counts as a wake-up only when it is for now.
@@ -116,6 +120,10 @@ pub(super) async fn next_due(db: &Database, project: &ProjectId) -> Result<Optio
 
 pub(super) async fn project_uids(db: &Database, project: &ProjectId) -> Result<Vec<Uid>, Fault> {
     row::uids(&db.fetch(Lane::Engine, PROJECT_UIDS, &args![project]).await?)
+}
+
+pub(super) async fn resting(db: &Database, project: &ProjectId, within: Duration) -> Result<Vec<Uid>, Fault> {
+    row::uids(&db.fetch(Lane::Engine, RESTING, &args![project, within]).await?)
 }
 
 pub(super) async fn existing(db: &Database, uids: &[Uid]) -> Result<Vec<Uid>, Fault> {

@@ -186,6 +186,24 @@ pub async fn projects_with_due_work_are_leased_first(world: &World) {
     assert_eq!(world.store.project_uids(&ProjectId("a-first-by-name".to_owned())).await.unwrap(), [idle.uid]);
 }
 
+pub async fn what_is_due_within_a_time_does_not_rest(world: &World) {
+    let lease = world.lease("local").await;
+    let (now, soon, late, never) = (
+        world.create(&workspace("now")).await.uid,
+        world.create(&workspace("soon")).await.uid,
+        world.create(&workspace("late")).await.uid,
+        world.create(&workspace("never")).await.uid,
+    );
+    let after = |uid, seconds| Settled { uid, wake: 1, attempts: 0, next: Some(Duration::from_secs(seconds)) };
+    let looks = [after(soon, 20), after(late, 3_600), Settled { next: None, ..after(never, 0) }];
+    assert!(world.store.settle(&lease, &looks).await.unwrap());
+    let within = |seconds| world.store.resting(&lease.project, Duration::from_secs(seconds));
+    assert_eq!(within(0).await.unwrap(), [soon, late, never]);
+    assert_eq!(within(30).await.unwrap(), [late, never]);
+    assert_eq!(within(4_000).await.unwrap(), [never]);
+    assert!(world.store.due(&lease, 10).await.unwrap().contains(&now));
+}
+
 pub async fn what_is_queued_is_due_in_its_order(world: &World) {
     let lease = world.lease("local").await;
     assert_eq!(world.next_due(&lease).await, None);

@@ -136,6 +136,12 @@ impl State {
         mine.map(|row| row.resource.uid).collect()
     }
 
+    pub(in super::super) fn resting(&self, project: &ProjectId, within: Duration) -> Vec<Uid> {
+        let until = self.now() + within;
+        let is_due = |uid: &Uid| self.work.get(uid).and_then(|work| work.next).is_some_and(|next| next <= until);
+        self.project_uids(project).into_iter().filter(|uid| !is_due(uid)).collect()
+    }
+
     pub(in super::super) fn exists(&self, uid: Uid) -> bool {
         self.rows.contains_key(&uid)
     }
