@@ -153,6 +153,8 @@ reasons! {
         "Rename or delete the object that the message names.";
     OutcomeUnknown: "The answer to a call was lost, and the call may still take effect; the resource stays until that is certain.",
         "Nothing.";
+    NeverSettles: "Many changes in a row did not make the resource what it is to be, so the next ones are made slowly.",
+        "Look whether another tool undoes the changes at {provider}; if none does, report it with the message.";
     InternalError: "A defect of this control plane; nothing was changed at the provider.",
         "Report it with the message; the resource is looked at again by itself.";
     Unsupported: "This release does not support what was asked for.",

@@ -54,6 +54,7 @@ fn more(reason: Reason) -> &'static str {
         | Reason::ProviderUnavailable
         | Reason::ProviderActionFailed
         | Reason::OutcomeUnknown
+        | Reason::NeverSettles
         | Reason::InternalError => "operations.md#when-something-is-wrong",
         Reason::IPv6Unsupported => "guide/first-server.md#a-network",
     }

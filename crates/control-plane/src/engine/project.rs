@@ -375,8 +375,16 @@ impl<P: CloudProvider> Project<P> {
             let planned = Planned { note: Some(Note::new(Reason::OutcomeUnknown, message).lasting(left)), ..planned };
             return self.commit(bundle, planned, Verdict::Working, Some(left)).await;
         }
-        // A step that only reads keeps the notice of the condition.
-        let note = planned.note.clone().or_else(|| Note::of(&bundle.resource).filter(|_| step.reads));
+        let generation = bundle.resource.generation;
+        if let (false, Err(left)) = (step.reads, self.waits.change(uid, generation)) {
+            let message = format!("many changes did not make it what it is to be; {} is the next one", step.operation);
+            warn!(seca.resource = %bundle.resource.key, "{message}");
+            let note = Note::new(Reason::NeverSettles, message);
+            return self.commit(bundle, Planned { note: Some(note), ..planned }, Verdict::Working, Some(left)).await;
+        }
+        // A step that only reads keeps the notice of the condition, and so does a change that is one of too many.
+        let is_kept = |note: &Note| step.reads || note.reason == Reason::NeverSettles;
+        let note = planned.note.clone().or_else(|| Note::of(&bundle.resource).filter(is_kept));
         let planned = Planned { note, ..planned };
         if self.commit(bundle, planned, Verdict::Working, None).await? == Standing::Lost {
             return Ok(Standing::Lost);
@@ -385,7 +393,6 @@ impl<P: CloudProvider> Project<P> {
             self.launch(Flight::of(bundle, None, step, Purpose::Act), Call::Execute);
             return Ok(Standing::Held);
         }
-        let generation = bundle.resource.generation;
         let Some(id) = self.shared.store.record_step(&self.lease, uid, generation, &step).await? else {
             return Ok(Standing::Lost);
         };

@@ -447,6 +447,27 @@ async fn what_waits_keeps_its_turn_when_others_take_its_project_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_plan_that_never_ends_is_carried_out_slowly_and_says_so() {
+    let world = calm();
+    let _engine = world.start("a");
+    world.ready().await;
+    let instance = world.instance("i");
+    world.cloud.be_restless(true);
+    world.put(&instance, 1).await;
+    eventually("it says so", 20 * MINUTE, async || world.reason(&instance).await.as_deref() == Some("NeverSettles"))
+        .await;
+    let before = world.cloud.sent();
+    assert!((200..300).contains(&before), "{before} calls");
+    tokio::time::sleep(10 * MINUTE).await;
+    let sent = world.cloud.sent() - before;
+    assert!((10..=30).contains(&sent), "{sent} calls in ten minutes");
+    world.cloud.be_restless(false);
+    world.put(&instance, 2).await;
+    world.is(&instance, ResourceState::Active).await;
+    assert_eq!(world.reason(&instance).await, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cancelled_engine_gives_its_leases_back() {
     let world = calm();
     let (engine, cancel) = world.start("a");

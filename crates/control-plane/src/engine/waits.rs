@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
+
 use super::{
     backoff::{self, Cost, Waiting},
     project::{Flight, Project, Standing},
@@ -19,6 +21,19 @@ use crate::{
     resource::{Resource, Uid},
 };
 
+/// How many changes of one resource are made without a pause before it is what it is to be. Somebody else who undoes them, or a
+/// plan that never ends, would else use up the requests of the whole project. A route table of 100 routes that are all
+/// replaced needs 200.
+const CHANGES: u32 = 250;
+
+/// The changes of a resource that does not agree yet.
+#[derive(Clone, Copy, Debug)]
+struct Changes {
+    generation: i64,
+    made: u32,
+    newest: Instant,
+}
+
 /// The waits of one lease.
 #[derive(Debug, Default)]
 pub(super) struct Waits {
@@ -26,6 +41,8 @@ pub(super) struct Waits {
     waiting: BTreeMap<Uid, Waiting>,
     /// What resources have cost that do not agree yet.
     costs: BTreeMap<Uid, Cost>,
+    /// What was changed of resources that do not agree yet.
+    changes: BTreeMap<Uid, Changes>,
     /// Resources that got on under this lease: what they wait for now began under it.
     moved: BTreeSet<Uid>,
 }
@@ -81,6 +98,22 @@ impl Waits {
         self.waiting.contains_key(uid) && self.costs.get(uid).is_some_and(Cost::is_full)
     }
 
+    /// A change of a resource is about to be made; or how long it must wait, because so many came to nothing.
+    pub(super) fn change(&mut self, uid: Uid, generation: i64) -> Result<(), Duration> {
+        let now = Instant::now();
+        let none = Changes { generation, made: 0, newest: now };
+        let changes = self.changes.entry(uid).or_insert(none);
+        if changes.generation != generation {
+            *changes = none;
+        }
+        let left = backoff::SLOW.saturating_sub(changes.newest.elapsed());
+        if changes.made >= CHANGES && !left.is_zero() {
+            return Err(left);
+        }
+        (changes.made, changes.newest) = (changes.made.saturating_add(1), now);
+        Ok(())
+    }
+
     /// A call took effect: what comes next has not waited yet. The first minute of what was asked for is one, though.
     pub(super) fn end(&mut self, uid: Uid) {
         self.waiting.remove(&uid);
@@ -96,6 +129,7 @@ impl Waits {
     pub(super) fn forget(&mut self, uid: Uid) {
         self.waiting.remove(&uid);
         self.costs.remove(&uid);
+        self.changes.remove(&uid);
         self.moved.remove(&uid);
     }
 

@@ -72,6 +72,8 @@ struct World {
     /// How long a call waits for its turn.
     turn: Duration,
     budget: Option<RequestBudget>,
+    /// Whatever is done, something else is to be done.
+    is_restless: bool,
 }
 
 /// The cloud. Clones share the world, as replicas share a provider.
@@ -93,6 +95,11 @@ impl FakeCloud {
     pub fn chaotic(seed: u64) -> Self {
         let rng = Arc::new(SeededRng::new(seed));
         Self { world: Arc::default(), rng, chaos: true, latency: Duration::from_millis(50) }
+    }
+
+    /// Plans never end, or do again: whatever a size is, it is to be another one.
+    pub fn be_restless(&self, is_restless: bool) {
+        self.lock().is_restless = is_restless;
     }
 
     /// The next mutating calls go wrong like this, in this order.
@@ -364,6 +371,9 @@ impl CloudProvider for FakeCloud {
             (true, Some(_)) => step(&name, &Call::Delete, None),
             (false, None) => step(&name, &Call::Create { uid: resource.uid, size }, None),
             (false, Some(thing)) if thing.size != size => step(&name, &Call::Resize { size }, None),
+            (false, Some(thing)) if self.lock().is_restless => {
+                step(&name, &Call::Resize { size: thing.size.saturating_add(1) }, None)
+            }
             (false, Some(thing)) => match resource.action.pending() {
                 Some(crate::ActionKind::Restart) => step(&name, &Call::Reboot, Some(resource.action.seq)),
                 Some(kind) if kind.powers_on() != thing.on => step(&name, &Call::Power { on: kind.powers_on() }, None),
