@@ -96,11 +96,12 @@ pub fn hold(facts: &mut BlockStorageFacts, server: String, made_with: Option<Mad
     facts.held_since = Some(since);
 }
 
-/// Its server runs again, although its snapshot was complete: the server's disk is newer.
+/// Its server ran again after its snapshot was made: the server's disk is newer.
 pub fn keep_again(facts: &mut BlockStorageFacts, server: String, since: i64) {
     facts.image_id = None;
     facts.lends = None;
-    hold(facts, server, None, since);
+    let made_with = facts.made_with.take();
+    hold(facts, server, made_with, since);
 }
 
 /// The server that it kept is an instance's: again, or the next one's.

@@ -75,12 +75,15 @@ macro_rules! call {
                 /// When it was planned, in milliseconds: what is watched is watched for all that want it.
                 at: i64,
             },
-            /// Reads the actions of a server or a volume: whether it was ever used, whoever did it.
+            /// Reads the actions of a server or a volume: whether and when it was used, whoever did it.
             History {
                 object: ObjectId,
                 /// How often in a row the resource was tried: an answer is old when something was tried since.
-                #[serde(default, skip_serializing_if = "is_first")]
+                #[serde(default, skip_serializing_if = "is_default")]
                 attempt: u32,
+                /// When it was planned, in milliseconds.
+                #[serde(default, skip_serializing_if = "is_default")]
+                at: i64,
             },
             $(
                 #[serde(untagged)]
@@ -116,9 +119,8 @@ macro_rules! call {
 each_type!(call);
 
 /// For `skip_serializing_if`: the release before knows no attempts.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-const fn is_first(attempt: &u32) -> bool {
-    *attempt == 0
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// What an object is watched for.

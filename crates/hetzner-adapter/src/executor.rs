@@ -52,7 +52,7 @@ impl Executor<'_> {
                 return self.look_for(*kind, installation, owner, name.as_deref()).await;
             }
             Call::Watch { kind, installation, of, at } => return self.watch(*kind, installation, of, *at).await,
-            Call::History { object, attempt } => return self.read_history(*object, *attempt).await,
+            Call::History { object, attempt, at } => return self.read_history(*object, *attempt, *at).await,
             _ => {}
         }
         if let Some(outcome) = self.keep(&call).await {

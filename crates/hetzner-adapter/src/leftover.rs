@@ -6,26 +6,31 @@ use hcloud_client::{
     ErrorClass,
     types::{Action, ActionStatus},
 };
+use seca_api::Timestamp;
 
 use crate::{
     executor::{Executor, unanswered},
-    objects::{Object, ObjectId},
+    objects::{Object, ObjectId, timestamp},
     outcome::failure,
-    snapshot::{Change, Observation},
+    snapshot::{Change, Observation, Usage},
 };
 
 type Made = Outcome<Observation>;
 
 impl Executor<'_> {
-    /// Whether a server ever ran, or a volume was ever attached, whoever did it.
-    pub(crate) async fn read_history(&self, object: ObjectId, attempt: u32) -> Made {
-        let words = object.kind().used_by();
+    /// Whether a server ever ran, or a volume was ever attached, and when last, whoever did it.
+    pub(crate) async fn read_history(&self, object: ObjectId, attempt: u32, at: i64) -> Made {
         match object.actions(&self.client).await {
             Ok(actions) => {
-                let ever = actions
-                    .iter()
-                    .any(|action| action.status != ActionStatus::Error && words.contains(&action.command.as_str()));
-                Outcome::Done(Observation::new(vec![Change::Used { object, ever, attempt }]))
+                let done = |words: &'static [&'static str]| {
+                    let is_done = |action: &&Action| action.status != ActionStatus::Error;
+                    actions.iter().filter(is_done).filter(|action| words.contains(&action.command.as_str()))
+                };
+                let ever = done(object.kind().used_by()).next().is_some();
+                let began = |action: &Action| action.started.and_then(timestamp).map(Timestamp::as_millis);
+                let newest = done(object.kind().begun_by()).filter_map(began).max();
+                let usage = Usage { ever, newest, attempt, at };
+                Outcome::Done(Observation::new(vec![Change::Used(object, usage)]))
             }
             Err(error) if error.class() == ErrorClass::NotFound => self.ask(object).await,
             Err(error) => unanswered(&error),

@@ -29,7 +29,7 @@ pub struct Snapshot {
     /// What was asked for since the lists were read, and does not exist.
     absent: Absent,
     /// What the actions of an object told since then: whether a server ever ran, whether a volume was ever attached.
-    used: BTreeMap<ObjectId, (bool, u32)>,
+    used: BTreeMap<ObjectId, Usage>,
     /// When its lists were read, in milliseconds.
     read_at: Option<i64>,
     /// Lives as long as somebody has the snapshot: see [`Memory`](crate::memory::Memory).
@@ -95,9 +95,22 @@ impl Learnt {
                 }
             }
             Change::Watched { kind, of, at, .. } => drop(self.watched.insert((*kind, of.clone()), *at)),
-            Change::Seen(_) | Change::Gone(_) | Change::Absent { .. } | Change::Used { .. } => {}
+            Change::Seen(_) | Change::Gone(_) | Change::Absent { .. } | Change::Used(..) => {}
         }
     }
+}
+
+/// What the actions of a server or a volume told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Whether the server ever ran, or the volume was ever attached.
+    pub ever: bool,
+    /// When that last began, in milliseconds, by the provider's clock.
+    pub newest: Option<i64>,
+    /// How often in a row the resource that asked had been tried.
+    pub attempt: u32,
+    /// When the question was planned, in milliseconds.
+    pub at: i64,
 }
 
 /// One thing that is known better now.
@@ -115,14 +128,7 @@ pub enum Change {
         owner: Owner,
     },
     /// The actions of a server tell whether it ever ran, those of a volume whether it was ever attached.
-    Used {
-        /// The server or the volume.
-        object: ObjectId,
-        /// Whether it was.
-        ever: bool,
-        /// How often in a row the resource that asked had been tried.
-        attempt: u32,
-    },
+    Used(ObjectId, Usage),
     /// The actions of a call went well that says what it makes of its object.
     Ended(Box<Call>),
     /// The project's limit of servers is reached: another one was refused.
@@ -262,7 +268,7 @@ impl Snapshot {
                 let known = self.objects.ids_where(kind, is_watched);
                 known.into_iter().filter(|id| !shown.contains(&id.number())).for_each(|id| self.objects.remove(id));
             }
-            Change::Used { object, ever, attempt } => drop(self.used.insert(object, (ever, attempt))),
+            Change::Used(object, usage) => drop(self.used.insert(object, usage)),
             Change::Ended(call) => {
                 let known = call.object().and_then(|id| self.objects.get(id));
                 if let (Some(mut object), Some(call)) = (known, call.of_type()) {
@@ -291,8 +297,15 @@ impl Snapshot {
     /// Whether a server ever ran, or a volume was ever attached, as its actions told; none if nobody asked since it was
     /// last seen, or since the resource that asks was last tried: meanwhile somebody may have used it.
     pub fn was_used(&self, id: ObjectId, attempt: u32) -> Option<bool> {
-        let (ever, asked_at) = self.used.get(&id).copied()?;
-        (ever || asked_at == attempt).then_some(ever)
+        let usage = self.used.get(&id)?;
+        (usage.ever || usage.attempt == attempt).then_some(usage.ever)
+    }
+
+    /// When a server was last started, or a volume attached, if somebody asked after a time, in milliseconds, and nothing was
+    /// tried since: the same, but no earlier answer will do.
+    pub fn last_used(&self, id: ObjectId, attempt: u32, after: i64) -> Option<Option<Timestamp>> {
+        let usage = self.used.get(&id).filter(|usage| usage.attempt == attempt && usage.at >= after)?;
+        Some(usage.newest.map(Timestamp::from_millis))
     }
 
     /// The objects of a type, whoever has made them.

@@ -19,7 +19,7 @@ use hetzner_adapter::{
     naming,
     objects::{FirewallCall, ImageCall, NetworkCall, Object, ObjectId, ObjectType, ServerCall, VolumeCall},
     owner::Owner,
-    snapshot::Change,
+    snapshot::{Change, Usage},
 };
 use http::Method;
 use serde_json::{Value, json};
@@ -305,18 +305,28 @@ async fn the_actions_of_an_object_tell_whether_it_was_used_whoever_did_it() {
     let world = World::new(0.0);
     let server = world.server().await;
     let object = ObjectId::Server(server);
-    let ever = |changes: Vec<Change>| match changes[..] {
-        [Change::Used { ever, .. }] => ever,
+    let usage = |changes: Vec<Change>| match changes[..] {
+        [Change::Used(_, usage)] => usage,
         _ => panic!("{changes:?}"),
     };
     let failing = json!({"type": "action_error", "code": "action_failed", "message": "no luck"});
     world.cloud.fault(json!({"mutating": true}), failing).await;
     let outcome = world.finish(&ServerCall::Poweron { server }).await;
     assert_eq!(reason(&outcome).0, "refuted", "it is seen off");
-    assert!(!ever(done(world.finish(&Call::History { object, attempt: 0 }).await)), "it never came up");
+    let history = Call::History { object, attempt: 0, at: 7 };
+    let found = usage(done(world.finish(&history).await));
+    assert_eq!(found, Usage { ever: false, newest: None, attempt: 0, at: 7 }, "it never came up");
     done(world.finish(&ServerCall::Poweron { server }).await);
     done(world.finish(&ServerCall::Poweroff { server }).await);
-    assert!(ever(done(world.finish(&Call::History { object, attempt: 0 }).await)));
+    let found = usage(done(world.finish(&history).await));
+    let actions = world.cloud.hetzner(Method::GET, &format!("/servers/{server}/actions"), &json!({})).await;
+    let newest = actions["actions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .rfind(|action| action["command"] == "start_server" && action["status"] == "success");
+    let started: seca_api::Timestamp = newest.unwrap()["started"].as_str().unwrap().parse().unwrap();
+    assert_eq!((found.ever, found.newest), (true, Some(started.as_millis())), "when it was switched on, not off");
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,12 @@ mod world;
 
 use control_plane::{ActionKind, Reason, Resource, ports::Plan, state};
 use hcloud_client::types::ServerStatus;
-use hetzner_adapter::{Observation, call::Call, objects::ServerCall, snapshot::Change};
+use hetzner_adapter::{
+    Observation,
+    call::Call,
+    objects::{ObjectId, ServerCall},
+    snapshot::Change,
+};
 use seca_api::{Kind, ResourceState};
 use serde_json::{Value, json};
 use world::World;
@@ -384,8 +389,38 @@ fn a_server_that_somebody_starts_after_its_copy_was_made_is_the_disk_again() {
     world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeHeld"));
     // And it becomes a snapshot once more, with what was written since.
     wait_out_the_hold(&mut world);
-    assert_eq!(world.operations()[..2], ["create_image", "delete_server"]);
+    assert_eq!(world.operations()[..3], ["create_image", "read_actions", "delete_server"]);
     world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeParked"));
+}
+
+/// What is known of a server may be minutes old: its actions are asked for before it is removed.
+#[test]
+fn a_server_that_somebody_ran_since_its_copy_is_copied_again_although_it_is_off_by_now() {
+    let mut world = held();
+    world.now += 15 * MINUTE;
+    let uid = boot_volume(&world).uid;
+    while world.model.images.is_empty() {
+        world.look(uid);
+    }
+    let (first, server) = (world.model.images[0].id, ObjectId::Server(world.model.servers[0].id));
+    world.operations();
+    // It ran for a while, and no list shows that.
+    world.now += 2_000;
+    world.model.started.insert(server, world.now);
+    world.settle();
+    assert_eq!(world.operations(), ["read_actions", "delete_image"]);
+    world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeHeld"));
+    wait_out_the_hold(&mut world);
+    assert_eq!(world.operations()[..3], ["create_image", "read_actions", "delete_server"]);
+    assert_ne!(world.model.images[0].id, first);
+    // The same after the removal failed.
+    let (mut world, id) = parked_with_its_server();
+    world.row_mut(Kind::BlockStorage, "v").facts.remove("lends");
+    world.now += 2_000;
+    world.model.started.insert(ObjectId::Server(id.parse().unwrap()), world.now);
+    world.settle();
+    assert!(!world.operations().contains(&"delete_server"));
+    world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeHeld"));
 }
 
 #[test]
@@ -509,7 +544,10 @@ fn what_somebody_does_to_a_kept_disk_loses_nothing_and_is_told() {
     world.operations();
     world.settle();
     let made = world.operations();
-    assert_eq!(made[..3], ["delete_image", "poweroff", "create_image"], "{made:?}");
+    assert_eq!(made, ["delete_image", "poweroff"]);
+    world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeHeld"));
+    wait_out_the_hold(&mut world);
+    assert_eq!(world.operations()[..2], ["create_image", "read_actions"]);
     assert_ne!(world.model.images[0].id, first);
     let mut world = held();
     // Deleted at the console: it is lost, and is not made again empty.

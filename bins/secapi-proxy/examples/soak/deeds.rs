@@ -1,7 +1,7 @@
 //! What the product did to others' data, by the provider's journal. Pure: requests and lives go in, violations come out.
 //!
-//! Nothing is destroyed that a user did not delete: a volume that was attached, a disk that ran, a snapshot, an address. A
-//! disk that somebody else started counts from the moment that the product was told of it. And no reboot is sent twice.
+//! Nothing is destroyed that a user did not delete: a volume that was attached, a disk that ran, a snapshot, an address. What
+//! somebody else started or attached counts a moment later: the product can ask for it. And no reboot is sent twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,8 @@ use crate::{
     stage::PROXY,
 };
 
-/// How much later than it happened a change of a row may be seen, in milliseconds.
+/// How much later than it happened a change of a row may be seen, and what somebody did at the provider be known, in
+/// milliseconds.
 const LAG: i64 = 2_000;
 
 /// What is known beside the journal.
@@ -31,12 +32,14 @@ struct Thing {
     /// The collection: `servers`.
     kind: String,
     owner: Option<String>,
-    /// Since when it is to be seen that somebody started or attached it.
-    running_since: Option<i64>,
-    /// Whether the product knows that it may hold data.
+    /// When somebody last started or attached it.
+    begun: Option<i64>,
+    /// Whether it was not stopped or detached since then.
+    is_running: bool,
+    /// Whether the product made it hold data.
     used: bool,
-    /// Whether its disk was copied for its block storage since it last ran.
-    copied: bool,
+    /// When its disk was copied for its block storage.
+    copied: Option<i64>,
     /// The snapshot that it was made from, or the server that it is a copy of.
     made_from: Option<i64>,
     /// Whether it was deleted.
@@ -45,6 +48,18 @@ struct Thing {
     why: String,
     /// How often the product rebooted it, by the uid that it bore then: it passes on with its disk.
     reboots: BTreeMap<String, u64>,
+}
+
+impl Thing {
+    /// Whether the product can know that it may hold data.
+    fn is_used(&self, at: i64) -> bool {
+        self.used || self.begun.is_some_and(|begun| begun + LAG < at)
+    }
+
+    /// Whether there is a copy of its disk, and it did not run since, as far as the product can know.
+    fn is_copied(&self, at: i64) -> bool {
+        self.copied.is_some_and(|copied| self.begun.is_none_or(|begun| begun < copied || at <= begun + LAG))
+    }
 }
 
 /// Every violation, in the order of the journal.
@@ -83,22 +98,6 @@ fn follow(entry: &Value, things: &mut BTreeMap<i64, Thing>, known: &Known<'_>) {
     let (method, path) = (word(entry, "method"), word(entry, "path"));
     let at = entry["time_ms"].as_i64().unwrap_or_default();
     let is_ours = entry["client"] == PROXY;
-    if method == "GET" {
-        let is_told = is_ours && entry["status"] == 200 && entry["reply"] == "sent" && entry["fault"].is_null();
-        if is_told {
-            let named = ids(entry);
-            for (id, thing) in things.iter_mut() {
-                let is_listed = kind(entry) == thing.kind && named.first().is_none_or(|named| named == id);
-                let is_shown = is_listed && !path.contains("actions");
-                if is_shown && thing.running_since.is_some_and(|since| since + LAG < at) {
-                    thing.used = true;
-                    // What was copied is older than what is there.
-                    thing.copied = false;
-                }
-            }
-        }
-        return;
-    }
     if entry["committed"] != true {
         return;
     }
@@ -127,17 +126,24 @@ fn follow(entry: &Value, things: &mut BTreeMap<i64, Thing>, known: &Known<'_>) {
                 *thing.reboots.entry(owner.clone()).or_default() += 1;
             }
             thing.used |= is_ours;
-            thing.copied &= !is_ours;
-            thing.running_since = thing.running_since.or(Some(at));
+            thing.begun = Some(at);
+            thing.is_running = true;
+            if is_ours {
+                thing.copied = None;
+            }
         }
         "change_type" => {
             thing.used |= is_ours;
-            thing.copied = false;
+            thing.copied = None;
         }
-        "poweroff" | "shutdown" | "detach" => thing.running_since = None,
+        "poweroff" | "shutdown" | "detach" => thing.is_running = false,
         "create_image" if entry["body"]["labels"]["seca.uid"].is_string() => {
             let owner = entry["body"]["labels"]["seca.uid"].as_str().map(str::to_owned);
-            thing.copied |= entry["body"]["labels"]["seca.role"] == "parked";
+            // A copy of a disk that is being written says nothing.
+            let is_running = thing.is_running && thing.begun.is_some_and(|begun| begun + LAG < at);
+            if entry["body"]["labels"]["seca.role"] == "parked" && !is_running {
+                thing.copied = Some(at);
+            }
             if let Some(made) = entry["made"].as_i64() {
                 things
                     .insert(made, Thing { kind: "images".to_owned(), owner, made_from: Some(id), ..Thing::default() });
@@ -159,7 +165,7 @@ fn deletion(entry: &Value, things: &BTreeMap<i64, Thing>, known: &Known<'_>) -> 
     let life = known.lives.get(owner)?;
     // A disk that became a snapshot, and a snapshot whose server ran.
     let is_replaced = match kind(entry) {
-        "servers" => thing.copied,
+        "servers" => thing.is_copied(at),
         "images" => {
             let is_disk = life.key.starts_with("block-storage ");
             let source = thing.made_from.and_then(|server| things.get(&server));
@@ -172,12 +178,14 @@ fn deletion(entry: &Value, things: &BTreeMap<i64, Thing>, known: &Known<'_>) -> 
     };
     let kept: Vec<&Life> = match kind(entry) {
         _ if is_replaced => Vec::new(),
-        "volumes" if thing.used => alive(life, at).into_iter().collect(),
+        "volumes" if thing.is_used(at) => alive(life, at).into_iter().collect(),
         "images" => alive(life, at).into_iter().collect(),
         // An instance's closed interface has an address that is nobody's.
         "primary_ips" if life.key.starts_with("public-ip ") => alive(life, at).into_iter().collect(),
-        "servers" if thing.used && life.key.starts_with("block-storage ") => alive(life, at).into_iter().collect(),
-        "servers" if thing.used => {
+        "servers" if thing.is_used(at) && life.key.starts_with("block-storage ") => {
+            alive(life, at).into_iter().collect()
+        }
+        "servers" if thing.is_used(at) => {
             let is_disk = |other: &&Life| {
                 other.key.starts_with("block-storage ")
                     && other.workspace == life.workspace

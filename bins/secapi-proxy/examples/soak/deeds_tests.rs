@@ -28,13 +28,6 @@ fn change(at: i64, client: &str, method: &str, path: &str, body: Value, made: Op
     })
 }
 
-fn look(at: i64, path: &str) -> Value {
-    json!({
-        "time_ms": at, "client": PROXY, "method": "GET", "path": format!("/v1{path}"), "body": null, "status": 200,
-        "committed": false, "reply": "sent", "fault": null,
-    })
-}
-
 fn rules(journal: &[Value], disk: &[(i64, &str)], restarts: u64) -> Vec<&'static str> {
     let lives = BTreeMap::from([
         (DISK.to_owned(), life("block-storage red boot-1", &[], disk)),
@@ -73,19 +66,13 @@ fn a_disk_that_ran_goes_only_with_its_block_storage() {
 }
 
 #[test]
-fn a_start_by_hand_counts_once_the_product_saw_it() {
+fn a_start_by_hand_counts_a_moment_later_whether_or_not_it_was_stopped_again() {
     let alive: &[(i64, &str)] = &[(0, "active")];
-    let started = power(10, PERSON, "poweron");
-    assert!(rules(&[create(VM), started.clone(), delete()], alive, 0).is_empty(), "nobody looked");
-    let early = look(500, "/servers");
-    assert!(rules(&[create(VM), started.clone(), early, delete()], alive, 0).is_empty(), "it was still starting");
-    let mut lost = look(10_000, "/servers");
-    lost["reply"] = json!("lost");
-    assert!(rules(&[create(VM), started.clone(), lost, delete()], alive, 0).is_empty(), "the answer was lost");
-    let off = power(5_000, PERSON, "poweroff");
-    let seen = look(10_000, "/servers");
-    assert!(rules(&[create(VM), started.clone(), off, seen.clone(), delete()], alive, 0).is_empty(), "off again");
-    assert_eq!(rules(&[create(VM), started, seen, delete()], alive, 0), ["destroyed"]);
+    let started = |at| power(at, PERSON, "poweron");
+    assert!(rules(&[create(VM), started(59_000), delete()], alive, 0).is_empty(), "at the same moment");
+    assert_eq!(rules(&[create(VM), started(10), delete()], alive, 0), ["destroyed"]);
+    let stopped = power(5_000, PERSON, "poweroff");
+    assert_eq!(rules(&[create(VM), started(10), stopped, delete()], alive, 0), ["destroyed"]);
 }
 
 #[test]
@@ -124,6 +111,17 @@ fn a_disk_that_became_a_snapshot_may_go_and_the_snapshot_when_its_server_ran() {
     // It ran after the copy was made.
     let again = || power(5, PROXY, "poweron");
     assert_eq!(rules(&[create(VM), ran(), held(), copy(4, PROXY), again(), delete()], alive, 0), ["destroyed"]);
+    // The same by somebody else: after the copy, and while it was made.
+    let by_hand = |at| power(at, PERSON, "poweron");
+    assert_eq!(rules(&[create(VM), ran(), held(), copy(4, PROXY), by_hand(5), delete()], alive, 0), ["destroyed"]);
+    let late = by_hand(59_000);
+    assert!(
+        rules(&[create(VM), ran(), held(), copy(4, PROXY), late, delete()], alive, 0).is_empty(),
+        "at the same moment"
+    );
+    let stopped = power(3, PROXY, "shutdown");
+    let written = [create(VM), ran(), stopped, held(), by_hand(5), copy(9_000, PROXY), delete()];
+    assert_eq!(rules(&written, alive, 0), ["destroyed"]);
     let remove = || change(70_000, PROXY, "DELETE", "/images/8", Value::Null, None);
     let parked = || vec![create(VM), ran(), held(), copy(4, PROXY), delete()];
     let with = |more: Vec<Value>| rules(&[parked(), more].concat(), alive, 0);

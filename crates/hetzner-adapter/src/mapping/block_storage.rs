@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     admission::PROVIDER,
-    call::{Call, StepExt, Until, millis},
+    call::{StepExt, Until, millis},
     objects::{ObjectId, ObjectType, ServerCall, VolumeCall},
 };
 
@@ -218,7 +218,7 @@ fn kept(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>) -
     }
     if server.status != ServerStatus::Off {
         // What was copied is older than what is there.
-        return Ok(backing.snapshot.map_or_else(|| parking::switch_off(server), image::remove));
+        return Ok(backing.snapshot.map_or_else(|| parking::switch_off(context, server), image::remove));
     }
     if let Some(old) = backing.snapshot.filter(|image| !parking::is_of_this_hold(context.resource(), image)) {
         return Ok(image::remove(old));
@@ -244,7 +244,7 @@ fn logical(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>
         let attached = match context.snapshot.was_used(object, context.bundle().attempts) {
             Some(ever) => attached || ever,
             None if attached => true,
-            None => return Ok(context.ask(Call::History { object, attempt: context.bundle().attempts })),
+            None => return Ok(context.ask(context.history(object))),
         };
         if attached {
             let kept = keep_volume(context, spec, volume);

@@ -29,7 +29,7 @@ use super::{
     wait,
 };
 use crate::{
-    call::{Call, StepExt, Until, millis},
+    call::{StepExt, Until, millis},
     naming,
     objects::{ObjectId, ObjectType, PrimaryIpCall, ServerCall},
 };
@@ -486,7 +486,7 @@ fn delete(context: &Context<'_>, server: &Server) -> Checked<Planned> {
         let object = ObjectId::Server(server.id);
         match context.snapshot.was_used(object, context.bundle().attempts) {
             Some(ever) => ran = ever,
-            None => return Ok(context.ask(Call::History { object, attempt: context.bundle().attempts })),
+            None => return Ok(context.ask(context.history(object))),
         }
     }
     if ran && boots_from_another(context) {

@@ -270,6 +270,11 @@ impl<'a> Context<'a> {
         Err(Box::new(self.ask(Call::Find { kind, installation, owner, name })))
     }
 
+    /// Reads what was done to a server or a volume.
+    fn history(&self, object: ObjectId) -> Call {
+        Call::History { object, attempt: self.bundle().attempts, at: self.now.as_millis() }
+    }
+
     /// Asks the provider. The notice of the condition stays meanwhile.
     fn ask(&self, call: Call) -> Planned {
         Planned { note: Note::of(self.resource()), ..act(call.step(self.object_name())) }

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     call::{StepExt, Until, millis},
     catalog, naming,
-    objects::{CREATE_IMAGE, ImageCall, ObjectId, ObjectType, ServerCall},
+    objects::{CREATE_IMAGE, ImageCall, ObjectId, ObjectType, ServerCall, timestamp},
     owner::{Owner, Role},
 };
 
@@ -55,8 +55,28 @@ pub(super) fn snapshot_of<'a>(context: &Context<'a>) -> Option<&'a Image> {
 /// Whether a snapshot was ordered since the block storage keeps its server. One that was ordered before is of an earlier
 /// time, when another instance took the server back in the middle of it: the disk has changed since.
 pub(super) fn is_of_this_hold(row: &Resource, image: &Image) -> bool {
-    let ordered = image.labels.get(naming::STEP).and_then(|step| step.rsplit('.').next()?.parse::<i64>().ok());
-    ordered.is_some_and(|ordered| BlockStorageFacts::of(row).held_since.is_some_and(|since| since <= ordered))
+    ordered_at(image).is_some_and(|ordered| BlockStorageFacts::of(row).held_since.is_some_and(|since| since <= ordered))
+}
+
+/// When a snapshot was ordered, in milliseconds.
+fn ordered_at(image: &Image) -> Option<i64> {
+    image.labels.get(naming::STEP)?.rsplit('.').next()?.parse().ok()
+}
+
+/// Whether somebody started a server after its snapshot was made, or at all while the block storage kept it: then the disk may be
+/// newer. What was read of the server may be minutes old, and somebody may have switched it off again, so its actions are read.
+fn is_outdated(context: &Context<'_>, image: &Image, server: &Server) -> Checked<bool> {
+    let object = ObjectId::Server(server.id);
+    let after = ordered_at(image).unwrap_or_default();
+    let Some(newest) = context.snapshot.last_used(object, context.bundle().attempts, after) else {
+        return Err(Box::new(context.ask(context.history(object))));
+    };
+    let since = BlockStorageFacts::of(context.resource()).held_since.map(Timestamp::from_millis);
+    let is_later = |started: Timestamp| {
+        let made = image.created.and_then(timestamp);
+        made.is_some_and(|made| started >= made) || since.is_some_and(|since| started > since)
+    };
+    Ok(newest.is_some_and(is_later))
 }
 
 /// Before it lets go of a snapshot that others use: as long as that bears its labels, it would go with it.
@@ -128,9 +148,11 @@ pub(super) fn fit(context: &Context<'_>, instance: &Resource, volume: &Resource,
     }
 }
 
-/// Somebody switched it on at the console; it serves nobody.
-pub(super) fn switch_off(server: &Server) -> Planned {
-    act(ServerCall::Poweroff { server: server.id }.step(&server.name)).note(
+/// Somebody switched it on at the console; it serves nobody. It is kept for its time from now on.
+pub(super) fn switch_off(context: &Context<'_>, server: &Server) -> Planned {
+    let now = millis(context.now);
+    let held = BlockStorageFacts::mark(context.resource(), |facts| facts.held_since = Some(now));
+    act(ServerCall::Poweroff { server: server.id }.step(&server.name).mark(held)).note(
         Reason::BootVolumeHeld,
         "Somebody switched the server on that keeps its disk; it is switched off again, and its disk stays.",
     )
@@ -222,6 +244,7 @@ fn park(context: &Context<'_>, snapshot: Option<&Image>, server: &Server, why: &
         ImageStatus::Creating => {
             told(image::watch(ObjectId::Image(image.id), &image.description), "its disk is becoming a snapshot")
         }
+        ImageStatus::Available if is_outdated(context, image, server)? => keep_again(context, server),
         ImageStatus::Available => {
             let size = whole(image.disk_size).max(server.primary_disk_size);
             let architecture = processors(server);
@@ -268,10 +291,11 @@ pub(super) fn parked(context: &Context<'_>, spec: &BlockStorageSpec, backing: &B
     };
     if let Some(server) = backing.kept {
         // The call that was to remove it was lost, or failed.
-        return Ok(match (power::is_busy(server), server.status == ServerStatus::Off, &image.status) {
-            (true, ..) => context.watch_server(server, Until::Settled),
-            (_, false, _) => runs_again(context, backing, server),
-            (_, _, ImageStatus::Available) => act(ServerCall::Delete { server: server.id }.step(&server.name)),
+        return Ok(match &image.status {
+            _ if power::is_busy(server) => context.watch_server(server, Until::Settled),
+            _ if server.status != ServerStatus::Off => ran_since(context, backing, server),
+            ImageStatus::Available if is_outdated(context, image, server)? => ran_since(context, backing, server),
+            ImageStatus::Available => act(ServerCall::Delete { server: server.id }.step(&server.name)),
             _ => fail(Reason::ProviderUnavailable, "Its snapshot is not complete, and its server is kept."),
         });
     }
@@ -315,9 +339,16 @@ pub(super) fn parked(context: &Context<'_>, spec: &BlockStorageSpec, backing: &B
     Ok(noted(planned, [(Reason::BootVolumeParked, told)].into_iter().chain(told_of_set_aside(context))))
 }
 
+/// The snapshot is older than the disk: it is dropped, and the server is kept for its time once more.
+fn keep_again(context: &Context<'_>, server: &Server) -> Planned {
+    let (id, now) = (server.id.to_string(), millis(context.now));
+    let held = settled().remember(context.resource(), |facts: &mut BlockStorageFacts| disk::keep_again(facts, id, now));
+    Planned { again: Some(LOST_AGAIN), ..held }
+}
+
 /// Somebody switched its server on before that was removed: the server's disk is newer than the snapshot. The block storage
 /// keeps the server again. If somebody has begun to use the snapshot, the server is set aside for a person to decide about.
-fn runs_again(context: &Context<'_>, backing: &Backing<'_>, server: &Server) -> Planned {
+fn ran_since(context: &Context<'_>, backing: &Backing<'_>, server: &Server) -> Planned {
     let row = context.resource();
     let facts = BlockStorageFacts::of(row);
     if facts.disk_of.is_some() || facts.lends.is_some() || backing.holders.is_some() {
@@ -335,9 +366,7 @@ fn runs_again(context: &Context<'_>, backing: &Backing<'_>, server: &Server) -> 
                     kept until it is certain that the server stays.";
         return Planned::new(Plan::Wait { retry: Some(LOST_AGAIN) }).note(Reason::OutcomeUnknown, text);
     }
-    let (id, now) = (server.id.to_string(), millis(context.now));
-    let held = settled().remember(row, |facts: &mut BlockStorageFacts| disk::keep_again(facts, id, now));
-    Planned { again: Some(LOST_AGAIN), ..held }
+    keep_again(context, server)
 }
 
 /// The servers that were set aside. They go with the block storage.

@@ -52,6 +52,8 @@ pub trait ProviderObject: Resource + Clone + Into<Object> {
     const MADE_BY: Option<&'static str> = None;
     /// The actions that show that one was ever used.
     const USED_BY: &'static [&'static str] = &[];
+    /// Of these, the ones that begin a use.
+    const BEGUN_BY: &'static [&'static str] = &[];
 
     /// Its name; where it has none, what people see in place of it.
     fn name(&self) -> &str;
@@ -317,6 +319,13 @@ macro_rules! objects {
                 }
             }
 
+            /// Of these, the ones that begin a use.
+            pub(crate) fn begun_by(self) -> &'static [&'static str] {
+                match self {
+                    $(Self::$Type => $Type::BEGUN_BY),+
+                }
+            }
+
             /// The objects of the type that a filter lets through.
             pub(crate) async fn list(self, client: &ProjectClient, filter: &ListFilter) -> Result<Vec<Object>, Error> {
                 match self {
@@ -459,7 +468,8 @@ fn collect<T: ProviderObject>(
     }));
 }
 
-fn timestamp(at: OffsetDateTime) -> Option<Timestamp> {
+/// A time of the provider's.
+pub(crate) fn timestamp(at: OffsetDateTime) -> Option<Timestamp> {
     i64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok().map(Timestamp::from_millis)
 }
 

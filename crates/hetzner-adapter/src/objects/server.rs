@@ -38,6 +38,7 @@ impl ProviderObject for Server {
         "rebuild_server",
         "change_server_type",
     ];
+    const BEGUN_BY: &'static [&'static str] = &["start_server", "reboot_server", "reset_server", "rebuild_server"];
 
     fn name(&self) -> &str {
         &self.name

@@ -17,6 +17,7 @@ impl ProviderObject for Volume {
     const MADE_BY: Option<&'static str> = Some("create_volume");
     /// The provider's words for what is done to a volume that is, or was, attached.
     const USED_BY: &'static [&'static str] = &["attach_volume", "detach_volume"];
+    const BEGUN_BY: &'static [&'static str] = &["attach_volume"];
 
     fn name(&self) -> &str {
         &self.name

@@ -408,6 +408,7 @@ impl World {
         if !step.reads {
             self.touched.insert(uid);
         }
+        self.model.now = self.now;
         let observation = self.model.apply(&call);
         if matches!(call, Call::Read { until, .. } if until != Until::Known) {
             // Time passes between looks.

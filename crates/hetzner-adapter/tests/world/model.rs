@@ -1,6 +1,6 @@
 //! A tiny Hetzner Cloud: just enough that planned calls have their effect on a snapshot.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use control_plane::CatalogEntry;
 use hcloud_client::types::{
@@ -14,9 +14,10 @@ use hetzner_adapter::{
         FirewallCall, ImageCall, NetworkCall, Object, ObjectId, PlacementGroupCall, PrimaryIpCall, ServerCall,
         SshKeyCall, VolumeCall,
     },
-    snapshot::Change,
+    snapshot::{Change, Usage},
 };
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 pub const CREATED: &str = "2026-01-01T00:00:00Z";
 
@@ -37,6 +38,10 @@ pub struct Model {
     pub images: Vec<Image>,
     /// Servers that ever ran and volumes that were ever attached, as their actions tell.
     pub used: BTreeSet<ObjectId>,
+    /// When servers were last started, in milliseconds.
+    pub started: BTreeMap<ObjectId, i64>,
+    /// The time, in milliseconds.
+    pub now: i64,
     /// Whether a server whose type was changed stays off.
     pub retyped_stays_off: bool,
     last_id: i64,
@@ -228,6 +233,9 @@ impl Model {
 
     fn power(&mut self, id: Id<Server>, status: &str) -> Observation {
         self.used.insert(ObjectId::Server(id));
+        if status != "off" {
+            self.started.insert(ObjectId::Server(id), self.now);
+        }
         self.server(id).status = status.into();
         self.seen(id)
     }
@@ -560,7 +568,8 @@ impl Model {
                 let source = self.server(*server).clone();
                 let uid = |labels: &hcloud_client::types::Labels| labels.get("seca.uid").cloned();
                 assert!(self.images.iter().all(|i| uid(&i.labels) != uid(labels)), "two snapshots: {description}");
-                let made = snapshot(self.id(), description, &source, &json!(labels));
+                let mut made = snapshot(self.id(), description, &source, &json!(labels));
+                made.created = OffsetDateTime::from_unix_timestamp(self.now / 1_000).ok();
                 self.images.push(made.clone());
                 one(Change::Seen(made.into()))
             }
@@ -618,8 +627,9 @@ impl Model {
                 };
                 Observation::new(found.into_iter().map(|s| Change::Seen(s.into())).chain([watched]).collect())
             }
-            Call::History { object, attempt } => {
-                one(Change::Used { object: *object, ever: self.used.contains(object), attempt: *attempt })
+            Call::History { object, attempt, at } => {
+                let (ever, newest) = (self.used.contains(object), self.started.get(object).copied());
+                one(Change::Used(*object, Usage { ever, newest, attempt: *attempt, at: *at }))
             }
         }
     }
