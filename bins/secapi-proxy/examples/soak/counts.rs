@@ -1,5 +1,6 @@
 //! How many requests a waiting object costs: at most 20 in its first minute and 6 a minute after. A request that
-//! serves several objects, as a poll of several actions does, counts for each of them its part.
+//! serves several objects, as a poll of several actions does, counts for each of them its part. A change that the provider took
+//! is work, and not counted: under faults an instance may be made twice, and a person may undo what was done.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +35,7 @@ impl Wait {
 
 /// Every wait, the dearest first.
 pub(crate) fn waits(ledger: &Ledger) -> Vec<Wait> {
-    let requests = requests(ledger);
+    let requests = requests(&ledger.journal(), &ledger.owners());
     let mut waits: Vec<Wait> = Vec::new();
     for (uid, life) in ledger.lives() {
         let Some(requests) = requests.get(&uid) else { continue };
@@ -78,11 +79,10 @@ fn measure(uid: &str, life: &Life, from: i64, to: i64, requests: &[(i64, f64)]) 
 }
 
 /// The requests that served each resource: when, and which part of them.
-fn requests(ledger: &Ledger) -> BTreeMap<String, Vec<(i64, f64)>> {
-    let owners = ledger.owners();
+fn requests(journal: &[Value], owners: &BTreeMap<i64, String>) -> BTreeMap<String, Vec<(i64, f64)>> {
     let mut of_action: BTreeMap<i64, String> = BTreeMap::new();
     let mut requests: BTreeMap<String, Vec<(i64, f64)>> = BTreeMap::new();
-    for entry in ledger.journal() {
+    for entry in journal {
         if entry["client"] != PROXY {
             continue;
         }
@@ -92,14 +92,17 @@ fn requests(ledger: &Ledger) -> BTreeMap<String, Vec<(i64, f64)>> {
             .split("seca.uid")
             .nth(1)
             .map(|rest| rest.trim_start_matches("%3D").trim_start_matches('=').chars().take(36).collect::<String>());
-        let mut served: Vec<String> = ids(&entry).iter().filter_map(|id| owners.get(id).cloned()).collect();
+        let mut served: Vec<String> = ids(entry).iter().filter_map(|id| owners.get(id).cloned()).collect();
         served.extend(labelled.or(asked));
         served.dedup();
         if let Some(uid) = served.first() {
             let actions = entry["actions"].as_array().into_iter().flatten().filter_map(Value::as_i64);
             of_action.extend(actions.map(|id| (id, uid.clone())));
         }
-        served.extend(action_ids(&entry).iter().filter_map(|id| of_action.get(id).cloned()));
+        if entry["committed"] == true {
+            continue;
+        }
+        served.extend(action_ids(entry).iter().filter_map(|id| of_action.get(id).cloned()));
         served.sort();
         served.dedup();
         let part = 1.0 / served.len().max(1) as f64;
@@ -109,4 +112,32 @@ fn requests(ledger: &Ledger) -> BTreeMap<String, Vec<(i64, f64)>> {
         }
     }
     requests
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn looks_and_refused_calls_count_and_changes_do_not() {
+        let entry = |at: i64, method: &str, path: &str, query: &str, committed: bool, actions: &[i64]| {
+            json!({
+                "time_ms": at, "client": PROXY, "method": method, "path": format!("/v1{path}"), "query": query, "body": null,
+                "committed": committed, "actions": actions,
+            })
+        };
+        let owners = BTreeMap::from([(7, "a".to_owned()), (8, "b".to_owned())]);
+        let journal = [
+            entry(1, "POST", "/servers/7/actions/poweron", "", true, &[70]),
+            entry(2, "POST", "/servers/8/actions/poweron", "", true, &[80]),
+            entry(3, "GET", "/actions", "id=70&id=80", false, &[]),
+            entry(4, "DELETE", "/servers/7", "", false, &[]),
+            entry(5, "GET", "/servers/7", "", false, &[]),
+        ];
+        let found = requests(&journal, &owners);
+        assert_eq!(found["a"], [(3, 0.5), (4, 1.0), (5, 1.0)]);
+        assert_eq!(found["b"], [(3, 0.5)]);
+    }
 }
