@@ -97,6 +97,25 @@ impl Product {
         self.cloud.control(Method::POST, &path, &json!({"token": TOKEN_OF_THE_GUEST})).await;
     }
 
+    /// Whether somebody at the console switched a server; not if it is gone.
+    async fn is_switched(&self, server: i64, action: &str, status: &str) -> bool {
+        let path = format!("/servers/{server}");
+        loop {
+            match self.cloud.tried(Method::POST, &format!("{path}/actions/{action}"), &json!({})).await {
+                Err(http::StatusCode::NOT_FOUND) => return false,
+                // Another action is under way.
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                Ok(_) => break,
+            }
+        }
+        let is_so = async || {
+            let found = self.cloud.tried(Method::GET, &path, &json!({})).await;
+            found.is_ok_and(|found| found["server"]["status"] == status)
+        };
+        eventually(&format!("it is {status}"), LONG, is_so).await;
+        true
+    }
+
     async fn copies(&self) {
         self.ready().await;
         self.volume_without_hold().await;
@@ -266,6 +285,36 @@ async fn a_disk_is_lost_by_no_process_that_dies_before_a_commit() {
 #[tokio::test(start_paused = true)]
 async fn a_disk_is_lost_by_no_process_that_dies_after_a_commit() {
     killed_at_every_request("hold_after_commit", 20, async |product, _| product.heirs().await).await;
+}
+
+/// What somebody writes at the console while a disk becomes a snapshot is in the next server, whenever that was, and whether or
+/// not the server was off again before anybody looked.
+#[tokio::test(start_paused = true)]
+async fn what_somebody_writes_while_a_disk_is_parked_is_kept() {
+    let mut written = 0;
+    for (after_ms, is_off_again) in (0..30_000).step_by(1_500).zip([true, false].into_iter().cycle()) {
+        let product = Product::start(Cloud::new(1.0));
+        product.ready().await;
+        product.volume_without_hold().await;
+        product.starts("first", |_| {}).await;
+        let server = product.only_server().await;
+        // The first removal is refused, so that there is time between two tries.
+        let locked = json!({"type": "error", "status": 423, "code": "locked", "message": "locked"});
+        product.cloud.fault(json!({"method": "DELETE", "path": "/servers/*"}), locked).await;
+        product.ends("first").await;
+        tokio::time::sleep(Duration::from_millis(after_ms)).await;
+        if !product.is_switched(server, "poweron", "running").await {
+            continue;
+        }
+        product.writes().await;
+        written += 1;
+        if is_off_again && !product.is_switched(server, "poweroff", "off").await {
+            panic!("after {after_ms} ms it went while it ran");
+        }
+        product.starts("second", |spec| spec["userData"] = json!("#!/bin/sh\ntrue\n")).await;
+        assert!(product.finds_what_was_written().await, "after {after_ms} ms, off again: {is_off_again}");
+    }
+    assert!(written >= 4, "{written} times something was written");
 }
 
 /// Who boots from a disk next is decided once, whenever the others come.
