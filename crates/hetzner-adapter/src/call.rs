@@ -75,7 +75,7 @@ macro_rules! call {
                 /// When it was planned, in milliseconds: what is watched is watched for all that want it.
                 at: i64,
             },
-            /// Reads the actions of a server or a volume: whether and when it was used, whoever did it.
+            /// Reads a server or a volume and its actions: whether and when it was used, whoever did it.
             History {
                 object: ObjectId,
                 /// How often in a row the resource was tried: an answer is old when something was tried since.

@@ -18,8 +18,12 @@ use crate::{
 type Made = Outcome<Observation>;
 
 impl Executor<'_> {
-    /// Whether a server ever ran, or a volume was ever attached, and when last, whoever did it.
+    /// Whether a server ever ran, or a volume was ever attached, and when last, whoever did it; and the object as it is.
     pub(crate) async fn read_history(&self, object: ObjectId, attempt: u32, at: i64) -> Made {
+        let seen = match self.ask(object).await {
+            Outcome::Done(seen) if !seen.shows_gone(object) => seen,
+            other => return other,
+        };
         match object.actions(&self.client).await {
             Ok(actions) => {
                 let done = |words: &'static [&'static str]| {
@@ -30,7 +34,8 @@ impl Executor<'_> {
                 let began = |action: &Action| action.started.and_then(timestamp).map(Timestamp::as_millis);
                 let newest = done(object.kind().begun_by()).filter_map(began).max();
                 let usage = Usage { ever, newest, attempt, at };
-                Outcome::Done(Observation::new(vec![Change::Used(object, usage)]))
+                let told = seen.changes().iter().cloned().chain([Change::Used(object, usage)]);
+                Outcome::Done(Observation::new(told.collect()))
             }
             Err(error) if error.class() == ErrorClass::NotFound => self.ask(object).await,
             Err(error) => unanswered(&error),

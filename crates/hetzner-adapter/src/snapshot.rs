@@ -301,11 +301,10 @@ impl Snapshot {
         (usage.ever || usage.attempt == attempt).then_some(usage.ever)
     }
 
-    /// When a server was last started, or a volume attached, if somebody asked after a time, in milliseconds, and nothing was
-    /// tried since: the same, but no earlier answer will do.
-    pub fn last_used(&self, id: ObjectId, attempt: u32, after: i64) -> Option<Option<Timestamp>> {
-        let usage = self.used.get(&id).filter(|usage| usage.attempt == attempt && usage.at >= after)?;
-        Some(usage.newest.map(Timestamp::from_millis))
+    /// The same and more, if somebody asked after a time, in milliseconds, and nothing was tried since: no earlier answer will
+    /// do.
+    pub fn usage_since(&self, id: ObjectId, attempt: u32, after: i64) -> Option<Usage> {
+        self.used.get(&id).copied().filter(|usage| usage.attempt == attempt && usage.at >= after)
     }
 
     /// The objects of a type, whoever has made them.

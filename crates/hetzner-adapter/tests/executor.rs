@@ -306,7 +306,7 @@ async fn the_actions_of_an_object_tell_whether_it_was_used_whoever_did_it() {
     let server = world.server().await;
     let object = ObjectId::Server(server);
     let usage = |changes: Vec<Change>| match changes[..] {
-        [Change::Used(_, usage)] => usage,
+        [Change::Seen(_), Change::Used(_, usage)] => usage,
         _ => panic!("{changes:?}"),
     };
     let failing = json!({"type": "action_error", "code": "action_failed", "message": "no luck"});

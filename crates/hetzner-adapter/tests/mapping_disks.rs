@@ -413,6 +413,19 @@ fn a_server_that_somebody_ran_since_its_copy_is_copied_again_although_it_is_off_
     wait_out_the_hold(&mut world);
     assert_eq!(world.operations()[..3], ["create_image", "read_actions", "delete_server"]);
     assert_ne!(world.model.images[0].id, first);
+    // It runs still, and no list shows that: it is switched off before it is copied again.
+    let mut world = held();
+    world.now += 15 * MINUTE;
+    while world.model.images.is_empty() {
+        world.look(boot_volume(&world).uid);
+    }
+    let server = ObjectId::Server(world.model.servers[0].id);
+    world.now += 2_000;
+    world.model.started.insert(server, world.now);
+    world.model.servers[0].status = ServerStatus::Running;
+    world.operations();
+    world.settle();
+    assert_eq!(world.operations(), ["read_actions", "delete_image", "poweroff"]);
     // The same after the removal failed.
     let (mut world, id) = parked_with_its_server();
     world.row_mut(Kind::BlockStorage, "v").facts.remove("lends");

@@ -611,6 +611,8 @@ async fn a_deleted_role_is_taken_from_its_assignments_and_these_are_active_again
     product.is(Kind::RoleAssignment, "one", ACTIVE).await;
 }
 
+#[path = "product/chaos.rs"]
+mod chaos;
 #[path = "product/cost.rs"]
 mod cost;
 #[path = "product/disks.rs"]

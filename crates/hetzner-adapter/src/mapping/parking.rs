@@ -64,11 +64,12 @@ fn ordered_at(image: &Image) -> Option<i64> {
 }
 
 /// Whether somebody started a server after its snapshot was made, or at all while the block storage kept it: then the disk may be
-/// newer. What was read of the server may be minutes old, and somebody may have switched it off again, so its actions are read.
+/// newer. What was read of the server may be minutes old, and somebody may have switched it off again, so it and its actions are
+/// read.
 fn is_outdated(context: &Context<'_>, image: &Image, server: &Server) -> Checked<bool> {
     let object = ObjectId::Server(server.id);
     let after = ordered_at(image).unwrap_or_default();
-    let Some(newest) = context.snapshot.last_used(object, context.bundle().attempts, after) else {
+    let Some(usage) = context.snapshot.usage_since(object, context.bundle().attempts, after) else {
         return Err(Box::new(context.ask(context.history(object))));
     };
     let since = BlockStorageFacts::of(context.resource()).held_since.map(Timestamp::from_millis);
@@ -76,7 +77,7 @@ fn is_outdated(context: &Context<'_>, image: &Image, server: &Server) -> Checked
         let made = image.created.and_then(timestamp);
         made.is_some_and(|made| started >= made) || since.is_some_and(|since| started > since)
     };
-    Ok(newest.is_some_and(is_later))
+    Ok(usage.newest.map(Timestamp::from_millis).is_some_and(is_later))
 }
 
 /// Before it lets go of a snapshot that others use: as long as that bears its labels, it would go with it.
@@ -339,10 +340,13 @@ pub(super) fn parked(context: &Context<'_>, spec: &BlockStorageSpec, backing: &B
     Ok(noted(planned, [(Reason::BootVolumeParked, told)].into_iter().chain(told_of_set_aside(context))))
 }
 
-/// The snapshot is older than the disk: it is dropped, and the server is kept for its time once more.
+/// The snapshot is older than the disk: it is dropped, and the server is kept for its time once more, since somebody asked for
+/// its actions: what began later is not known.
 fn keep_again(context: &Context<'_>, server: &Server) -> Planned {
-    let (id, now) = (server.id.to_string(), millis(context.now));
-    let held = settled().remember(context.resource(), |facts: &mut BlockStorageFacts| disk::keep_again(facts, id, now));
+    let asked = context.snapshot.usage_since(ObjectId::Server(server.id), context.bundle().attempts, 0);
+    let (id, since) = (server.id.to_string(), asked.map_or_else(|| millis(context.now), |usage| usage.at));
+    let held =
+        settled().remember(context.resource(), |facts: &mut BlockStorageFacts| disk::keep_again(facts, id, since));
     Planned { again: Some(LOST_AGAIN), ..held }
 }
 

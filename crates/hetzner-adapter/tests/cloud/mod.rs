@@ -34,6 +34,8 @@ pub struct Cloud {
     clock: Arc<TokioClock>,
     /// What the operator chose.
     pub settings: AdapterSettings,
+    /// The token of a person with the console.
+    pub console: &'static str,
     /// Loses one request, and one reply, in so many.
     pub chaos: Option<(Arc<SeededRng>, u64)>,
 }
@@ -95,7 +97,13 @@ impl Cloud {
             clock: SimClock::starting_at(Time(1_790_000_000_000)),
         })
         .unwrap();
-        Self { sim, clock: Arc::new(TokioClock::default()), settings: AdapterSettings::default(), chaos: None }
+        Self {
+            sim,
+            clock: Arc::new(TokioClock::default()),
+            settings: AdapterSettings::default(),
+            console: TOKEN,
+            chaos: None,
+        }
     }
 
     pub fn provider(&self) -> Arc<HetznerProvider> {
@@ -129,7 +137,7 @@ impl Cloud {
 
     /// The same, or how it is refused.
     pub async fn tried(&self, method: Method, path: &str, body: &Value) -> Result<Value, http::StatusCode> {
-        let token = Some(TOKEN.to_owned());
+        let token = Some(self.console.to_owned());
         let request = SimRequest { token, ..SimRequest::new(method, &format!("/v1{path}")).with_json(body) };
         let answer = self.sim.call(request).await.unwrap();
         match answer.status.is_success() {

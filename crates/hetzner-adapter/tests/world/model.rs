@@ -629,7 +629,9 @@ impl Model {
             }
             Call::History { object, attempt, at } => {
                 let (ever, newest) = (self.used.contains(object), self.started.get(object).copied());
-                one(Change::Used(*object, Usage { ever, newest, attempt: *attempt, at: *at }))
+                let seen = self.objects().into_iter().find(|seen| seen.object_id() == *object).map(Change::Seen);
+                let told = Change::Used(*object, Usage { ever, newest, attempt: *attempt, at: *at });
+                Observation::new(seen.into_iter().chain([told]).collect())
             }
         }
     }
