@@ -3,15 +3,18 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+pub mod contents;
+pub mod make;
 pub mod model;
+pub mod weather;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
 use control_plane::{
-    ActionKind, Catalog, CatalogEntry, ProjectId, Resource, Uid,
+    ActionKind, Catalog, CatalogEntry, ProjectId, Reason, Resource, Uid,
     kinds::{self, Peers},
     ports::{
         Auxiliary, AuxiliaryUse, Bundle, Commit, Desired, Plan, Planned, Put, Related, Step, StepRecord, StepState,
@@ -23,7 +26,6 @@ use hetzner_adapter::{
     AdapterSettings, Regions, Snapshot,
     call::{Call, Until},
     mapping::{self, Context},
-    objects::Object,
     snapshot::Change,
 };
 use model::Model;
@@ -47,6 +49,16 @@ pub struct World {
     pub auxiliaries: BTreeSet<(Auxiliary, Uid)>,
     /// The operator's choices.
     pub settings: AdapterSettings,
+    /// What becomes of the next calls; all others are done.
+    pub fates: VecDeque<weather::Fate>,
+    /// Calls whose answer was lost.
+    open: Vec<weather::Open>,
+    next_step: i64,
+    attempts: BTreeMap<Uid, u32>,
+    /// Whether others changed something that was not seen yet: what is planned now may be refused.
+    pub is_stale: bool,
+    /// Calls that took away what was written.
+    pub losses: Vec<String>,
     next_uid: u128,
 }
 
@@ -90,6 +102,12 @@ impl World {
             touched: BTreeSet::new(),
             auxiliaries: BTreeSet::new(),
             settings: AdapterSettings::default(),
+            fates: VecDeque::new(),
+            open: Vec::new(),
+            next_step: 0,
+            attempts: BTreeMap::new(),
+            is_stale: false,
+            losses: Vec::new(),
             next_uid: 0x018f_4e9c_0000_7000_8000_0000_0000_0000,
         };
         world.put(Kind::Workspace, "w", json!({}));
@@ -262,8 +280,8 @@ impl World {
             children,
             peers: self.peers(&resource),
             auxiliaries: self.auxiliaries(uid),
-            open_steps: Vec::new(),
-            attempts: 0,
+            open_steps: self.open_steps(uid),
+            attempts: self.attempts.get(&uid).copied().unwrap_or_default(),
             wake: 0,
             touched: self.touched.contains(&uid),
             resource,
@@ -291,8 +309,13 @@ impl World {
     }
 
     pub fn plan_bundle(&self, bundle: &Bundle) -> Planned {
+        self.plan_by(bundle, &self.snapshot)
+    }
+
+    /// By what another process sees.
+    pub fn plan_by(&self, bundle: &Bundle, snapshot: &Snapshot) -> Planned {
         let desired = Desired { bundle, catalog: &self.catalog, installation: INSTALLATION, stop_grace: GRACE };
-        let (snapshot, settings) = (&self.snapshot, &self.settings);
+        let settings = &self.settings;
         mapping::plan(&Context { desired: &desired, snapshot, now: self.time(), settings })
     }
 
@@ -355,9 +378,17 @@ impl World {
 
     /// Looks at one resource, once. Whether anything changed.
     pub fn look(&mut self, uid: Uid) -> bool {
+        if self.resolve(uid) {
+            return true;
+        }
+        let steps = self.open_steps(uid);
+        if steps.iter().any(|open| open.step.action_seq.is_some()) {
+            // An action of unknown outcome is never sent again.
+            return self.commit(uid, &Planned::new(Plan::Wait { retry: None }), Verdict::Working);
+        }
         let planned = self.plan(uid);
         match planned.plan.clone() {
-            Plan::Nothing if self.rows[&uid].is_deleting() => {
+            Plan::Nothing if self.rows[&uid].is_deleting() && steps.is_empty() => {
                 self.rows.remove(&uid);
                 for row in self.rows.values_mut() {
                     row.holder = row.holder.filter(|holder| *holder != uid);
@@ -365,6 +396,7 @@ impl World {
                 self.auxiliaries.retain(|(_, user)| *user != uid);
                 true
             }
+            Plan::Nothing if self.rows[&uid].is_deleting() => self.commit(uid, &planned, Verdict::Waiting),
             Plan::Nothing => self.commit(uid, &planned, Verdict::Converged),
             Plan::Defer => self.commit(uid, &planned, Verdict::Deferred),
             Plan::Wait { .. } => self.commit(uid, &planned, Verdict::Working),
@@ -376,17 +408,22 @@ impl World {
                 }
                 true
             }
+            Plan::Act(step) if self.is_contradicted(uid, &step) => self.commit(uid, &planned, Verdict::Working),
+            Plan::Act(step) if self.is_name_taken(&step) => {
+                let reason = Reason::NameTaken;
+                self.commit(uid, &planned.note(reason, "Somebody's has the name."), Verdict::Failed)
+            }
             Plan::Act(step) => {
                 let before = self.rows[&uid].clone();
                 self.commit(uid, &planned, Verdict::Working);
-                let call_until = self.perform(uid, &step);
+                let (call_until, is_done) = self.perform(uid, &step);
                 let waits = matches!(call_until, Some(Until::Free | Until::NoSubnet(_) | Until::NoRoute(_)));
                 if waits && self.plan(uid).plan == planned.plan {
                     // It waits for a person.
                     self.calls.pop();
                     return self.rows[&uid] != before;
                 }
-                if let Some(seq) = step.action_seq {
+                if let Some(seq) = step.action_seq.filter(|_| is_done) {
                     let done = Planned { action_done: Some(seq), ..Planned::new(Plan::Nothing) };
                     self.commit(uid, &done, Verdict::Working);
                 }
@@ -395,8 +432,9 @@ impl World {
         }
     }
 
-    /// Carries a step out, with all that goes well with it. What a call that only reads waits for is the answer.
-    pub fn perform(&mut self, uid: Uid, step: &Step) -> Option<Until> {
+    /// Carries a step out, with all that goes well with it. What a call that only reads waits for is the answer, and whether
+    /// the call is answered.
+    pub fn perform(&mut self, uid: Uid, step: &Step) -> (Option<Until>, bool) {
         let call = Call::of(step).unwrap();
         let call_until = if let Call::Read { until, .. } = &call { Some(*until) } else { None };
         assert_eq!(call.step(&step.target).payload, step.payload, "a call survives its record");
@@ -405,21 +443,22 @@ impl World {
                 state::merge(&mut row.facts, &mark.facts);
             }
         }
+        self.calls.push((self.rows[&uid].key.name.clone(), call.clone()));
         if !step.reads {
             self.touched.insert(uid);
+            return (call_until, self.send(uid, step, &call));
         }
         self.model.now = self.now;
         let observation = self.model.apply(&call);
         if matches!(call, Call::Read { until, .. } if until != Until::Known) {
             // Time passes between looks.
-            self.now += GRACE.as_millis() as i64 / 4;
+            self.pass(GRACE.as_millis() as i64 / 4);
         }
-        self.calls.push((self.rows[&uid].key.name.clone(), call));
         self.snapshot.absorb(observation);
-        call_until
+        (call_until, true)
     }
 
-    /// Until nothing changes any more.
+    /// Until nothing changes any more, and nothing is still to come.
     pub fn settle(&mut self) {
         for _ in 0..500 {
             let uids: Vec<Uid> = self.rows.keys().copied().collect();
@@ -429,8 +468,11 @@ impl World {
                     changed |= self.look(uid);
                 }
             }
-            if !changed {
+            if !changed && !self.is_under_way() {
                 return;
+            }
+            if !changed {
+                self.pass(weather::WINDOW);
             }
         }
         panic!("it never settles: {:?}", self.calls.iter().rev().take(12).collect::<Vec<_>>());
@@ -472,19 +514,16 @@ impl World {
 
     /// The same, while somebody deletes: the pages of the lists shift, and some objects are on none that was read.
     pub fn shift(&mut self, hidden: &[usize]) {
-        let mut changes = Vec::new();
-        let model = &self.model;
-        changes.extend(model.servers.iter().cloned().map(Object::from));
-        changes.extend(model.volumes.iter().cloned().map(Object::from));
-        changes.extend(model.networks.iter().cloned().map(Object::from));
-        changes.extend(model.firewalls_in_use().into_iter().map(Object::from));
-        changes.extend(model.all_primary_ips().into_iter().map(Object::from));
-        changes.extend(model.groups_in_use().into_iter().map(Object::from));
-        changes.extend(model.ssh_keys.iter().cloned().map(Object::from));
-        changes.extend(model.images.iter().cloned().map(Object::from));
-        self.snapshot = Snapshot::default();
-        let shown = changes.into_iter().enumerate().filter(|(index, _)| !hidden.contains(index));
+        self.snapshot = self.listed(hidden);
+        self.is_stale = false;
+    }
+
+    /// What the provider's lists show, but for some objects.
+    pub fn listed(&self, hidden: &[usize]) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        let shown = self.model.objects().into_iter().enumerate().filter(|(index, _)| !hidden.contains(index));
         let changes = shown.map(|(_, object)| Change::Seen(object)).collect();
-        self.snapshot.absorb(hetzner_adapter::Observation::new(changes));
+        snapshot.absorb(hetzner_adapter::Observation::new(changes));
+        snapshot
     }
 }
