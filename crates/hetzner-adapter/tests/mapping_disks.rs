@@ -3,6 +3,9 @@
 
 mod world;
 
+#[path = "mapping_disks/console.rs"]
+mod console;
+
 use control_plane::{ActionKind, Reason, Resource, ports::Plan, state};
 use hcloud_client::types::ServerStatus;
 use hetzner_adapter::{
@@ -19,6 +22,7 @@ const ACTIVE: ResourceState = ResourceState::Active;
 const CREATING: ResourceState = ResourceState::Creating;
 const ERROR: ResourceState = ResourceState::Error;
 const MINUTE: i64 = 60_000;
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ4aWzyVWvYQ0RyqvYz4Yq2n0cWm0rV2m1b1n3m4c5d6 ann@laptop";
 
 /// A world whose block storage `v` keeps the server of the deleted instance `i`, which ran.
 fn held() -> World {

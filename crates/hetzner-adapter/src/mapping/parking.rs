@@ -175,7 +175,9 @@ pub(super) fn hold(
             Fit::Server { .. } => {
                 Ok(held(format!("The instance `{name}` is about to have the server that keeps its disk.")))
             }
-            Fit::Never(why) => Ok(held(format!("The instance `{name}` cannot boot from it: {why}."))),
+            Fit::Never(why) => {
+                Ok(without_copy(backing.snapshot, held(format!("The instance `{name}` cannot boot from it: {why}."))))
+            }
             Fit::Snapshot(why) => {
                 park(context, backing.snapshot, server, &format!("The instance `{name}` is to boot from it, and {why}"))
             }
@@ -203,7 +205,13 @@ pub(super) fn hold(
         facts.location = Some(server.location.name.clone());
     });
     let left = until.map_or(ROOM, |until| until.since(context.now));
-    Ok(Planned { again: Some(left.min(ROOM)), ..planned })
+    Ok(without_copy(backing.snapshot, Planned { again: Some(left.min(ROOM)), ..planned }))
+}
+
+/// It keeps its server, and what wanted a snapshot of it wants none any more. A later snapshot has what is written until then,
+/// and images that wait for this one are copies of their own.
+fn without_copy(snapshot: Option<&Image>, kept: Planned) -> Planned {
+    snapshot.map_or(kept, image::remove)
 }
 
 /// Whether no server that a block storage keeps was made before this one.

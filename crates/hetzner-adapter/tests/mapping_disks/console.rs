@@ -1,0 +1,33 @@
+//! What becomes of disks when people at the console, or lists that shift, come between.
+
+use super::*;
+
+/// A world whose block storage `v` has just ordered the snapshot that it is to be, for an instance `j` with another key.
+fn copying() -> World {
+    let mut world = held();
+    world.put(Kind::Instance, "j", spec(|spec| spec["sshKeys"] = json!([KEY])));
+    while world.model.images.is_empty() {
+        for uid in world.rows.keys().copied().collect::<Vec<_>>() {
+            world.look(uid);
+        }
+    }
+    world
+}
+
+#[test]
+fn a_copy_that_nobody_wants_any_more_is_dropped_and_nobody_waits_for_it() {
+    let mut world = copying();
+    world.model.images[0].status = "creating".into();
+    world.forget();
+    let image = world.image("m", "v");
+    world.look(image);
+    world.check(Kind::Image, "m", CREATING, Some("WaitingForDependency"));
+    world.delete(Kind::Instance, "j");
+    world.model.images[0].status = "available".into();
+    world.forget();
+    world.settle();
+    world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeHeld"));
+    world.check(Kind::Image, "m", ACTIVE, None);
+    let snapshots: Vec<_> = world.model.images.iter().map(|image| image.labels["seca.uid"].clone()).collect();
+    assert_eq!(snapshots, [image.to_string()], "it is the image's alone");
+}
