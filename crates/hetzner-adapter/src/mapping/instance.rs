@@ -481,6 +481,9 @@ fn delete(context: &Context<'_>, server: &Server) -> Checked<Planned> {
     let mut ran = InstanceFacts::of(row).ever_started
         || disk.is_some_and(|volume| BlockStorageFacts::of(volume).ever_started)
         || power::has_run(server);
+    if !ran && let Some(volume) = stays {
+        ran = parking::lost_its_snapshot(context, volume)?;
+    }
     if !ran && stays.is_some() {
         // Somebody may have switched it on at the console, and off again.
         let object = ObjectId::Server(server.id);

@@ -288,15 +288,31 @@ pub(super) fn is_leaving(volume: &Resource, server: &Server) -> bool {
     is_parked && BlockStorageFacts::of(volume).server_id == Some(server.id.to_string())
 }
 
+/// Whether a block storage is a snapshot that somebody deleted: a server that was made from it has all that is left.
+pub(super) fn lost_its_snapshot(context: &Context<'_>, volume: &Resource) -> Checked<bool> {
+    let Disk::Parked { image: Some(image) } = Disk::of(volume) else { return Ok(false) };
+    let Ok(image) = image.parse::<Id<Image>>() else { return Ok(false) };
+    if context.snapshot.get(image).is_some() {
+        return Ok(false);
+    }
+    context.prove_gone(image.into())?;
+    Ok(true)
+}
+
 /// It is a snapshot, and perhaps the disk of a server that was made from that.
 pub(super) fn parked(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>) -> Checked<Planned> {
     let row = context.resource();
     let facts = BlockStorageFacts::of(row);
+    let made_of_it = backing.holders.filter(|_| row.holder.is_some() && facts.disk_of == row.holder);
     let Some(image) = backing.snapshot else {
         if let Some(id) = facts.image_id.and_then(|id| id.parse().ok()) {
             context.prove_gone(ObjectId::Image(id))?;
         }
-        return Ok(lost("The snapshot that kept its disk"));
+        // A server was made from it before.
+        return Ok(match made_of_it {
+            Some(_) => Planned { again: Some(LOST_AGAIN), ..settled().remember(row, disk::leave_snapshot) },
+            None => lost("The snapshot that kept its disk"),
+        });
     };
     if let Some(server) = backing.kept {
         // The call that was to remove it was lost, or failed.
@@ -317,7 +333,6 @@ pub(super) fn parked(context: &Context<'_>, spec: &BlockStorageSpec, backing: &B
         return Ok(released);
     }
     let user = holder(context).filter(|instance| !instance.is_deleting());
-    let made_of_it = backing.holders.filter(|_| row.holder.is_some() && facts.disk_of == row.holder);
     if made_of_it.is_some_and(power::has_run) {
         if let Some(told) = to_the_others(context) {
             return Ok(told);

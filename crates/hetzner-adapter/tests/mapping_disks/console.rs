@@ -31,3 +31,25 @@ fn a_copy_that_nobody_wants_any_more_is_dropped_and_nobody_waits_for_it() {
     let snapshots: Vec<_> = world.model.images.iter().map(|image| image.labels["seca.uid"].clone()).collect();
     assert_eq!(snapshots, [image.to_string()], "it is the image's alone");
 }
+
+#[test]
+fn a_server_that_was_made_from_a_snapshot_that_somebody_deleted_is_the_disk() {
+    for is_deleted_at_once in [false, true] {
+        let mut world = held();
+        wait_out_the_hold(&mut world);
+        world.instance("j", "v");
+        world.settle();
+        let server = world.model.servers[0].id;
+        world.model.images.clear();
+        world.forget();
+        if !is_deleted_at_once {
+            world.settle();
+            world.check(Kind::BlockStorage, "v", ACTIVE, None);
+        }
+        // It never ran, and has all that is left of what was written before.
+        world.delete(Kind::Instance, "j");
+        world.settle();
+        world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeHeld"));
+        assert_eq!(world.model.servers[0].id, server);
+    }
+}
