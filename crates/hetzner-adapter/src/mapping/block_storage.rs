@@ -77,7 +77,7 @@ impl<'a> Backing<'a> {
         let labelled = |uid: Uid| context.snapshot.server_labelled(context.installation(), uid);
         Self {
             volume: context.snapshot.volume_of(context.installation(), row),
-            kept: labelled(row.uid),
+            kept: context.snapshot.server_of(context.installation(), row),
             holders: row.holder.and_then(labelled),
             snapshot: parking::snapshot_of(context),
         }

@@ -314,7 +314,7 @@ fn held_volume<'a>(context: &Context<'a>) -> Checked<&'a Resource> {
 /// Takes the server that a block storage keeps, if it is what the instance asks for; else its disk becomes a snapshot first.
 fn take_over(context: &Context<'_>, volume: &Resource) -> Planned {
     let name = &volume.key.name;
-    let Some(server) = context.snapshot.server_labelled(context.installation(), volume.uid) else {
+    let Some(server) = context.snapshot.server_of(context.installation(), volume) else {
         return wait(Reason::WaitingForDependency, format!("The block storage `{name}` is not ready to boot from."));
     };
     let row = context.resource();

@@ -53,3 +53,23 @@ fn a_server_that_was_made_from_a_snapshot_that_somebody_deleted_is_the_disk() {
         assert_eq!(world.model.servers[0].id, server);
     }
 }
+
+#[test]
+fn a_kept_server_without_labels_is_known_by_its_id() {
+    let mut world = held();
+    let server = world.model.servers[0].id;
+    world.model.servers[0].labels.clear();
+    world.forget();
+    world.instance("j", "v");
+    world.settle();
+    world.check(Kind::Instance, "j", ACTIVE, Some("PlaceholderInterface"));
+    assert_eq!(world.model.servers[0].id, server);
+    assert!(world.model.servers[0].labels.contains_key("seca.uid"), "it bears them again");
+
+    let mut world = held();
+    world.model.servers[0].labels.clear();
+    world.forget();
+    world.delete(Kind::BlockStorage, "v");
+    world.settle();
+    assert!(world.model.is_empty(), "{:?}", world.model);
+}
