@@ -188,8 +188,9 @@ pub(super) fn release(context: &Context<'_>, wanted: &[Auxiliary]) -> Option<Pla
         Err(look) => return Some(*look),
     };
     if is_used {
-        // Somebody else uses it, and will be the last one.
-        return Some(drop);
+        // Somebody else uses it, and will be the last one; if it is not its own server that no list shows.
+        let own = context.resource().is_deleting().then(|| context.prove_unmade(ObjectType::Server).err()).flatten();
+        return Some(own.map_or(drop, |look| *look));
     }
     Some(act(removal(object)?.step(name)).note(
         Reason::WaitingForDependency,

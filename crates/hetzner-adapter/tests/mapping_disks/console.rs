@@ -73,3 +73,22 @@ fn a_kept_server_without_labels_is_known_by_its_id() {
     world.settle();
     assert!(world.model.is_empty(), "{:?}", world.model);
 }
+
+/// What it shares with others is let go of after the server that the lists did not show.
+#[test]
+fn a_server_that_no_list_shows_takes_the_closed_firewall_with_it() {
+    let mut kept = held();
+    kept.shift(&[0]);
+    kept.delete(Kind::BlockStorage, "v");
+    let mut running = World::default();
+    running.volume("v", Some("ubuntu-24.04"));
+    running.put_with(Kind::Instance, "i", World::instance_spec("v"), true);
+    running.settle();
+    running.delete(Kind::Instance, "i");
+    running.delete(Kind::BlockStorage, "v");
+    running.shift(&[0]);
+    for mut world in [kept, running] {
+        world.settle();
+        assert!(world.model.is_empty(), "{:?}", world.model);
+    }
+}
