@@ -134,6 +134,9 @@ fn delete(context: &Context<'_>, backing: &Backing<'_>) -> Planned {
     if let Some(unused) = parking::snapshot_in_making(context, context.resource()).filter(|image| !is_used(image)) {
         return image::remove(unused);
     }
+    if let Err(look) = parking::prove_no_copy(context) {
+        return *look;
+    }
     // The last user of a snapshot removes it.
     auxiliary::release(context, &[]).unwrap_or_else(settled)
 }

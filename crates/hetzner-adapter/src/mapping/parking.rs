@@ -88,6 +88,17 @@ pub(super) fn to_the_others(context: &Context<'_>) -> Option<Planned> {
     Some(act(ImageCall::Update { image: id, labels }.step(&image.description)))
 }
 
+/// Proves that no snapshot is left that was to be its disk, and that the row does not remember. None was ordered before its
+/// first step.
+pub(super) fn prove_no_copy(context: &Context<'_>) -> Checked<()> {
+    let row = context.resource();
+    let may_be = context.bundle().touched && Disk::held_a_system(row);
+    if may_be && snapshot_in_making(context, row).is_none() {
+        context.prove_none(ObjectType::Image, Owner::in_role(row.uid, PARKED), None)?;
+    }
+    Ok(())
+}
+
 /// The snapshot that a block storage's disk becomes.
 pub(super) fn snapshot_in_making<'a>(context: &Context<'a>, volume: &Resource) -> Option<&'a Image> {
     context.snapshot.owned_by(context.installation(), &Owner::in_role(volume.uid, PARKED))

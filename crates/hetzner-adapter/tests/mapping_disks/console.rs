@@ -92,3 +92,15 @@ fn a_server_that_no_list_shows_takes_the_closed_firewall_with_it() {
         assert!(world.model.is_empty(), "{:?}", world.model);
     }
 }
+
+#[test]
+fn a_copy_that_no_list_shows_goes_with_its_block_storage() {
+    let mut world = copying();
+    world.delete(Kind::Instance, "j");
+    world.delete(Kind::BlockStorage, "v");
+    let is_copy = |object: &hetzner_adapter::objects::Object| object.labels().contains_key("seca.role");
+    let hidden = world.model.objects().iter().position(is_copy).unwrap();
+    world.shift(&[hidden]);
+    world.settle();
+    assert!(world.model.is_empty(), "{:?}", world.model);
+}
