@@ -1,6 +1,7 @@
 //! How many requests a waiting object costs: at most 20 in its first minute and 6 a minute after. A request that
 //! serves several objects, as a poll of several actions does, counts for each of them its part. A change that the provider took
-//! is work, and not counted: under faults an instance may be made twice, and a person may undo what was done.
+//! is work, and not counted: under faults an instance may be made twice, and a person may undo what was done. Nor is a request
+//! whose reply was spoiled: it told nothing, and must be made again.
 
 use std::collections::BTreeMap;
 
@@ -99,7 +100,7 @@ fn requests(journal: &[Value], owners: &BTreeMap<i64, String>) -> BTreeMap<Strin
             let actions = entry["actions"].as_array().into_iter().flatten().filter_map(Value::as_i64);
             of_action.extend(actions.map(|id| (id, uid.clone())));
         }
-        if entry["committed"] == true {
+        if entry["committed"] == true || !entry["fault"].is_null() {
             continue;
         }
         served.extend(action_ids(entry).iter().filter_map(|id| of_action.get(id).cloned()));
@@ -121,15 +122,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn looks_and_refused_calls_count_and_changes_do_not() {
+    fn looks_and_refused_calls_count_and_neither_changes_nor_what_told_nothing() {
         let entry = |at: i64, method: &str, path: &str, query: &str, committed: bool, actions: &[i64]| {
             json!({
                 "time_ms": at, "client": PROXY, "method": method, "path": format!("/v1{path}"), "query": query, "body": null,
-                "committed": committed, "actions": actions,
+                "committed": committed, "actions": actions, "fault": null,
             })
         };
         let owners = BTreeMap::from([(7, "a".to_owned()), (8, "b".to_owned())]);
+        let mut spoiled = entry(6, "GET", "/servers/7", "", false, &[]);
+        spoiled["fault"] = json!(4);
         let journal = [
+            spoiled,
             entry(1, "POST", "/servers/7/actions/poweron", "", true, &[70]),
             entry(2, "POST", "/servers/8/actions/poweron", "", true, &[80]),
             entry(3, "GET", "/actions", "id=70&id=80", false, &[]),
