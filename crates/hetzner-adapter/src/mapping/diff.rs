@@ -354,12 +354,9 @@ impl<'a> Diff<'a, '_> {
 
     /// Removes the address of a placeholder that is on no server any more.
     fn forget_placeholder(&self) -> Checked<()> {
-        let remembered = InstanceFacts::of(self.context.resource()).placeholder.and_then(|id| id.parse().ok());
-        let own = self.context.placeholder().map(|ip| ip.id).or(remembered);
-        let left = own.and_then(|id: Id<PrimaryIp>| self.context.snapshot.get(id));
-        match left {
-            Some(ip) if ip.assignee_id.is_none() => self.step(PrimaryIpCall::Delete { primary_ip: ip.id }),
-            _ => Ok(()),
+        match self.context.left_placeholder() {
+            Some(ip) => self.step(PrimaryIpCall::Delete { primary_ip: ip.id }),
+            None => Ok(()),
         }
     }
 

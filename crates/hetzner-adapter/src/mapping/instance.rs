@@ -71,7 +71,7 @@ impl Mapping for InstanceMapping {
 
 /// Removes the address of a placeholder that outlived its server.
 fn without_placeholder(context: &Context<'_>) -> Option<Planned> {
-    let ip = context.placeholder().filter(|ip| ip.assignee_id.is_none())?;
+    let ip = context.left_placeholder()?;
     Some(act(PrimaryIpCall::Delete { primary_ip: ip.id }.step(&ip.name)))
 }
 

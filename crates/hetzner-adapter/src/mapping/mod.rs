@@ -31,11 +31,11 @@ use std::{collections::BTreeSet, time::Duration};
 
 use control_plane::{
     Reason, Resource,
-    facts::{Facts, ObjectIds},
+    facts::{Facts, InstanceFacts, ObjectIds},
     ports::{Bundle, Desired, Note, Plan, Planned, Related, Step},
     state,
 };
-use hcloud_client::types::{Labels, Network, PrimaryIp, Server};
+use hcloud_client::types::{Id, Labels, Network, PrimaryIp, Server};
 use igw_polyfill::ranges::PUBLIC_ROUTER;
 use seca_api::{Kind, ResourceKey, ResourceState, Status, StatusCondition, Timestamp};
 use serde::de::DeserializeOwned;
@@ -203,6 +203,13 @@ impl<'a> Context<'a> {
     fn placeholder(&self) -> Option<&'a PrimaryIp> {
         let owner = Owner::in_role(self.resource().uid, diff::PLACEHOLDER);
         self.snapshot.owned_by(self.installation(), &owner)
+    }
+
+    /// The same, if it is on no server any more: by its label, or, if the provider made it with the server, as it is remembered.
+    fn left_placeholder(&self) -> Option<&'a PrimaryIp> {
+        let remembered = InstanceFacts::of(self.resource()).placeholder.and_then(|id| id.parse::<Id<PrimaryIp>>().ok());
+        let own = self.placeholder().or_else(|| self.snapshot.get(remembered?));
+        own.filter(|ip| ip.assignee_id.is_none())
     }
 
     /// The resource that holds this one, as far as it still names it.

@@ -461,6 +461,28 @@ fn a_server_that_loses_its_interfaces_again_gets_another_closed_one_and_keeps_it
     assert_eq!(world.operations(), [] as [&str; 0]);
 }
 
+/// The provider made it with the server, and it has no label: nobody else would find it.
+#[test]
+fn an_address_that_was_taken_off_a_server_goes_although_somebody_deletes_the_server_first() {
+    let mut world = networked();
+    nic(&mut world, "k", &["10.0.1.20"], &json!({}));
+    instance(&mut world, "i", &json!({}));
+    let uid = world.row(Kind::Instance, "i").uid;
+    world.settle();
+    instance(&mut world, "i", &json!({"primaryNicRef": {"resource": "nics/k"}}));
+    world.operations();
+    while world.operations().last() != Some(&"unassign_primary_ip") {
+        world.look(uid);
+    }
+    let server = server(&world, "i").id;
+    world.model.servers.retain(|other| other.id != server);
+    world.forget();
+    assert!(world.model.all_primary_ips().iter().any(|ip| ip.labels.is_empty()));
+    world.delete(Kind::Instance, "i");
+    world.settle();
+    assert!(world.model.all_primary_ips().iter().all(|ip| !ip.labels.is_empty()), "{:?}", world.operations());
+}
+
 /// A volume is deleted once the instance names it no longer, which may be before its claim has ended.
 #[test]
 fn a_data_volume_that_is_deleted_goes_although_the_instance_that_had_it_stays() {
