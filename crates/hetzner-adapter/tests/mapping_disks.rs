@@ -8,15 +8,13 @@ mod console;
 
 use control_plane::{ActionKind, Reason, Resource, ports::Plan, state};
 use hcloud_client::types::ServerStatus;
-use hetzner_adapter::{
-    Observation,
-    call::Call,
-    objects::{ObjectId, ServerCall},
-    snapshot::Change,
-};
+use hetzner_adapter::{Observation, objects::ObjectId, snapshot::Change};
 use seca_api::{Kind, ResourceState};
 use serde_json::{Value, json};
-use world::World;
+use world::{
+    World,
+    weather::{Fate, WINDOW},
+};
 
 const ACTIVE: ResourceState = ResourceState::Active;
 const CREATING: ResourceState = ResourceState::Creating;
@@ -361,34 +359,31 @@ fn a_claim_while_the_parked_server_is_being_removed_does_not_take_it() {
     world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeParked"));
 }
 
-/// A world whose block storage `v` is a snapshot, while its server is still there: the call that was to remove it failed.
+/// A world whose block storage `v` is a snapshot, while its server is still there: the call that was to remove it was lost.
 fn parked_with_its_server() -> (World, String) {
     let mut world = held();
-    let server = world.model.servers[0].clone();
-    wait_out_the_hold(&mut world);
-    world.operations();
-    let id = server.id.to_string();
-    world.model.servers.push(server);
-    world.row_mut(Kind::BlockStorage, "v").facts.insert("serverId".to_owned(), json!(id));
-    world.forget();
+    world.now += 15 * MINUTE;
+    world.fates.extend([Fate::Done, Fate::Lost(None)]);
+    let uid = boot_volume(&world).uid;
+    while !world.operations().contains(&"delete_server") {
+        world.look(uid);
+    }
+    let id = world.model.servers[0].id.to_string();
     (world, id)
 }
 
 #[test]
 fn a_server_that_somebody_starts_after_its_copy_was_made_is_the_disk_again() {
     let (mut world, id) = parked_with_its_server();
-    // Nothing else has used the snapshot.
-    world.row_mut(Kind::BlockStorage, "v").facts.remove("lends");
     world.model.servers[0].status = ServerStatus::Running;
     world.forget();
     // The removal may still take effect, and then the snapshot is all that is left.
-    let removal = Call::from(ServerCall::Delete { server: id.parse().unwrap() });
-    let bundle = world.unseen(Kind::BlockStorage, "v", &removal);
-    let planned = world.plan_bundle(&bundle);
+    let planned = world.plan_of(Kind::BlockStorage, "v");
     assert!(matches!(planned.plan, Plan::Wait { retry: Some(_) }), "{:?}", planned.plan);
     assert_eq!(planned.note.unwrap().reason, Reason::OutcomeUnknown);
+    world.pass(WINDOW);
     world.settle();
-    assert_eq!(world.operations(), ["poweroff", "delete_image"], "it is older than the disk");
+    assert_eq!(world.operations(), ["delete_image", "poweroff"], "it is older than the disk");
     assert_eq!(world.model.servers[0].id.to_string(), id);
     world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeHeld"));
     // And it becomes a snapshot once more, with what was written since.
@@ -432,11 +427,11 @@ fn a_server_that_somebody_ran_since_its_copy_is_copied_again_although_it_is_off_
     assert_eq!(world.operations(), ["read_actions", "delete_image", "poweroff"]);
     // The same after the removal failed.
     let (mut world, id) = parked_with_its_server();
-    world.row_mut(Kind::BlockStorage, "v").facts.remove("lends");
     world.now += 2_000;
     world.model.started.insert(ObjectId::Server(id.parse().unwrap()), world.now);
+    world.pass(WINDOW);
     world.settle();
-    assert!(!world.operations().contains(&"delete_server"));
+    assert_eq!(world.operations(), ["read_actions", "delete_image"]);
     world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeHeld"));
 }
 
@@ -458,11 +453,16 @@ fn a_server_that_somebody_starts_while_its_copy_is_used_is_set_aside() {
     assert_eq!(world.model.servers[0].id.to_string(), id);
     let note = world.message(Kind::BlockStorage, "v");
     assert!(note.contains(&format!("`{}`", world.model.servers[0].name)), "{note}");
-    // Its user removes the block storage, and it goes with that.
+    // The instance ends, and what the server that was set aside uses stays as long as that.
+    world.model.servers.retain(|server| server.id.to_string() == id);
+    world.forget();
     world.delete(Kind::Instance, "j");
+    world.settle();
+    assert_eq!((world.model.servers.len(), world.model.firewalls.len()), (1, 1));
+    // Its user removes the block storage, and both go with that.
     world.delete(Kind::BlockStorage, "v");
     world.settle();
-    assert!(world.model.servers.is_empty());
+    assert!(world.model.is_empty(), "{:?}", world.model);
 }
 
 #[test]

@@ -169,7 +169,8 @@ fn alive(context: &Context<'_>, backing: &Backing<'_>) -> Checked<Planned> {
         return Ok(image::remove(old));
     }
     // It keeps no server, or no longer.
-    if let Some(released) = auxiliary::release(context, &[]).or_else(|| release(context, backing.volume)) {
+    let used: Vec<_> = parking::used_by_set_aside(context).collect();
+    if let Some(released) = auxiliary::release(context, &used).or_else(|| release(context, backing.volume)) {
         return Ok(released);
     }
     if is_boot_volume(context) || spec.source_image_ref.is_some() {

@@ -9,7 +9,7 @@ use control_plane::{
     Reason, Resource,
     disk::{self, Disk},
     facts::{BlockStorageFacts, Facts},
-    ports::{Plan, Planned},
+    ports::{Auxiliary, Plan, Planned},
 };
 use hcloud_client::types::{Id, Image, ImageStatus, Server, ServerStatus};
 use seca_api::{BlockStorageSpec, InstanceSpec, Kind, Timestamp};
@@ -340,7 +340,8 @@ pub(super) fn parked(context: &Context<'_>, spec: &BlockStorageSpec, backing: &B
     if !ties.is_empty() {
         return Ok(Planned::new(Plan::Tie(ties)));
     }
-    if let Some(released) = auxiliary::release(context, std::slice::from_ref(&own)) {
+    let used: Vec<_> = used_by_set_aside(context).chain([own]).collect();
+    if let Some(released) = auxiliary::release(context, &used) {
         return Ok(released);
     }
     let user = holder(context).filter(|instance| !instance.is_deleting());
@@ -419,6 +420,12 @@ pub(super) fn set_aside<'a>(context: &Context<'a>) -> impl Iterator<Item = &'a S
         .filter(is_set_aside)
         .filter(ours)
         .filter(move |server| naming::uid_of(&server.labels) == Some(uid))
+}
+
+/// What they use, as long as they are there.
+pub(super) fn used_by_set_aside(context: &Context<'_>) -> impl Iterator<Item = Auxiliary> {
+    let is_closed = set_aside(context).any(|server| auxiliary::closed_before(context, server).is_some());
+    is_closed.then(auxiliary::deny_all).into_iter()
 }
 
 /// What is said of them.

@@ -65,6 +65,22 @@ impl Story<'_> {
         self.tell(format!("DELETE {kind} {name}: {accepted}"));
     }
 
+    /// Something that most histories need.
+    async fn begin(&mut self, letter: &str) {
+        let system =
+            json!({"skuRef": "skus/hcloud-volume", "sizeGB": 20, "sourceImageRef": format!("images/{SYSTEM}")});
+        let (kind, spec) = match letter {
+            "v" => (Kind::BlockStorage, system),
+            "d" => (Kind::BlockStorage, json!({"skuRef": "skus/hcloud-volume", "sizeGB": 10})),
+            "k" => (Kind::Nic, json!({"addresses": ["0.0.0.0"], "subnetRef": "networks/n/subnets/s"})),
+            "p" => (Kind::PublicIp, json!({"version": "IPv4"})),
+            _ => (Kind::SecurityGroup, json!({"rules": []})),
+        };
+        let hold = self.one_of(&["0s", "1m"]);
+        let name = self.name(letter, if letter == "g" { 1 } else { 2 });
+        self.ask(kind, &name, spec, json!({"hetzner.cloud/disk-hold": hold})).await;
+    }
+
     async fn user(&mut self) {
         let maybe = |of: &str, letter: &str, count: u64| {
             self.rng.one_in(2).then(|| json!({"resource": format!("{of}/{letter}{}", self.rng.below(count))}))
@@ -102,8 +118,15 @@ impl Story<'_> {
                     spec["sshKeys"] = json!([KEY]);
                     spec["antiAffinityGroup"] = json!("apart");
                 }
+                let mut extensions = json!({});
+                if self.rng.one_in(4) {
+                    extensions["hetzner.cloud/reuse-server"] = json!("always");
+                }
+                if self.rng.one_in(4) {
+                    extensions["hetzner.cloud/disruptive"] = json!("allow");
+                }
                 let name = self.name("i", 3);
-                self.ask(Kind::Instance, &name, spec, json!({})).await;
+                self.ask(Kind::Instance, &name, spec, extensions).await;
             }
             9..=13 => {
                 let name = self.name("i", 3);
@@ -168,6 +191,12 @@ impl Story<'_> {
         inventory["objects"][kind].as_array().unwrap().iter().filter(|object| ours(object)).cloned().collect()
     }
 
+    /// Whether the resource that an object is of is as it should be, and so remembers the object.
+    async fn is_active(&self, object: &Value) -> bool {
+        let uid = object["labels"]["seca.uid"].as_str().unwrap().parse().unwrap();
+        self.product.store.bundle(uid).await.unwrap().is_some_and(|bundle| bundle.resource.state == ACTIVE)
+    }
+
     /// What a person does at the console, without knowing what it is good for.
     async fn person(&mut self) {
         let kind =
@@ -183,9 +212,13 @@ impl Story<'_> {
                 (Method::DELETE, format!("/{kind}/{id}"), json!({}))
             }
             ("servers", 1..=7) => (Method::POST, format!("/servers/{id}/actions/poweron"), json!({})),
-            ("servers", _) => {
+            ("servers", 8..=10) => {
                 let action = self.one_of(&["poweroff", "shutdown", "reboot"]);
                 (Method::POST, format!("/servers/{id}/actions/{action}"), json!({}))
+            }
+            // The labels are taken away. What is being made yet is known by nothing else.
+            ("servers" | "volumes" | "primary_ips", 11) if self.is_active(object).await => {
+                (Method::PUT, format!("/{kind}/{id}"), json!({"labels": {}}))
             }
             ("volumes", 1..=4) => (Method::POST, format!("/volumes/{id}/actions/detach"), json!({})),
             ("primary_ips", 1..=6) => (Method::POST, format!("/primary_ips/{id}/actions/unassign"), json!({})),
@@ -373,6 +406,9 @@ async fn history(seed: u64) {
         running: BTreeMap::new(),
         told: Vec::new(),
     };
+    for letter in ["v", "v", "d", "k", "p", "g"] {
+        story.begin(letter).await;
+    }
     for number in 0..EVENTS {
         tokio::time::sleep(Duration::from_millis(100 + story.rng.below(6_000))).await;
         match story.rng.below(8) {

@@ -96,6 +96,8 @@ impl World {
             },
             Fate::Refused => self.refuse(uid, step),
             Fate::Lost(after) => {
+                // It is looked for, and not seen.
+                *self.attempts.entry(uid).or_default() += 1;
                 self.next_step += 1;
                 self.open.push(Open {
                     id: self.next_step,
