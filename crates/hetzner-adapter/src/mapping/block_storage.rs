@@ -74,11 +74,15 @@ pub(super) struct Backing<'a> {
 impl<'a> Backing<'a> {
     fn observe(context: &Context<'a>) -> Self {
         let row = context.resource();
-        let labelled = |uid: Uid| context.snapshot.server_labelled(context.installation(), uid);
+        let holders = |uid: Uid| match holder(context) {
+            // Somebody may have taken its labels away.
+            Some(instance) => context.snapshot.server_of(context.installation(), instance),
+            None => context.snapshot.server_labelled(context.installation(), uid),
+        };
         Self {
             volume: context.snapshot.volume_of(context.installation(), row),
             kept: context.snapshot.server_of(context.installation(), row),
-            holders: row.holder.and_then(labelled),
+            holders: row.holder.and_then(holders),
             snapshot: parking::snapshot_of(context),
         }
     }

@@ -342,6 +342,7 @@ fn take_over(context: &Context<'_>, volume: &Resource) -> Planned {
     let kept = BlockStorageFacts::of(volume);
     let call = ServerCall::Update { server: server.id, name: context.object_name(), labels: context.labels("reuse") };
     let own = InstanceFacts::mark(row, |facts| {
+        facts.server_id = Some(server.id.to_string());
         facts.boot_volume = Some(name.clone());
         facts.ever_started = true;
         facts.shaped = true;

@@ -1,6 +1,6 @@
 //! What becomes of disks when people at the console, or lists that shift, come between.
 
-use super::*;
+use super::{world::weather::Fate, *};
 
 /// A world whose block storage `v` has just ordered the snapshot that it is to be, for an instance `j` with another key.
 fn copying() -> World {
@@ -72,6 +72,30 @@ fn a_kept_server_without_labels_is_known_by_its_id() {
     world.delete(Kind::BlockStorage, "v");
     world.settle();
     assert!(world.model.is_empty(), "{:?}", world.model);
+}
+
+#[test]
+fn the_disk_of_a_server_without_labels_is_not_told_lost() {
+    for is_refused in [false, true] {
+        let mut world = held();
+        world.model.servers[0].labels.clear();
+        world.forget();
+        if is_refused {
+            // The call that is to give the server to the instance.
+            world.fates = [Fate::Refused].into();
+        }
+        world.instance("j", "v");
+        world.settle();
+        world.act("j", ActionKind::Start);
+        world.settle();
+        world.model.servers[0].labels.clear();
+        world.forget();
+        world.settle();
+        world.check(Kind::BlockStorage, "v", ACTIVE, None);
+        world.delete(Kind::Instance, "j");
+        world.settle();
+        world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeHeld"));
+    }
 }
 
 /// What it shares with others is let go of after the server that the lists did not show.
