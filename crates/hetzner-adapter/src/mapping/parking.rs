@@ -319,10 +319,13 @@ pub(super) fn parked(context: &Context<'_>, spec: &BlockStorageSpec, backing: &B
         if let Some(id) = facts.image_id.and_then(|id| id.parse().ok()) {
             context.prove_gone(ObjectId::Image(id))?;
         }
-        // A server was made from it before.
-        return Ok(match made_of_it {
-            Some(_) => Planned { again: Some(LOST_AGAIN), ..settled().remember(row, disk::leave_snapshot) },
-            None => lost("The snapshot that kept its disk"),
+        let again = |planned| Planned { again: Some(LOST_AGAIN), ..planned };
+        return Ok(match (made_of_it, backing.kept) {
+            // A server was made from it before.
+            (Some(_), _) => again(settled().remember(row, disk::leave_snapshot)),
+            // The server that it was taken of is still there.
+            (None, Some(server)) => keep_again(context, server),
+            (None, None) => lost("The snapshot that kept its disk"),
         });
     };
     if let Some(server) = backing.kept {
@@ -375,16 +378,6 @@ pub(super) fn parked(context: &Context<'_>, spec: &BlockStorageSpec, backing: &B
     Ok(noted(planned, [(Reason::BootVolumeParked, told)].into_iter().chain(told_of_set_aside(context))))
 }
 
-/// The snapshot is older than the disk: it is dropped, and the server is kept for its time once more, since somebody asked for
-/// its actions: what began later is not known.
-fn keep_again(context: &Context<'_>, server: &Server) -> Planned {
-    let asked = context.snapshot.usage_since(ObjectId::Server(server.id), context.bundle().attempts, 0);
-    let (id, since) = (server.id.to_string(), asked.map_or_else(|| millis(context.now), |usage| usage.at));
-    let held =
-        settled().remember(context.resource(), |facts: &mut BlockStorageFacts| disk::keep_again(facts, id, since));
-    Planned { again: Some(LOST_AGAIN), ..held }
-}
-
 /// Somebody switched its server on before that was removed: the server's disk is newer than the snapshot. The block storage
 /// keeps the server again. If somebody has begun to use the snapshot, the server is set aside for a person to decide about.
 fn ran_since(context: &Context<'_>, backing: &Backing<'_>, server: &Server) -> Planned {
@@ -399,13 +392,22 @@ fn ran_since(context: &Context<'_>, backing: &Backing<'_>, server: &Server) -> P
         let name = Owner::in_role(row.uid, role).object_name(context.installation(), &row.key.name);
         return act(ServerCall::Update { server: server.id, name, labels }.step(&server.name));
     }
-    // A removal whose answer was lost may still take effect, and then the snapshot is the disk.
+    keep_again(context, server)
+}
+
+/// The server that it kept is the disk again, and is kept for its time since somebody asked for its actions: what began later is
+/// not known. A removal whose answer was lost may still take effect, and then the snapshot is the disk.
+fn keep_again(context: &Context<'_>, server: &Server) -> Planned {
     if context.bundle().open_steps.iter().any(|open| open.step.frees) {
-        let text = "Somebody switched its server on, and the answer to the removal of that server was lost; its snapshot is \
-                    kept until it is certain that the server stays.";
+        let text = "The answer to the removal of its server was lost; its snapshot is kept until it is certain that the server \
+                    stays.";
         return Planned::new(Plan::Wait { retry: Some(LOST_AGAIN) }).note(Reason::OutcomeUnknown, text);
     }
-    keep_again(context, server)
+    let asked = context.snapshot.usage_since(ObjectId::Server(server.id), context.bundle().attempts, 0);
+    let (id, since) = (server.id.to_string(), asked.map_or_else(|| millis(context.now), |usage| usage.at));
+    let held =
+        settled().remember(context.resource(), |facts: &mut BlockStorageFacts| disk::keep_again(facts, id, since));
+    Planned { again: Some(LOST_AGAIN), ..held }
 }
 
 /// The servers that were set aside. They go with the block storage.

@@ -128,3 +128,18 @@ fn a_copy_that_no_list_shows_goes_with_its_block_storage() {
     world.settle();
     assert!(world.model.is_empty(), "{:?}", world.model);
 }
+
+/// The call that was to remove the server failed, and somebody deleted the snapshot before the next try.
+#[test]
+fn a_server_whose_copy_somebody_deletes_before_it_is_removed_is_the_disk_again() {
+    let (mut world, id) = parked_with_its_server();
+    world.model.images.clear();
+    world.forget();
+    let removal = Call::from(ServerCall::Delete { server: id.parse().unwrap() });
+    world.look(boot_volume(&world).uid);
+    let planned = world.plan_bundle(&world.unseen(Kind::BlockStorage, "v", &removal));
+    assert!(matches!(planned.plan, Plan::Wait { retry: Some(_) }), "{:?}", planned.plan);
+    world.settle();
+    world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeHeld"));
+    assert_eq!(world.model.servers[0].id.to_string(), id);
+}
