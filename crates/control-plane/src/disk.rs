@@ -91,6 +91,9 @@ pub fn start(facts: &mut BlockStorageFacts) {
 pub fn hold(facts: &mut BlockStorageFacts, server: String, made_with: Option<MadeWith>, since: i64) {
     facts.backing = Some(Backing::Server);
     facts.server_id = Some(server);
+    // The one that the server was made from is old.
+    facts.image_id = None;
+    facts.lends = None;
     facts.ever_started = true;
     facts.made_with = made_with;
     facts.held_since = Some(since);
@@ -98,8 +101,6 @@ pub fn hold(facts: &mut BlockStorageFacts, server: String, made_with: Option<Mad
 
 /// Its server ran again after its snapshot was made: the server's disk is newer.
 pub fn keep_again(facts: &mut BlockStorageFacts, server: String, since: i64) {
-    facts.image_id = None;
-    facts.lends = None;
     let made_with = facts.made_with.take();
     hold(facts, server, made_with, since);
 }

@@ -232,6 +232,9 @@ fn kept(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>) -
         return Ok(image::remove(old));
     }
     // The snapshot that it was before.
+    if let Some(told) = parking::to_the_others(context) {
+        return Ok(told);
+    }
     let stays: Vec<_> = context.bundle().auxiliaries.iter().map(|tied| tied.auxiliary.clone()).collect();
     let stays: Vec<_> = stays.into_iter().filter(|used| used.purpose != auxiliary::DISK_SNAPSHOT).collect();
     if let Some(released) = auxiliary::release(context, &stays) {

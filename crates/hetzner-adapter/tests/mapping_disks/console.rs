@@ -143,3 +143,23 @@ fn a_server_whose_copy_somebody_deletes_before_it_is_removed_is_the_disk_again()
     world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeHeld"));
     assert_eq!(world.model.servers[0].id.to_string(), id);
 }
+
+/// Somebody switched on, and off again, the server that was made from the snapshot, so that it is kept in its turn.
+#[test]
+fn images_keep_the_snapshot_that_a_disk_was_before() {
+    let mut world = shared();
+    let snapshot = world.model.images[0].id;
+    world.instance("j", "v");
+    world.settle();
+    world.model.used.insert(world.model.servers[0].id.into());
+    world.delete(Kind::Instance, "j");
+    world.settle();
+    world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeHeld"));
+    assert_eq!(world.model.images.iter().map(|image| image.id).collect::<Vec<_>>(), [snapshot]);
+    for name in ["m", "l"] {
+        world.check(Kind::Image, name, ACTIVE, None);
+        world.delete(Kind::Image, name);
+    }
+    world.settle();
+    assert!(world.model.images.is_empty(), "it goes with the last image");
+}
