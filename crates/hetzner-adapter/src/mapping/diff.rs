@@ -345,11 +345,13 @@ impl<'a> Diff<'a, '_> {
         true
     }
 
+    /// Takes the placeholder off the server. One that the provider made has no label: the row must know of it before.
     fn drop_placeholder(&self) -> Checked<()> {
-        match self.placeholder() {
-            Some(primary_ip) => self.step(PrimaryIpCall::Unassign { primary_ip, server: self.server.id }),
-            None => Ok(()),
-        }
+        let Some(primary_ip) = self.placeholder() else { return Ok(()) };
+        let known =
+            InstanceFacts::mark(self.context.resource(), |facts| facts.placeholder = Some(primary_ip.to_string()));
+        let call = PrimaryIpCall::Unassign { primary_ip, server: self.server.id };
+        Err(Box::new(act(call.step(&self.server.name).mark(known))))
     }
 
     /// Removes the address of a placeholder that is on no server any more.

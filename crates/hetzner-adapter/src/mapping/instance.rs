@@ -12,7 +12,7 @@ use control_plane::{
     ports::{Mark, Plan, Planned, Tie},
 };
 use hcloud_client::types::{
-    CreateServer, CreateServerFirewall, CreateServerPublicNet, Firewall, Id, Server, ServerStatus,
+    CreateServer, CreateServerFirewall, CreateServerPublicNet, Firewall, Id, PrimaryIp, Server, ServerStatus,
 };
 use seca_api::{InstanceSpec, Kind, ResourceState, reference::Target};
 
@@ -102,6 +102,17 @@ fn handed_over<'a>(context: &Context<'a>) -> Option<(&'a Server, &'a Resource)> 
     let volume = disk(context).filter(|volume| !Disk::of(volume).is_held())?;
     let server = context.snapshot.server_labelled(context.installation(), volume.uid)?;
     (!parking::is_leaving(volume, server)).then_some((server, volume))
+}
+
+/// Removes the address of a placeholder that was taken off the server. Lists that are older than the server do not show it.
+fn taken_off(context: &Context<'_>, server: &Server) -> Checked<Option<Planned>> {
+    let on_server = server.public_net.ipv6.as_ref().and_then(|ip| ip.id);
+    let remembered = InstanceFacts::of(context.resource()).placeholder.and_then(|id| id.parse().ok());
+    let Some(id) = remembered.filter(|id: &Id<PrimaryIp>| on_server != Some(*id)) else { return Ok(None) };
+    if context.snapshot.get(id).is_none() {
+        context.prove_gone(ObjectId::PrimaryIp(id))?;
+    }
+    Ok(without_placeholder(context))
 }
 
 /// The server is the instance's again. Only servers that ran are handed over.
@@ -475,6 +486,9 @@ fn may_start(diff: &Diff<'_, '_>, shape: &Shape<'_>, server: &Server) -> Checked
 fn delete(context: &Context<'_>, server: &Server) -> Checked<Planned> {
     if power::is_busy(server) {
         return Ok(context.watch_server(server, Until::Settled));
+    }
+    if let Some(removed) = taken_off(context, server)? {
+        return Ok(removed);
     }
     let row = context.resource();
     let disk = disk(context);

@@ -1,6 +1,6 @@
 //! What becomes of disks when people at the console, or lists that shift, come between.
 
-use super::{world::weather::Fate, *};
+use super::*;
 
 /// A world whose block storage `v` has just ordered the snapshot that it is to be, for an instance `j` with another key.
 fn copying() -> World {
@@ -135,10 +135,12 @@ fn a_server_whose_copy_somebody_deletes_before_it_is_removed_is_the_disk_again()
     let (mut world, id) = parked_with_its_server();
     world.model.images.clear();
     world.forget();
-    let removal = Call::from(ServerCall::Delete { server: id.parse().unwrap() });
+    // Both are asked for by their ids.
     world.look(boot_volume(&world).uid);
-    let planned = world.plan_bundle(&world.unseen(Kind::BlockStorage, "v", &removal));
+    world.look(boot_volume(&world).uid);
+    let planned = world.plan_of(Kind::BlockStorage, "v");
     assert!(matches!(planned.plan, Plan::Wait { retry: Some(_) }), "{:?}", planned.plan);
+    world.pass(WINDOW);
     world.settle();
     world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeHeld"));
     assert_eq!(world.model.servers[0].id.to_string(), id);

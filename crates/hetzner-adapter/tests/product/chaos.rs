@@ -291,10 +291,28 @@ impl Story<'_> {
         }
     }
 
+    /// What was asked for and done by hand, and the requests that changed something, in their order.
     async fn history(&self) -> String {
-        let journal = self.product.cloud.journal("/_sim/journal?mutating=true").await;
-        let from = journal.len().saturating_sub(60);
-        format!("{}\n--\n{}", self.told.join("\n"), journal[from..].join("\n"))
+        let journal = self.product.cloud.control(Method::GET, "/_sim/journal?mutating=true", &json!({})).await;
+        let line = |entry: &Value| {
+            let of = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+            format!(
+                "{} {} {} {} {}: {} {}, made {}",
+                of("time"),
+                of("client"),
+                of("method"),
+                of("path"),
+                entry["body"]["name"],
+                entry["status"],
+                of("reply"),
+                entry["made"]
+            )
+        };
+        let entries =
+            journal["entries"].as_array().unwrap().iter().filter(|entry| entry["committed"] == true).map(line);
+        let mut all: Vec<String> = entries.chain(self.told.iter().cloned()).collect();
+        all.sort();
+        all.join("\n")
     }
 
     async fn changes(&self) -> usize {
