@@ -10,7 +10,7 @@ use control_plane::{
     facts::{Backing, BlockStorageFacts, Facts, GroupUse, NicFacts, NicPublicIp, SecurityGroupFacts},
     ports::{Auxiliary, Plan, Planned, Related, Tie},
 };
-use hcloud_client::types::{Firewall, Id, Network, PrimaryIp, Volume};
+use hcloud_client::types::{Firewall, Id, IpType, Network, PrimaryIp, Volume};
 use seca_api::{InstanceSpec, IpVersion, Kind, ResourceState};
 
 use super::{Checked, Context, auxiliary, guest, wait, zone};
@@ -302,10 +302,18 @@ fn public_ip(context: &Context<'_>, nic: &str, ip: &NicPublicIp, shape: &mut Sha
     if lies_elsewhere(context, &format!("public IP `{}`", ip.name), found.map(|ip| &*ip.location.name), shape) {
         return;
     }
-    let place = match ip.version {
-        IpVersion::IPv4 => &mut shape.ipv4,
-        IpVersion::IPv6 => &mut shape.ipv6,
+    let (place, family) = match ip.version {
+        IpVersion::IPv4 => (&mut shape.ipv4, IpType::Ipv4),
+        IpVersion::IPv6 => (&mut shape.ipv6, IpType::Ipv6),
     };
+    if found.is_some_and(|found| found.kind != family) {
+        let text = format!(
+            "The public IP `{}` is to be of the other family: its address is let go, and the next one follows.",
+            ip.name
+        );
+        shape.notes.push((Reason::WaitingForDependency, text));
+        return;
+    }
     if place.is_none() {
         *place = Some(PublicAddress { primary_ip, text: ip.address.to_string() });
         return;

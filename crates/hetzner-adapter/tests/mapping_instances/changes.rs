@@ -461,6 +461,28 @@ fn a_server_that_loses_its_interfaces_again_gets_another_closed_one_and_keeps_it
     assert_eq!(world.operations(), [] as [&str; 0]);
 }
 
+#[test]
+fn a_public_ip_that_is_to_be_of_the_other_family_is_let_go_and_comes_again() {
+    let mut world = networked();
+    public_ip(&mut world, "p", "IPv4");
+    nic(&mut world, "k", &["10.0.1.20"], &json!({"publicIpRefs": refs("public-ips", &["p"])}));
+    instance(&mut world, "i", &json!({"primaryNicRef": {"resource": "nics/k"}}));
+    world.settle();
+    let first = server(&world, "i").public_net.ipv4.as_ref().unwrap().id;
+    public_ip(&mut world, "p", "IPv6");
+    world.settle();
+    let net = &server(&world, "i").public_net;
+    assert!(net.ipv4.is_none() && net.ipv6.as_ref().is_some_and(|ip| ip.id != first), "{net:?}");
+    world.check(Kind::PublicIp, "p", ACTIVE, None);
+    // An address that nobody knows to be ours any more is not taken off, nor put on once more as one of the other family.
+    world.model.primary_ips.iter_mut().for_each(|ip| ip.labels.clear());
+    world.forget();
+    world.operations();
+    public_ip(&mut world, "p", "IPv4");
+    world.settle();
+    assert!(!world.operations().iter().any(|call| call.contains("assign")));
+}
+
 /// The provider made it with the server, and it has no label: nobody else would find it. The instance may not have settled
 /// since, so that the row does not remember it yet.
 #[test]
