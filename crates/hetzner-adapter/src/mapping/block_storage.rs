@@ -225,8 +225,7 @@ fn kept(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>) -
         return Ok(context.watch_server(server, Until::Settled));
     }
     if server.status != ServerStatus::Off {
-        // What was copied is older than what is there.
-        return Ok(backing.snapshot.map_or_else(|| parking::switch_off(context, server), image::remove));
+        return Ok(parking::kept_on(context, backing, server));
     }
     if let Some(old) = backing.snapshot.filter(|image| !parking::is_of_this_hold(context.resource(), image)) {
         return Ok(image::remove(old));

@@ -160,14 +160,21 @@ pub(super) fn fit(context: &Context<'_>, instance: &Resource, volume: &Resource,
     }
 }
 
-/// Somebody switched it on at the console; it serves nobody. It is kept for its time from now on.
-pub(super) fn switch_off(context: &Context<'_>, server: &Server) -> Planned {
-    let now = millis(context.now);
-    let held = BlockStorageFacts::mark(context.resource(), |facts| facts.held_since = Some(now));
-    act(ServerCall::Poweroff { server: server.id }.step(&server.name).mark(held)).note(
-        Reason::BootVolumeHeld,
-        "Somebody switched the server on that keeps its disk; it is switched off again, and its disk stays.",
-    )
+/// Somebody switched it on at the console; it serves nobody. What was ordered before is of an earlier time, also if it is not
+/// seen yet, or not complete.
+pub(super) fn kept_on(context: &Context<'_>, backing: &Backing<'_>, server: &Server) -> Planned {
+    let row = context.resource();
+    let planned = match backing.snapshot {
+        Some(image) => image::remove(image),
+        None => act(ServerCall::Poweroff { server: server.id }.step(&server.name)).note(
+            Reason::BootVolumeHeld,
+            "Somebody switched the server on that keeps its disk; it is switched off again, and its disk stays.",
+        ),
+    };
+    if backing.snapshot.is_some_and(|image| !is_of_this_hold(row, image)) {
+        return planned;
+    }
+    planned.remember(row, |facts: &mut BlockStorageFacts| facts.held_since = Some(millis(context.now)))
 }
 
 /// It keeps a server that is off and has nothing of anybody's.

@@ -165,3 +165,34 @@ fn images_keep_the_snapshot_that_a_disk_was_before() {
     world.settle();
     assert!(world.model.images.is_empty(), "it goes with the last image");
 }
+
+/// What is written after a snapshot was ordered is not in it, whether the snapshot is seen by then or not.
+#[test]
+fn a_copy_that_was_ordered_before_somebody_switched_the_server_on_is_never_the_disk() {
+    for is_seen in [false, true] {
+        let mut world = held();
+        world.now += 15 * MINUTE;
+        let uid = boot_volume(&world).uid;
+        if is_seen {
+            world.model.slow = [(MINUTE, true)].into();
+        } else {
+            // The question whether there is one, and the order, which takes effect late.
+            world.fates = [Fate::Lost(Some(30))].into();
+        }
+        for _ in 0..3 {
+            world.look(uid);
+        }
+        let server = world.model.servers[0].id;
+        world.model.power(server, "running").unwrap();
+        world.reread();
+        world.look(uid);
+        world.model.power(server, "off").unwrap();
+        world.pass(MINUTE);
+        world.reread();
+        let old = world.model.images[0].id;
+        world.settle();
+        wait_out_the_hold(&mut world);
+        world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeParked"));
+        assert!(world.model.images[0].id != old, "{is_seen}");
+    }
+}

@@ -60,11 +60,6 @@ impl Contents {
         self.disk_of.remove(&object);
     }
 
-    /// Nobody can tell any more whose disk it is.
-    pub fn forget(&mut self, object: ObjectId) {
-        self.disk_of.remove(&object);
-    }
-
     /// The product sees a server on, or started it.
     pub fn know(&mut self, server: Id<Server>) {
         for token in self.on.get(&ObjectId::Server(server)).into_iter().flatten() {
@@ -76,16 +71,34 @@ impl Contents {
         self.disk_of.get(&object).copied()
     }
 
-    /// How many tokens were written until now.
-    pub fn written(&self) -> usize {
-        self.tokens.len()
+    /// What the product knows of.
+    pub fn known(&self) -> BTreeSet<usize> {
+        (0..self.tokens.len()).filter(|token| self.tokens[*token].known).collect()
     }
 
-    /// What others took away is nobody's loss: of the tokens from one on, those that no disk of their block storage has.
-    pub fn excuse(&mut self, since: usize) {
-        let gone: Vec<usize> = (since..self.tokens.len()).filter(|token| !self.is_anywhere(*token, |_| true)).collect();
-        for token in gone {
-            self.tokens[token].excused = true;
+    /// Others took something away: what no disk of its block storage has is nobody's loss. That was the newest disk, so that
+    /// an older copy need not be kept either.
+    pub fn excuse(&mut self, is_its: impl Fn(Uid, ObjectId) -> bool) {
+        for token in 0..self.tokens.len() {
+            let of = self.tokens[token].of;
+            if !self.tokens[token].excused && !self.is_anywhere(token, |object| is_its(of, object)) {
+                self.tokens.iter_mut().filter(|older| older.of == of).for_each(|older| older.excused = true);
+            }
+        }
+    }
+
+    /// Somebody deletes a disk. While that is not seen, a copy of it may be removed for its sake.
+    pub fn lose(&mut self, object: ObjectId, seen: bool) {
+        let of = self.whose(object).filter(|_| !seen);
+        self.tokens.iter_mut().filter(|token| Some(token.of) == of).for_each(|token| token.excused = true);
+    }
+
+    /// A call took effect late: nobody could keep what was not known when it was sent.
+    pub fn excuse_but(&mut self, known: &BTreeSet<usize>) {
+        for token in 0..self.tokens.len() {
+            if !known.contains(&token) && !self.is_anywhere(token, |_| true) {
+                self.tokens[token].excused = true;
+            }
         }
     }
 

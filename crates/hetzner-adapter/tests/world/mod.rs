@@ -468,11 +468,12 @@ impl World {
                     changed |= self.look(uid);
                 }
             }
-            if !changed && !self.is_under_way() {
-                return;
-            }
-            if !changed {
-                self.pass(weather::WINDOW);
+            match changed {
+                true => {}
+                // The lists are read again and again.
+                false if self.is_stale => self.reread(),
+                false if self.is_under_way() => self.pass(weather::WINDOW),
+                false => return,
             }
         }
         panic!("it never settles: {:?}", self.calls.iter().rev().take(12).collect::<Vec<_>>());

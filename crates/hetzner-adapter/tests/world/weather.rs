@@ -1,7 +1,7 @@
 //! Calls that fail, calls whose answer is lost, and what the engine makes of that: a step that may yet take effect stays
 //! open, and is looked for at once and when its time is over.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use control_plane::{
     Resource, Uid,
@@ -9,7 +9,7 @@ use control_plane::{
     ports::{Plan, Planned, Step, StepRecord, StepState, Verdict},
     state,
 };
-use hcloud_client::types::{Labels, ServerStatus};
+use hcloud_client::types::{Id, Labels, ServerStatus};
 use hetzner_adapter::{
     Observation,
     call::Call,
@@ -46,8 +46,8 @@ pub struct Open {
     due: Option<i64>,
     has_effect: bool,
     is_looked_for: bool,
-    /// How much was written when it was sent.
-    written: usize,
+    /// What was known to be written when it was sent.
+    known: BTreeSet<usize>,
 }
 
 impl World {
@@ -79,6 +79,8 @@ impl World {
             let is_there = self.model.images.iter().any(|image| is_other(&image.labels));
             assert!(!is_there && !self.open.iter().any(is_ordered), "two snapshots: {description}");
         }
+        // No two calls are of one moment.
+        self.now += 1;
         match self.fates.pop_front().unwrap_or(Fate::Done) {
             Fate::Done => match self.effect(call, None) {
                 Ok(observation) => {
@@ -108,7 +110,7 @@ impl World {
                     due: after.map(|after| self.now + i64::from(after) * 1_000),
                     has_effect: false,
                     is_looked_for: false,
-                    written: self.model.contents.written(),
+                    known: self.model.contents.known(),
                 });
                 self.pass(0);
             }
@@ -132,13 +134,13 @@ impl World {
         *self.attempts.entry(uid).or_default() += 1;
     }
 
-    /// What a call does to the provider, or why that refuses it. `written` is told for one that takes effect late: how much
-    /// was written when it was sent.
-    fn effect(&mut self, call: &Call, written: Option<usize>) -> Result<Observation, String> {
+    /// What a call does to the provider, or why that refuses it. `known` is told for one that takes effect late: what was
+    /// known to be written when it was sent.
+    fn effect(&mut self, call: &Call, known: Option<&BTreeSet<usize>>) -> Result<Observation, String> {
         let kept = self.rows.values().filter(|row| row.key.kind == Kind::BlockStorage && !row.is_deleting());
         let had: Vec<_> = kept.map(|row| (row.uid, self.model.lost(row.uid))).collect();
         // What is planned by what is old may be refused, and a refused call has no effect.
-        let before = (self.is_stale || written.is_some()).then(|| self.model.clone());
+        let before = (self.is_stale || known.is_some()).then(|| self.model.clone());
         self.model.now = self.now;
         let observation = match (self.model.answer(call), before) {
             (Ok(observation), _) => observation,
@@ -154,9 +156,15 @@ impl World {
             let made = self.model.servers.iter().find(|server| server.name == body.name).unwrap().id;
             self.model.contents.is_disk(made, disk);
         }
-        if let Some(written) = written {
-            // Nobody can keep what is written after a call was sent that removes it.
-            self.model.contents.excuse(written);
+        if let Some(known) = known {
+            self.model.contents.excuse_but(known);
+        }
+        if let Call::Image(ImageCall::Delete { image }) = call {
+            let id = image.to_string();
+            let uses = |row: &&Resource| row.key.kind == Kind::Image && row.fact("imageId") == Some(&id);
+            for row in self.rows.values().filter(uses).filter(|row| !row.is_deleting()) {
+                self.losses.push(format!("{} loses its snapshot by {call:?}", row.key.name));
+            }
         }
         for (uid, had) in had {
             if self.model.lost(uid).iter().any(|token| !had.contains(token)) {
@@ -177,9 +185,9 @@ impl World {
             self.wait_until(due);
             let open = &mut self.open[index];
             open.due = None;
-            let (step, written) = (open.step.clone(), open.written);
+            let (step, known) = (open.step.clone(), open.known.clone());
             let call = Call::of(&step).unwrap();
-            if self.effect(&call, Some(written)).is_ok() {
+            if self.effect(&call, Some(&known)).is_ok() {
                 self.open[index].has_effect = true;
                 self.is_stale = true;
             }
@@ -191,8 +199,25 @@ impl World {
         self.now = self.now.max(until);
         if self.model.pass(self.now) {
             self.is_stale = true;
-            self.model.contents.excuse(0);
+            self.excuse();
         }
+    }
+
+    /// What others took away is nobody's loss. A snapshot that images share may be theirs alone by now.
+    pub fn excuse(&mut self) {
+        let shared: BTreeSet<ObjectId> = self
+            .model
+            .images
+            .iter()
+            .filter(|image| image.labels.contains_key("seca.purpose"))
+            .map(|image| ObjectId::Image(image.id))
+            .collect();
+        let rows = &self.rows;
+        let remembers = |of: Uid, object: ObjectId| {
+            let id = rows.get(&of).and_then(|row| BlockStorageFacts::of(row).image_id);
+            id.is_some_and(|id| object == ObjectId::Image(Id::new(id.parse().unwrap())))
+        };
+        self.model.contents.excuse(|of, object| !shared.contains(&object) || remembers(of, object));
     }
 
     /// Whether something is still to come by itself.
@@ -220,13 +245,12 @@ impl World {
         }
         let open = self.open.remove(index);
         self.attempts.remove(&uid);
-        let made = |object: &Object| step_of(object).is_some() && step_of(object) == step_made_by(&call);
         let shown = match call.object() {
             Some(id) => {
                 let found = self.model.objects().into_iter().find(|object| object.object_id() == id);
                 found.map_or(Change::Gone(id), Change::Seen)
             }
-            None => Change::Seen(self.model.objects().into_iter().find(made).unwrap()),
+            None => Change::Seen(self.model.objects().into_iter().find(|object| is_made_by(object, &call)).unwrap()),
         };
         self.snapshot.absorb(Observation::new(vec![shown]));
         if let Some(seq) = open.step.action_seq {
@@ -276,18 +300,18 @@ fn known(snapshot: &hetzner_adapter::Snapshot) -> Vec<ObjectId> {
     known
 }
 
-fn step_of(object: &Object) -> Option<String> {
-    object.labels().get("seca.step").cloned()
-}
-
-fn step_made_by(call: &Call) -> Option<String> {
-    call.creates()?.1.get("seca.step").cloned()
+/// Whether an object is what a call made: its labels tell the step.
+fn is_made_by(object: &Object, call: &Call) -> bool {
+    let told = |labels: &Labels| {
+        ["seca.uid", "seca.role", "seca.purpose", "seca.content", "seca.step"].map(|name| labels.get(name).cloned())
+    };
+    call.creates().is_some_and(|(_, labels)| told(labels) == told(object.labels()))
 }
 
 /// Whether what is there shows that a call took effect.
 fn is_seen(there: &[Object], open: &Open, call: &Call) -> bool {
     let Some(id) = call.object() else {
-        return there.iter().any(|object| step_of(object).is_some() && step_of(object) == step_made_by(call));
+        return there.iter().any(|object| is_made_by(object, call));
     };
     let Some(found) = there.iter().find(|object| object.object_id() == id) else { return true };
     match (call, found) {
