@@ -517,6 +517,11 @@ fn delete(context: &Context<'_>, server: &Server) -> Checked<Planned> {
     match heir {
         None => Ok(act(ServerCall::Delete { server: server.id }.step(&server.name))),
         Some(_) if server.status != ServerStatus::Off => Ok(power::end(context, server)),
+        Some(_) if parking::may_yet_go(context, server) => Ok(wait(
+            Reason::OutcomeUnknown,
+            "Somebody switched the server on, and the answer to its removal was lost; it is kept when it is certain that it \
+             stays.",
+        )),
         Some(volume) => {
             strip(context, server)?;
             hand_over(context, server, volume)

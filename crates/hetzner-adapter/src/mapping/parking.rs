@@ -23,7 +23,7 @@ use super::{
     power, settled, wait,
 };
 use crate::{
-    call::{StepExt, Until, millis},
+    call::{Call, StepExt, Until, millis},
     catalog, naming,
     objects::{CREATE_IMAGE, ImageCall, ObjectId, ObjectType, ServerCall, timestamp},
     owner::{Owner, Role},
@@ -355,7 +355,9 @@ pub(super) fn parked(context: &Context<'_>, spec: &BlockStorageSpec, backing: &B
         return Ok(released);
     }
     let user = holder(context).filter(|instance| !instance.is_deleting());
-    if made_of_it.is_some_and(power::has_run) {
+    // The server of an instance that is being deleted may be about to go: see [`instance`].
+    let is_leaving = holder(context).is_some_and(Resource::is_deleting);
+    if made_of_it.is_some_and(power::has_run) && !is_leaving {
         if let Some(told) = to_the_others(context) {
             return Ok(told);
         }
@@ -402,10 +404,16 @@ fn ran_since(context: &Context<'_>, backing: &Backing<'_>, server: &Server) -> P
     keep_again(context, server)
 }
 
+/// Whether a removal of a server, whose answer was lost, may yet take effect.
+pub(super) fn may_yet_go(context: &Context<'_>, server: &Server) -> bool {
+    let removes = |call: Call| call.removed() == Some(ObjectId::Server(server.id));
+    context.bundle().open_steps.iter().any(|open| Call::of(&open.step).is_ok_and(removes))
+}
+
 /// The server that it kept is the disk again, and is kept for its time since somebody asked for its actions: what began later is
 /// not known. A removal whose answer was lost may still take effect, and then the snapshot is the disk.
 fn keep_again(context: &Context<'_>, server: &Server) -> Planned {
-    if context.bundle().open_steps.iter().any(|open| open.step.frees) {
+    if may_yet_go(context, server) {
         let text = "The answer to the removal of its server was lost; its snapshot is kept until it is certain that the server \
                     stays.";
         return Planned::new(Plan::Wait { retry: Some(LOST_AGAIN) }).note(Reason::OutcomeUnknown, text);

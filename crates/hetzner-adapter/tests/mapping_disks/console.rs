@@ -196,3 +196,31 @@ fn a_copy_that_was_ordered_before_somebody_switched_the_server_on_is_never_the_d
         assert!(world.model.images[0].id != old, "{is_seen}");
     }
 }
+
+/// The removal of a server that never ran is lost, and somebody switches the server on before that takes effect.
+#[test]
+fn a_snapshot_stays_while_the_server_made_from_it_may_yet_go() {
+    for takes_effect in [false, true] {
+        let mut world = held();
+        wait_out_the_hold(&mut world);
+        let instance = world.instance("j", "v");
+        world.settle();
+        world.delete(Kind::Instance, "j");
+        world.fates = [Fate::Lost(takes_effect.then_some(30))].into();
+        while !world.fates.is_empty() {
+            world.look(instance);
+        }
+        let server = world.model.servers[0].id;
+        world.model.power(server, "running").unwrap();
+        world.reread();
+        for _ in 0..10 {
+            for uid in world.rows.keys().copied().collect::<Vec<_>>() {
+                world.look(uid);
+            }
+        }
+        assert_eq!(world.model.images.len(), 1, "it may be all that is left");
+        world.settle();
+        let reason = if takes_effect { "BootVolumeParked" } else { "BootVolumeHeld" };
+        world.check(Kind::BlockStorage, "v", ACTIVE, Some(reason));
+    }
+}
