@@ -293,7 +293,6 @@ impl Story<'_> {
 
     /// What was asked for and done by hand, and the requests that changed something, in their order.
     async fn history(&self) -> String {
-        let journal = self.product.cloud.control(Method::GET, "/_sim/journal?mutating=true", &json!({})).await;
         let line = |entry: &Value| {
             let of = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
             format!(
@@ -308,23 +307,25 @@ impl Story<'_> {
                 entry["made"]
             )
         };
-        let entries =
-            journal["entries"].as_array().unwrap().iter().filter(|entry| entry["committed"] == true).map(line);
-        let mut all: Vec<String> = entries.chain(self.told.iter().cloned()).collect();
+        let journal = self.journal().await;
+        let mut all: Vec<String> = journal.iter().map(line).chain(self.told.iter().cloned()).collect();
         all.sort();
         all.join("\n")
     }
 
-    async fn changes(&self) -> usize {
-        self.product.cloud.changes().await.len()
+    /// The requests that changed something.
+    async fn journal(&self) -> Vec<Value> {
+        let journal = self.product.cloud.control(Method::GET, "/_sim/journal?mutating=true", &json!({})).await;
+        let entries = journal["entries"].as_array().unwrap().iter();
+        entries.filter(|entry| entry["committed"] == true).cloned().collect()
     }
 
     /// Waits until no request changes anything any more.
     async fn settles(&self) {
-        let mut before = self.changes().await;
+        let mut before = self.journal().await.len();
         for _ in 0..PATIENCE {
             tokio::time::sleep(QUIET).await;
-            let now = self.changes().await;
+            let now = self.journal().await.len();
             if now == before {
                 return;
             }
