@@ -9,6 +9,7 @@ pub mod model;
 pub mod weather;
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
@@ -35,6 +36,9 @@ use serde_json::{Map, Value, json};
 pub const INSTALLATION: &str = "inst-1";
 pub const GRACE: Duration = Duration::from_secs(60);
 
+/// Fields, and what they name.
+type Named = Vec<(String, ResourceKey)>;
+
 pub struct World {
     pub rows: BTreeMap<Uid, Resource>,
     pub model: Model,
@@ -49,6 +53,8 @@ pub struct World {
     pub auxiliaries: BTreeSet<(Auxiliary, Uid)>,
     /// The operator's choices.
     pub settings: AdapterSettings,
+    /// What each row names, by its specification: that is read again and again.
+    named: RefCell<BTreeMap<Uid, (String, Named)>>,
     /// What becomes of the next calls; all others are done.
     pub fates: VecDeque<weather::Fate>,
     /// Calls whose answer was lost.
@@ -102,6 +108,7 @@ impl World {
             touched: BTreeSet::new(),
             auxiliaries: BTreeSet::new(),
             settings: AdapterSettings::default(),
+            named: RefCell::default(),
             fates: VecDeque::new(),
             open: Vec::new(),
             next_step: 0,
@@ -225,17 +232,34 @@ impl World {
 
     /// What a row names beside the catalogue, as its kind's table of references says.
     fn targets(&self, row: &Resource) -> Vec<Related> {
+        let mut named = self.named.borrow_mut();
+        let (spec, named) = named.entry(row.uid).or_default();
+        if *spec != row.spec {
+            (*spec, *named) = (row.spec.clone(), self.named_by(row));
+        }
+        let related = |(field, key): &(String, ResourceKey)| {
+            let resource = self.rows.values().find(|row| row.key == *key).cloned();
+            Related { field: field.clone(), key: key.clone(), resource }
+        };
+        named.iter().map(related).collect()
+    }
+
+    fn named_by(&self, row: &Resource) -> Named {
         let spec: Value = row.spec().unwrap();
         let fields = kinds::rules(row.key.kind).unwrap().references;
         let named = kinds::spelled(fields, &row.key, &spec).into_iter();
-        let targets = named.filter_map(|reference| match reference.target {
+        let named = named.filter_map(|reference| match reference.target {
             Ok(Target::Resource(key)) if kinds::catalog::find(&self.catalog, &key).is_none() => {
-                let resource = self.rows.values().find(|row| row.key == key).cloned();
-                Some(Related { field: reference.pointer, key, resource })
+                Some((reference.pointer, key))
             }
             _ => None,
         });
-        targets.collect()
+        named.collect()
+    }
+
+    /// Whether a row may name another one.
+    fn names(row: &Resource, key: &ResourceKey) -> bool {
+        row.spec.contains(key.name.as_str())
     }
 
     /// Live rows of the kind that this one must know of.
@@ -266,7 +290,7 @@ impl World {
             parents.push(found.clone());
             parent = found.key.parent();
         }
-        let referrers = self.rows.values().flat_map(|row| {
+        let referrers = self.rows.values().filter(|row| Self::names(row, &resource.key)).flat_map(|row| {
             let named = self.targets(row).into_iter().filter(|target| target.key == resource.key);
             named.map(|target| Related { field: target.field, key: row.key.clone(), resource: Some(row.clone()) })
         });
@@ -409,14 +433,18 @@ impl World {
                 true
             }
             Plan::Act(step) if self.is_contradicted(uid, &step) => self.commit(uid, &planned, Verdict::Working),
-            Plan::Act(step) if self.is_name_taken(&step) => {
+            Plan::Act(step) if self.is_name_taken(&Call::of(&step).unwrap()) => {
                 let reason = Reason::NameTaken;
                 self.commit(uid, &planned.note(reason, "Somebody's has the name."), Verdict::Failed)
             }
             Plan::Act(step) => {
                 let before = self.rows[&uid].clone();
                 self.commit(uid, &planned, Verdict::Working);
+                let is_held_back = self.awaits_person(&step);
                 let (call_until, is_done) = self.perform(uid, &step);
+                if is_held_back && !is_done {
+                    return self.rows[&uid] != before;
+                }
                 let waits = matches!(call_until, Some(Until::Free | Until::NoSubnet(_) | Until::NoRoute(_)));
                 if waits && self.plan(uid).plan == planned.plan {
                     // It waits for a person.
@@ -476,7 +504,12 @@ impl World {
                 false => return,
             }
         }
-        panic!("it never settles: {:?}", self.calls.iter().rev().take(12).collect::<Vec<_>>());
+        // The loop: what was called again and again.
+        let mut counts = BTreeMap::<_, u32>::new();
+        for (name, call) in self.calls.iter().rev().take(60) {
+            *counts.entry((name, call.operation())).or_default() += 1;
+        }
+        panic!("it never settles: {counts:?}, {:?}", self.calls.iter().rev().take(6).collect::<Vec<_>>());
     }
 
     /// Until nothing changes for the resources of a kind.

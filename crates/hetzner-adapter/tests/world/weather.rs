@@ -9,17 +9,17 @@ use control_plane::{
     ports::{Plan, Planned, Step, StepRecord, StepState, Verdict},
     state,
 };
-use hcloud_client::types::{Id, Labels, ServerStatus};
+use hcloud_client::types::{Id, Labels, Server, ServerStatus};
 use hetzner_adapter::{
     Observation,
     call::Call,
     naming,
-    objects::{ImageCall, Object, ObjectId, ServerCall},
+    objects::{ImageCall, NetworkCall, Object, ObjectId, ServerCall},
     snapshot::Change,
 };
 use seca_api::Kind;
 
-use super::World;
+use super::{World, model::Model};
 
 /// For how long a call may take effect whose answer was lost, in milliseconds.
 pub const WINDOW: i64 = 90_000;
@@ -140,7 +140,8 @@ impl World {
         let kept = self.rows.values().filter(|row| row.key.kind == Kind::BlockStorage && !row.is_deleting());
         let had: Vec<_> = kept.map(|row| (row.uid, self.model.lost(row.uid))).collect();
         // What is planned by what is old may be refused, and a refused call has no effect.
-        let before = (self.is_stale || known.is_some()).then(|| self.model.clone());
+        let may_be_refused = self.is_stale || known.is_some() || is_in_use(&self.model, call);
+        let before = may_be_refused.then(|| self.model.clone());
         self.model.now = self.now;
         let observation = match (self.model.answer(call), before) {
             (Ok(observation), _) => observation,
@@ -267,10 +268,14 @@ impl World {
         self.open.iter().any(|open| open.resource == uid && self.now - open.at < WINDOW && undoes(open))
     }
 
-    /// Whether an object of nobody's has the name of what a call is to make: the provider refuses it until a person renames
-    /// that.
-    pub fn is_name_taken(&self, step: &Step) -> bool {
+    /// Whether the provider refuses a step until a person does something: renames an object of nobody's that has the name of
+    /// what is to be made, or switches off a server that has what is to be removed.
+    pub fn awaits_person(&self, step: &Step) -> bool {
         let call = Call::of(step).unwrap();
+        self.is_name_taken(&call) || is_in_use(&self.model, &call)
+    }
+
+    pub(super) fn is_name_taken(&self, call: &Call) -> bool {
         let (Some((name, _)), Some(kind)) = (call.creates(), call.makes()) else { return false };
         let is_it = |object: &Object| object.object_id().kind() == kind && object.name() == name;
         self.model.objects().iter().any(|object| is_it(object) && object.owner().is_none())
@@ -306,6 +311,15 @@ fn is_made_by(object: &Object, call: &Call) -> bool {
         ["seca.uid", "seca.role", "seca.purpose", "seca.content", "seca.step"].map(|name| labels.get(name).cloned())
     };
     call.creates().is_some_and(|(_, labels)| told(labels) == told(object.labels()))
+}
+
+/// Whether servers have what a call is to remove, so that it is tried again until they let it go.
+fn is_in_use(model: &Model, call: &Call) -> bool {
+    let Call::Network(NetworkCall::DeleteSubnet { network, ip_range }) = call else { return false };
+    let has = |server: &Server| {
+        server.attachment(*network).is_some_and(|net| net.ip.is_some_and(|ip| ip_range.contains(&ip)))
+    };
+    model.servers.iter().any(has)
 }
 
 /// Whether what is there shows that a call took effect.
