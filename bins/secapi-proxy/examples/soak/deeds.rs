@@ -17,6 +17,9 @@ use crate::{
 /// milliseconds.
 const LAG: i64 = 2_000;
 
+/// How much later than its answer a change takes effect at most, in milliseconds.
+const LATEST: i64 = 5_000;
+
 /// What is known beside the journal.
 pub(crate) struct Known<'a> {
     pub(crate) lives: &'a BTreeMap<String, Life>,
@@ -36,6 +39,8 @@ struct Thing {
     begun: Option<i64>,
     /// Whether it was not stopped or detached since then.
     is_running: bool,
+    /// Until when a stop may take effect whose answer came first.
+    stops_until: i64,
     /// Whether the product made it hold data.
     used: bool,
     /// When its disk was copied for its block storage.
@@ -136,11 +141,17 @@ fn follow(entry: &Value, things: &mut BTreeMap<i64, Thing>, known: &Known<'_>) {
             thing.used |= is_ours;
             thing.copied = None;
         }
-        "poweroff" | "shutdown" | "detach" => thing.is_running = false,
+        "poweroff" | "shutdown" | "detach" => {
+            thing.is_running = false;
+            if entry["reply"] == "late" {
+                thing.stops_until = at + LATEST;
+            }
+        }
         "create_image" if entry["body"]["labels"]["seca.uid"].is_string() => {
             let owner = entry["body"]["labels"]["seca.uid"].as_str().map(str::to_owned);
             // A copy of a disk that is being written says nothing.
-            let is_running = thing.is_running && thing.begun.is_some_and(|begun| begun + LAG < at);
+            let began = |begun: i64| begun + LAG < at && thing.stops_until < begun;
+            let is_running = thing.is_running && thing.begun.is_some_and(began);
             if entry["body"]["labels"]["seca.role"] == "parked" && !is_running {
                 thing.copied = Some(at);
             }

@@ -122,6 +122,11 @@ fn a_disk_that_became_a_snapshot_may_go_and_the_snapshot_when_its_server_ran() {
     let stopped = power(3, PROXY, "shutdown");
     let written = [create(VM), ran(), stopped, held(), by_hand(5), copy(9_000, PROXY), delete()];
     assert_eq!(rules(&written, alive, 0), ["destroyed"]);
+    // A stop that took effect late may have come after the start.
+    let mut late = power(4, PROXY, "poweroff");
+    late["reply"] = json!("late");
+    let copied = [create(VM), ran(), held(), late, by_hand(5), copy(9_000, PROXY), delete()];
+    assert!(rules(&copied, alive, 0).is_empty());
     let remove = || change(70_000, PROXY, "DELETE", "/images/8", Value::Null, None);
     let parked = || vec![create(VM), ran(), held(), copy(4, PROXY), delete()];
     let with = |more: Vec<Value>| rules(&[parked(), more].concat(), alive, 0);

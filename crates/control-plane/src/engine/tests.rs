@@ -447,6 +447,28 @@ async fn what_waits_keeps_its_turn_when_others_take_its_project_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_takes_a_project_over_spends_no_second_first_minute_on_what_waits() {
+    let world = calm();
+    let (engine, cancel) = world.start("a");
+    world.ready().await;
+    let instance = world.instance("i");
+    world.put(&instance, 1).await;
+    world.is(&instance, ResourceState::Active).await;
+    world.cloud.script(&[Fault::Terminal; 4]);
+    world.delete(&instance).await;
+    tokio::time::sleep(MINUTE + MINUTE / 12).await;
+    cancel.cancel();
+    engine.await.unwrap();
+    // It waits for something else by now.
+    world.cloud.script(&[Fault::Error; 40]);
+    let before = world.cloud.sent();
+    let _next = world.start("b");
+    tokio::time::sleep(MINUTE * 5 / 6).await;
+    let sent = world.cloud.sent() - before;
+    assert!((1..=6).contains(&sent), "{sent} calls in a later minute of its wait");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_plan_that_never_ends_is_carried_out_slowly_and_says_so() {
     let world = calm();
     let _engine = world.start("a");

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use seca_api::ResourceState;
 use tokio::time::Instant;
 
 use super::{
@@ -35,8 +36,10 @@ struct Changes {
 }
 
 /// The waits of one lease.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Waits {
+    /// When the lease was taken.
+    begun: Instant,
     /// Resources whose calls are tried again, until one takes effect.
     waiting: BTreeMap<Uid, Waiting>,
     /// What resources have cost that do not agree yet.
@@ -45,6 +48,18 @@ pub(super) struct Waits {
     changes: BTreeMap<Uid, Changes>,
     /// Resources that got on under this lease: what they wait for now began under it.
     moved: BTreeSet<Uid>,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self {
+            begun: Instant::now(),
+            waiting: BTreeMap::new(),
+            costs: BTreeMap::new(),
+            changes: BTreeMap::new(),
+            moved: BTreeSet::new(),
+        }
+    }
 }
 
 impl Waits {
@@ -79,10 +94,13 @@ impl Waits {
     ) -> Duration {
         let (uid, generation) = (resource.uid, resource.generation);
         let is_old = !self.moved.contains(&uid) && Note::of(resource).is_some_and(|note| note.reason == reason);
-        let waited = if is_old { waited } else { Duration::ZERO };
-        if is_old && !self.waiting.contains_key(&uid) {
+        // Under the former holder of the lease it may have asked for something else, and has had the requests of this minute.
+        let is_in_transition = !matches!(resource.state, ResourceState::Active | ResourceState::Error);
+        let is_older = is_in_transition && self.begun.elapsed() < waited && !self.moved.contains(&uid);
+        if !self.waiting.contains_key(&uid) && (is_old || is_older) {
             self.costs.insert(uid, Cost::begun(generation, waited));
         }
+        let waited = if is_old { waited } else { Duration::ZERO };
         let begun = Waiting::begun(generation, reason, waited);
         let waiting = self.waiting.entry(uid).or_insert(begun);
         if waiting.generation != generation {
