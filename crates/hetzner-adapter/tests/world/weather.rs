@@ -81,6 +81,10 @@ impl World {
         }
         // No two calls are of one moment.
         self.now += 1;
+        if matches!(call, Call::Image(ImageCall::Create { .. })) {
+            // A copy takes its time, and the provider tells times in seconds.
+            self.pass(1_000);
+        }
         match self.fates.pop_front().unwrap_or(Fate::Done) {
             Fate::Done => match self.effect(call, None) {
                 Ok(observation) => {
