@@ -43,6 +43,8 @@ struct Thing {
     stops_until: i64,
     /// Whether the product made it hold data.
     used: bool,
+    /// Whether its creation failed: it is a leftover, which nobody can want.
+    is_leftover: bool,
     /// When its disk was copied for its block storage.
     copied: Option<i64>,
     /// The snapshot that it was made from, or the server that it is a copy of.
@@ -58,7 +60,7 @@ struct Thing {
 impl Thing {
     /// Whether the product can know that it may hold data.
     fn is_used(&self, at: i64) -> bool {
-        self.used || self.begun.is_some_and(|begun| begun + LAG < at)
+        !self.is_leftover && (self.used || self.begun.is_some_and(|begun| begun + LAG < at))
     }
 
     /// Whether there is a copy of its disk, and it did not run since, as far as the product can know.
@@ -120,6 +122,9 @@ fn follow(entry: &Value, things: &mut BTreeMap<i64, Thing>, known: &Known<'_>) {
         things.entry(id).or_default().made_from = Some(image);
     }
     let fails = entry["fault"].as_u64().is_some_and(|fault| known.failing.contains(&fault));
+    if action(entry) == "servers" {
+        things.entry(id).or_default().is_leftover = fails;
+    }
     if method != "POST" || fails {
         return;
     }
@@ -182,7 +187,8 @@ fn deletion(entry: &Value, things: &BTreeMap<i64, Thing>, known: &Known<'_>) -> 
             let source = thing.made_from.and_then(|server| things.get(&server));
             let is_on_server = source.is_some_and(|server| !server.gone);
             // A server that was handed over has the disk, whether or not it ran.
-            let has_it = |other: &Thing| other.used || !other.gone && other.owner == thing.owner;
+            let has_it =
+                |other: &Thing| other.used || other.begun.is_some() || !other.gone && other.owner == thing.owner;
             is_disk && (is_on_server || things.values().any(|other| other.made_from == Some(id) && has_it(other)))
         }
         _ => false,

@@ -71,6 +71,9 @@ fn a_start_by_hand_counts_a_moment_later_whether_or_not_it_was_stopped_again() {
     let started = |at| power(at, PERSON, "poweron");
     assert!(rules(&[create(VM), started(59_000), delete()], alive, 0).is_empty(), "at the same moment");
     assert_eq!(rules(&[create(VM), started(10), delete()], alive, 0), ["destroyed"]);
+    let mut failed = create(VM);
+    failed["fault"] = json!(9);
+    assert!(rules(&[failed, started(10), delete()], alive, 0).is_empty(), "its creation failed");
     let stopped = power(5_000, PERSON, "poweroff");
     assert_eq!(rules(&[create(VM), started(10), stopped, delete()], alive, 0), ["destroyed"]);
 }
@@ -135,6 +138,9 @@ fn a_disk_that_became_a_snapshot_may_go_and_the_snapshot_when_its_server_ran() {
     let runs = || change(62_000, PROXY, "POST", "/servers/9/actions/poweron", Value::Null, None);
     assert_eq!(with(vec![next(), remove()]), ["destroyed"]);
     assert!(with(vec![next(), runs(), remove()]).is_empty());
+    // Whoever started it, and however soon the product saw that.
+    let by_hand = || change(69_500, PERSON, "POST", "/servers/9/actions/poweron", Value::Null, None);
+    assert!(with(vec![next(), by_hand(), remove()]).is_empty());
     let handed = || change(63_000, PROXY, "PUT", "/servers/9", json!({"labels": {"seca.uid": DISK}}), None);
     assert!(with(vec![next(), handed(), remove()]).is_empty());
     // A copy of a disk that is still there.
