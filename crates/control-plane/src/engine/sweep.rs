@@ -1,5 +1,7 @@
 //! The sweep: looking at all objects of a project instead of at all resources.
 
+use std::collections::BTreeSet;
+
 use tracing::{info, warn};
 
 use super::{
@@ -19,6 +21,12 @@ impl<P: CloudProvider> Project<P> {
         let uids: Vec<Uid> = objects.iter().filter_map(|o| o.uid).collect();
         let existing = self.shared.store.existing(&uids).await?;
         let removed = self.shared.store.removed(&uids).await?;
+        // As long as one of these has an object, the provider removes that for nobody.
+        let kept: BTreeSet<String> = objects
+            .iter()
+            .filter(|o| o.uid.is_some_and(|uid| existing.contains(&uid)))
+            .map(|o| format!("{} {}", o.object_type, o.id))
+            .collect();
         let unclaimed = objects.into_iter().filter(|o| o.uid.is_none_or(|uid| !existing.contains(&uid)));
         let (ours, orphans): (Vec<OwnedObject>, Vec<OwnedObject>) =
             unclaimed.partition(|o| o.uid.is_some_and(|uid| removed.contains(&uid)));
@@ -32,7 +40,8 @@ impl<P: CloudProvider> Project<P> {
         }
         // While another database rules, or may, nothing is removed.
         if self.rule == Rule::Ours {
-            ours.iter().for_each(|object| self.remove_object(object));
+            let is_free = |object: &&OwnedObject| object.used_by.as_ref().is_none_or(|user| !kept.contains(user));
+            ours.iter().filter(is_free).for_each(|object| self.remove_object(object));
         }
         Ok(Standing::Held)
     }

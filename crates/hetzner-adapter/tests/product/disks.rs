@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::*;
+use super::{walk::spec, *};
 
 const TOKEN_OF_THE_GUEST: &str = "precious";
 
@@ -315,6 +315,41 @@ async fn what_somebody_writes_while_a_disk_is_parked_is_kept() {
         assert!(product.finds_what_was_written().await, "after {after_ms} ms, off again: {is_off_again}");
     }
     assert!(written >= 4, "{written} times something was written");
+}
+
+/// A server that lost its last interface has a closed one, with an address that we made. While a block storage keeps the
+/// server, nobody asks for that address to go.
+#[tokio::test(start_paused = true)]
+async fn what_a_kept_server_has_is_removed_with_it_and_not_before() {
+    let product = Product::start(Cloud::new(0.05));
+    product.ready().await;
+    product.send_stack("").await;
+    product.stack_is_active("").await;
+    let volume = product.row(Kind::BlockStorage, "v").await.unwrap().spec::<Value>().unwrap();
+    product.put_extended(Kind::BlockStorage, "v", volume, json!({"hetzner.cloud/disk-hold": "never"})).await;
+    let mut instance = spec(Kind::Instance, "i", "");
+    instance.as_object_mut().unwrap().remove("primaryNicRef");
+    product.put(Kind::Instance, "i", instance).await;
+    product.is(Kind::Instance, "i", ACTIVE).await;
+    product.act("i", ActionKind::Start).await;
+    product.is(Kind::Instance, "i", ACTIVE).await;
+    product.ends("i").await;
+    product.says(Kind::BlockStorage, "v", "BootVolumeHeld").await;
+    product.delete(Kind::Nic, "k").await;
+    product.gone(Kind::Nic, "k").await;
+    product.delete(Kind::PublicIp, "p").await;
+    product.gone(Kind::PublicIp, "p").await;
+    let addresses = async || product.cloud.inventory().await["objects"]["primary_ips"].as_array().unwrap().clone();
+    let kept = addresses().await;
+    assert!(kept.len() == 1 && kept[0]["labels"].as_object().is_some_and(|labels| !labels.is_empty()), "{kept:?}");
+    let before = product.cloud.journal("/_sim/journal").await.len();
+    tokio::time::sleep(Duration::from_secs(20 * 60)).await;
+    let journal = product.cloud.journal("/_sim/journal").await;
+    let asked = |line: &&String| line.contains(" /v1/primary_ips/");
+    assert_eq!(journal[before..].iter().filter(asked).collect::<Vec<_>>(), Vec::<&String>::new());
+    product.delete(Kind::BlockStorage, "v").await;
+    product.gone(Kind::BlockStorage, "v").await;
+    eventually("its address is gone", LONG, async || addresses().await.is_empty()).await;
 }
 
 /// Who boots from a disk next is decided once, whenever the others come.
