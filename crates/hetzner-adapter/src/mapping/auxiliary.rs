@@ -163,18 +163,16 @@ pub(super) fn placement_group<'a>(context: &Context<'a>, group: &Auxiliary) -> C
 pub(super) fn release(context: &Context<'_>, wanted: &[Auxiliary]) -> Option<Planned> {
     let unwanted = context.bundle().auxiliaries.iter().filter(|tied| !wanted.contains(&tied.auxiliary));
     let unwanted = unwanted.filter(|tied| !may_yet_be_made(context, &tied.auxiliary));
-    let (mut dropped, mut last) = (Vec::new(), Vec::new());
-    for tied in unwanted {
-        match tied.others {
-            0 => last.push(&tied.auxiliary),
-            _ => dropped.push(Tie::Drop(tied.auxiliary.clone())),
-        }
+    let (last, shared): (Vec<_>, Vec<_>) = unwanted.partition(|tied| tied.others == 0);
+    if !shared.is_empty() {
+        return Some(Planned::new(Plan::Tie(shared.iter().map(|tied| Tie::Drop(tied.auxiliary.clone())).collect())));
     }
-    if !dropped.is_empty() {
-        return Some(Planned::new(Plan::Tie(dropped)));
-    }
-    let auxiliary = last.first()?;
-    let drop = Planned::new(Plan::Tie(vec![Tie::Drop((*auxiliary).clone())]));
+    last.into_iter().find_map(|tied| release_last(context, &tied.auxiliary))
+}
+
+/// The same for what no other resource uses.
+fn release_last(context: &Context<'_>, auxiliary: &Auxiliary) -> Option<Planned> {
+    let drop = Planned::new(Plan::Tie(vec![Tie::Drop(auxiliary.clone())]));
     let found = match auxiliary.purpose.as_str() {
         // A key is copied to a server when that is made, and used no more.
         SSH_KEY => found::<SshKey>(context, auxiliary, |_| false),
@@ -188,8 +186,12 @@ pub(super) fn release(context: &Context<'_>, wanted: &[Auxiliary]) -> Option<Pla
         Err(look) => return Some(*look),
     };
     if is_used {
+        if !context.resource().is_deleting() {
+            // Who has the server by now says so soon. If it is gone before, nobody else would remove what stood before it.
+            return None;
+        }
         // Somebody else uses it, and will be the last one; if it is not its own server that no list shows.
-        let own = context.resource().is_deleting().then(|| context.prove_unmade(ObjectType::Server).err()).flatten();
+        let own = context.prove_unmade(ObjectType::Server).err();
         return Some(own.map_or(drop, |look| *look));
     }
     Some(act(removal(object)?.step(name)).note(

@@ -352,6 +352,30 @@ async fn what_a_kept_server_has_is_removed_with_it_and_not_before() {
     eventually("its address is gone", LONG, async || addresses().await.is_empty()).await;
 }
 
+/// An instance takes a kept server that somebody has just deleted: nobody has that any more, and the firewall that closed it
+/// goes as well.
+#[tokio::test(start_paused = true)]
+async fn what_closed_a_server_goes_if_the_server_vanishes_while_an_instance_takes_it() {
+    let product = Product::start(Cloud::new(0.05));
+    product.ready().await;
+    let spec = json!({"skuRef": "skus/hcloud-volume", "sizeGB": 20, "sourceImageRef": format!("images/{SYSTEM}")});
+    product.put_extended(Kind::BlockStorage, "v", spec, json!({"hetzner.cloud/disk-hold": "never"})).await;
+    product.starts("first", |_| {}).await;
+    product.ends("first").await;
+    product.says(Kind::BlockStorage, "v", "BootVolumeHeld").await;
+    let firewalls = async || product.cloud.inventory().await["objects"]["firewalls"].as_array().unwrap().len();
+    assert_eq!(firewalls().await, 1);
+    let server = product.only_server().await;
+    product.cloud.hetzner(Method::DELETE, &format!("/servers/{server}"), &json!({})).await;
+    let same = json!({"skuRef": "skus/cx23", "zone": "fsn1", "bootVolume": {"deviceRef": "block-storages/v"}});
+    product.put(Kind::Instance, "second", same).await;
+    product.says(Kind::BlockStorage, "v", "BackingLost").await;
+    product.ends("second").await;
+    product.delete(Kind::BlockStorage, "v").await;
+    product.gone(Kind::BlockStorage, "v").await;
+    eventually("no firewall is left", LONG, async || firewalls().await == 0).await;
+}
+
 /// Who boots from a disk next is decided once, whenever the others come.
 #[tokio::test(start_paused = true)]
 async fn a_disk_has_one_owner_whenever_a_second_claim_comes() {
