@@ -75,7 +75,8 @@ macro_rules! call {
                 /// When it was planned, in milliseconds: what is watched is watched for all that want it.
                 at: i64,
             },
-            /// Reads a server or a volume and its actions: whether and when it was used, whoever did it.
+            /// Reads an object and, of a server or a volume, its actions: whether it is there now, and whether and when it was used,
+            /// whoever did it.
             History {
                 object: ObjectId,
                 /// How often in a row the resource was tried: an answer is old when something was tried since.

@@ -4,9 +4,11 @@
 //! they say all that there is to see; after a lost answer it is looked up by name or id (a snapshot: by its label), and a
 //! name that is taken is adopted only if its labels are ours.
 
+use std::sync::Arc;
+
 use control_plane::{
     Reason,
-    ports::{Note, Outcome, Step},
+    ports::{Clock, Note, Outcome, Step},
 };
 use futures::future::join_all;
 use hcloud_client::{
@@ -34,6 +36,7 @@ type Made = Outcome<Observation>;
 pub(crate) struct Executor<'a> {
     pub(crate) client: ProjectClient,
     pub(crate) memory: &'a Memory,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl Executor<'_> {

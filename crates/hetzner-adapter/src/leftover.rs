@@ -33,7 +33,8 @@ impl Executor<'_> {
                 let ever = done(object.kind().used_by()).next().is_some();
                 let began = |action: &Action| action.started.and_then(timestamp).map(Timestamp::as_millis);
                 let newest = done(object.kind().begun_by()).filter_map(began).max();
-                let usage = Usage { ever, newest, attempt, at };
+                let answered = self.clock.now().as_millis();
+                let usage = Usage { ever, newest, attempt, at, answered };
                 let told = seen.changes().iter().cloned().chain([Change::Used(object, usage)]);
                 Outcome::Done(Observation::new(told.collect()))
             }

@@ -141,7 +141,7 @@ impl HetznerProvider {
     }
 
     fn executor<'a>(&self, access: &Access, memory: &'a Memory, gate: &Arc<dyn Gate>) -> Executor<'a> {
-        Executor { client: self.gated(access, gate), memory }
+        Executor { client: self.gated(access, gate), memory, clock: Arc::clone(&self.clock) }
     }
 
     /// The client of a project whose changes ask a gate.

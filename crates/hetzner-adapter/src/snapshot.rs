@@ -111,6 +111,8 @@ pub struct Usage {
     pub attempt: u32,
     /// When the question was planned, in milliseconds.
     pub at: i64,
+    /// When it was answered, in milliseconds.
+    pub answered: i64,
 }
 
 /// One thing that is known better now.
@@ -305,6 +307,11 @@ impl Snapshot {
     /// do.
     pub fn usage_since(&self, id: ObjectId, attempt: u32, after: i64) -> Option<Usage> {
         self.used.get(&id).copied().filter(|usage| usage.attempt == attempt && usage.at >= after)
+    }
+
+    /// Whether somebody asked for an object, was answered after a time, in milliseconds, and tried nothing since.
+    pub fn was_asked_for(&self, id: ObjectId, attempt: u32, after: i64) -> bool {
+        self.used.get(&id).is_some_and(|usage| usage.attempt == attempt && usage.answered >= after)
     }
 
     /// The objects of a type, whoever has made them.

@@ -383,12 +383,12 @@ fn a_server_that_somebody_starts_after_its_copy_was_made_is_the_disk_again() {
     assert_eq!(planned.note.unwrap().reason, Reason::OutcomeUnknown);
     world.pass(WINDOW);
     world.settle();
-    assert_eq!(world.operations(), ["delete_image", "poweroff"], "it is older than the disk");
+    assert_eq!(world.operations(), ["read_actions", "delete_image", "poweroff"], "it is older than the disk");
     assert_eq!(world.model.servers[0].id.to_string(), id);
     world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeHeld"));
     // And it becomes a snapshot once more, with what was written since.
     wait_out_the_hold(&mut world);
-    assert_eq!(world.operations()[..3], ["create_image", "read_actions", "delete_server"]);
+    assert_eq!(world.operations()[..4], ["create_image", "read_actions", "read_actions", "delete_server"]);
     world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeParked"));
 }
 
@@ -407,10 +407,11 @@ fn a_server_that_somebody_ran_since_its_copy_is_copied_again_although_it_is_off_
     world.now += 2_000;
     world.model.started.insert(server, world.now);
     world.settle();
-    assert_eq!(world.operations(), ["read_actions", "delete_image"]);
+    // The snapshot is read, and then the server with its actions.
+    assert_eq!(world.operations(), ["read_actions", "read_actions", "delete_image"]);
     world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeHeld"));
     wait_out_the_hold(&mut world);
-    assert_eq!(world.operations()[..3], ["create_image", "read_actions", "delete_server"]);
+    assert_eq!(world.operations()[..4], ["create_image", "read_actions", "read_actions", "delete_server"]);
     assert_ne!(world.model.images[0].id, first);
     // It runs still, and no list shows that: it is switched off before it is copied again.
     let mut world = held();
@@ -424,15 +425,33 @@ fn a_server_that_somebody_ran_since_its_copy_is_copied_again_although_it_is_off_
     world.model.servers[0].status = ServerStatus::Running;
     world.operations();
     world.settle();
-    assert_eq!(world.operations(), ["read_actions", "delete_image", "poweroff"]);
+    assert_eq!(world.operations(), ["read_actions", "read_actions", "delete_image", "poweroff"]);
     // The same after the removal failed.
     let (mut world, id) = parked_with_its_server();
     world.now += 2_000;
     world.model.started.insert(ObjectId::Server(id.parse().unwrap()), world.now);
     world.pass(WINDOW);
     world.settle();
-    assert_eq!(world.operations(), ["read_actions", "delete_image"]);
+    assert_eq!(world.operations(), ["read_actions", "read_actions", "delete_image"]);
     world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeHeld"));
+}
+
+/// It was copied, somebody switched it on, and deleted it then: no list shows that yet, and the copy is all that is left.
+#[test]
+fn the_copy_of_a_server_that_is_gone_is_the_disk_whatever_the_lists_show() {
+    let mut world = held();
+    world.now += 15 * MINUTE;
+    while world.model.images.is_empty() {
+        world.look(boot_volume(&world).uid);
+    }
+    world.model.servers[0].status = ServerStatus::Running;
+    world.forget();
+    world.operations();
+    world.model.servers.clear();
+    world.settle();
+    assert!(!world.operations().iter().any(|made| *made == "delete_image"));
+    world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeParked"));
+    assert_eq!(world.model.images.len(), 1);
 }
 
 #[test]
@@ -561,7 +580,7 @@ fn what_somebody_does_to_a_kept_disk_loses_nothing_and_is_told() {
     world.operations();
     world.settle();
     let made = world.operations();
-    assert_eq!(made, ["delete_image", "poweroff"]);
+    assert_eq!(made, ["read_actions", "delete_image", "poweroff"]);
     world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeHeld"));
     wait_out_the_hold(&mut world);
     assert_eq!(world.operations()[..2], ["create_image", "read_actions"]);
@@ -678,6 +697,7 @@ fn a_snapshot_that_was_left_and_is_not_removed_yet_is_not_the_next_one() {
     let removal = loop {
         match world.plan(uid).plan {
             Plan::Act(step) if step.operation == "delete_image" => break step,
+            Plan::Act(step) if step.operation == "read_actions" => assert!(world.look(uid)),
             _ => {
                 for uid in world.rows.keys().copied().collect::<Vec<_>>() {
                     if uid != boot_volume(&world).uid {

@@ -168,9 +168,9 @@ fn alive(context: &Context<'_>, backing: &Backing<'_>) -> Checked<Planned> {
         return Ok(lost("The server whose disk it was"));
     }
     // An instance took the server in the middle of a parking: what was copied is not the disk any more.
-    let has_disk = backing.holders.is_some() && BlockStorageFacts::of(row).backing == Some(facts::Backing::None);
-    if let Some(old) = backing.snapshot.filter(|_| has_disk) {
-        return Ok(image::remove(old));
+    let has_disk = BlockStorageFacts::of(row).backing == Some(facts::Backing::None);
+    if let Some((old, server)) = backing.snapshot.zip(backing.holders).filter(|_| has_disk) {
+        return parking::without(context, old, server);
     }
     // It keeps no server, or no longer.
     let used: Vec<_> = parking::used_by_set_aside(context).collect();
@@ -225,10 +225,10 @@ fn kept(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>) -
         return Ok(context.watch_server(server, Until::Settled));
     }
     if server.status != ServerStatus::Off {
-        return Ok(parking::kept_on(context, backing, server));
+        return parking::kept_on(context, backing, server);
     }
     if let Some(old) = backing.snapshot.filter(|image| !parking::is_of_this_hold(context.resource(), image)) {
-        return Ok(image::remove(old));
+        return parking::without(context, old, server);
     }
     // The snapshot that it was before.
     if let Some(told) = parking::to_the_others(context) {

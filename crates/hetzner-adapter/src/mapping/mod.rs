@@ -277,7 +277,19 @@ impl<'a> Context<'a> {
         Err(Box::new(self.ask(Call::Find { kind, installation, owner, name })))
     }
 
-    /// Reads what was done to a server or a volume.
+    /// Proves that an object is still there that is seen. What was read of it may be minutes old, and something is about to go
+    /// because this stays.
+    fn prove_there(&self, object: ObjectId) -> Checked<()> {
+        /// For how long an answer counts: a plan follows it at once.
+        const FRESH_MS: i64 = 5_000;
+        let since = self.now.as_millis() - FRESH_MS;
+        match self.snapshot.was_asked_for(object, self.bundle().attempts, since) {
+            true => Ok(()),
+            false => Err(Box::new(self.ask(self.history(object)))),
+        }
+    }
+
+    /// Reads an object, and what was done to it.
     fn history(&self, object: ObjectId) -> Call {
         Call::History { object, attempt: self.bundle().attempts, at: self.now.as_millis() }
     }

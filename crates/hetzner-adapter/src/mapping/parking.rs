@@ -65,8 +65,9 @@ fn ordered_at(image: &Image) -> Option<i64> {
 
 /// Whether somebody started a server after its snapshot was made, or at all while the block storage kept it: then the disk may be
 /// newer. What was read of the server may be minutes old, and somebody may have switched it off again, so it and its actions are
-/// read.
+/// read. Before that the snapshot is read: somebody may have deleted it.
 fn is_outdated(context: &Context<'_>, image: &Image, server: &Server) -> Checked<bool> {
+    context.prove_there(ObjectId::Image(image.id))?;
     let object = ObjectId::Server(server.id);
     let after = ordered_at(image).unwrap_or_default();
     let Some(usage) = context.snapshot.usage_since(object, context.bundle().attempts, after) else {
@@ -162,19 +163,19 @@ pub(super) fn fit(context: &Context<'_>, instance: &Resource, volume: &Resource,
 
 /// Somebody switched it on at the console; it serves nobody. What was ordered before is of an earlier time, also if it is not
 /// seen yet, or not complete.
-pub(super) fn kept_on(context: &Context<'_>, backing: &Backing<'_>, server: &Server) -> Planned {
+pub(super) fn kept_on(context: &Context<'_>, backing: &Backing<'_>, server: &Server) -> Checked<Planned> {
     let row = context.resource();
     let planned = match backing.snapshot {
-        Some(image) => image::remove(image),
+        Some(image) => without(context, image, server)?,
         None => act(ServerCall::Poweroff { server: server.id }.step(&server.name)).note(
             Reason::BootVolumeHeld,
             "Somebody switched the server on that keeps its disk; it is switched off again, and its disk stays.",
         ),
     };
     if backing.snapshot.is_some_and(|image| !is_of_this_hold(row, image)) {
-        return planned;
+        return Ok(planned);
     }
-    planned.remember(row, |facts: &mut BlockStorageFacts| facts.held_since = Some(millis(context.now)))
+    Ok(planned.remember(row, |facts: &mut BlockStorageFacts| facts.held_since = Some(millis(context.now))))
 }
 
 /// It keeps a server that is off and has nothing of anybody's.
@@ -194,7 +195,8 @@ pub(super) fn hold(
                 Ok(held(format!("The instance `{name}` is about to have the server that keeps its disk.")))
             }
             Fit::Never(why) => {
-                Ok(without_copy(backing.snapshot, held(format!("The instance `{name}` cannot boot from it: {why}."))))
+                let held = held(format!("The instance `{name}` cannot boot from it: {why}."));
+                without_copy(context, backing.snapshot, server, held)
             }
             Fit::Snapshot(why) => {
                 park(context, backing.snapshot, server, &format!("The instance `{name}` is to boot from it, and {why}"))
@@ -223,13 +225,19 @@ pub(super) fn hold(
         facts.location = Some(server.location.name.clone());
     });
     let left = until.map_or(ROOM, |until| until.since(context.now));
-    Ok(without_copy(backing.snapshot, Planned { again: Some(left.min(ROOM)), ..planned }))
+    without_copy(context, backing.snapshot, server, Planned { again: Some(left.min(ROOM)), ..planned })
 }
 
 /// It keeps its server, and what wanted a snapshot of it wants none any more. A later snapshot has what is written until then,
 /// and images that wait for this one are copies of their own.
-fn without_copy(snapshot: Option<&Image>, kept: Planned) -> Planned {
-    snapshot.map_or(kept, image::remove)
+fn without_copy(context: &Context<'_>, snapshot: Option<&Image>, server: &Server, kept: Planned) -> Checked<Planned> {
+    snapshot.map_or(Ok(kept), |image| without(context, image, server))
+}
+
+/// Removes a snapshot of a disk that a server has. If somebody has deleted that server, the snapshot is all that is left.
+pub(super) fn without(context: &Context<'_>, image: &Image, server: &Server) -> Checked<Planned> {
+    context.prove_there(ObjectId::Server(server.id))?;
+    Ok(image::remove(image))
 }
 
 /// Whether no server that a block storage keeps was made before this one.
@@ -311,6 +319,7 @@ pub(super) fn lost_its_snapshot(context: &Context<'_>, volume: &Resource) -> Che
     let Disk::Parked { image: Some(image) } = Disk::of(volume) else { return Ok(false) };
     let Ok(image) = image.parse::<Id<Image>>() else { return Ok(false) };
     if context.snapshot.get(image).is_some() {
+        context.prove_there(image.into())?;
         return Ok(false);
     }
     context.prove_gone(image.into())?;
@@ -357,7 +366,7 @@ pub(super) fn parked(context: &Context<'_>, spec: &BlockStorageSpec, backing: &B
     let user = holder(context).filter(|instance| !instance.is_deleting());
     // The server of an instance that is being deleted may be about to go: see [`instance`].
     let is_leaving = holder(context).is_some_and(Resource::is_deleting);
-    if made_of_it.is_some_and(power::has_run) && !is_leaving {
+    if let Some(server) = made_of_it.filter(|server| power::has_run(server) && !is_leaving) {
         if let Some(told) = to_the_others(context) {
             return Ok(told);
         }
@@ -365,6 +374,7 @@ pub(super) fn parked(context: &Context<'_>, spec: &BlockStorageSpec, backing: &B
             // It is the images' from now on.
             return Ok(Planned { again: Some(LOST_AGAIN), ..settled().remember(row, disk::leave_snapshot) });
         }
+        context.prove_there(ObjectId::Server(server.id))?;
         let old = BlockStorageFacts::mark(row, disk::leave_snapshot);
         return Ok(act(ImageCall::Delete { image: image.id }.step(&image.description).mark(old)));
     }

@@ -317,6 +317,30 @@ async fn what_somebody_writes_while_a_disk_is_parked_is_kept() {
     assert!(written >= 4, "{written} times something was written");
 }
 
+/// An instance is made from the snapshot of a disk, and never started. Somebody deletes the snapshot, which no list shows yet: the
+/// server has all that is left, and stays when the instance is deleted.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_was_made_from_a_deleted_snapshot_is_kept() {
+    let product = Product::start(Cloud::new(0.05));
+    product.ready().await;
+    product.volume_without_hold().await;
+    product.starts("first", |_| {}).await;
+    product.writes().await;
+    product.ends("first").await;
+    product.says(Kind::BlockStorage, "v", "BootVolumeParked").await;
+    let same = json!({"skuRef": "skus/cx23", "zone": "fsn1", "bootVolume": {"deviceRef": "block-storages/v"}});
+    product.put(Kind::Instance, "second", same).await;
+    product.is(Kind::Instance, "second", ACTIVE).await;
+    let images = product.cloud.inventory().await["objects"]["images"].clone();
+    let path = format!("/images/{}", images[0]["id"]);
+    // What was read of it for the parking is old by then.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    product.cloud.hetzner(Method::DELETE, &path, &json!({})).await;
+    product.ends("second").await;
+    product.starts("third", |_| {}).await;
+    assert!(product.finds_what_was_written().await);
+}
+
 /// A server that lost its last interface has a closed one, with an address that we made. While a block storage keeps the
 /// server, nobody asks for that address to go.
 #[tokio::test(start_paused = true)]

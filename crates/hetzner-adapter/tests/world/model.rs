@@ -657,9 +657,13 @@ impl Model {
             }
             Call::History { object, attempt, at } => {
                 let (ever, newest) = (self.used.contains(object), self.started.get(object).copied());
-                let seen = self.objects().into_iter().find(|seen| seen.object_id() == *object).map(Change::Seen);
-                let told = Change::Used(*object, Usage { ever, newest, attempt: *attempt, at: *at });
-                Observation::new(seen.into_iter().chain([told]).collect())
+                match self.objects().into_iter().find(|seen| seen.object_id() == *object) {
+                    Some(seen) => {
+                        let usage = Usage { ever, newest, attempt: *attempt, at: *at, answered: *at };
+                        Observation::new(vec![Change::Seen(seen), Change::Used(*object, usage)])
+                    }
+                    None => Observation::new(vec![Change::Gone(*object)]),
+                }
             }
         })
     }
