@@ -336,6 +336,7 @@ impl Story<'_> {
 
     /// All that is there is deleted, again and again until it is gone.
     async fn ends(&mut self) {
+        let mut left: Vec<String> = Vec::new();
         for _ in 0..PATIENCE {
             let mut rows = Vec::new();
             for (kind, letter, count) in [
@@ -350,14 +351,16 @@ impl Story<'_> {
                 rows.extend((0..count).map(|number| (kind, format!("{letter}{number}"))));
             }
             rows.extend([(Kind::Subnet, "n/s".to_owned()), (Kind::Network, "n".to_owned())]);
-            let mut left = 0;
+            left.clear();
             for (kind, name) in rows {
                 if self.product.row(kind, &name).await.is_some_and(|row| !row.is_deleting()) {
                     self.drop(kind, &name).await;
                 }
-                left += usize::from(self.product.row(kind, &name).await.is_some());
+                if let Some(row) = self.product.row(kind, &name).await {
+                    left.push(format!("{kind} {name}: {:?}", row.conditions.first()));
+                }
             }
-            if left == 0 {
+            if left.is_empty() {
                 let counts = self.product.cloud.counts().await;
                 let inventory = self.product.cloud.inventory().await;
                 assert_eq!(counts, only_the_marker(), "seed {}: {inventory}\n{}", self.seed, self.history().await);
@@ -365,7 +368,7 @@ impl Story<'_> {
             }
             tokio::time::sleep(Duration::from_secs(300)).await;
         }
-        panic!("seed {}: something stays\n{}", self.seed, self.history().await);
+        panic!("seed {}: {left:#?} stays\n{}", self.seed, self.history().await);
     }
 }
 
