@@ -236,7 +236,10 @@ fn without_copy(context: &Context<'_>, snapshot: Option<&Image>, server: &Server
 
 /// Removes a snapshot of a disk that a server has. If somebody has deleted that server, the snapshot is all that is left.
 pub(super) fn without(context: &Context<'_>, image: &Image, server: &Server) -> Checked<Planned> {
-    context.prove_there(ObjectId::Server(server.id))?;
+    // One that is being made is waited for first.
+    if image.status != ImageStatus::Creating {
+        context.prove_there(ObjectId::Server(server.id))?;
+    }
     Ok(image::remove(image))
 }
 
