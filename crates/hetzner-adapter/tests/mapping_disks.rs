@@ -449,7 +449,7 @@ fn the_copy_of_a_server_that_is_gone_is_the_disk_whatever_the_lists_show() {
     world.operations();
     world.model.servers.clear();
     world.settle();
-    assert!(!world.operations().iter().any(|made| *made == "delete_image"));
+    assert!(!world.operations().contains(&"delete_image"));
     world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeParked"));
     assert_eq!(world.model.images.len(), 1);
 }
