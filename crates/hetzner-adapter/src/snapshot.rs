@@ -309,11 +309,6 @@ impl Snapshot {
         self.used.get(&id).copied().filter(|usage| usage.attempt == attempt && usage.at >= after)
     }
 
-    /// Whether somebody asked for an object, was answered after a time, in milliseconds, and tried nothing since.
-    pub fn was_asked_for(&self, id: ObjectId, attempt: u32, after: i64) -> bool {
-        self.used.get(&id).is_some_and(|usage| usage.attempt == attempt && usage.answered >= after)
-    }
-
     /// The objects of a type, whoever has made them.
     pub fn all<T: Stored>(&self) -> impl Iterator<Item = &T> {
         T::all(&self.objects).values()

@@ -21,15 +21,12 @@ impl<P: CloudProvider> Project<P> {
         let uids: Vec<Uid> = objects.iter().filter_map(|o| o.uid).collect();
         let existing = self.shared.store.existing(&uids).await?;
         let removed = self.shared.store.removed(&uids).await?;
-        // As long as one of these has an object, the provider removes that for nobody.
-        let kept: BTreeSet<String> = objects
-            .iter()
-            .filter(|o| o.uid.is_some_and(|uid| existing.contains(&uid)))
-            .map(|o| format!("{} {}", o.object_type, o.id))
-            .collect();
-        let unclaimed = objects.into_iter().filter(|o| o.uid.is_none_or(|uid| !existing.contains(&uid)));
+        let (claimed, unclaimed): (Vec<OwnedObject>, Vec<OwnedObject>) =
+            objects.into_iter().partition(|o| o.uid.is_some_and(|uid| existing.contains(&uid)));
+        // The provider removes nothing that one of these has.
+        let kept: BTreeSet<String> = claimed.iter().map(OwnedObject::word).collect();
         let (ours, orphans): (Vec<OwnedObject>, Vec<OwnedObject>) =
-            unclaimed.partition(|o| o.uid.is_some_and(|uid| removed.contains(&uid)));
+            unclaimed.into_iter().partition(|o| o.uid.is_some_and(|uid| removed.contains(&uid)));
         if !orphans.is_empty() {
             warn!(seca.project = %self.lease.project, count = orphans.len(), "objects that no resource claims");
         }

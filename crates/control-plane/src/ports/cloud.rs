@@ -283,6 +283,13 @@ pub struct OwnedObject {
     pub address: Option<String>,
 }
 
+impl OwnedObject {
+    /// Its type and id, as [`used_by`](Self::used_by) names an object.
+    pub fn word(&self) -> String {
+        format!("{} {}", self.object_type, self.id)
+    }
+}
+
 /// How many requests the provider still takes for a project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -187,7 +187,7 @@ fn release_last(context: &Context<'_>, auxiliary: &Auxiliary) -> Option<Planned>
     };
     if is_used {
         if !context.resource().is_deleting() {
-            // Who has the server by now says so soon. If it is gone before, nobody else would remove what stood before it.
+            // The next holder of the server will say that it uses it. If the server vanishes first, no other resource removes it.
             return None;
         }
         // Somebody else uses it, and will be the last one; if it is not its own server that no list shows.

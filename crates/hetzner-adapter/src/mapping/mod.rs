@@ -283,9 +283,9 @@ impl<'a> Context<'a> {
         /// For how long an answer counts: a plan follows it at once.
         const FRESH_MS: i64 = 5_000;
         let since = self.now.as_millis() - FRESH_MS;
-        match self.snapshot.was_asked_for(object, self.bundle().attempts, since) {
-            true => Ok(()),
-            false => Err(Box::new(self.ask(self.history(object)))),
+        match self.snapshot.usage_since(object, self.bundle().attempts, 0) {
+            Some(told) if told.answered >= since => Ok(()),
+            _ => Err(Box::new(self.ask(self.history(object)))),
         }
     }
 

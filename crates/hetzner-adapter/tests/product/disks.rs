@@ -22,12 +22,17 @@ impl Product {
         found["content"]["tokens"].as_array().unwrap().iter().any(|token| token == TOKEN_OF_THE_GUEST)
     }
 
-    async fn starts(&self, name: &str, change: impl FnOnce(&mut Value)) {
+    /// An instance that boots from `v`, without waiting for anything.
+    async fn boots(&self, name: &str, change: impl FnOnce(&mut Value)) {
         let mut spec = json!({
             "skuRef": "skus/cx23", "zone": "fsn1", "bootVolume": {"deviceRef": "block-storages/v"},
         });
         change(&mut spec);
         self.put(Kind::Instance, name, spec).await;
+    }
+
+    async fn starts(&self, name: &str, change: impl FnOnce(&mut Value)) {
+        self.boots(name, change).await;
         self.is(Kind::Instance, name, ACTIVE).await;
         self.act(name, ActionKind::Start).await;
         self.is(Kind::Instance, name, ACTIVE).await;
@@ -53,12 +58,7 @@ impl Product {
         assert!(self.finds_what_was_written().await, "a server of the snapshot");
         self.ends("other-user-data").await;
         // One that is never started leaves the disk as it is.
-        self.put(
-            Kind::Instance,
-            "idle",
-            json!({"skuRef": "skus/cx33", "zone": "fsn1", "bootVolume": {"deviceRef": "block-storages/v"}}),
-        )
-        .await;
+        self.boots("idle", |spec| spec["skuRef"] = json!("skus/cx33")).await;
         self.is(Kind::Instance, "idle", ACTIVE).await;
         self.ends("idle").await;
         self.starts("larger", |spec| spec["skuRef"] = json!("skus/cx33")).await;
@@ -88,8 +88,13 @@ impl Product {
 
     /// A block storage whose disk is no server's for longer than it must.
     async fn volume_without_hold(&self) {
-        let spec = json!({"skuRef": "skus/hcloud-volume", "sizeGB": 20, "sourceImageRef": format!("images/{SYSTEM}")});
-        self.put_extended(Kind::BlockStorage, "v", spec, json!({"hetzner.cloud/disk-hold": "0s"})).await;
+        self.volume_that_holds("0s").await;
+    }
+
+    /// The block storage `v`, and how long it keeps its server.
+    async fn volume_that_holds(&self, hold: &str) {
+        let spec = spec(Kind::BlockStorage, "v", "");
+        self.put_extended(Kind::BlockStorage, "v", spec, json!({"hetzner.cloud/disk-hold": hold})).await;
     }
 
     async fn writes(&self) {
@@ -328,8 +333,7 @@ async fn a_server_that_was_made_from_a_deleted_snapshot_is_kept() {
     product.writes().await;
     product.ends("first").await;
     product.says(Kind::BlockStorage, "v", "BootVolumeParked").await;
-    let same = json!({"skuRef": "skus/cx23", "zone": "fsn1", "bootVolume": {"deviceRef": "block-storages/v"}});
-    product.put(Kind::Instance, "second", same).await;
+    product.boots("second", |_| {}).await;
     product.is(Kind::Instance, "second", ACTIVE).await;
     let images = product.cloud.inventory().await["objects"]["images"].clone();
     let path = format!("/images/{}", images[0]["id"]);
@@ -349,8 +353,7 @@ async fn what_a_kept_server_has_is_removed_with_it_and_not_before() {
     product.ready().await;
     product.send_stack("").await;
     product.stack_is_active("").await;
-    let volume = product.row(Kind::BlockStorage, "v").await.unwrap().spec::<Value>().unwrap();
-    product.put_extended(Kind::BlockStorage, "v", volume, json!({"hetzner.cloud/disk-hold": "never"})).await;
+    product.volume_that_holds("never").await;
     let mut instance = spec(Kind::Instance, "i", "");
     instance.as_object_mut().unwrap().remove("primaryNicRef");
     product.put(Kind::Instance, "i", instance).await;
@@ -382,8 +385,7 @@ async fn what_a_kept_server_has_is_removed_with_it_and_not_before() {
 async fn what_closed_a_server_goes_if_the_server_vanishes_while_an_instance_takes_it() {
     let product = Product::start(Cloud::new(0.05));
     product.ready().await;
-    let spec = json!({"skuRef": "skus/hcloud-volume", "sizeGB": 20, "sourceImageRef": format!("images/{SYSTEM}")});
-    product.put_extended(Kind::BlockStorage, "v", spec, json!({"hetzner.cloud/disk-hold": "never"})).await;
+    product.volume_that_holds("never").await;
     product.starts("first", |_| {}).await;
     product.ends("first").await;
     product.says(Kind::BlockStorage, "v", "BootVolumeHeld").await;
@@ -391,8 +393,7 @@ async fn what_closed_a_server_goes_if_the_server_vanishes_while_an_instance_take
     assert_eq!(firewalls().await, 1);
     let server = product.only_server().await;
     product.cloud.hetzner(Method::DELETE, &format!("/servers/{server}"), &json!({})).await;
-    let same = json!({"skuRef": "skus/cx23", "zone": "fsn1", "bootVolume": {"deviceRef": "block-storages/v"}});
-    product.put(Kind::Instance, "second", same).await;
+    product.boots("second", |_| {}).await;
     product.says(Kind::BlockStorage, "v", "BackingLost").await;
     product.ends("second").await;
     product.delete(Kind::BlockStorage, "v").await;
