@@ -467,11 +467,10 @@ fn tagged(mut response: Response<Body>, tag: Option<&str>) -> Response<Body> {
     response
 }
 
-/// A page: the items as the service rendered them, in the memory that they are in.
+/// A page, in the memory that the service rendered its items into.
 fn page_text(page: ListView, metadata: &ListMetadata) -> Result<String, Failure> {
     let metadata = serde_json::to_string(metadata).map_err(Failure::internal)?;
-    let mut text = page.items;
-    text.insert_str(0, "{\"items\":[");
+    let mut text = page.text;
     text.push_str("],\"metadata\":");
     text.push_str(&metadata);
     text.push('}');

@@ -18,7 +18,7 @@ use std::fmt::Display;
 use sqlx::{ColumnIndex, Row as _, ValueRef as _, postgres::PgRow, sqlite::SqliteRow};
 
 use crate::fault::Fault;
-pub(crate) use value::{Value, cells, columns, identity, key_args, key_row, list, millis, rows};
+pub(crate) use value::{Value, cells, columns, identity, key_args, key_path, key_row, list, millis, place_path, rows};
 
 /// A statement for both databases.
 #[derive(Clone, Copy, Debug)]
@@ -359,7 +359,8 @@ macro_rules! word {
         )
     };
     ($db:ident add_labels) => {
-        "INSERT INTO resource_labels (uid, name, value, number) SELECT $1, j.value->>0, j.value->>1, j.value->>2 FROM "
+        "INSERT INTO resource_labels (uid, name, value, number, resource) \
+         SELECT $1, j.value->>0, j.value->>1, j.value->>2, j.value->>3 FROM "
     };
     ($db:ident (add_edges $uid:literal)) => {
         concat!(

@@ -11,6 +11,7 @@ mod engine;
 mod epochs;
 mod orphans;
 mod oversight;
+mod pages;
 mod ports;
 mod put;
 mod queue;
@@ -36,13 +37,14 @@ use control_plane::{
     },
 };
 use seca_api::{ResourceKey, Timestamp};
-use together::Together;
+use together::{Question as _, Together};
 use tokio::sync::Semaphore;
 
 use crate::{
     database::{Database, Lane},
     meter::{Meter, Pool},
     migrate,
+    sql::Dialect,
 };
 
 /// The store over PostgreSQL or SQLite. Cloning shares the connections.
@@ -50,6 +52,7 @@ use crate::{
 pub struct SqlStore {
     db: Database,
     lookups: Together<read::Lookup>,
+    pages: Together<pages::IndexedPage>,
     versions: Together<authorization::VersionOf>,
     admissions: Together<AdmissionQuery>,
     puts: put::Gathered,
@@ -60,6 +63,7 @@ impl SqlStore {
     pub(crate) fn new(db: Database) -> Self {
         Self {
             lookups: Together::new(&db),
+            pages: Together::new(&db),
             versions: Together::new(&db),
             admissions: Together::new(&db),
             puts: put::Gathered::new(&db),
@@ -176,7 +180,11 @@ impl ReadStore for SqlStore {
     }
 
     async fn outline(&self, query: &ListQuery) -> StoreResult<Outlines> {
-        Ok(read::outline(&self.db, query).await?)
+        Ok(match (self.db.dialect(), pages::IndexedPage::of(query)) {
+            (Dialect::Postgres, Some(page)) => self.pages.ask(&self.db, &Arc::new(page)).await?,
+            (Dialect::Sqlite, Some(page)) => page.ask(&self.db).await?,
+            (_, None) => read::outline(&self.db, query).await?,
+        })
     }
 
     async fn shown(&self, collection: &ResourceKey, uids: &[Uid]) -> StoreResult<Vec<Representation>> {

@@ -54,7 +54,9 @@ suite! {
         lists_keep_to_their_collection,
         selectors_select_what_they_match,
         any_selector_selects_what_it_matches,
-        new_labels_replace_the_old_ones;
+        new_labels_replace_the_old_ones,
+        pages_are_asked_for_together,
+        labels_of_the_release_before_are_found;
     looks:
         a_text_that_is_known_is_not_read_again_while_it_is_the_same,
         each_look_is_told_by_what_it_knows,

@@ -152,7 +152,7 @@ impl Service for Stub {
         self.ask(Asked::List(ListRequestView { collection, labels, limit, after: after.clone() })).await?;
         // Two pages.
         let next = after.is_empty().then(|| "a".to_owned());
-        Ok(ListView { items: r#"{"n":1.50}"#.to_owned(), next })
+        Ok(ListView { text: format!(r#"{}{{"n":1.50}}"#, ListView::HEAD), next })
     }
 
     async fn put(&self, context: Context<'_>, request: PutRequest) -> Result<PutView, Refusal> {

@@ -212,19 +212,15 @@ pub struct Edition {
     pub last_modified_at: Timestamp,
 }
 
-/// A row of a page, without what it shows: who knows its text of this version need not read it.
+/// A row of a page, without what it shows: who knows its text of this revision need not read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outline {
     /// See [`Resource::uid`].
     pub uid: Uid,
     /// Its name.
     pub name: String,
-    /// See [`Resource::resource_version`].
-    pub resource_version: i64,
     /// See [`Resource::revision`].
     pub revision: i64,
-    /// See [`Resource::last_modified_at`].
-    pub last_modified_at: Timestamp,
 }
 
 /// A page without what it shows.

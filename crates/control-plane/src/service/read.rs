@@ -13,12 +13,11 @@ use super::{
     Ask, Caller, Context, ControlPlane, Refusal, View,
     access::{Permit, is_for_everybody},
     render,
-    texts::Version,
 };
 use crate::{
     catalog::CatalogEntry,
     kinds,
-    ports::{Deleted, ListQuery, Look, Looked, Outline, Shown},
+    ports::{Deleted, ListQuery, Look, Looked, Shown},
     resource::{Representation, Uid},
     watch::Transition,
 };
@@ -41,10 +40,16 @@ pub struct ListRequest {
 /// A page as a client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListView {
-    /// The items, JSON documents with a comma between each two.
-    pub items: String,
+    /// The page's document up to the end of its last item. It begins with [`Self::HEAD`], so that who answers has only to
+    /// add the end, in the same memory.
+    pub text: String,
     /// The name after which the next page begins; none on the last page.
     pub next: Option<String>,
+}
+
+impl ListView {
+    /// How the document of a page begins.
+    pub const HEAD: &str = r#"{"items":["#;
 }
 
 impl ControlPlane {
@@ -100,12 +105,11 @@ impl ControlPlane {
         let (kind, region, name) = (entry.kind.as_str(), &entry.region, &entry.name);
         // No name holds a space.
         let key = format!("{kind} {region} {name} {tenant} {base_url}");
-        let version_of = (version, 0, 0);
-        if let Some(Some(text)) = self.entry_texts.get([(&key, version_of)].into_iter()).pop() {
+        if let Some(text) = self.entry_texts.get(&key, &version) {
             return text;
         }
         let text: Arc<str> = render::entry(entry, tenant, version, base_url).into();
-        self.entry_texts.put(key, version_of, Arc::clone(&text));
+        self.entry_texts.put(key, version, Arc::clone(&text));
         text
     }
 
@@ -208,7 +212,8 @@ impl ControlPlane {
             return Ok(Rows { items, more: page.more, authorization: page.authorization });
         }
         let page = self.store.outline(query).await?;
-        let mut texts = self.row_texts.get(page.items.iter().map(|row| (&row.uid, version(row))));
+        let kept = page.items.iter().map(|row| self.row_texts.get(&row.uid, &row.revision));
+        let mut texts: Vec<_> = kept.collect();
         let unknown = page.items.iter().zip(&texts).filter(|(_, text)| text.is_none()).map(|(row, _)| row.uid);
         let unknown: Vec<Uid> = unknown.collect();
         if !unknown.is_empty() {
@@ -218,8 +223,7 @@ impl ControlPlane {
                 let mut text = String::new();
                 render::write_row(&mut text, &row, "GET", None);
                 let text: Arc<str> = text.into();
-                let version = (row.resource_version, row.revision, row.last_modified_at.as_millis());
-                self.row_texts.put(uid, version, Arc::clone(&text));
+                self.row_texts.put(uid, row.revision, Arc::clone(&text));
                 read.insert(uid, text);
             }
             for (row, text) in page.items.iter().zip(&mut texts).filter(|(_, text)| text.is_none()) {
@@ -229,10 +233,6 @@ impl ControlPlane {
         let items = page.items.into_iter().map(|row| row.name).zip(texts).collect();
         Ok(Rows { items, more: page.more, authorization: page.authorization })
     }
-}
-
-fn version(row: &Outline) -> Version {
-    (row.resource_version, row.revision, row.last_modified_at.as_millis())
 }
 
 /// Rows of a page by name, each with its text; none of a row that left in between.
@@ -305,7 +305,8 @@ struct PageBuilder {
 
 impl PageBuilder {
     fn new(limit: usize, entries: Vec<Named>) -> Self {
-        let text = String::with_capacity(256 + limit.min(ROWS_AT_ONCE) * 1_280);
+        let mut text = String::with_capacity(256 + limit.min(ROWS_AT_ONCE) * 1_280);
+        text.push_str(ListView::HEAD);
         Self { text, entries: entries.into_iter().peekable(), last: None, left: limit, largest: 1, is_full: false }
     }
 
@@ -340,7 +341,7 @@ impl PageBuilder {
         self.text.push_str(text);
         self.largest = self.largest.max(text.len() + 1);
         self.left -= 1;
-        self.last = Some(name.to_owned());
+        name.clone_into(self.last.get_or_insert_default());
     }
 
     /// The page, with all entries that are left and fit. `more`: whether there are rows that were not asked for.
@@ -351,7 +352,7 @@ impl PageBuilder {
             }
         }
         let is_last = !more && !self.is_full;
-        ListView { items: self.text, next: self.last.filter(|_| !is_last) }
+        ListView { text: self.text, next: self.last.filter(|_| !is_last) }
     }
 }
 

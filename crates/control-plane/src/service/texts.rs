@@ -1,76 +1,55 @@
 //! Rendered texts that are kept: what is asked for again is copied instead of being read and put together.
 //!
 //! None is ever stale. What a text shows has a version, and it is used only for what the database, or the catalogue, says
-//! to be of that version now. The least recently used go first when all together are too long.
+//! to be of that version now. What is not used goes first when all together are too long.
 
-use std::{
-    hash::Hash,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{hash::Hash, sync::Arc};
 
-use lru::LruCache;
+use quick_cache::{Weighter, sync::Cache};
 
 /// The most bytes of texts of one kind that are kept.
-const MOST: usize = 64 << 20;
-
-/// What a version of a text counts by.
-pub(super) type Version = (i64, i64, i64);
+const MOST: u64 = 64 << 20;
+/// How many texts they may be, as a guess: most have a thousand bytes.
+const ABOUT: usize = 10_000;
 
 /// Texts, each by what it is of.
 #[derive(Debug)]
-pub(crate) struct Texts<K: Hash + Eq, V = Version>(Mutex<Kept<K, V>>);
+pub(crate) struct Texts<K: Hash + Eq + Clone, V: Clone = i64>(Cache<K, (V, Arc<str>), Bytes>);
 
-#[derive(Debug)]
-struct Kept<K: Hash + Eq, V> {
-    texts: LruCache<K, (V, Arc<str>)>,
-    bytes: usize,
-    most: usize,
+/// Texts weigh what they are long.
+#[derive(Clone, Debug)]
+struct Bytes;
+
+impl<K, V> Weighter<K, (V, Arc<str>)> for Bytes {
+    fn weight(&self, _: &K, (_, text): &(V, Arc<str>)) -> u64 {
+        text.len() as u64
+    }
 }
 
-impl<K: Hash + Eq, V: PartialEq + Copy> Default for Texts<K, V> {
+impl<K: Hash + Eq + Clone, V: PartialEq + Clone> Default for Texts<K, V> {
     fn default() -> Self {
         Self::of(MOST)
     }
 }
 
-impl<K: Hash + Eq, V: PartialEq + Copy> Texts<K, V> {
-    fn of(most: usize) -> Self {
-        Self(Mutex::new(Kept { texts: LruCache::unbounded(), bytes: 0, most }))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Kept<K, V>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+impl<K: Hash + Eq + Clone, V: PartialEq + Clone> Texts<K, V> {
+    fn of(most: u64) -> Self {
+        Self(Cache::with_weighter(ABOUT, most, Bytes))
     }
 
     /// The one that is kept, whatever its version.
     pub(super) fn latest(&self, key: &K) -> Option<(V, Arc<str>)> {
-        self.lock().texts.get(key).cloned()
+        self.0.get(key)
     }
 
-    /// Those that are of these versions.
-    pub(super) fn get<'k>(&self, wanted: impl Iterator<Item = (&'k K, V)>) -> Vec<Option<Arc<str>>>
-    where
-        K: 'k,
-    {
-        let mut kept = self.lock();
-        let text = |(key, version): (&K, V)| {
-            kept.texts.get(key).filter(|(of, _)| *of == version).map(|(_, text)| Arc::clone(text))
-        };
-        wanted.map(text).collect()
+    /// The one that is kept, if it is of this version.
+    pub(super) fn get(&self, key: &K, version: &V) -> Option<Arc<str>> {
+        self.0.get(key).filter(|(of, _)| of == version).map(|(_, text)| text)
     }
 
     /// Keeps a text in place of its earlier version.
     pub(super) fn put(&self, key: K, version: V, text: Arc<str>) {
-        let mut kept = self.lock();
-        kept.bytes += text.len();
-        if let Some((_, (_, former))) = kept.texts.push(key, (version, text)) {
-            kept.bytes -= former.len();
-        }
-        while kept.bytes > kept.most
-            && let Some((_, (_, oldest))) = kept.texts.pop_lru()
-        {
-            kept.bytes -= oldest.len();
-        }
+        self.0.insert(key, (version, text));
     }
 }
 
@@ -79,22 +58,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_found_by_its_version_alone_and_the_oldest_go_first() {
-        let texts = Texts::of(10);
-        let get = |key: &str, version| texts.get([(&key.to_owned(), version)].into_iter()).remove(0);
-        texts.put("a".to_owned(), (1, 1, 5), "four".into());
-        assert_eq!(get("a", (1, 1, 5)).as_deref(), Some("four"));
-        for other in [(1, 2, 5), (2, 1, 5), (1, 1, 6), (1, 1, 4)] {
-            assert_eq!(get("a", other), None, "{other:?}");
+    fn a_text_is_found_by_its_version_alone() {
+        let texts = Texts::default();
+        texts.put("a", 5, "five".into());
+        assert_eq!(texts.get(&"a", &5).as_deref(), Some("five"));
+        for other in [4, 6] {
+            assert_eq!(texts.get(&"a", &other), None, "{other}");
         }
-        texts.put("b".to_owned(), (1, 1, 1), "four".into());
-        // The later version takes the place of the former one, and "b" has to go for it.
-        texts.put("a".to_owned(), (1, 2, 5), "sevenfold".into());
-        assert_eq!((get("a", (1, 1, 5)), get("b", (1, 1, 1))), (None, None));
-        assert_eq!(get("a", (1, 2, 5)).as_deref(), Some("sevenfold"));
-        // What is longer than all may be is not kept.
-        texts.put("c".to_owned(), (1, 1, 1), "elevenletters".into());
-        assert_eq!(get("c", (1, 1, 1)), None);
-        assert_eq!(texts.lock().bytes, 0);
+        texts.put("a", 6, "six".into());
+        assert_eq!((texts.get(&"a", &5), texts.get(&"a", &6).as_deref()), (None, Some("six")), "in its place");
+        assert_eq!(texts.latest(&"a"), Some((6, "six".into())));
+        assert_eq!(texts.latest(&"b"), None);
+    }
+
+    #[test]
+    fn all_together_are_no_longer_than_they_may_be() {
+        const A_TEXT: usize = 1_000;
+        let texts = Texts::of(100 * A_TEXT as u64);
+        for key in 0..1_000 {
+            texts.put(key, 1, "x".repeat(A_TEXT).into());
+        }
+        let kept = (0..1_000).filter(|key| texts.latest(key).is_some()).count();
+        assert!((1..=100).contains(&kept), "{kept}");
+        assert!(texts.0.weight() <= 100 * A_TEXT as u64);
     }
 }

@@ -41,16 +41,20 @@ macro_rules! texts {
     ($db:ident) => {
         [
             concat!(
-                "INSERT INTO resource_labels (uid, name, value, number) SELECT ",
+                "INSERT INTO resource_labels (uid, name, value, number, resource) SELECT ",
                 uid!("r"),
-                ", l.name, l.value, l.number FROM ",
+                ", l.name, l.value, l.number, ",
+                resource!(),
+                " FROM ",
                 source!($db),
                 " JOIN resource_labels l ON l.uid = r.uid"
             ),
             concat!(
-                "INSERT INTO resource_labels (uid, name, value) SELECT ",
+                "INSERT INTO resource_labels (uid, name, value, resource) SELECT ",
                 uid!("r"),
-                ", 'shelf', c.value->>2 FROM ",
+                ", 'shelf', c.value->>2, ",
+                resource!(),
+                " FROM ",
                 source!($db),
                 " WHERE c.value->>2 IS NOT NULL"
             ),
@@ -87,6 +91,13 @@ macro_rules! texts {
 macro_rules! uid {
     ($row:literal) => {
         concat!("substr(", $row, ".uid, 1, 24) || (c.value->>0)")
+    };
+}
+
+/// Where a copy is, as its labels say it.
+macro_rules! resource {
+    () => {
+        "concat_ws('/', r.tenant, r.region, r.kind, r.workspace, r.network, c.value->>1)"
     };
 }
 

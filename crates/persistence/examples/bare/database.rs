@@ -132,13 +132,14 @@ const CREATE_POSTGRES: &str = concat!(
     "uid, project, ",
     columns!(),
     "), queued AS (INSERT INTO work (uid, project, next_run_at, attempts, wakes) SELECT uid, project, created_at, 0, 1 \
-     FROM made), labelled AS (INSERT INTO resource_labels (uid, name, value) SELECT made.uid, l.key, l.value \
-     FROM made, json_each_text($6::json) l) SELECT ",
+     FROM made), labelled AS (INSERT INTO resource_labels (uid, name, value, resource) SELECT made.uid, l.key, l.value, \
+     concat_ws('/', $1, $2, $5, $3, '', $4) FROM made, json_each_text($6::json) l) SELECT ",
     columns!(),
     " FROM made"
 );
 const CREATE_SQLITE: &str = concat!(
-    "BEGIN IMMEDIATE; INSERT INTO resource_labels (uid, name, value) SELECT $10, key, value FROM json_each($6); ",
+    "BEGIN IMMEDIATE; INSERT INTO resource_labels (uid, name, value, resource) \
+     SELECT $10, key, value, concat_ws('/', $1, $2, $5, $3, '', $4) FROM json_each($6); ",
     "INSERT INTO work (uid, project, next_run_at, attempts, wakes) SELECT $10, w.project, 0, 0, 1 FROM resources w \
      WHERE w.tenant = $1 AND w.region = $2 AND w.kind = 'workspace' AND w.workspace = '' AND w.network = '' \
      AND w.name = $3; ",

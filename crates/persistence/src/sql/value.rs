@@ -186,6 +186,16 @@ pub(crate) fn key_row(key: &ResourceKey) -> [Option<String>; 6] {
         .map(|part: &str| Some(part.to_owned()))
 }
 
+/// A key as `resource_labels.resource` has it: texts that sort as the names of a place do.
+pub(crate) fn key_path(key: &ResourceKey) -> String {
+    [&place_path(key), "/", &key.name].concat()
+}
+
+/// The place of a key as [`key_path`] begins with it.
+pub(crate) fn place_path(key: &ResourceKey) -> String {
+    [&key.tenant, &key.region, key.kind.as_str(), &key.workspace, &key.network].join("/")
+}
+
 /// A list as one JSON parameter.
 pub(crate) fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> Value<'static> {
     let items: serde_json::Value = items.into_iter().map(|item| item.to_string()).collect();

@@ -47,7 +47,7 @@ const UNMARK: Sql = sql!("DELETE FROM bootstrapped WHERE tenant = $1 AND subject
 pub(super) async fn add(tx: &mut Tx, put: &Put) -> Result<Option<Resource>, Fault> {
     let made = state::create(put.clone(), ProjectId::local());
     let mut args = row::insert_args(&made)?.to_vec();
-    args.extend([labels(&put.label_pairs), edges(&put.edges)]);
+    args.extend([labels(&put.key, &put.label_pairs), edges(&put.edges)]);
     let added = tx.fetch(ADD, &args).await?;
     Ok((!added.is_empty()).then_some(made))
 }

@@ -22,7 +22,7 @@ use crate::{
     fault::Fault,
     row,
     selector::sortable,
-    sql::{Dialect, Row, Sql, Value, args, columns, rows, sql},
+    sql::{Dialect, Row, Sql, Value, args, columns, key_path, rows, sql},
 };
 
 /// A row with its labels (28), its references (29) and its place in the queue. The rows that it depends on (30) say its
@@ -54,7 +54,7 @@ const CREATE: Sql = Sql {
     .sqlite,
 };
 /// [`CREATE`] for many rows (1 to 27), in PostgreSQL. What they depend on (30) comes in sets, because most depend on the
-/// same: each row names its set (28) and how many of that must live (29). Labels are in 31 to 34, references in 35. The
+/// same: each row names its set (28) and how many of that must live (29). Labels are in 31 to 35, references in 36. The
 /// rows come in the order of their keys, so that two of these statements do not wait for each other. What somebody is about
 /// to remove is passed over instead of waited for.
 const CREATE_MANY: Sql = Sql {
@@ -80,10 +80,11 @@ const CREATE_MANY: Sql = Sql {
          ON CONFLICT DO NOTHING RETURNING uid, tenant, region, kind, workspace, network, name, project), \
          queued AS (INSERT INTO work (uid, project, next_run_at, attempts, wakes) \
          SELECT uid, project, " now ", 0, 1 FROM made), \
-         labels AS (INSERT INTO resource_labels (uid, name, value, number) SELECT l.uid, l.name, l.value, l.number \
-         FROM unnest($31::text[], $32::text[], $33::text[], $34::text[]) AS l(uid, name, value, number) \
+         labels AS (INSERT INTO resource_labels (uid, name, value, number, resource) \
+         SELECT l.uid, l.name, l.value, l.number, l.resource \
+         FROM unnest($31::text[], $32::text[], $33::text[], $34::text[], $35::text[]) AS l(uid, name, value, number, resource) \
          JOIN made ON made.uid = l.uid), \
-         edges AS (" (add_edges "made.uid") (rows 35) " JOIN made ON made.uid = j.value->>9), \
+         edges AS (" (add_edges "made.uid") (rows 36) " JOIN made ON made.uid = j.value->>9), \
          woken AS MATERIALIZED (SELECT w.uid FROM work w WHERE w.uid = ANY (ARRAY(SELECT e.uid FROM made r"
         (each "resource_references" "e" "e.tenant = r.tenant AND e.region = r.region AND e.kind = r.kind \
          AND e.workspace = r.workspace AND e.network = r.network AND e.name = r.name AND e.uid <> r.uid")
@@ -137,7 +138,7 @@ impl Creation {
     /// The parameters of [`CREATE`].
     fn args(&self) -> Result<Vec<Value<'_>>, Fault> {
         let mut args = row::insert_args(&self.made)?.to_vec();
-        args.extend([labels(&self.put.label_pairs), edges(&self.put.edges)]);
+        args.extend([labels(&self.made.key, &self.put.label_pairs), edges(&self.put.edges)]);
         args.extend(self.needs().args(&self.put));
         Ok(args)
     }
@@ -236,7 +237,10 @@ fn together(all: &[Arc<Creation>]) -> Result<Vec<Value<'_>>, Fault> {
         let (set, next) = (creation.needs(), sets.len());
         let count = set.count;
         needs.push(args![*sets.entry(set).or_insert(next), count]);
-        labels.extend(put.label_pairs.iter().map(|(name, value)| args![row.uid, name, value, sortable(value)]));
+        let resource = key_path(&row.key);
+        labels.extend(
+            put.label_pairs.iter().map(|(name, value)| args![row.uid, name, value, sortable(value), resource.clone()]),
+        );
         edges.extend(put.edges.iter().enumerate().map(|(position, edge)| {
             let [position, field, strict, tenant, region, kind, workspace, network, name] = edge_row(position, edge);
             [position, field, strict, tenant, region, kind, workspace, network, name, Some(row.uid.to_string())]

@@ -29,7 +29,7 @@ use crate::{
     fault::Fault,
     row,
     selector::sortable,
-    sql::{Sql, Value, args, cells, key_row, rows, sql},
+    sql::{Sql, Value, args, cells, key_path, key_row, rows, sql},
 };
 
 /// What a PUT changes of a row and its place in the queue, and nothing else.
@@ -269,7 +269,7 @@ fn change_all<'a>(put: &Put, before: &Before, change: &'a Change) -> Result<Vec<
     let (new_labels, new_edges) = (changes_labels(put, &before.row), before.edges != put.edges);
     let none = BTreeMap::new();
     let mut args = Vec::from(change.args()?);
-    args.push(labels(if new_labels { &put.label_pairs } else { &none }));
+    args.push(labels(&put.key, if new_labels { &put.label_pairs } else { &none }));
     args.push(Value::from(new_labels));
     args.push(edges(if new_edges { &put.edges } else { &[] }));
     args.push(Value::from(new_edges));
@@ -377,8 +377,13 @@ impl Needs {
 }
 
 /// The parameter of `add_labels`.
-pub(super) fn labels(pairs: &BTreeMap<String, String>) -> Value<'static> {
-    rows(pairs.iter().map(|(name, value)| [Some(name.clone()), Some(value.clone()), sortable(value)]))
+pub(super) fn labels(key: &ResourceKey, pairs: &BTreeMap<String, String>) -> Value<'static> {
+    let resource = key_path(key);
+    rows(
+        pairs
+            .iter()
+            .map(|(name, value)| [Some(name.clone()), Some(value.clone()), sortable(value), Some(resource.clone())]),
+    )
 }
 
 /// The parameter of `add_edges`.

@@ -167,6 +167,14 @@ pub async fn postgres_finds_keys_by_their_index_without_statistics() {
     let judged = a_put_is_judged_by_what_it_names(&world).await;
     let looked = store.explain_look(&key(Kind::BlockStorage, "d000001")).await.unwrap();
     let page = store.explain_list(&query(Kind::BlockStorage, LIMIT)).await.unwrap();
+    let bears =
+        |label| ListQuery { selector: Some(Selector::parse(label).unwrap()), ..query(Kind::BlockStorage, LIMIT) };
+    for label in ["env=prod", "rare=yes"] {
+        let labelled = store.explain_list(&bears(label)).await.unwrap();
+        let plan = labelled.plan.join("\n");
+        assert!(plan.contains("resource_labels_listed") && plan.contains("resources_pkey"), "{plan}");
+        assert!(!plan.contains("Sort") && labelled.cost <= 4 * LIMIT as u64, "{} rows: {plan}", labelled.cost);
+    }
     let volumes = [key(Kind::BlockStorage, "d000001"), key(Kind::BlockStorage, "d000002")];
     let creation = |n: usize| Put {
         edges: volumes.iter().map(|volume| edge("/spec/dataVolumes/0", volume, true)).collect(),

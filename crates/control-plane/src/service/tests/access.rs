@@ -566,7 +566,7 @@ async fn a_role_made_again_is_not_that_of_whom_the_former_one_was_given_to() {
         deleted: crate::ports::Deleted::Exclude,
     };
     let listed = world.plane.list(world.context(), &request).await.unwrap();
-    let listed: Vec<Value> = serde_json::from_str(&format!("[{}]", listed.items)).unwrap();
+    let listed = super::read::items(&listed);
     let bobs = listed.iter().find(|item| item["metadata"]["name"] == "bobs").unwrap();
     assert_eq!(bobs["spec"]["roles"], json!([]));
     let snapshot = world.store.access().authorization("t").await.unwrap().unwrap();

@@ -7,9 +7,14 @@ fn request(collection: ResourceKey) -> ListRequest {
     ListRequest { collection, labels: None, limit: None, after: String::new(), deleted: Deleted::Exclude }
 }
 
+/// The items of a page, whose end is missing.
+pub(super) fn items(page: &ListView) -> Vec<Value> {
+    serde_json::from_str(&format!("[{}]", page.text.strip_prefix(ListView::HEAD).unwrap())).unwrap()
+}
+
 async fn names(world: &World, request: &ListRequest) -> (Vec<String>, Option<String>) {
     let page = world.plane.list(world.context(), request).await.unwrap();
-    let items: Vec<Value> = serde_json::from_str(&format!("[{}]", page.items)).unwrap();
+    let items = items(&page);
     let name = |item: &Value| {
         assert_eq!(item["metadata"]["verb"], "GET");
         item["metadata"]["name"].as_str().unwrap().to_owned()
@@ -254,9 +259,9 @@ async fn pages(world: &World, limit: i64) -> (Vec<String>, Vec<(usize, usize)>) 
     let (mut all, mut sizes) = (Vec::new(), Vec::new());
     loop {
         let page = world.plane.list(world.context(), &request).await.unwrap();
-        let items: Vec<Value> = serde_json::from_str(&format!("[{}]", page.items)).unwrap();
+        let items = items(&page);
         assert!(!items.is_empty(), "an empty page after {all:?}");
-        sizes.push((page.items.len(), items.len()));
+        sizes.push((page.text.len(), items.len()));
         all.extend(items.iter().map(|item| item["metadata"]["name"].as_str().unwrap().to_owned()));
         match page.next {
             Some(next) => request.after = next,

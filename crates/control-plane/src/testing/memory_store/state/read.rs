@@ -59,13 +59,7 @@ impl State {
 
     pub(in super::super) fn outline(&self, query: &ListQuery) -> Outlines {
         let (items, more, authorization) = self.page(query);
-        let outline = |row: &Resource| Outline {
-            uid: row.uid,
-            name: row.key.name.clone(),
-            resource_version: row.resource_version,
-            revision: row.revision,
-            last_modified_at: row.last_modified_at,
-        };
+        let outline = |row: &Resource| Outline { uid: row.uid, name: row.key.name.clone(), revision: row.revision };
         Outlines { items: items.into_iter().map(outline).collect(), more, authorization }
     }
 

@@ -1,0 +1,4 @@
+CREATE INDEX resource_labels_value ON resource_labels (name, value, uid);
+DROP INDEX resource_labels_listed;
+DROP TRIGGER label_made;
+ALTER TABLE resource_labels DROP COLUMN resource;

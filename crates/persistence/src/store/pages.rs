@@ -1,0 +1,212 @@
+//! Pages that are read straight from an index: all of a collection, or what bears one label of it, without what is on its
+//! way out. In PostgreSQL those that wait are asked for together, because a trip costs as much as the rows of some pages.
+
+use std::sync::Arc;
+
+use control_plane::ports::{Deleted, ListQuery, Outline, Outlines};
+use seca_api::selector::Term;
+
+use super::together::Question;
+use crate::{
+    database::{Database, Lane},
+    fault::Fault,
+    sql::{Dialect, Row, Sql, Value, args, key_path, place_path, sql},
+};
+
+/// The most rows that a page has which is asked for with others: all pages of a statement are in memory at once.
+const MOST: usize = 100;
+
+/// Pages of collections, each behind a name (6), of so many rows at most (7). The version of a tenant stands with each row.
+const PAGES: Sql = Sql {
+    postgres: sql!(
+        "SELECT w.position, w.version, r.uid, r.name, r.revision FROM \
+         (SELECT x.*, " (authorization_version "x.tenant") " AS version FROM unnest($1::text[], $2::text[], $3::text[], \
+         $4::text[], $5::text[], $6::text[], $7::bigint[]) WITH ORDINALITY AS x(tenant, region, kind, workspace, network, \
+         after, most, position) OFFSET 0) w CROSS JOIN LATERAL (SELECT r.* FROM resources r WHERE r.tenant = w.tenant \
+         AND r.region = w.region AND r.kind = w.kind AND r.workspace = w.workspace AND r.network = w.network \
+         AND r.name > w.after AND r.deleted_at IS NULL ORDER BY r.name LIMIT w.most) r"
+    )
+    .postgres,
+    sqlite: sql!(
+        "SELECT 1, " (authorization_version "$1") ", r.uid, r.name, r.revision \
+         FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.kind = $3 AND r.workspace = $4 AND r.network = $5 \
+         AND r.name > $6 AND r.deleted_at IS NULL ORDER BY r.name LIMIT $7"
+    )
+    .sqlite,
+};
+/// Pages of what bears a label (2 and 3): of a tenant (1), between two places in the order of keys (4, 5), of so many rows at
+/// most (6).
+const LABELLED: Sql = Sql {
+    postgres: sql!(
+        "SELECT w.position, w.version, r.uid, r.name, r.revision FROM \
+         (SELECT x.*, " (authorization_version "x.tenant") " AS version FROM unnest($1::text[], $2::text[], $3::text[], \
+         $4::text[], $5::text[], $6::bigint[]) WITH ORDINALITY AS x(tenant, label, value, after, before, most, position) \
+         OFFSET 0) w CROSS JOIN LATERAL (SELECT r.* FROM (SELECT l.uid, l.resource FROM resource_labels l \
+         WHERE l.name = w.label AND l.value = w.value AND l.resource > w.after AND l.resource < w.before \
+         ORDER BY l.resource OFFSET 0) l CROSS JOIN LATERAL (SELECT r.* FROM resources r WHERE r.uid = l.uid LIMIT 1) r \
+         WHERE r.deleted_at IS NULL ORDER BY l.resource LIMIT w.most) r"
+    )
+    .postgres,
+    sqlite: sql!(
+        "SELECT 1, " (authorization_version "$1") ", r.uid, r.name, r.revision \
+         FROM resource_labels l CROSS JOIN resources r ON r.uid = l.uid WHERE l.name = $2 AND l.value = $3 \
+         AND l.resource > $4 AND l.resource < $5 AND r.deleted_at IS NULL ORDER BY l.resource LIMIT $6"
+    )
+    .sqlite,
+};
+
+/// A page that is read from an index.
+#[derive(Clone, Debug)]
+pub(crate) struct IndexedPage {
+    query: ListQuery,
+    /// The label, name and value, that all of it bears.
+    label: Option<(String, String)>,
+}
+
+impl IndexedPage {
+    /// The page, if an index has it.
+    pub(crate) fn of(query: &ListQuery) -> Option<Self> {
+        let label = match query.selector.as_ref().map(|selector| selector.terms.as_slice()) {
+            None | Some([]) => None,
+            Some([Term::Equals(name, value)]) => Some((name.literal()?.to_owned(), value.literal()?.to_owned())),
+            Some(_) => return None,
+        };
+        let is_indexed = query.deleted == Deleted::Exclude && query.limit <= MOST;
+        is_indexed.then(|| Self { query: query.clone(), label })
+    }
+
+    /// How many rows are read: one more than are shown tells whether there are more.
+    fn rows(&self) -> usize {
+        self.query.limit + 1
+    }
+
+    /// Between what keys the rest of what bears its label lies.
+    fn bounds(&self) -> (String, String) {
+        let collection = self.query.collection();
+        // A name follows the last slash, and '0' comes right after a slash.
+        let before = place_path(&collection) + "0";
+        (key_path(&seca_api::ResourceKey { name: self.query.after.clone(), ..collection }), before)
+    }
+}
+
+impl Question for IndexedPage {
+    type Answer = Outlines;
+
+    const NAME: &'static str = "page";
+
+    const LANES: usize = 2;
+
+    async fn ask(&self, db: &Database) -> Result<Outlines, Fault> {
+        Ok(ask(db, &[self]).await?.pop().unwrap_or_default())
+    }
+
+    async fn ask_all(db: &Database, all: &[Arc<Self>]) -> Result<Vec<Outlines>, Fault> {
+        let mut answers = vec![Outlines::default(); all.len()];
+        for is_labelled in [false, true] {
+            let of_it: Vec<(usize, &Self)> = all
+                .iter()
+                .map(AsRef::as_ref)
+                .enumerate()
+                .filter(|(_, page)| page.label.is_some() == is_labelled)
+                .collect();
+            if of_it.is_empty() {
+                continue;
+            }
+            let pages: Vec<&Self> = of_it.iter().map(|(_, page)| *page).collect();
+            for ((place, _), answer) in of_it.into_iter().zip(ask(db, &pages).await?) {
+                answers[place] = answer;
+            }
+        }
+        Ok(answers)
+    }
+}
+
+/// Pages that either all bear a label or none.
+async fn ask(db: &Database, pages: &[&IndexedPage]) -> Result<Vec<Outlines>, Fault> {
+    let is_labelled = pages.first().is_some_and(|page| page.label.is_some());
+    let args = match (db.dialect(), is_labelled) {
+        (Dialect::Postgres, false) => collections(pages),
+        (Dialect::Postgres, true) => labelled(pages),
+        (Dialect::Sqlite, _) => pages.first().map(|page| one(page)).unwrap_or_default(),
+    };
+    let found = db.fetch(Lane::Read, if is_labelled { LABELLED } else { PAGES }, &args).await?;
+    let mut answers = vec![Outlines::default(); pages.len()];
+    for row in &found {
+        let position = usize::try_from(row.int(0)? - 1).unwrap_or(usize::MAX);
+        let Some(answer) = answers.get_mut(position) else { continue };
+        answer.authorization = row.maybe_int(1)?;
+        answer.items.push(outline(row, 2)?);
+    }
+    for (answer, page) in answers.iter_mut().zip(pages) {
+        // They come in this order, which costs a glance to make sure of: no statement promises the order of a join.
+        answer.items.sort_by(|one, other| one.name.cmp(&other.name));
+        answer.more = answer.items.len() > page.query.limit;
+        answer.items.truncate(page.query.limit);
+    }
+    Ok(answers)
+}
+
+/// What a page has of a resource, from a column on.
+pub(super) fn outline(row: &Row, at: usize) -> Result<Outline, Fault> {
+    Ok(Outline { uid: row.parse(at)?, name: row.text(at + 1)?, revision: row.int(at + 2)? })
+}
+
+fn column<'a>(pages: &[&'a IndexedPage], part: fn(&'a IndexedPage) -> &'a str) -> Value<'a> {
+    Value::texts(pages.iter().map(|page| Some(part(page))))
+}
+
+fn rows_of(pages: &[&IndexedPage]) -> Value<'static> {
+    Value::Ints(pages.iter().map(|page| i64::try_from(page.rows()).ok()).collect())
+}
+
+/// The parameters of [`PAGES`] in PostgreSQL.
+fn collections<'a>(pages: &[&'a IndexedPage]) -> Vec<Value<'a>> {
+    vec![
+        column(pages, |page| &page.query.tenant),
+        column(pages, |page| &page.query.region),
+        column(pages, |page| page.query.kind.as_str()),
+        column(pages, |page| &page.query.workspace),
+        column(pages, |page| &page.query.network),
+        column(pages, |page| &page.query.after),
+        rows_of(pages),
+    ]
+}
+
+/// The parameters of [`LABELLED`] in PostgreSQL.
+fn labelled<'a>(pages: &[&'a IndexedPage]) -> Vec<Value<'a>> {
+    let (after, before): (Vec<_>, Vec<_>) = pages.iter().map(|page| page.bounds()).unzip();
+    let owned = |texts: Vec<String>| Value::Texts(texts.into_iter().map(|text| Some(text.into())).collect());
+    vec![
+        column(pages, |page| &page.query.tenant),
+        column(pages, |page| page.label.as_ref().map_or("", |(name, _)| name)),
+        column(pages, |page| page.label.as_ref().map_or("", |(_, value)| value)),
+        owned(after),
+        owned(before),
+        rows_of(pages),
+    ]
+}
+
+/// The parameters of either in SQLite, for a page.
+fn one(page: &IndexedPage) -> Vec<Value<'_>> {
+    let query = &page.query;
+    match &page.label {
+        None => {
+            args![&query.tenant, &query.region, query.kind, &query.workspace, &query.network, &query.after, page.rows()]
+                .into()
+        }
+        Some((name, value)) => {
+            let (after, before) = page.bounds();
+            args![&query.tenant, name, value, after, before, page.rows()].into()
+        }
+    }
+}
+
+#[cfg(feature = "testing")]
+pub(crate) async fn explain(db: &Database, page: &IndexedPage) -> Result<crate::testing::Explained, Fault> {
+    let (statement, args) = match (db.dialect(), page.label.is_some()) {
+        (Dialect::Postgres, false) => (PAGES, collections(&[page])),
+        (Dialect::Postgres, true) => (LABELLED, labelled(&[page])),
+        (Dialect::Sqlite, is_labelled) => (if is_labelled { LABELLED } else { PAGES }, one(page)),
+    };
+    db.explain(Lane::Read, statement.text(db.dialect()), &args, true).await
+}
