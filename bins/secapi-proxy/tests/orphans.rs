@@ -163,6 +163,17 @@ impl World {
         self.sim.get("/inventory").await["objects"][collection].as_array().cloned().unwrap_or_default()
     }
 
+    /// Kills the proxy while a request is held, starts it again, and lets the request go; nothing where none is held.
+    async fn kill_while_held(&mut self, fault: u64, effect: &str) {
+        if !effect.starts_with("hold_") {
+            return;
+        }
+        until("the request is held", PATIENCE, async || self.sim.fault(fault).await.1.then_some(())).await;
+        self.proxy.process.kill();
+        self.proxy = self.setup.serve().await;
+        self.sim.control("POST", &format!("/faults/{fault}/release"), None).await;
+    }
+
     async fn backup(&self, file: &str) {
         let (code, told) = self.run(&["backup", file]).await;
         assert_eq!(code, Some(0), "{told}");
@@ -319,11 +330,21 @@ async fn lose(world: &mut World) -> String {
     id
 }
 
-/// The requests that giving a volume needs, and what may happen to each.
-const GIVING: [(&str, &str); 2] = [("GET", "/volumes/*"), ("PUT", "/volumes/*")];
+/// What may happen to the requests that giving a volume needs. Each group is told in a world of its own, beside the others:
+/// most of it is waiting. Each begins with a kill, so that another process ruled the project since the copy.
+const GIVING: [&[(&str, &str)]; 3] = [
+    &[("GET", "hold_before_commit"), ("GET", "lose_reply_before_commit")],
+    &[("PUT", "hold_before_commit"), ("PUT", "lose_reply_before_commit"), ("PUT", "lose_reply_after_commit")],
+    // A call that takes effect late comes last, because it would undo the way back to the orphan.
+    &[("PUT", "hold_after_commit"), ("PUT", "late_commit")],
+];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_volume_has_one_owner_in_the_end_whatever_happens_to_its_giving() {
+    together(GIVING.map(give)).await;
+}
+
+async fn give(cases: &[(&str, &str)]) {
     let mut world = forgetful().await;
     let orphan = world.orphan("volume").await;
     lose(&mut world).await;
@@ -331,56 +352,38 @@ async fn a_volume_has_one_owner_in_the_end_whatever_happens_to_its_giving() {
     world.backup("lost.db").await;
     let labels = world.objects("volumes").await[0]["labels"].clone();
     let into = json!({"tenant": "dev", "workspace": "shop", "name": "lost"});
-    let mut is_first = true;
-    for (method, shape) in GIVING {
-        let effects: &[&str] = match method {
-            "GET" => &["hold_before_commit", "lose_reply_before_commit"],
-            _ => &[
-                "hold_before_commit",
-                "hold_after_commit",
-                "lose_reply_before_commit",
-                "lose_reply_after_commit",
-                "late_commit",
-            ],
-        };
-        for effect in effects {
-            println!("{method} {shape} {effect}");
-            if !std::mem::take(&mut is_first) {
-                // Back to the orphan. A call that takes effect late comes last, because it would undo this.
-                let url = format!("/volumes/{}", orphan.id);
-                world.restore("lost.db", true, Some((&url, json!({"labels": labels.clone()})))).await;
-                until("BackingLost", PATIENCE, async || {
-                    let found = world.get("storage", "/block-storages/lost").await;
-                    (found["status"]["conditions"][0]["reason"] == "BackingLost").then_some(())
-                })
-                .await;
-                world.orphan("volume").await;
-            }
-            let fault = world.sim.spoil(method, shape, 1, effect).await;
-            assert_eq!(world.admin(Method::PUT, &orphan.path(), Some(into.clone())).await.0, 202);
-            // Said twice, it is one order.
-            assert_eq!(world.admin(Method::PUT, &orphan.path(), Some(into.clone())).await.0, 202);
-            if effect.starts_with("hold_") {
-                until("the request is held", PATIENCE, async || world.sim.fault(fault).await.1.then_some(())).await;
-                world.proxy.process.kill();
-                world.proxy = world.setup.serve().await;
-                world.sim.control("POST", &format!("/faults/{fault}/release"), None).await;
-            }
-            let found = world.state("storage", "/block-storages/lost", "active").await;
-            assert_eq!(found["status"]["sizeGB"], 20, "{found}");
-            let volumes = world.objects("volumes").await;
-            assert_eq!(volumes.len(), 1, "{volumes:?}");
-            assert_eq!(id_of(&volumes[0]), orphan.id);
-            assert_eq!(volumes[0]["labels"]["seca.name"], "lost", "{volumes:?}");
-            assert!(world.sim.fault(fault).await.0 > 0, "{method} {shape} {effect} came up");
-            world.sim.remove_fault(fault).await;
+    for (index, (method, effect)) in cases.iter().enumerate() {
+        println!("{method} {effect}");
+        if index > 0 {
+            // Back to the orphan.
+            let url = format!("/volumes/{}", orphan.id);
+            world.restore("lost.db", true, Some((&url, json!({"labels": labels.clone()})))).await;
+            until("BackingLost", PATIENCE, async || {
+                let found = world.get("storage", "/block-storages/lost").await;
+                (found["status"]["conditions"][0]["reason"] == "BackingLost").then_some(())
+            })
+            .await;
+            world.orphan("volume").await;
         }
+        let fault = world.sim.spoil(method, "/volumes/*", 1, effect).await;
+        assert_eq!(world.admin(Method::PUT, &orphan.path(), Some(into.clone())).await.0, 202);
+        // Said twice, it is one order.
+        assert_eq!(world.admin(Method::PUT, &orphan.path(), Some(into.clone())).await.0, 202);
+        world.kill_while_held(fault, effect).await;
+        let found = world.state("storage", "/block-storages/lost", "active").await;
+        assert_eq!(found["status"]["sizeGB"], 20, "{found}");
+        let volumes = world.objects("volumes").await;
+        assert_eq!(volumes.len(), 1, "{volumes:?}");
+        assert_eq!(id_of(&volumes[0]), orphan.id);
+        assert_eq!(volumes[0]["labels"]["seca.name"], "lost", "{volumes:?}");
+        assert!(world.sim.fault(fault).await.0 > 0, "{method} {effect} came up");
+        world.sim.remove_fault(fault).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_orphan_is_removed_once_whatever_happens_to_its_removal() {
-    for (method, effect) in [
+    let cases = [
         ("GET", "hold_before_commit"),
         ("GET", "lose_reply_before_commit"),
         ("DELETE", "hold_before_commit"),
@@ -388,23 +391,29 @@ async fn an_orphan_is_removed_once_whatever_happens_to_its_removal() {
         ("DELETE", "lose_reply_before_commit"),
         ("DELETE", "lose_reply_after_commit"),
         ("DELETE", "late_commit"),
-    ] {
-        println!("{method} {effect}");
-        let mut world = forgetful().await;
-        let orphan = world.orphan("volume").await;
-        let fault = world.sim.spoil(method, "/volumes/*", 1, effect).await;
-        assert_eq!(world.admin(Method::DELETE, &orphan.path(), None).await.0, 202);
-        if effect.starts_with("hold_") {
-            until("the request is held", PATIENCE, async || world.sim.fault(fault).await.1.then_some(())).await;
-            world.proxy.process.kill();
-            world.proxy = world.setup.serve().await;
-            world.sim.control("POST", &format!("/faults/{fault}/release"), None).await;
-        }
-        until("the order has ended", PATIENCE, async || {
-            (world.admin(Method::GET, &orphan.path(), None).await.0 == 404).then_some(())
-        })
-        .await;
-        assert_eq!(world.objects("volumes").await, Vec::<Value>::new(), "{method} {effect}");
-        assert_eq!(world.objects("primary_ips").await.len(), 1, "the other orphan stays");
+    ];
+    together(cases.map(|(method, effect)| remove(method, effect))).await;
+}
+
+async fn remove(method: &str, effect: &str) {
+    println!("{method} {effect}");
+    let mut world = forgetful().await;
+    let orphan = world.orphan("volume").await;
+    let fault = world.sim.spoil(method, "/volumes/*", 1, effect).await;
+    assert_eq!(world.admin(Method::DELETE, &orphan.path(), None).await.0, 202);
+    world.kill_while_held(fault, effect).await;
+    until("the order has ended", PATIENCE, async || {
+        (world.admin(Method::GET, &orphan.path(), None).await.0 == 404).then_some(())
+    })
+    .await;
+    assert_eq!(world.objects("volumes").await, Vec::<Value>::new(), "{method} {effect}");
+    assert_eq!(world.objects("primary_ips").await.len(), 1, "the other orphan stays");
+}
+
+/// Tells stories beside each other; one that fails is the test's failure.
+async fn together(stories: impl IntoIterator<Item = impl Future<Output = ()> + Send + 'static>) {
+    let told: Vec<_> = stories.into_iter().map(tokio::spawn).collect();
+    for story in told {
+        story.await.unwrap();
     }
 }
