@@ -352,9 +352,9 @@ pub async fn pages_are_asked_for_together(world: &World) {
     let queries: Vec<(ListQuery, Vec<String>)> = (0..40)
         .map(|turn: usize| {
             let (limit, after, third) = (1 + turn % 4, turn % 5, turn % 3);
-            let is_labelled = turn % 2 == 0;
+            let is_labelled = turn.is_multiple_of(2);
             let selector = is_labelled.then(|| Selector::parse(&format!("third={third}")).unwrap());
-            let workspace = if turn % 7 == 0 { "x" } else { "w" }.to_owned();
+            let workspace = if turn.is_multiple_of(7) { "x" } else { "w" }.to_owned();
             let query = ListQuery { selector, workspace, after: format!("n{after}"), ..query(Kind::Network, limit) };
             let names = (after + 1..9).filter(|n| !is_labelled || n % 3 == third).map(|n| format!("n{n}"));
             (query, names.collect())
