@@ -37,14 +37,13 @@ use control_plane::{
     },
 };
 use seca_api::{ResourceKey, Timestamp};
-use together::{Question as _, Together};
+use together::Together;
 use tokio::sync::Semaphore;
 
 use crate::{
     database::{Database, Lane},
     meter::{Meter, Pool},
     migrate,
-    sql::Dialect,
 };
 
 /// The store over PostgreSQL or SQLite. Cloning shares the connections.
@@ -180,10 +179,9 @@ impl ReadStore for SqlStore {
     }
 
     async fn outline(&self, query: &ListQuery) -> StoreResult<Outlines> {
-        Ok(match (self.db.dialect(), pages::IndexedPage::of(query)) {
-            (Dialect::Postgres, Some(page)) => self.pages.ask(&self.db, &Arc::new(page)).await?,
-            (Dialect::Sqlite, Some(page)) => page.ask(&self.db).await?,
-            (_, None) => read::outline(&self.db, query).await?,
+        Ok(match pages::IndexedPage::of(query, self.db.dialect()) {
+            Some(page) => self.pages.ask(&self.db, &Arc::new(page)).await?,
+            None => read::outline(&self.db, query).await?,
         })
     }
 

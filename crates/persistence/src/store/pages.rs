@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use control_plane::ports::{Deleted, ListQuery, Outline, Outlines};
-use seca_api::selector::Term;
+use seca_api::{ResourceKey, selector::Term};
 
 use super::together::Question;
 use crate::{
@@ -27,12 +27,8 @@ const PAGES: Sql = Sql {
          AND r.name > w.after AND r.deleted_at IS NULL ORDER BY r.name LIMIT w.most) r"
     )
     .postgres,
-    sqlite: sql!(
-        "SELECT 1, " (authorization_version "$1") ", r.uid, r.name, r.revision \
-         FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.kind = $3 AND r.workspace = $4 AND r.network = $5 \
-         AND r.name > $6 AND r.deleted_at IS NULL ORDER BY r.name LIMIT $7"
-    )
-    .sqlite,
+    // Never asked: `read.rs` walks through the same index there.
+    sqlite: "",
 };
 /// Pages of what bears a label (2 and 3): of a tenant (1), between two places in the order of keys (4, 5), of so many rows at
 /// most (6).
@@ -61,18 +57,20 @@ pub(crate) struct IndexedPage {
     query: ListQuery,
     /// The label, name and value, that all of it bears.
     label: Option<(String, String)>,
+    dialect: Dialect,
 }
 
 impl IndexedPage {
     /// The page, if an index has it.
-    pub(crate) fn of(query: &ListQuery) -> Option<Self> {
+    pub(crate) fn of(query: &ListQuery, dialect: Dialect) -> Option<Self> {
         let label = match query.selector.as_ref().map(|selector| selector.terms.as_slice()) {
             None | Some([]) => None,
             Some([Term::Equals(name, value)]) => Some((name.literal()?.to_owned(), value.literal()?.to_owned())),
             Some(_) => return None,
         };
-        let is_indexed = query.deleted == Deleted::Exclude && query.limit <= MOST;
-        is_indexed.then(|| Self { query: query.clone(), label })
+        let is_read_here = dialect == Dialect::Postgres || label.is_some();
+        let is_indexed = is_read_here && query.deleted == Deleted::Exclude && query.limit <= MOST;
+        is_indexed.then(|| Self { query: query.clone(), label, dialect })
     }
 
     /// How many rows are read: one more than are shown tells whether there are more.
@@ -85,7 +83,7 @@ impl IndexedPage {
         let collection = self.query.collection();
         // A name follows the last slash, and '0' comes right after a slash.
         let before = place_path(&collection) + "0";
-        (key_path(&seca_api::ResourceKey { name: self.query.after.clone(), ..collection }), before)
+        (key_path(&ResourceKey { name: self.query.after.clone(), ..collection }), before)
     }
 }
 
@@ -96,24 +94,22 @@ impl Question for IndexedPage {
 
     const LANES: usize = 2;
 
+    /// No trip is saved in SQLite.
+    fn is_alone(&self) -> bool {
+        self.dialect == Dialect::Sqlite
+    }
+
     async fn ask(&self, db: &Database) -> Result<Outlines, Fault> {
         Ok(ask(db, &[self]).await?.pop().unwrap_or_default())
     }
 
     async fn ask_all(db: &Database, all: &[Arc<Self>]) -> Result<Vec<Outlines>, Fault> {
         let mut answers = vec![Outlines::default(); all.len()];
-        for is_labelled in [false, true] {
-            let of_it: Vec<(usize, &Self)> = all
-                .iter()
-                .map(AsRef::as_ref)
-                .enumerate()
-                .filter(|(_, page)| page.label.is_some() == is_labelled)
-                .collect();
-            if of_it.is_empty() {
-                continue;
-            }
-            let pages: Vec<&Self> = of_it.iter().map(|(_, page)| *page).collect();
-            for ((place, _), answer) in of_it.into_iter().zip(ask(db, &pages).await?) {
+        let places = 0..all.len();
+        let (labelled, plain): (Vec<usize>, Vec<usize>) = places.partition(|place| all[*place].label.is_some());
+        for places in [plain, labelled].into_iter().filter(|places| !places.is_empty()) {
+            let pages: Vec<&Self> = places.iter().map(|place| all[*place].as_ref()).collect();
+            for (place, answer) in places.into_iter().zip(ask(db, &pages).await?) {
                 answers[place] = answer;
             }
         }
@@ -123,19 +119,14 @@ impl Question for IndexedPage {
 
 /// Pages that either all bear a label or none.
 async fn ask(db: &Database, pages: &[&IndexedPage]) -> Result<Vec<Outlines>, Fault> {
-    let is_labelled = pages.first().is_some_and(|page| page.label.is_some());
-    let args = match (db.dialect(), is_labelled) {
-        (Dialect::Postgres, false) => collections(pages),
-        (Dialect::Postgres, true) => labelled(pages),
-        (Dialect::Sqlite, _) => pages.first().map(|page| one(page)).unwrap_or_default(),
-    };
-    let found = db.fetch(Lane::Read, if is_labelled { LABELLED } else { PAGES }, &args).await?;
+    let (statement, args) = statement(db.dialect(), pages);
+    let found = db.fetch(Lane::Read, statement, &args).await?;
     let mut answers = vec![Outlines::default(); pages.len()];
     for row in &found {
         let position = usize::try_from(row.int(0)? - 1).unwrap_or(usize::MAX);
         let Some(answer) = answers.get_mut(position) else { continue };
         answer.authorization = row.maybe_int(1)?;
-        answer.items.push(outline(row, 2)?);
+        answer.items.push(outline_of(row, 2)?);
     }
     for (answer, page) in answers.iter_mut().zip(pages) {
         // They come in this order, which costs a glance to make sure of: no statement promises the order of a join.
@@ -147,7 +138,7 @@ async fn ask(db: &Database, pages: &[&IndexedPage]) -> Result<Vec<Outlines>, Fau
 }
 
 /// What a page has of a resource, from a column on.
-pub(super) fn outline(row: &Row, at: usize) -> Result<Outline, Fault> {
+pub(super) fn outline_of(row: &Row, at: usize) -> Result<Outline, Fault> {
     Ok(Outline { uid: row.parse(at)?, name: row.text(at + 1)?, revision: row.int(at + 2)? })
 }
 
@@ -186,27 +177,24 @@ fn labelled<'a>(pages: &[&'a IndexedPage]) -> Vec<Value<'a>> {
     ]
 }
 
-/// The parameters of either in SQLite, for a page.
-fn one(page: &IndexedPage) -> Vec<Value<'_>> {
-    let query = &page.query;
-    match &page.label {
-        None => {
-            args![&query.tenant, &query.region, query.kind, &query.workspace, &query.network, &query.after, page.rows()]
-                .into()
-        }
-        Some((name, value)) => {
-            let (after, before) = page.bounds();
-            args![&query.tenant, name, value, after, before, page.rows()].into()
-        }
+/// The parameters of [`LABELLED`] in SQLite, where a page is asked for alone.
+fn labelled_alone(page: &IndexedPage) -> Vec<Value<'_>> {
+    let (label, value) = page.label.as_ref().map_or(("", ""), |(label, value)| (label, value));
+    let (after, before) = page.bounds();
+    args![&page.query.tenant, label, value, after, before, page.rows()].into()
+}
+
+/// What is asked for pages that either all bear a label or none.
+fn statement<'a>(dialect: Dialect, pages: &[&'a IndexedPage]) -> (Sql, Vec<Value<'a>>) {
+    match (dialect, pages) {
+        (Dialect::Sqlite, [page, ..]) => (LABELLED, labelled_alone(page)),
+        (_, [page, ..]) if page.label.is_some() => (LABELLED, labelled(pages)),
+        _ => (PAGES, collections(pages)),
     }
 }
 
 #[cfg(feature = "testing")]
 pub(crate) async fn explain(db: &Database, page: &IndexedPage) -> Result<crate::testing::Explained, Fault> {
-    let (statement, args) = match (db.dialect(), page.label.is_some()) {
-        (Dialect::Postgres, false) => (PAGES, collections(&[page])),
-        (Dialect::Postgres, true) => (LABELLED, labelled(&[page])),
-        (Dialect::Sqlite, is_labelled) => (if is_labelled { LABELLED } else { PAGES }, one(page)),
-    };
+    let (statement, args) = statement(db.dialect(), &[page]);
     db.explain(Lane::Read, statement.text(db.dialect()), &args, true).await
 }

@@ -9,7 +9,7 @@ use control_plane::{
 use seca_api::{Kind, ResourceKey, Timestamp, selector::Term};
 use sqlx::AssertSqlSafe;
 
-use super::{pages::outline as outline_of, together::Question};
+use super::{pages, together::Question};
 use crate::{
     database::{Database, Lane},
     fault::Fault,
@@ -56,8 +56,8 @@ const LIST_AND_COUNT: Sql = sql!(
      AND r.region = $2 AND r.kind = $3 AND r.workspace = $4 AND r.network = $5 AND r.name > $6"
 );
 const OUTLINE: Sql = sql!(
-    "SELECT " (authorization_version "$1") ", r.uid, r.name, r.revision FROM resources r WHERE r.tenant = $1 AND r.region = $2 AND r.kind = $3 AND r.workspace = $4 AND r.network = $5 \
-     AND r.name > $6"
+    "SELECT " (authorization_version "$1") ", r.uid, r.name, r.revision FROM resources r WHERE r.tenant = $1 \
+     AND r.region = $2 AND r.kind = $3 AND r.workspace = $4 AND r.network = $5 AND r.name > $6"
 );
 const SHOWN: Sql = sql!("SELECT r.uid, " shown " FROM resources r WHERE r.uid IN " (list 1));
 const INSTALLATION: Sql = sql!("SELECT id FROM installation");
@@ -192,13 +192,13 @@ pub(crate) async fn list(db: &Database, query: &ListQuery) -> Result<Page, Fault
     Ok(Page { items, more, authorization })
 }
 
-/// The same page, without what it shows, where no index has it (see [`super::pages`]).
+/// The same page, without what it shows. Most are read by [`pages`] instead.
 pub(crate) async fn outline(db: &Database, query: &ListQuery) -> Result<Outlines, Fault> {
     let (text, args) = page(OUTLINE, db.dialect(), query, few(db, query).await?);
     let mut found = db.fetch_text(lane(query), AssertSqlSafe(text), &args, is_common(query)).await?;
     let more = found.len() > query.limit;
     found.truncate(query.limit);
-    let items = found.iter().map(|row| outline_of(row, 1)).collect::<Result<_, Fault>>()?;
+    let items = found.iter().map(|row| pages::outline_of(row, 1)).collect::<Result<_, Fault>>()?;
     let authorization = found.first().map_or(Ok(None), |row| row.maybe_int(0))?;
     Ok(Outlines { items, more, authorization })
 }
@@ -276,13 +276,11 @@ fn page<'q>(
 
 #[cfg(feature = "testing")]
 pub(crate) async fn explain_list(db: &Database, query: &ListQuery) -> Result<crate::testing::Explained, Fault> {
-    let statement = match counts_children(query.kind) {
-        true => LIST_AND_COUNT,
-        false => match super::pages::IndexedPage::of(query) {
-            Some(page) => return super::pages::explain(db, &page).await,
-            None => OUTLINE,
-        },
-    };
+    let counts = counts_children(query.kind);
+    if let Some(page) = pages::IndexedPage::of(query, db.dialect()).filter(|_| !counts) {
+        return pages::explain(db, &page).await;
+    }
+    let statement = if counts { LIST_AND_COUNT } else { OUTLINE };
     let (text, args) = page(statement, db.dialect(), query, None);
     db.explain(lane(query), &text, &args, query.selector.is_none()).await
 }
