@@ -3,6 +3,8 @@
 
 mod world;
 
+#[path = "mapping_disks/before.rs"]
+mod before;
 #[path = "mapping_disks/console.rs"]
 mod console;
 

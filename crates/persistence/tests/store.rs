@@ -111,6 +111,7 @@ suite! {
     epochs:
         an_epoch_is_wanted_before_it_is_current,
         a_paused_project_goes_on_as_after_a_takeover,
+        what_a_pause_put_off_is_due_when_it_ends,
         a_project_is_known_by_what_was_made_in_it;
     bindings:
         a_binding_moves_the_workspace_and_all_that_is_in_it,

@@ -130,6 +130,8 @@ impl Scene<'_> {
             "BootVolumeHeld" | "BootVolumeInUse" | "AddressConflict" | "DependencyMissing" => true,
             // An address, or what filters it, goes when somebody stops the instance that has it.
             "AppliesWhenOff" => row.is(ResourceState::Deleting),
+            // The release before accepts what this one would refuse.
+            "ProviderRefused" => row.message.contains("create the instance with a larger SKU"),
             "WaitingForDependency" | "WaitingForChildren" if depth < 4 => {
                 let mut names = BTreeSet::new();
                 names_in(&row.spec, &mut names);
@@ -348,7 +350,13 @@ impl Scene<'_> {
     /// Objects of ours that no row claims.
     fn left(&self) -> Vec<Violation> {
         let uids: BTreeSet<&str> = self.rows.iter().map(|row| row.uid.as_str()).collect();
-        let is_left = |object: &&Object| object.uid().is_some_and(|uid| !uids.contains(uid));
+        let is_of_none = |object: &Object| object.uid().is_some_and(|uid| !uids.contains(uid));
+        // The address of a server that a block storage keeps goes with it.
+        let is_kept = |object: &Object| {
+            let server = object.json["assignee_id"].as_i64();
+            self.objects.iter().any(|other| other.kind == "servers" && Some(other.id) == server && !is_of_none(other))
+        };
+        let is_left = |object: &&Object| is_of_none(object) && !is_kept(object);
         let of = |object: &Object| Violation {
             rule: "left",
             text: format!("{object} belongs to no row"),

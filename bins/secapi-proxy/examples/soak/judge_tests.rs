@@ -172,6 +172,26 @@ fn two_objects_of_one_resource_are_doubled_and_one_of_none_is_left() {
 }
 
 #[test]
+fn the_address_of_a_kept_server_is_not_left() {
+    let of = |uid: &str, mut object: Object| {
+        object.labels.insert("seca.uid".to_owned(), uid.to_owned());
+        object
+    };
+    let address = |server: Value| of("u-gone", object("primary_ips", 9, json!({"assignee_id": server})));
+    let server = |uid| of(uid, object("servers", 8, json!({"status": "off"})));
+    let rows = || vec![volume(ResourceState::Active)];
+    let rules = |objects| {
+        let mut rules = Case::of(rows(), objects).rules();
+        rules.retain(|rule| *rule == "left");
+        rules
+    };
+    let kept = rows()[0].uid.clone();
+    assert!(rules(vec![address(json!(8)), server(&kept)]).is_empty());
+    assert_eq!(rules(vec![address(json!(null)), server(&kept)]), ["left"]);
+    assert_eq!(rules(vec![address(json!(8)), server("u-gone")]), ["left", "left"]);
+}
+
+#[test]
 fn what_was_promised_is_there_and_as_it_was_sent() {
     let real = || vec![object("volumes", 7, json!({"size": 10}))];
     let promised = |wanted: Wanted, rows: Vec<Row>, objects: Vec<Object>| {

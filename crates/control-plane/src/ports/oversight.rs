@@ -196,8 +196,8 @@ pub trait OversightStore: OrphanStore {
     async fn paused_projects(&self) -> StoreResult<Vec<(ProjectId, ProjectEpoch)>>;
 
     /// Ends that: this database rules the project from now on. Its epoch is this one if that is at least as high, and none
-    /// is wanted. The lease ends, so that the next holder begins as after any other takeover. False when there is no such
-    /// paused project.
+    /// is wanted. The lease ends, so that the next holder begins as after any other takeover, and what was put off is due
+    /// now. False when there is no such paused project.
     async fn resume_project(&self, project: &ProjectId, epoch: &Epoch) -> StoreResult<bool>;
 
     /// Declares a project gone for good. All that is in it is being deleted from now on, its workspaces too; calls of

@@ -276,7 +276,11 @@ fn park(context: &Context<'_>, snapshot: Option<&Image>, server: &Server, why: &
         let description = format!("disk of block storage {}", row.key.name);
         let labels = context.labels_in_role(CREATE_IMAGE, &PARKED);
         let call = ImageCall::Create { server: server.id, description, labels };
-        return Ok(told(act(call.step(&row.key.name)), "its disk is becoming a snapshot"));
+        // The release before wrote no time down, and a snapshot of no known hold would be dropped again.
+        let since = BlockStorageFacts::mark(row, |facts| {
+            facts.held_since = facts.held_since.or(Some(millis(context.now)));
+        });
+        return Ok(told(act(call.step(&row.key.name).mark(since)), "its disk is becoming a snapshot"));
     };
     Ok(match image.status {
         ImageStatus::Creating => {

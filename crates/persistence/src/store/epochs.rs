@@ -6,7 +6,7 @@ use control_plane::{
 };
 
 use crate::{
-    database::{Database, Lane},
+    database::{Database, Lane, Operation, Tx},
     fault::Fault,
     row,
     sql::{Row, Sql, args, list, sql},
@@ -32,6 +32,11 @@ const RESUME: Sql = sql!(
      epoch_nonce = CASE WHEN $2 >= COALESCE(epoch, 0) THEN $3 ELSE epoch_nonce END, \
      wanted_epoch = NULL, wanted_nonce = NULL, paused = NULL, owner = NULL, until = NULL \
      WHERE uid = $1 AND paused IS NOT NULL RETURNING uid"
+);
+/// What was put off while the project was paused.
+const WAKE_PUT_OFF: Sql = sql!(
+    "WITH woken AS MATERIALIZED (SELECT w.uid FROM work w WHERE w.project = $1 AND w.next_run_at > " now
+    " ORDER BY w.uid" lock ") UPDATE work SET " wake " WHERE uid IN (SELECT uid FROM woken)"
 );
 const PROJECT_OF: Sql = sql!(
     "SELECT f.project FROM (SELECT r.project FROM resources r WHERE r.uid IN " (list 1)
@@ -61,8 +66,23 @@ pub(super) async fn paused(db: &Database) -> Result<Vec<(ProjectId, ProjectEpoch
     db.fetch(Lane::Read, PAUSED, &[]).await?.iter().map(paused).collect()
 }
 
-pub(super) async fn resume(db: &Database, project: &ProjectId, epoch: &Epoch) -> Result<bool, Fault> {
-    Ok(!db.execute(Lane::Write, RESUME, &args![project, epoch.number, &epoch.nonce]).await?.is_empty())
+/// Ends the pause of a project.
+pub(super) struct Resume<'a> {
+    pub(super) project: &'a ProjectId,
+    pub(super) epoch: &'a Epoch,
+}
+
+impl Operation for Resume<'_> {
+    type Output = bool;
+
+    async fn run(&self, tx: &mut Tx) -> Result<bool, Fault> {
+        let args = args![self.project, self.epoch.number, &self.epoch.nonce];
+        if tx.first(RESUME, &args).await?.is_none() {
+            return Ok(false);
+        }
+        tx.execute(WAKE_PUT_OFF, &args![self.project]).await?;
+        Ok(true)
+    }
 }
 
 pub(super) async fn project_of(db: &Database, uids: &[Uid]) -> Result<Vec<ProjectId>, Fault> {

@@ -136,7 +136,7 @@ impl OversightStore for SqlStore {
     }
 
     async fn resume_project(&self, project: &ProjectId, epoch: &Epoch) -> StoreResult<bool> {
-        Ok(epochs::resume(&self.db, project, epoch).await?)
+        Ok(self.db.transact(Lane::Write, &epochs::Resume { project, epoch }).await?)
     }
 
     async fn abandon(&self, project: &ProjectId, now: Timestamp) -> StoreResult<Option<Abandoned>> {

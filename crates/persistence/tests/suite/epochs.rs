@@ -2,7 +2,7 @@
 
 use control_plane::{
     ProjectId,
-    ports::{Epoch, Lease, ProjectEpoch, StepState},
+    ports::{Epoch, Lease, ProjectEpoch, Settled, StepState},
 };
 use seca_api::Kind;
 
@@ -73,6 +73,22 @@ pub async fn a_paused_project_goes_on_as_after_a_takeover(world: &World) {
     assert_eq!(current(&world.lease("p").await).await.current, epoch(7, "theirs"));
     let nobody = ProjectId("nobody".to_owned());
     assert!(!world.store.oversight().resume_project(&nobody, &epoch(1, "x")).await.unwrap());
+}
+
+pub async fn what_a_pause_put_off_is_due_when_it_ends(world: &World) {
+    let (_, lease) = world.bound("p").await;
+    let put_off = world.create(&key(Kind::BlockStorage, "put-off")).await;
+    world.create(&key(Kind::BlockStorage, "rests")).await;
+    world.settle(&lease).await;
+    let wake = world.store.bundle(put_off.uid).await.unwrap().unwrap().wake;
+    let looked = Settled { uid: put_off.uid, wake, attempts: 0, next: Some(TTL) };
+    assert!(world.store.settle(&lease, &[looked]).await.unwrap());
+    assert!(world.store.pause_project(&lease, "the marker says 7").await.unwrap());
+    assert!(world.store.due(&lease, 9).await.unwrap().is_empty());
+
+    assert!(world.store.oversight().resume_project(&lease.project, &epoch(7, "theirs")).await.unwrap());
+    let due = world.store.due(&world.lease("p").await, 9).await.unwrap();
+    assert_eq!(due, [put_off.uid], "what rests is not woken");
 }
 
 pub async fn a_project_is_known_by_what_was_made_in_it(world: &World) {

@@ -7,7 +7,7 @@ use seca_api::Timestamp;
 use super::State;
 use crate::{
     ports::{Abandoned, Epoch, Lease, ProjectEpoch, StepState},
-    resource::ProjectId,
+    resource::{ProjectId, Uid},
     state,
 };
 
@@ -82,6 +82,10 @@ impl State {
         }
         epochs.wanted = None;
         (project.owner, project.until) = (None, None);
+        let now = self.now();
+        let is_put_off = |uid: &Uid| self.work.get(uid).and_then(|work| work.next).is_some_and(|next| next > now);
+        let put_off: Vec<Uid> = self.project_uids(id).into_iter().filter(is_put_off).collect();
+        self.wake(put_off);
         true
     }
     pub(in super::super) fn abandon(&mut self, id: &ProjectId, now: Timestamp) -> Option<Abandoned> {
