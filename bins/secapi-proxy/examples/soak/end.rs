@@ -1,6 +1,9 @@
 //! The end: quiet until all rests and is true, and the deletion of everything. Both wait on state, and not for ever.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use anyhow::bail;
 use seca_client::{
@@ -48,7 +51,14 @@ pub(crate) async fn quiet(soak: &mut Soak, person: Option<&Person>) -> anyhow::R
     // Until then a call of before may take effect, and an object of it is no leftover yet.
     sleep(LATE_WINDOW).await;
     soak.stage.renew().await?;
-    settle(soak, true).await
+    let mut violations = settle(soak, true).await?;
+    let places = if violations.is_empty() { BTreeMap::new() } else { soak.database.places().await? };
+    for stuck in violations.iter_mut().filter(|violation| violation.rule == "stuck") {
+        if let Some(place) = stuck.uid.as_ref().and_then(|uid| places.get(uid)) {
+            stuck.text = format!("{}; {place}", stuck.text);
+        }
+    }
+    Ok(violations)
 }
 
 /// Looks until nothing is wrong, or time is up. What belongs to no row is swept when a project is read again, so that is

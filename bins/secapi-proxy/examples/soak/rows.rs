@@ -136,6 +136,14 @@ impl Database {
         Ok(self.rows(query).await?.into_iter().map(entry).collect())
     }
 
+    /// How each resource stands in the queue, in words.
+    pub(crate) async fn places(&self) -> anyhow::Result<BTreeMap<String, String>> {
+        let query = "SELECT w.uid, format('in the queue of %s, its row in %s, woken %s times, %s', w.project, r.project, \
+                     w.wakes, COALESCE('due since ' || ((extract(epoch FROM clock_timestamp()) * 1000)::bigint \
+                     - w.next_run_at) || ' ms', 'not due')) AS place FROM work w JOIN resources r ON r.uid = w.uid";
+        Ok(self.rows(query).await?.into_iter().map(|row| (row.get("uid"), row.get("place"))).collect())
+    }
+
     /// Every step that is not closed, of resources that are there.
     pub(crate) async fn open_steps(&self) -> anyhow::Result<Vec<OpenStep>> {
         let query = "SELECT steps.uid, steps.operation, steps.target, steps.state FROM steps \
