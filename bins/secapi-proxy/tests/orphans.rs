@@ -330,9 +330,9 @@ async fn lose(world: &mut World) -> String {
     id
 }
 
-/// Giving a volume takes two requests, and this may happen to them. Each list is a story in a world of its own, and the
-/// stories are told beside each other: most of each is waiting. Before its list each story gives the volume once
-/// ([`FIRST_GIVING`]), so that every case of a list begins with a restored database.
+/// Giving a volume takes two requests, and this may happen to them. Each list is a story in a world of its own. The stories
+/// run at the same time, because they mostly wait. Each story begins with [`FIRST_GIVING`], and every case of its list with
+/// a restored database.
 const GIVING: [&[(&str, &str)]; 4] = [
     &[("GET", "lose_reply_before_commit"), ("PUT", "hold_before_commit")],
     &[("PUT", "hold_after_commit"), ("PUT", "lose_reply_before_commit")],

@@ -201,16 +201,16 @@ impl Stage {
             .with("SECA_LATE_WINDOW", &format!("{}s", LATE_WINDOW.as_secs()))
             .with("SECA_STOP_GRACE", "4s")
             .with("SECA_LOG_LEVEL", "info,control_plane=debug,hetzner_adapter=debug,hcloud_client=debug");
-        // The release before does not know it.
-        let this = setup.clone().with("SECA_DISK_HOLD", DISK_HOLD);
+        // The release before does not know this setting.
+        let newest = setup.clone().with("SECA_DISK_HOLD", DISK_HOLD);
         let replicas = match &arguments.old_binary {
-            None => vec![Replica::new(this.clone(), "replica-1", true), Replica::new(this, "replica-2", true)],
+            None => vec![Replica::new(newest.clone(), "replica-1", true), Replica::new(newest, "replica-2", true)],
             Some(old) => {
                 // The processes run in another folder.
                 let old = fs::canonicalize(old).with_context(|| format!("{} is no binary", old.display()))?;
                 let of_old = |number| Replica::new(setup.clone().with_binary(&old), &format!("old-{number}"), false);
                 let spares = arguments.hand_overs().div_ceil(2);
-                [Replica::new(this, "new", true)].into_iter().chain((1..=spares).map(of_old)).collect()
+                [Replica::new(newest, "new", true)].into_iter().chain((1..=spares).map(of_old)).collect()
             }
         };
         Ok(Self {

@@ -276,7 +276,8 @@ fn park(context: &Context<'_>, snapshot: Option<&Image>, server: &Server, why: &
         let description = format!("disk of block storage {}", row.key.name);
         let labels = context.labels_in_role(CREATE_IMAGE, &PARKED);
         let call = ImageCall::Create { server: server.id, description, labels };
-        // The release before wrote no time down, and a snapshot of no known hold would be dropped again.
+        // The release before did not write down when it began to keep the server. Without that time the snapshot would be
+        // dropped, and ordered again.
         let since = BlockStorageFacts::mark(row, |facts| {
             facts.held_since = facts.held_since.or(Some(millis(context.now)));
         });

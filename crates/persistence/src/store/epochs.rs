@@ -5,6 +5,7 @@ use control_plane::{
     ports::{Epoch, Lease, ProjectEpoch},
 };
 
+use super::relations::WAKE;
 use crate::{
     database::{Database, Lane, Operation, Tx},
     fault::Fault,
@@ -33,11 +34,7 @@ const RESUME: Sql = sql!(
      wanted_epoch = NULL, wanted_nonce = NULL, paused = NULL, owner = NULL, until = NULL \
      WHERE uid = $1 AND paused IS NOT NULL RETURNING uid"
 );
-/// What was put off while the project was paused.
-const WAKE_PUT_OFF: Sql = sql!(
-    "WITH woken AS MATERIALIZED (SELECT w.uid FROM work w WHERE w.project = $1 AND w.next_run_at > " now
-    " ORDER BY w.uid" lock ") UPDATE work SET " wake " WHERE uid IN (SELECT uid FROM woken)"
-);
+const PUT_OFF: Sql = sql!("SELECT w.uid FROM work w WHERE w.project = $1 AND w.next_run_at > " now);
 const PROJECT_OF: Sql = sql!(
     "SELECT f.project FROM (SELECT r.project FROM resources r WHERE r.uid IN " (list 1)
     " UNION SELECT s.project FROM steps s WHERE s.uid IN " (list 1) ") f WHERE f.project <> 'local' ORDER BY f.project"
@@ -66,7 +63,7 @@ pub(super) async fn paused(db: &Database) -> Result<Vec<(ProjectId, ProjectEpoch
     db.fetch(Lane::Read, PAUSED, &[]).await?.iter().map(paused).collect()
 }
 
-/// Ends the pause of a project.
+/// Ends the pause of a project, and makes due now what was put off meanwhile.
 pub(super) struct Resume<'a> {
     pub(super) project: &'a ProjectId,
     pub(super) epoch: &'a Epoch,
@@ -80,7 +77,8 @@ impl Operation for Resume<'_> {
         if tx.first(RESUME, &args).await?.is_none() {
             return Ok(false);
         }
-        tx.execute(WAKE_PUT_OFF, &args![self.project]).await?;
+        let put_off = row::uids(&tx.fetch(PUT_OFF, &args![self.project]).await?)?;
+        tx.execute(WAKE, &[list(&put_off)]).await?;
         Ok(true)
     }
 }
