@@ -29,7 +29,7 @@ use tokio::time::Instant;
 /// How much faster than life the simulator is: a server takes half a second.
 const SPEED: f64 = 0.02;
 /// Lives at once, each with a simulator and a proxy of its own. Most of a life is waiting.
-const WORKERS: usize = 8;
+const WORKERS: usize = 12;
 /// What is made, and with what it is removed.
 const OBJECTS: [[&str; 2]; 3] =
     [["/servers", "/servers/*"], ["/networks", "/networks/*"], ["/primary_ips", "/primary_ips/*"]];
