@@ -82,3 +82,15 @@ proptest! {
         tell(begun, &story, false);
     }
 }
+
+/// A random story found it: a running server keeps an address that its instance no longer has, and the firewall before it,
+/// until it stops. Nothing named the group any more, so that nobody gave that firewall its rules back.
+#[test]
+fn a_firewall_that_filters_an_address_until_a_stop_keeps_its_rules() {
+    let story = [
+        Event::Subnet { name: 2, block: 0 },
+        Event::Console { what: Hand::TakeRules, which: 0, seen: false },
+        Event::Nic { name: 0, subnet: 2, addresses: 1, ip: None, group: None },
+    ];
+    tell(Beginning::Connected, &story, false);
+}

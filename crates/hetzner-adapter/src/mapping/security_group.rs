@@ -41,7 +41,9 @@ impl Mapping for SecurityGroupMapping {
     }
 
     fn delete(&self, context: &Context<'_>) -> Planned {
-        remove(context, &BTreeSet::new()).unwrap_or_else(settled)
+        let rules = context.spec().ok().map(|spec| compiled(context, &spec)).filter(|rules| rules.excess().is_none());
+        let shards = rules.map(|rules| rules.shards).unwrap_or_default();
+        remove(context, &BTreeSet::new(), &shards).unwrap_or_else(settled)
     }
 
     fn objects(&self) -> &'static [Owned] {
@@ -96,8 +98,7 @@ fn alive(context: &Context<'_>) -> Checked<Planned> {
             match firewall(context, part) {
                 None => return Ok(publish(create(context, part, shard), row, None, &members)),
                 Some(found) if !same_rules(&shard.rules, &found.rules) => {
-                    let call = FirewallCall::SetRules { firewall: found.id, rules: shard.rules.clone() };
-                    return Ok(publish(act(call.step(&found.name)), row, None, &members));
+                    return Ok(publish(set_rules(found, shard), row, None, &members));
                 }
                 Some(found) => firewalls.push(GroupFirewall { id: found.id.to_string(), hash: shard.hash.clone() }),
             }
@@ -107,7 +108,7 @@ fn alive(context: &Context<'_>) -> Checked<Planned> {
     let planned = publish(settled(), row, (excess.is_none() && !is_waiting).then_some(known), &members);
     // Those that are not needed any more go when no instance has them: those that have are told first.
     if excess.is_none()
-        && let Some(removal) = remove(context, &(0..shards.len()).collect())
+        && let Some(removal) = remove(context, &(0..shards.len()).collect(), &compiled.shards)
     {
         return Ok(Planned { facts: planned.facts, ..removal });
     }
@@ -164,11 +165,26 @@ fn create(context: &Context<'_>, part: usize, shard: &Shard) -> Planned {
     act(FirewallCall::Create(Box::new(body)).step(name))
 }
 
-/// Removes the firewalls that hold no part of the rules; first those have to stand before no server any more.
-fn remove(context: &Context<'_>, parts: &BTreeSet<usize>) -> Option<Planned> {
+fn set_rules(firewall: &Firewall, shard: &Shard) -> Planned {
+    act(FirewallCall::SetRules { firewall: firewall.id, rules: shard.rules.clone() }.step(&firewall.name))
+}
+
+/// Removes the firewalls that hold no part of the rules; first those have to stand before no server any more. Until then
+/// each filters what it stands before, so that its part of `shards`, the rules that the group has, is kept in it.
+fn remove(context: &Context<'_>, parts: &BTreeSet<usize>, shards: &[Shard]) -> Option<Planned> {
     let all = context.snapshot.objects_of::<Firewall>(context.installation(), context.resource().uid);
     let wanted: BTreeSet<Option<Role>> = parts.iter().map(|part| role(*part)).collect();
-    let (_, firewall) = all.into_iter().find(|(role, _)| !wanted.contains(role))?;
+    let former: Vec<_> = all.into_iter().filter(|(role, _)| !wanted.contains(role)).collect();
+    for (part, shard) in shards.iter().enumerate() {
+        let found = former.iter().find(|(found, _)| *found == role(part)).map(|(_, firewall)| *firewall);
+        if let Some(firewall) = found
+            && context.snapshot.is_firewall_used(firewall)
+            && !same_rules(&shard.rules, &firewall.rules)
+        {
+            return Some(set_rules(firewall, shard));
+        }
+    }
+    let (_, firewall) = former.first()?;
     if context.snapshot.is_firewall_used(firewall) {
         return Some(still_used(context, firewall));
     }
