@@ -170,21 +170,19 @@ fn set_rules(firewall: &Firewall, shard: &Shard) -> Planned {
 }
 
 /// Removes the firewalls that hold no part of the rules; first those have to stand before no server any more. Until then
-/// each filters what it stands before, so that its part of `shards`, the rules that the group has, is kept in it.
+/// each filters what it stands before, so its part of `shards`, the rules that the group has, is kept in it.
 fn remove(context: &Context<'_>, parts: &BTreeSet<usize>, shards: &[Shard]) -> Option<Planned> {
-    let all = context.snapshot.objects_of::<Firewall>(context.installation(), context.resource().uid);
-    let wanted: BTreeSet<Option<Role>> = parts.iter().map(|part| role(*part)).collect();
-    let former: Vec<_> = all.into_iter().filter(|(role, _)| !wanted.contains(role)).collect();
-    for (part, shard) in shards.iter().enumerate() {
-        let found = former.iter().find(|(found, _)| *found == role(part)).map(|(_, firewall)| *firewall);
-        if let Some(firewall) = found
+    for (part, shard) in shards.iter().enumerate().filter(|(part, _)| !parts.contains(part)) {
+        if let Some(firewall) = firewall(context, part)
             && context.snapshot.is_firewall_used(firewall)
             && !same_rules(&shard.rules, &firewall.rules)
         {
             return Some(set_rules(firewall, shard));
         }
     }
-    let (_, firewall) = former.first()?;
+    let all = context.snapshot.objects_of::<Firewall>(context.installation(), context.resource().uid);
+    let wanted: BTreeSet<Option<Role>> = parts.iter().map(|part| role(*part)).collect();
+    let (_, firewall) = all.into_iter().find(|(role, _)| !wanted.contains(role))?;
     if context.snapshot.is_firewall_used(firewall) {
         return Some(still_used(context, firewall));
     }
