@@ -10,7 +10,7 @@ mod console;
 
 use control_plane::{ActionKind, Reason, Resource, ports::Plan, state};
 use hcloud_client::types::ServerStatus;
-use hetzner_adapter::{Observation, objects::ObjectId, snapshot::Change};
+use hetzner_adapter::{Observation, call::Call, objects::ObjectId, snapshot::Change};
 use seca_api::{Kind, ResourceState};
 use serde_json::{Value, json};
 use world::{
@@ -392,6 +392,26 @@ fn a_server_that_somebody_starts_after_its_copy_was_made_is_the_disk_again() {
     wait_out_the_hold(&mut world);
     assert_eq!(world.operations()[..4], ["create_image", "read_actions", "read_actions", "delete_server"]);
     world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeParked"));
+}
+
+/// An answer counts for seconds: somebody may run the server between it and the plan that follows.
+#[test]
+fn an_answer_about_a_server_is_not_used_after_some_seconds() {
+    let mut world = held();
+    world.now += 15 * MINUTE;
+    let uid = boot_volume(&world).uid;
+    while world.operations() != ["read_actions"] {
+        world.look(uid);
+    }
+    world.look(uid);
+    let server = ObjectId::Server(world.model.servers[0].id);
+    assert!(matches!(&world.calls[..], [(_, Call::History { object, .. })] if *object == server));
+    world.operations();
+    world.now += 6_000;
+    world.model.started.insert(server, world.now);
+    world.settle();
+    assert_eq!(world.operations().last(), Some(&"delete_image"));
+    world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeHeld"));
 }
 
 /// What is known of a server may be minutes old: its actions are asked for before it is removed.

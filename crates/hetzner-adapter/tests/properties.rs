@@ -16,6 +16,7 @@ mod happen;
 mod laws;
 
 use console::Hand;
+use control_plane::ActionKind;
 use events::{Beginning, Event, event, event_of_disks};
 use happen::happen;
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
@@ -93,4 +94,51 @@ fn a_firewall_that_filters_an_address_until_a_stop_keeps_its_rules() {
         Event::Nic { name: 0, subnet: 2, addresses: 1, ip: None, group: None },
     ];
     tell(Beginning::Connected, &story, false);
+}
+
+/// A random story found it: a subnet waited for a person, and a quarter of a minute passed between two looks at a disk. The
+/// snapshot of that has to be seen within seconds before its server goes.
+#[test]
+fn a_disk_becomes_a_snapshot_while_others_wait_for_a_person() {
+    let story = [
+        Event::DeleteInstance(0),
+        Event::Subnet { name: 0, block: 3 },
+        Event::Instance { name: 1, volume: 0, start: false, key: true, large: false },
+        Event::Subnet { name: 1, block: 3 },
+    ];
+    tell(Beginning::Connected, &story, false);
+}
+
+/// A random story found it: a server that was made from a snapshot ran while nobody looked at the block storage, which kept
+/// the snapshot as its disk.
+#[test]
+fn a_server_that_ran_for_a_moment_is_the_disk() {
+    let story = [
+        Event::Hold { name: 0, hold: Some("0s") },
+        Event::Rounds(4),
+        Event::Instance { name: 0, volume: 0, start: false, key: false, large: false },
+        Event::Rounds(2),
+        Event::Power { name: 0, action: ActionKind::Start },
+        Event::Look(vec![20, 205, 164, 65]),
+        Event::Rounds(2),
+        Event::Power { name: 0, action: ActionKind::Stop },
+        Event::Rounds(6),
+    ];
+    tell(Beginning::Held, &story, false);
+}
+
+/// A random story found it: an instance left what closed its server to a block storage that was deleted before it looked.
+#[test]
+fn what_closed_a_server_goes_with_a_block_storage_that_is_deleted_at_once() {
+    let story = [
+        Event::Instance { name: 1, volume: 0, start: true, key: false, large: false },
+        Event::Look(vec![101, 53, 107, 233]),
+        Event::DeleteInstance(1),
+        Event::Rounds(1),
+        Event::Rounds(4),
+        Event::DeleteVolume(0),
+        Event::Shift(vec![0]),
+        Event::Rounds(1),
+    ];
+    tell(Beginning::Held, &story, false);
 }

@@ -110,6 +110,10 @@ fn release(context: &Context<'_>, volume: Option<&Volume>) -> Option<Planned> {
 
 fn delete(context: &Context<'_>, backing: &Backing<'_>) -> Planned {
     if let Some(server) = backing.kept.or_else(|| parking::set_aside(context).next()) {
+        // The instance that handed it over has left what closes it to the block storage.
+        if let Some(tied) = auxiliary::tie_closed(context, server) {
+            return tied;
+        }
         return act(ServerCall::Delete { server: server.id }.step(&server.name));
     }
     // An instance that used it as a data volume stays, and has nothing of it any more.

@@ -487,6 +487,10 @@ fn delete(context: &Context<'_>, server: &Server) -> Checked<Planned> {
     if power::is_busy(server) {
         return Ok(context.watch_server(server, Until::Settled));
     }
+    // A block storage that kept it has left what closes it to the instance.
+    if let Some(tied) = auxiliary::tie_closed(context, server) {
+        return Ok(tied);
+    }
     if let Some(removed) = taken_off(context, server)? {
         return Ok(removed);
     }

@@ -47,7 +47,7 @@ use crate::{
     objects::{ObjectId, ObjectType},
     owner::{Owner, Role},
     provider::AdapterSettings,
-    snapshot::Snapshot,
+    snapshot::{Snapshot, Usage},
 };
 
 /// One kind's half at the provider.
@@ -278,13 +278,18 @@ impl<'a> Context<'a> {
     }
 
     /// Proves that an object is still there that is seen. What was read of it may be minutes old, and something is about to go
-    /// because this stays.
-    fn prove_there(&self, object: ObjectId) -> Checked<()> {
+    /// because this stays. What is told of its use is as fresh.
+    fn prove_there(&self, object: ObjectId) -> Checked<Usage> {
+        self.prove_there_at(object, self.now)
+    }
+
+    /// The same for a time at which something else was asked.
+    fn prove_there_at(&self, object: ObjectId, at: Timestamp) -> Checked<Usage> {
         /// For how long an answer counts: a plan follows it at once.
         const FRESH_MS: i64 = 5_000;
-        let since = self.now.as_millis() - FRESH_MS;
+        let since = at.as_millis() - FRESH_MS;
         match self.snapshot.usage_since(object, self.bundle().attempts, 0) {
-            Some(told) if told.answered >= since => Ok(()),
+            Some(told) if told.answered >= since => Ok(told),
             _ => Err(Box::new(self.ask(self.history(object)))),
         }
     }

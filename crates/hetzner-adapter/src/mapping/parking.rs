@@ -8,7 +8,7 @@ use std::time::Duration;
 use control_plane::{
     Reason, Resource,
     disk::{self, Disk},
-    facts::{BlockStorageFacts, Facts},
+    facts::{BlockStorageFacts, Facts, InstanceFacts},
     ports::{Auxiliary, Plan, Planned},
 };
 use hcloud_client::types::{Id, Image, ImageStatus, Server, ServerStatus};
@@ -65,14 +65,17 @@ fn ordered_at(image: &Image) -> Option<i64> {
 
 /// Whether somebody started a server after its snapshot was made, or at all while the block storage kept it: then the disk may be
 /// newer. What was read of the server may be minutes old, and somebody may have switched it off again, so it and its actions are
-/// read. Before that the snapshot is read: somebody may have deleted it.
+/// read. Just before that the snapshot is read: somebody may have deleted it.
 fn is_outdated(context: &Context<'_>, image: &Image, server: &Server) -> Checked<bool> {
-    context.prove_there(ObjectId::Image(image.id))?;
     let object = ObjectId::Server(server.id);
     let after = ordered_at(image).unwrap_or_default();
-    let Some(usage) = context.snapshot.usage_since(object, context.bundle().attempts, after) else {
+    let told = context.snapshot.usage_since(object, context.bundle().attempts, after);
+    context
+        .prove_there_at(ObjectId::Image(image.id), told.map_or(context.now, |told| Timestamp::from_millis(told.at)))?;
+    if told.is_none() {
         return Err(Box::new(context.ask(context.history(object))));
-    };
+    }
+    let usage = context.prove_there(object)?;
     let since = BlockStorageFacts::of(context.resource()).held_since.map(Timestamp::from_millis);
     let is_later = |started: Timestamp| {
         let made = image.created.and_then(timestamp);
@@ -374,7 +377,10 @@ pub(super) fn parked(context: &Context<'_>, spec: &BlockStorageSpec, backing: &B
     let user = holder(context).filter(|instance| !instance.is_deleting());
     // The server of an instance that is being deleted may be about to go: see [`instance`].
     let is_leaving = holder(context).is_some_and(Resource::is_deleting);
-    if let Some(server) = made_of_it.filter(|server| power::has_run(server) && !is_leaving) {
+    // It may have run, and be off again by now.
+    let started =
+        facts.ever_started || holder(context).is_some_and(|instance| InstanceFacts::of(instance).ever_started);
+    if let Some(server) = made_of_it.filter(|server| (started || power::has_run(server)) && !is_leaving) {
         if let Some(told) = to_the_others(context) {
             return Ok(told);
         }

@@ -71,16 +71,16 @@ impl Hand {
             }
             Self::DeleteServer => {
                 if let Some(server) = server {
-                    model.contents.lose(server.into(), seen);
-                    model.remove_server(server);
+                    world.lose(server.into(), seen);
+                    world.model.remove_server(server);
                 }
             }
             Self::DeleteSnapshot => {
                 let complete: Vec<_> =
                     model.images.iter().filter(|image| image.status.to_string() != "creating").collect();
                 if let Some(image) = pick(&complete, which).map(|image| image.id) {
-                    model.contents.lose(image.into(), seen);
-                    model.remove_image(image);
+                    world.lose(image.into(), seen);
+                    world.model.remove_image(image);
                 }
             }
             Self::DeleteVolume => {

@@ -225,6 +225,18 @@ impl World {
         self.model.contents.excuse(|of, object| !shared.contains(&object) || remembers(of, object));
     }
 
+    /// Somebody deletes a disk. Nobody can keep a copy that a call on its way removes.
+    pub fn lose(&mut self, object: ObjectId, seen: bool) {
+        let contents = &self.model.contents;
+        let goes = |open: &Open| match Call::of(&open.step).unwrap() {
+            Call::Server(ServerCall::Delete { server }) => contents.whose(server.into()) == contents.whose(object),
+            Call::Image(ImageCall::Delete { image }) => contents.whose(image.into()) == contents.whose(object),
+            _ => false,
+        };
+        let is_last = self.open.iter().filter(|open| open.due.is_some()).any(goes);
+        self.model.contents.lose(object, seen && !is_last);
+    }
+
     /// Whether something is still to come by itself.
     pub(super) fn is_under_way(&self) -> bool {
         !self.open.is_empty() || !self.model.making.is_empty()
