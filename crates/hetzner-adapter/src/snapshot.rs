@@ -296,15 +296,14 @@ impl Snapshot {
         self.absent.has_owned(kind, owner)
     }
 
-    /// Whether a server ever ran, or a volume was ever attached, as its actions told; none if nobody asked since it was
-    /// last seen, or since the resource that asks was last tried: meanwhile somebody may have used it.
-    pub fn was_used(&self, id: ObjectId, attempt: u32) -> Option<bool> {
-        let usage = self.used.get(&id)?;
-        (usage.ever || usage.attempt == attempt).then_some(usage.ever)
+    /// Whether a server ever ran, or a volume was ever attached, as its actions told since it was last seen. If not, somebody
+    /// may have used it meanwhile.
+    pub fn was_used(&self, id: ObjectId) -> bool {
+        self.used.get(&id).is_some_and(|usage| usage.ever)
     }
 
-    /// The same and more, if somebody asked after a time, in milliseconds, and nothing was tried since: no earlier answer will
-    /// do.
+    /// What the actions of an object told, if somebody asked after a time, in milliseconds, and the resource that asks tried
+    /// nothing since: no earlier answer will do.
     pub fn usage_since(&self, id: ObjectId, attempt: u32, after: i64) -> Option<Usage> {
         self.used.get(&id).copied().filter(|usage| usage.attempt == attempt && usage.at >= after)
     }

@@ -593,6 +593,39 @@ fn a_firewall_that_somebody_opened_is_closed_before_another_server_gets_behind_i
     assert_eq!(world.operations(), ["set_firewall_rules", "create_server"]);
 }
 
+/// An answer counts for seconds: somebody may run a server, or attach a volume, between it and the plan that follows.
+#[test]
+fn what_is_about_to_go_is_asked_for_again_after_some_seconds() {
+    let mut world = with_instance(Some("ubuntu-24.04"));
+    world.delete(Kind::Instance, "i");
+    let instance = world.row(Kind::Instance, "i").uid;
+    world.operations();
+    world.look(instance);
+    assert_eq!(world.operations(), ["read_actions"]);
+    world.now += 6_000;
+    let server = world.model.servers[0].id;
+    world.model.used.insert(server.into());
+    world.settle();
+    assert_eq!(world.model.servers.iter().map(|server| server.id).collect::<Vec<_>>(), [server]);
+    world.check(Kind::BlockStorage, "v", ACTIVE, Some("BootVolumeHeld"));
+
+    let mut world = World::default();
+    world.volume("v", None);
+    world.settle();
+    world.instance("i", "v");
+    world.operations();
+    let uids: Vec<_> = world.rows.keys().copied().collect();
+    while world.operations() != ["read_actions"] {
+        let uid = uids.iter().find(|uid| world.look(**uid));
+        assert!(uid.is_some(), "nobody asks about the volume");
+    }
+    world.now += 6_000;
+    let volume = world.model.volumes[0].id;
+    world.model.used.insert(volume.into());
+    world.settle();
+    assert_eq!(world.model.volumes.iter().map(|volume| volume.id).collect::<Vec<_>>(), [volume]);
+}
+
 #[test]
 fn one_who_leaves_and_one_who_comes_do_not_fight_for_the_firewall() {
     let mut world = with_instance(Some("ubuntu-24.04"));

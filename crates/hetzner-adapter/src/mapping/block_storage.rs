@@ -253,13 +253,8 @@ fn logical(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>
     let row = context.resource();
     if let Some(volume) = backing.volume {
         // Somebody may have attached it by hand, and detached it again.
-        let object = ObjectId::Volume(volume.id);
         let attached = BlockStorageFacts::of(row).ever_attached || volume.server.is_some();
-        let attached = match context.snapshot.was_used(object, context.bundle().attempts) {
-            Some(ever) => attached || ever,
-            None if attached => true,
-            None => return Ok(context.ask(context.history(object))),
-        };
+        let attached = attached || context.was_used(ObjectId::Volume(volume.id))?;
         if attached {
             let kept = keep_volume(context, spec, volume);
             return Ok(kept.remember(row, |facts: &mut BlockStorageFacts| facts.ever_attached = true).note(

@@ -505,11 +505,7 @@ fn delete(context: &Context<'_>, server: &Server) -> Checked<Planned> {
     }
     if !ran && stays.is_some() {
         // Somebody may have switched it on at the console, and off again.
-        let object = ObjectId::Server(server.id);
-        match context.snapshot.was_used(object, context.bundle().attempts) {
-            Some(ever) => ran = ever,
-            None => return Ok(context.ask(context.history(object))),
-        }
+        ran = context.was_used(ObjectId::Server(server.id))?;
     }
     if ran && boots_from_another(context) {
         return Ok(wrong_volume(context));

@@ -294,6 +294,11 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Whether a server ever ran, or a volume was ever attached, whoever did it.
+    fn was_used(&self, object: ObjectId) -> Checked<bool> {
+        Ok(self.snapshot.was_used(object) || self.prove_there(object)?.ever)
+    }
+
     /// Reads an object, and what was done to it.
     fn history(&self, object: ObjectId) -> Call {
         Call::History { object, attempt: self.bundle().attempts, at: self.now.as_millis() }
