@@ -107,7 +107,7 @@ async fn each_operation_does_what_it_says_and_answers_in_json() {
         created: Some(Timestamp::from_millis(0)),
         ..OwnedObject::default()
     };
-    let leases = world.store.lease("replica", Duration::from_secs(60), 9, 9).await.unwrap();
+    let leases = world.store.lease("replica", Duration::from_secs(60), 9, 9, 1).await.unwrap();
     let lease = leases.iter().find(|lease| lease.project == project).expect("it has a bound workspace");
     assert!(world.store.save_orphans(lease, &[object]).await.unwrap());
     let orphan = json!({"project": project, "type": "server", "id": "42", "name": "web-1",

@@ -49,7 +49,7 @@ async fn world() -> World {
     let disk = ResourceKey { workspace: "w".to_owned(), ..disk };
     store.put(Put::create(disk, Uid(Uuid::from_u128(8)), "{}", Timestamp::from_millis(0))).await.unwrap();
     let orphan = OwnedObject { object_type: "volume".into(), id: "4711".into(), ..OwnedObject::default() };
-    let leases = store.lease("replica", Duration::from_secs(60), 9, 9).await.unwrap();
+    let leases = store.lease("replica", Duration::from_secs(60), 9, 9, 1).await.unwrap();
     let lease = leases.iter().find(|lease| lease.project.0 == project).expect("it has a bound workspace");
     assert!(store.save_orphans(lease, &[orphan]).await.unwrap());
     World { router, document, project }

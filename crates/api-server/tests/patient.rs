@@ -141,7 +141,7 @@ impl World {
         assert_eq!(created.status, 201, "{}", created.text);
         // Who wrote it is a stranger to it again.
         tokio::time::advance(Patience::default().recent).await;
-        let lease = store.lease("test", Duration::from_secs(3_600), 1, 1).await.unwrap().remove(0);
+        let lease = store.lease("test", Duration::from_secs(3_600), 1, 1, 1).await.unwrap().remove(0);
         Self { router, watchers, store, clock, lease, drain }
     }
 

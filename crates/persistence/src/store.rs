@@ -29,11 +29,11 @@ use async_trait::async_trait;
 use control_plane::{
     CatalogEntry, ProjectId, Representation, Resource, Uid,
     ports::{
-        AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, BindingStore, Bundle, Commit,
-        CommitOutcome, Credential, Delete, DeleteOutcome, Edition, Epoch, Lease, ListQuery, Look, Outlines,
-        OversightStore, OwnedObject, Page, ProjectEpoch, Put, PutOutcome, QueueStore, ReadStore, RequestBudget,
-        Settled, Step, StepState, Store, StoreError, StoreResult, Tie, Turn, UnbindOutcome, WorkspaceBinding,
-        WriteStore,
+        AccessStore, Act, ActOutcome, Admission, AdmissionQuery, Attendance, BindOutcome, Binding, BindingStore,
+        Bundle, Commit, CommitOutcome, Credential, Delete, DeleteOutcome, Edition, Epoch, Lease, ListQuery, Look,
+        Outlines, OversightStore, OwnedObject, Page, ProjectEpoch, Put, PutOutcome, QueueStore, ReadStore,
+        RequestBudget, Settled, Step, StepState, Store, StoreError, StoreResult, Tie, Turn, UnbindOutcome,
+        WorkspaceBinding, WriteStore,
     },
 };
 use seca_api::{ResourceKey, Timestamp};
@@ -261,8 +261,15 @@ impl BindingStore for SqlStore {
 
 #[async_trait]
 impl QueueStore for SqlStore {
-    async fn lease(&self, owner: &str, ttl: Duration, engine: i64, limit: usize) -> StoreResult<Vec<Lease>> {
-        Ok(queue::take(&self.db, owner, ttl, engine, limit).await?)
+    async fn lease(
+        &self,
+        owner: &str,
+        ttl: Duration,
+        engine: i64,
+        limit: usize,
+        among: usize,
+    ) -> StoreResult<Vec<Lease>> {
+        Ok(queue::take(&self.db, owner, ttl, engine, limit, among).await?)
     }
 
     async fn renew(&self, lease: &Lease, ttl: Duration, budget: Option<RequestBudget>) -> StoreResult<bool> {
@@ -271,6 +278,14 @@ impl QueueStore for SqlStore {
 
     async fn release(&self, lease: &Lease) -> StoreResult<()> {
         Ok(queue::release(&self.db, lease).await?)
+    }
+
+    async fn attend(&self, owner: &str, ttl: Duration, engine: i64) -> StoreResult<Attendance> {
+        Ok(self.db.transact(Lane::Engine, &queue::Attend { owner, ttl, engine }).await?)
+    }
+
+    async fn leave(&self, owner: &str) -> StoreResult<()> {
+        Ok(queue::leave(&self.db, owner).await?)
     }
 
     async fn may_send(&self, lease: &Lease, step: Option<i64>) -> StoreResult<Option<Duration>> {

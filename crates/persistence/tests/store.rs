@@ -73,6 +73,8 @@ suite! {
         no_replica_takes_a_living_lease_for_its_duration,
         a_lease_that_ends_later_than_it_can_is_not_believed,
         no_engine_takes_what_a_newer_one_had,
+        engines_count_those_that_stay,
+        of_projects_that_are_shared_each_takes_its_share,
         a_call_may_be_sent_while_lease_and_intent_stand,
         a_former_holder_can_write_nothing,
         projects_with_due_work_are_leased_first,

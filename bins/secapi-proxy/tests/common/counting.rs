@@ -11,10 +11,11 @@ use std::{
 use control_plane::{
     CatalogEntry, ProjectId, Representation, Resource, Uid,
     ports::{
-        AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, BindingStore, Bundle, Commit,
-        CommitOutcome, Credential, Delete, DeleteOutcome, Edition, Epoch, Lease, ListQuery, Look, Outlines,
-        OversightStore, OwnedObject, Page, ProjectEpoch, Put, PutOutcome, QueueStore, ReadStore, RequestBudget,
-        Settled, Step, StepState, Store, StoreResult, Tie, Turn, UnbindOutcome, WorkspaceBinding, WriteStore,
+        AccessStore, Act, ActOutcome, Admission, AdmissionQuery, Attendance, BindOutcome, Binding, BindingStore,
+        Bundle, Commit, CommitOutcome, Credential, Delete, DeleteOutcome, Edition, Epoch, Lease, ListQuery, Look,
+        Outlines, OversightStore, OwnedObject, Page, ProjectEpoch, Put, PutOutcome, QueueStore, ReadStore,
+        RequestBudget, Settled, Step, StepState, Store, StoreResult, Tie, Turn, UnbindOutcome, WorkspaceBinding,
+        WriteStore,
     },
 };
 use seca_client::seca_api::ResourceKey;
@@ -91,9 +92,11 @@ hand_on! {
         reads project_of(uids: &[Uid]) -> Vec<ProjectId>;
     }
     QueueStore {
-        writes lease(owner: &str, ttl: Duration, engine: i64, limit: usize) -> Vec<Lease>;
+        writes lease(owner: &str, ttl: Duration, engine: i64, limit: usize, among: usize) -> Vec<Lease>;
         writes renew(lease: &Lease, ttl: Duration, budget: Option<RequestBudget>) -> bool;
         writes release(lease: &Lease) -> ();
+        writes attend(owner: &str, ttl: Duration, engine: i64) -> Attendance;
+        writes leave(owner: &str) -> ();
         reads may_send(lease: &Lease, step: Option<i64>) -> Option<Duration>;
         reads epoch(lease: &Lease) -> Option<ProjectEpoch>;
         writes want_epoch(lease: &Lease, wanted: &Epoch) -> bool;

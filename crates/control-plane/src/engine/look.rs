@@ -53,6 +53,10 @@ impl Review {
         self.left = uids.into_iter().collect();
     }
 
+    pub(super) fn is_over(&self) -> bool {
+        self.left.is_empty()
+    }
+
     /// Whether it last began so long ago.
     pub(super) fn is_old(&self, age: Duration) -> bool {
         self.last.is_none_or(|last| last.elapsed() >= age)

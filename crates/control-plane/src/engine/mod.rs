@@ -22,6 +22,7 @@ mod orders;
 mod pauses;
 mod project;
 mod reading;
+mod sharing;
 mod silence;
 mod step;
 mod sweep;
@@ -39,7 +40,11 @@ use std::{
 };
 
 use futures::FutureExt as _;
-use tokio::{sync::Notify, task::JoinSet, time::MissedTickBehavior};
+use tokio::{
+    sync::Notify,
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use url::Url;
@@ -53,6 +58,7 @@ pub use self::{
 use self::{
     catalog::CatalogKeeper,
     project::{Project, Standing},
+    sharing::{LEASES_PER_SCAN, Sharing, Surplus},
 };
 use crate::{
     catalog::CatalogCache,
@@ -155,6 +161,7 @@ pub(crate) struct Shared<P> {
     pub(crate) installation: String,
     pub(crate) watchers: Arc<Watchers>,
     pub(crate) vitals: Arc<Vitals>,
+    pub(crate) surplus: Surplus,
     pub(crate) meter: Arc<dyn Meter>,
     pub(crate) causes: Arc<Causes>,
 }
@@ -202,7 +209,13 @@ impl<P: CloudProvider> Engine<P> {
     pub async fn run(self, cancel: CancellationToken) {
         let wake = self.parts.wake.clone();
         let Some(shared) = self.prepare(&cancel).await else { return };
-        let mut workers = Workers { shared, cancel: cancel.clone(), running: BTreeMap::new(), tasks: JoinSet::new() };
+        let mut workers = Workers {
+            shared,
+            cancel: cancel.clone(),
+            running: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            sharing: Sharing::default(),
+        };
         let mut scan = tokio::time::interval(workers.shared.settings.scan_interval);
         scan.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -215,6 +228,10 @@ impl<P: CloudProvider> Engine<P> {
             }
         }
         while workers.tasks.join_next().await.is_some() {}
+        let shared = &workers.shared;
+        if let Err(error) = shared.store.leave(&shared.settings.owner).await {
+            warn!(%error, "the others could not be told that this engine ends; they notice");
+        }
     }
 
     async fn prepare(self, cancel: &CancellationToken) -> Option<Arc<Shared<P>>> {
@@ -246,6 +263,7 @@ impl<P: CloudProvider> Engine<P> {
             installation,
             watchers: self.watchers,
             vitals: self.vitals,
+            surplus: Surplus::default(),
             meter: self.meter,
             causes: self.causes,
         }))
@@ -258,10 +276,8 @@ struct Workers<P> {
     /// By project: the token of the lease, and how to wake its worker.
     running: BTreeMap<ProjectId, (i64, Arc<Notify>)>,
     tasks: JoinSet<Lease>,
+    sharing: Sharing,
 }
-
-/// How many free projects one scan takes: few, so that replicas that start together share them.
-const LEASES_PER_SCAN: usize = 16;
 
 impl<P: CloudProvider> Workers<P> {
     async fn wake(&mut self) {
@@ -272,6 +288,7 @@ impl<P: CloudProvider> Workers<P> {
     }
 
     async fn scan(&mut self) {
+        self.attend().await;
         self.lease().await;
         let shared = &self.shared;
         if let Err(error) = shared.keeper.follow(shared.store.as_ref(), &shared.catalog, &shared.settings).await {
@@ -279,10 +296,24 @@ impl<P: CloudProvider> Workers<P> {
         }
     }
 
+    /// Tells the others of itself now and then, and gives back what is theirs.
+    async fn attend(&mut self) {
+        let settings = &self.shared.settings;
+        let ttl = settings.lease_ttl;
+        if self.sharing.is_due(ttl / 3, Instant::now()) {
+            match self.shared.store.attend(&settings.owner, ttl, settings.engine_version).await {
+                Ok(attendance) => self.sharing.attended(attendance, Instant::now()),
+                Err(error) => warn!(%error, "the other engines could not be counted"),
+            }
+        }
+        self.sharing.offer(self.running.len(), &self.shared.surplus, Instant::now());
+    }
+
     async fn lease(&mut self) {
+        let among = self.sharing.among(Instant::now());
         let settings = &self.shared.settings;
         let (ttl, version) = (settings.lease_ttl, settings.engine_version);
-        let taken = self.shared.store.lease(&settings.owner, ttl, version, LEASES_PER_SCAN).await;
+        let taken = self.shared.store.lease(&settings.owner, ttl, version, LEASES_PER_SCAN, among).await;
         self.shared.vitals.beat();
         self.shared.vitals.note(None, taken.is_ok());
         match taken {
@@ -313,6 +344,7 @@ impl<P: CloudProvider> Workers<P> {
         match ended {
             // A lease that ran out may have been taken again by ourselves: then the entry is the new worker's.
             Ok(lease) => {
+                self.sharing.let_go(Instant::now());
                 if self.running.get(&lease.project).is_some_and(|(token, _)| *token == lease.token) {
                     self.running.remove(&lease.project);
                 }

@@ -207,6 +207,10 @@ impl<P: CloudProvider> Project<P> {
             };
             self.shared.vitals.note(Some(&self.lease.project), standing.is_ok());
             match standing {
+                Ok(Standing::Held) if self.is_idle() && self.shared.surplus.take() => {
+                    info!(seca.project = %self.lease.project, "another engine has fewer projects, and may have this one");
+                    break;
+                }
                 Ok(Standing::Held) => {}
                 Ok(Standing::Lost) => {
                     warn!(seca.project = %self.lease.project, "the lease is lost; its next holder goes on");
@@ -233,6 +237,14 @@ impl<P: CloudProvider> Project<P> {
             warn!(%error, seca.project = %self.lease.project, "the lease could not be given back; it runs out");
         }
         Standing::Held
+    }
+
+    /// Whether nothing is under way, so that another engine can go on without a loss.
+    fn is_idle(&self) -> bool {
+        let knows = self.lease.project.is_local() || self.snapshot.is_some() && self.is_ruled();
+        let is_looking = self.is_behind || !self.review.is_over() || !self.reading.observing.is_empty();
+        let is_calling = !self.flights.is_empty() || !self.marking.is_empty() || !self.parked.is_empty();
+        knows && !is_looking && !is_calling
     }
 
     /// Looks at one resource: until it acts, waits or agrees.

@@ -4,6 +4,7 @@ mod epochs;
 mod gate;
 mod orders;
 mod retired;
+mod sharing;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -98,11 +99,15 @@ impl World {
     }
 
     async fn bind_as(&self, workspace: &ResourceKey) {
+        self.bind_to(workspace, "project-1").await;
+    }
+
+    async fn bind_to(&self, workspace: &ResourceKey, project: &str) {
         let workspace = self.get(workspace).await.unwrap();
         let credential = Credential {
             workspace: workspace.key.clone(),
             workspace_uid: workspace.uid,
-            project: ProjectId("project-1".into()),
+            project: ProjectId(project.into()),
             sealed: format!("{}/token", workspace.key.name),
             endpoint: None,
             project_ref: None,
@@ -496,7 +501,7 @@ async fn a_cancelled_engine_gives_its_leases_back() {
     world.ready().await;
     cancel.cancel();
     engine.await.unwrap();
-    let taken = world.store.lease("b", MINUTE, ENGINE_VERSION, 10).await.unwrap();
+    let taken = world.store.lease("b", MINUTE, ENGINE_VERSION, 10, 1).await.unwrap();
     assert_eq!(taken.len(), 2, "the local project and the bound one: {taken:?}");
 }
 

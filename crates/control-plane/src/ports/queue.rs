@@ -21,6 +21,19 @@ pub const UNKNOWN_TTL: Duration = Duration::from_secs(10 * 60);
 /// By how much the end of a lease may lie behind what its duration allows: clocks are put back by a little now and then.
 pub const LEASE_SLACK: Duration = Duration::from_secs(1);
 
+/// How many engines share how many projects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attendance {
+    /// The engine itself, and all others of its version or a later one that have told of themselves within the time that a lease
+    /// lasts.
+    pub engines: usize,
+    /// Itself, and those of them that have told of themselves for as long as a lease lasts. One that has just begun may end as
+    /// soon.
+    pub lasting: usize,
+    /// The projects that the engine may take, or has.
+    pub projects: usize,
+}
+
 /// What the engine works by. Every method is one transaction. A write that takes a [`Lease`] does nothing when that is lost,
 /// and says so; that is no error.
 ///
@@ -31,12 +44,20 @@ pub trait QueueStore: Send + Sync {
     // -- leases -------------------------------------------------------------------------------------------
 
     /// Takes the leases of up to `limit` projects that nobody holds, those with due work first, and writes down that an
-    /// engine of this version did ([`crate::engine::ENGINE_VERSION`]). Not those that a newer engine took before.
+    /// engine of this version did ([`crate::engine::ENGINE_VERSION`]). Not those that a newer engine took before, and no more
+    /// than are the owner's share, with those that it has, when all are shared `among` so many.
     ///
     /// A lease is free when it was given back or has run out, and when it ends later than it can: after its own duration
     /// from now, which is kept with it. The clock was ahead then when it was taken. A lease of a release that keeps no
     /// duration may last [`UNKNOWN_TTL`].
-    async fn lease(&self, owner: &str, ttl: Duration, engine: i64, limit: usize) -> StoreResult<Vec<Lease>>;
+    async fn lease(
+        &self,
+        owner: &str,
+        ttl: Duration,
+        engine: i64,
+        limit: usize,
+        among: usize,
+    ) -> StoreResult<Vec<Lease>>;
 
     /// Prolongs a lease, which lasts `ttl` from now on, and writes down what its holder knows of the request budget; false
     /// when it is lost.
@@ -44,6 +65,13 @@ pub trait QueueStore: Send + Sync {
 
     /// Gives a lease back.
     async fn release(&self, lease: &Lease) -> StoreResult<()>;
+
+    /// Tells that an engine works, for the time that a lease lasts, and counts the others. One that told nothing for longer begins
+    /// afresh.
+    async fn attend(&self, owner: &str, ttl: Duration, engine: i64) -> StoreResult<Attendance>;
+
+    /// Tells that an engine works no more.
+    async fn leave(&self, owner: &str) -> StoreResult<()>;
 
     /// Whether a call may be sent now, and for how long the intent of its step has been recorded (zero without a step), by
     /// the database's time. None when the lease is lost or has run out, and when the step is not

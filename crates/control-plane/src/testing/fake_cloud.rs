@@ -64,8 +64,9 @@ struct World {
     sent: usize,
     calls: Vec<String>,
     script: Vec<Fault>,
-    /// Of the one project that it has.
-    marker: Option<Marker>,
+    /// Of the one project that it has, by an empty name; else of each project.
+    markers: BTreeMap<String, Marker>,
+    has_many_projects: bool,
     marker_script: Vec<Fault>,
     /// The epochs that were written to the marker, in order.
     epochs: Vec<Epoch>,
@@ -74,6 +75,17 @@ struct World {
     budget: Option<RequestBudget>,
     /// Whatever is done, something else is to be done.
     is_restless: bool,
+}
+
+impl World {
+    /// Where the marker of a project lies.
+    fn place(&self, project: &ProjectId) -> String {
+        if self.has_many_projects { project.0.clone() } else { String::new() }
+    }
+
+    fn marker_of(&self, project: &ProjectId) -> Option<Marker> {
+        self.markers.get(&self.place(project)).cloned()
+    }
 }
 
 /// The cloud. Clones share the world, as replicas share a provider.
@@ -117,14 +129,21 @@ impl FakeCloud {
         self.lock().turn = turn;
     }
 
-    /// The marker.
+    /// The marker of its one project.
     pub fn marker(&self) -> Option<Marker> {
-        self.lock().marker.clone()
+        self.lock().markers.get("").cloned()
     }
 
     /// Puts another marker in its place, or takes it away, as somebody at the provider's console would.
     pub fn put_marker(&self, marker: Option<Marker>) {
-        self.lock().marker = marker;
+        self.lock().markers = marker.into_iter().map(|marker| (String::new(), marker)).collect();
+    }
+
+    /// The same cloud, where the token of each project opens a project of its own.
+    #[must_use]
+    pub fn with_many_projects(self) -> Self {
+        self.lock().has_many_projects = true;
+        self
     }
 
     /// The epochs that were written to the marker, in order.
@@ -187,10 +206,11 @@ impl FakeCloud {
     fn mark(&self, project: &ProjectId, epoch: Option<&Epoch>) {
         let mut world = self.lock();
         world.epochs.extend(epoch.cloned());
-        let known = world.marker.take();
+        let known = world.marker_of(project);
         let epoch = epoch.cloned().or_else(|| known.and_then(|marker| marker.epoch));
         let marker = Marker { id: "marker".into(), project: Some(project.clone()), epoch, labels: BTreeMap::new() };
-        world.marker = Some(marker);
+        let place = world.place(project);
+        world.markers.insert(place, marker);
     }
 
     fn effect(&self, name: &str, call: &Call) -> Outcome<Seen> {
@@ -290,10 +310,10 @@ impl CloudProvider for FakeCloud {
         &super::PROVIDER
     }
 
-    async fn observe(&self, _access: &Access) -> Result<Shown, CloudError> {
+    async fn observe(&self, access: &Access) -> Result<Shown, CloudError> {
         sleep(self.latency).await;
         let world = self.lock();
-        Ok(Shown { things: world.things.clone(), marker: world.marker.clone() })
+        Ok(Shown { things: world.things.clone(), marker: world.marker_of(&access.project) })
     }
 
     fn absorb(&self, snapshot: &mut Shown, seen: Seen) {
@@ -311,9 +331,9 @@ impl CloudProvider for FakeCloud {
         snapshot.marker.clone()
     }
 
-    async fn read_marker(&self, _access: &Access, _installation: &str) -> Result<Option<Marker>, CloudError> {
+    async fn read_marker(&self, access: &Access, _installation: &str) -> Result<Option<Marker>, CloudError> {
         sleep(self.latency).await;
-        Ok(self.marker())
+        Ok(self.lock().marker_of(&access.project))
     }
 
     async fn write_marker(
@@ -483,9 +503,12 @@ impl CloudProvider for FakeCloud {
 
 #[async_trait]
 impl ProjectFinder for FakeCloud {
-    async fn find(&self, _access: &Access, _installation: &str) -> Result<Found, BindError> {
+    async fn find(&self, access: &Access, _installation: &str) -> Result<Found, BindError> {
         let world = self.lock();
-        Ok(Found { marker: world.marker.clone(), uids: world.things.values().map(|thing| thing.uid).collect() })
+        Ok(Found {
+            marker: world.marker_of(&access.project),
+            uids: world.things.values().map(|thing| thing.uid).collect(),
+        })
     }
 
     async fn mark(

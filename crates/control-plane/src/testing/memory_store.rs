@@ -23,11 +23,11 @@ use super::environment::SeededRng;
 use crate::{
     catalog::CatalogEntry,
     ports::{
-        AccessStore, Act, ActOutcome, Admission, AdmissionQuery, BindOutcome, Binding, BindingStore, Bundle, Commit,
-        CommitOutcome, Credential, Delete, DeleteOutcome, Edition, Epoch, Lease, ListQuery, Look, Outlines,
-        OversightStore, OwnedObject, Page, ProjectEpoch, Put, PutOutcome, QueueStore, ReadStore, RequestBudget,
-        Settled, Step, StepState, Store, StoreError, StoreResult, Tie, Turn, UnbindOutcome, WorkspaceBinding,
-        WriteStore,
+        AccessStore, Act, ActOutcome, Admission, AdmissionQuery, Attendance, BindOutcome, Binding, BindingStore,
+        Bundle, Commit, CommitOutcome, Credential, Delete, DeleteOutcome, Edition, Epoch, Lease, ListQuery, Look,
+        Outlines, OversightStore, OwnedObject, Page, ProjectEpoch, Put, PutOutcome, QueueStore, ReadStore,
+        RequestBudget, Settled, Step, StepState, Store, StoreError, StoreResult, Tie, Turn, UnbindOutcome,
+        WorkspaceBinding, WriteStore,
     },
     resource::{ProjectId, Representation, Resource, Uid},
     service::Tenant,
@@ -270,8 +270,15 @@ impl BindingStore for MemoryStore {
 
 #[async_trait]
 impl QueueStore for MemoryStore {
-    async fn lease(&self, owner: &str, ttl: Duration, engine: i64, limit: usize) -> StoreResult<Vec<Lease>> {
-        Ok(self.state()?.lease(owner, ttl, engine, limit))
+    async fn lease(
+        &self,
+        owner: &str,
+        ttl: Duration,
+        engine: i64,
+        limit: usize,
+        among: usize,
+    ) -> StoreResult<Vec<Lease>> {
+        Ok(self.state()?.lease(owner, ttl, engine, limit, among))
     }
 
     async fn renew(&self, lease: &Lease, ttl: Duration, budget: Option<RequestBudget>) -> StoreResult<bool> {
@@ -280,6 +287,15 @@ impl QueueStore for MemoryStore {
 
     async fn release(&self, lease: &Lease) -> StoreResult<()> {
         self.state()?.release(lease);
+        Ok(())
+    }
+
+    async fn attend(&self, owner: &str, ttl: Duration, engine: i64) -> StoreResult<Attendance> {
+        Ok(self.state()?.attend(owner, ttl, engine))
+    }
+
+    async fn leave(&self, owner: &str) -> StoreResult<()> {
+        self.state()?.leave(owner);
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use control_plane::{
     ProjectId, Uid,
-    ports::{LEASE_SLACK, Lease, RequestBudget, Settled, UNKNOWN_TTL},
+    ports::{Attendance, LEASE_SLACK, Lease, RequestBudget, Settled, UNKNOWN_TTL},
 };
 
 use crate::{
@@ -15,13 +15,17 @@ use crate::{
 };
 
 /// A lease that ends later than its duration ($6 if that is not known, and $5 of slack) allows is not believed. Compared
-/// with the time of that very moment: who holds it may have prolonged it since the statement began.
+/// with the time of that very moment: who holds it may have prolonged it since the statement began. Of projects that are
+/// shared among several ($7) no more are taken than are left of the share.
 const TAKE: Sql = sql!(
-    "WITH free AS MATERIALIZED (SELECT p.uid FROM projects p WHERE COALESCE(p.engine_version, 0) <= $3 \
+    "WITH share AS MATERIALIZED (SELECT CASE WHEN $7 <= 1 THEN $4 ELSE (count(*) + $7 - 1) / $7 \
+     - COALESCE(sum(CASE WHEN p.owner = $1 AND p.until > " now " THEN 1 ELSE 0 END), 0) END AS rest \
+     FROM projects p WHERE COALESCE(p.engine_version, 0) <= $3), \
+     free AS MATERIALIZED (SELECT p.uid FROM projects p WHERE COALESCE(p.engine_version, 0) <= $3 \
      AND (p.until IS NULL OR p.until <= " now " OR p.until > " moment " + $5 \
      + CASE WHEN p.lease_ttl_token = p.token THEN p.lease_ttl ELSE $6 END) \
      ORDER BY CASE WHEN EXISTS (SELECT 1 FROM work w WHERE w.project = p.uid AND w.next_run_at <= " now
-    ") THEN 0 ELSE 1 END, p.uid LIMIT $4" skip ") \
+    ") THEN 0 ELSE 1 END, p.uid LIMIT (SELECT CASE WHEN rest < 0 THEN 0 WHEN rest < $4 THEN rest ELSE $4 END FROM share)" skip ") \
      UPDATE projects SET owner = $1, token = token + 1, until = " now " + $2, lease_ttl = $2, \
      lease_ttl_token = token + 1, engine_version = $3 \
      WHERE uid IN (SELECT uid FROM free) RETURNING uid, token"
@@ -32,6 +36,20 @@ const RENEW: Sql = sql!(
      WHERE uid = $1 AND token = $2 AND until IS NOT NULL RETURNING uid"
 );
 const RELEASE: Sql = sql!("UPDATE projects SET owner = NULL, until = NULL WHERE uid = $1 AND token = $2");
+/// One that was away begins afresh.
+const ATTEND: Sql = sql!(
+    "INSERT INTO replicas (owner, engine_version, since, seen_at) VALUES ($1, $3, " now ", " now ") ON CONFLICT (owner) DO UPDATE \
+     SET engine_version = excluded.engine_version, seen_at = excluded.seen_at, \
+     since = CASE WHEN replicas.seen_at <= " now " - $2 THEN excluded.since ELSE replicas.since END"
+);
+const ATTENDANCE: Sql = sql!(
+    "SELECT count(*) AS others, COALESCE(sum(CASE WHEN r.since <= " now " - $2 THEN 1 ELSE 0 END), 0) AS lasting, \
+     (SELECT count(*) FROM projects p WHERE COALESCE(p.engine_version, 0) <= $3) AS projects \
+     FROM replicas r WHERE r.owner <> $1 AND r.engine_version >= $3 AND r.seen_at > " now " - $2"
+);
+const LEAVE: Sql = sql!("DELETE FROM replicas WHERE owner = $1");
+/// Each process has a name of its own, so that old names never come again.
+const FORGET_REPLICAS: Sql = sql!("DELETE FROM replicas WHERE seen_at <= " now " - 10 * $1");
 /// How long a step has been recorded, as its holder may still send its call.
 const MAY_SEND: Sql = sql!(
     "SELECT " now " - s.since FROM projects p LEFT JOIN steps s ON s.id = $3 AND s.project = p.uid \
@@ -77,8 +95,9 @@ pub(super) async fn take(
     ttl: Duration,
     engine: i64,
     limit: usize,
+    among: usize,
 ) -> Result<Vec<Lease>, Fault> {
-    let args = args![owner, ttl, engine, limit, LEASE_SLACK, UNKNOWN_TTL];
+    let args = args![owner, ttl, engine, limit, LEASE_SLACK, UNKNOWN_TTL, among];
     let taken = db.execute(Lane::Engine, TAKE, &args).await?;
     taken.iter().map(|row| Ok(Lease { project: ProjectId(row.text("uid")?), token: row.int("token")? })).collect()
 }
@@ -95,6 +114,37 @@ pub(super) async fn renew(
 
 pub(super) async fn release(db: &Database, lease: &Lease) -> Result<(), Fault> {
     db.execute(Lane::Engine, RELEASE, &args![&lease.project, lease.token]).await.map(drop)
+}
+
+/// Tells that an engine works, and counts the others.
+pub(super) struct Attend<'a> {
+    pub(super) owner: &'a str,
+    pub(super) ttl: Duration,
+    pub(super) engine: i64,
+}
+
+impl Operation for Attend<'_> {
+    type Output = Attendance;
+
+    async fn run(&self, tx: &mut Tx) -> Result<Attendance, Fault> {
+        let args = args![self.owner, self.ttl, self.engine];
+        tx.execute(ATTEND, &args).await?;
+        tx.execute(FORGET_REPLICAS, &args![self.ttl]).await?;
+        let found = tx.fetch(ATTENDANCE, &args).await?;
+        let count = |name| -> Result<usize, Fault> {
+            let count = found.first().map(|row| row.int(name)).transpose()?.unwrap_or_default();
+            Ok(usize::try_from(count).unwrap_or_default())
+        };
+        Ok(Attendance {
+            engines: count("others")?.saturating_add(1),
+            lasting: count("lasting")?.saturating_add(1),
+            projects: count("projects")?,
+        })
+    }
+}
+
+pub(super) async fn leave(db: &Database, owner: &str) -> Result<(), Fault> {
+    db.execute(Lane::Engine, LEAVE, &args![owner]).await.map(drop)
 }
 
 pub(super) async fn may_send(db: &Database, lease: &Lease, step: Option<i64>) -> Result<Option<Duration>, Fault> {

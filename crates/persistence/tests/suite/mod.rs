@@ -169,7 +169,7 @@ impl World {
         let begun = tokio::time::Instant::now();
         loop {
             let mut found = None;
-            for lease in self.store.lease("me", TTL, ENGINE_VERSION, 100).await.unwrap() {
+            for lease in self.store.lease("me", TTL, ENGINE_VERSION, 100, 1).await.unwrap() {
                 if lease.project.0 == project {
                     found = Some(lease);
                 } else {

@@ -88,7 +88,7 @@ pub async fn postgres_sessions_that_may_only_read_are_closed() {
     set("on").await;
     let (put, lease) = tokio::join!(
         store.put(world.new_put(&workspace("w"))),
-        store.lease("me", super::TTL, control_plane::engine::ENGINE_VERSION, 1)
+        store.lease("me", super::TTL, control_plane::engine::ENGINE_VERSION, 1, 1)
     );
     assert!(is_unavailable(&put) && is_unavailable(&lease), "{put:?} {lease:?}");
     assert_eq!(store.get(&workspace("w")).await.unwrap(), None);
@@ -101,6 +101,6 @@ pub async fn postgres_sessions_that_may_only_read_are_closed() {
         let key = workspace(&format!("w{n}"));
         assert!(matches!(store.put(world.new_put(&key)).await.unwrap(), PutOutcome::Created(_)));
     }
-    assert_eq!(store.lease("me", super::TTL, control_plane::engine::ENGINE_VERSION, 1).await.unwrap().len(), 1);
+    assert_eq!(store.lease("me", super::TTL, control_plane::engine::ENGINE_VERSION, 1, 1).await.unwrap().len(), 1);
     store.ping().await.unwrap();
 }

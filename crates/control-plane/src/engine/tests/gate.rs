@@ -21,7 +21,7 @@ async fn a_call_whose_turn_comes_when_another_holds_the_project_is_not_sent() {
     for token in 1..10 {
         world.store.release(&Lease { project: project.clone(), token }).await.unwrap();
     }
-    let taken = world.store.lease("another", 10 * MINUTE, ENGINE_VERSION, 10).await.unwrap();
+    let taken = world.store.lease("another", 10 * MINUTE, ENGINE_VERSION, 10, 1).await.unwrap();
     assert!(taken.iter().any(|lease| lease.project == project), "{taken:?}");
     tokio::time::sleep(5 * MINUTE).await;
     assert_eq!((world.cloud.sent(), world.cloud.calls()), (0, Vec::new()));

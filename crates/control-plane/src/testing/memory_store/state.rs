@@ -37,6 +37,7 @@ pub(super) struct State {
     credentials: BTreeMap<Uid, Bound>,
     bindings: i64,
     projects: BTreeMap<ProjectId, Project>,
+    replicas: BTreeMap<String, Replica>,
     steps: Vec<Recorded>,
     tombstones: BTreeMap<Uid, Duration>,
     auxiliaries: BTreeSet<(ProjectId, Auxiliary, Uid)>,
@@ -86,6 +87,13 @@ struct Recorded {
     at: Duration,
 }
 
+/// An engine that told of itself.
+struct Replica {
+    engine: i64,
+    since: Duration,
+    seen: Duration,
+}
+
 impl State {
     pub(super) fn new(installation: &str) -> Self {
         Self {
@@ -98,6 +106,7 @@ impl State {
             credentials: BTreeMap::new(),
             bindings: 0,
             projects: BTreeMap::from([(ProjectId::local(), Project::default())]),
+            replicas: BTreeMap::new(),
             steps: Vec::new(),
             tombstones: BTreeMap::new(),
             auxiliaries: BTreeSet::new(),

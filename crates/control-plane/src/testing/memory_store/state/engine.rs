@@ -7,13 +7,13 @@ use std::{
 
 use seca_api::{Kind, ResourceKey, Scope};
 
-use super::{Project, Recorded, Row, State, outer_first};
+use super::{Project, Recorded, Replica, Row, State, outer_first};
 use crate::{
     assigned::without_role,
     kinds::{self, Peers},
     ports::{
-        Auxiliary, AuxiliaryUse, Bundle, Commit, CommitOutcome, LEASE_SLACK, Lease, Mark, OwnedObject, Related,
-        RequestBudget, Settled, Step, StepRecord, StepState, Tie,
+        Attendance, Auxiliary, AuxiliaryUse, Bundle, Commit, CommitOutcome, LEASE_SLACK, Lease, Mark, OwnedObject,
+        Related, RequestBudget, Settled, Step, StepRecord, StepState, Tie,
     },
     resource::{ProjectId, Resource, Uid},
     state,
@@ -59,8 +59,21 @@ impl State {
         self.projects.get(&lease.project).is_some_and(|p| p.token == lease.token && p.until.is_some())
     }
 
-    pub(in super::super) fn lease(&mut self, owner: &str, ttl: Duration, engine: i64, limit: usize) -> Vec<Lease> {
+    pub(in super::super) fn lease(
+        &mut self,
+        owner: &str,
+        ttl: Duration,
+        engine: i64,
+        limit: usize,
+        among: usize,
+    ) -> Vec<Lease> {
         let now = self.now();
+        let own = |project: &&Project| {
+            project.owner.as_deref() == Some(owner) && project.until.is_some_and(|until| until > now)
+        };
+        let share = self.projects.values().filter(|project| project.engine <= engine).count().div_ceil(among);
+        let own = self.projects.values().filter(own).count();
+        let limit = if among > 1 { limit.min(share.saturating_sub(own)) } else { limit };
         let is_free = |project: &Project| {
             let ended = |until| until <= now || until > now + project.ttl + LEASE_SLACK;
             project.until.is_none_or(ended) && project.engine <= engine
@@ -96,6 +109,27 @@ impl State {
         if let Some(project) = self.projects.get_mut(&lease.project).filter(|_| held) {
             (project.owner, project.until) = (None, None);
         }
+    }
+
+    pub(in super::super) fn attend(&mut self, owner: &str, ttl: Duration, engine: i64) -> Attendance {
+        let now = self.now();
+        let told = self.replicas.entry(owner.to_owned()).or_insert(Replica { engine, since: now, seen: now });
+        if told.seen + ttl <= now {
+            told.since = now;
+        }
+        (told.engine, told.seen) = (engine, now);
+        self.replicas.retain(|_, replica| replica.seen + ttl * 10 > now);
+        let others = self.replicas.iter().filter(|(name, _)| *name != owner).map(|(_, replica)| replica);
+        let others = others.filter(|replica| replica.engine >= engine && replica.seen + ttl > now);
+        Attendance {
+            engines: 1 + others.clone().count(),
+            lasting: 1 + others.filter(|replica| replica.since + ttl <= now).count(),
+            projects: self.projects.values().filter(|project| project.engine <= engine).count(),
+        }
+    }
+
+    pub(in super::super) fn leave(&mut self, owner: &str) {
+        self.replicas.remove(owner);
     }
 
     pub(in super::super) fn may_send(&self, lease: &Lease, step: Option<i64>) -> Option<Duration> {
