@@ -508,7 +508,11 @@ macro_rules! sql {
     };
 }
 
-/// The parameters of a statement.
+/// The parameters of a statement, in the order of their numbers.
+///
+/// Numbers are what both databases take. Words that several statements share name some of them (`identity` is 1 to 7
+/// everywhere), so that a name would have to be the same in all of these; most statements have no more than four beside them.
+/// Where there are more, the statement's comment says which number is what.
 macro_rules! args {
     ($($value:expr),* $(,)?) => { [$($crate::sql::Value::from($value)),*] };
 }

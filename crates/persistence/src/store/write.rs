@@ -27,7 +27,9 @@ const ALL_TO_DELETE: Sql = sql!(
     " UNION ALL SELECT r.uid FROM resources r WHERE $3 = 'workspace' AND " (within "r" "$1" "$2" "$6")
     " AND r.kind IN " (list 7) ") ORDER BY r.uid" exclusive
 );
-/// Judges a deletion and writes it if nothing stands in its way; else says what does. A row of role 0 is none of that:
+/// Judges a deletion of a row (1 to 7: its identity) and writes it if nothing stands in its way; else says what does, some of
+/// it (12). Children (8) and referrers (9) of some kinds stand in its way. What goes (10) takes children of some kinds (13)
+/// along, by their uids (14), unless something names one of those that may not (11). A row of role 0 is none of that:
 /// a child came while the locks were waited for, and must be locked as well.
 const DELETE: Sql = Sql {
     postgres: sql!(
@@ -116,7 +118,7 @@ async fn lock(tx: &mut Tx, delete: &Delete) -> Result<(Option<Resource>, Vec<Res
     Ok((own.into_iter().next(), along))
 }
 
-/// The parameters of [`DELETE`].
+/// The parameters of [`DELETE`], as its comment has them.
 fn judged<'a>(
     rules: &DeleteRules,
     before: &'a Resource,
