@@ -35,9 +35,9 @@ SETTLING = 900
 class Client:
     """A connection that is kept."""
 
-    def __init__(self, base, token=None):
+    def __init__(self, base, token=None, patience=60):
         address = urllib.parse.urlsplit(base)
-        self.connection = http.client.HTTPConnection(address.hostname, address.port, timeout=60)
+        self.connection = http.client.HTTPConnection(address.hostname, address.port, timeout=patience)
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def ask(self, method, path, body=None):
@@ -105,7 +105,7 @@ class Bench(stack.Stack):
         return max((int(number.group(1)) for number in numbers if number), default=0)
 
     def tell_bare(self, method, path, body=None):
-        status, _, text = Client(self.bare_url).ask(method, path, body)
+        status, _, text = Client(self.bare_url, patience=SETTLING).ask(method, path, body)
         if status != 200:
             raise Problem(f"the bare handler answers {method} {path} with {status}; its log: {self.logs / 'bare.log'}")
         return text
