@@ -278,7 +278,7 @@ impl<'a> Context<'a> {
     }
 
     /// Proves that an object is still there that is seen. What was read of it may be minutes old, and something is about to go
-    /// because this stays. What is told of its use is as fresh.
+    /// because this stays. The answer tells of its use as well, and is as fresh.
     fn prove_there(&self, object: ObjectId) -> Checked<Usage> {
         self.prove_there_at(object, self.now)
     }

@@ -17,7 +17,7 @@ fn workspace(world: &World, number: usize) -> ResourceKey {
     ResourceKey { name: format!("w{number}"), ..world.workspace() }
 }
 
-/// Who has how many projects, by their leases.
+/// The number of projects that each engine holds a lease of.
 async fn held(world: &World) -> BTreeMap<String, usize> {
     let mut held = BTreeMap::new();
     for project in world.store.oversight().projects().await.unwrap() {
@@ -63,7 +63,7 @@ async fn a_second_engine_is_given_its_share_and_the_rest_when_the_first_one_ends
     end_first.cancel();
     first.await.unwrap();
     shared(&world, &[("b", 9)]).await;
-    assert!(begun.elapsed() < Duration::from_secs(10), "it is told: {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(10), "the others learn of the end: {:?}", begun.elapsed());
     is_served(&world, 8, "after").await;
     assert_eq!(world.cloud.things().len(), 24);
 }
