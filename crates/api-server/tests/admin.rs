@@ -12,7 +12,7 @@ use common::{admin_config, administration, ask, bindings_of, request, with};
 use control_plane::{
     ProjectId, Uid,
     ports::{
-        Access, BindError, BindingStore, Credential, Delete, DeleteOutcome, DeleteRules, Found, OwnedObject,
+        Access, BindError, BindingStore, Credential, Delete, DeleteOutcome, DeleteRules, Found, OwnedObject, Portion,
         ProjectFinder, Put, QueueStore, SealContext, Vault, VaultError, WriteStore,
     },
     testing::{MemoryStore, environment::PlainVault, fake_cloud::FakeCloud},
@@ -107,7 +107,7 @@ async fn each_operation_does_what_it_says_and_answers_in_json() {
         created: Some(Timestamp::from_millis(0)),
         ..OwnedObject::default()
     };
-    let leases = world.store.lease("replica", Duration::from_secs(60), 9, 9, 1).await.unwrap();
+    let leases = world.store.lease("replica", Duration::from_secs(60), 9, 9, Portion::All).await.unwrap();
     let lease = leases.iter().find(|lease| lease.project == project).expect("it has a bound workspace");
     assert!(world.store.save_orphans(lease, &[object]).await.unwrap());
     let orphan = json!({"project": project, "type": "server", "id": "42", "name": "web-1",

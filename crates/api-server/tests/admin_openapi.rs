@@ -10,7 +10,7 @@ use axum::{Router, body::Body, http::Request};
 use common::{admin_config, administration, ask, request, with};
 use control_plane::{
     Uid,
-    ports::{OwnedObject, Put, QueueStore, Store, WriteStore},
+    ports::{OwnedObject, Portion, Put, QueueStore, Store, WriteStore},
     service::Tenant,
     testing::MemoryStore,
 };
@@ -49,7 +49,7 @@ async fn world() -> World {
     let disk = ResourceKey { workspace: "w".to_owned(), ..disk };
     store.put(Put::create(disk, Uid(Uuid::from_u128(8)), "{}", Timestamp::from_millis(0))).await.unwrap();
     let orphan = OwnedObject { object_type: "volume".into(), id: "4711".into(), ..OwnedObject::default() };
-    let leases = store.lease("replica", Duration::from_secs(60), 9, 9, 1).await.unwrap();
+    let leases = store.lease("replica", Duration::from_secs(60), 9, 9, Portion::All).await.unwrap();
     let lease = leases.iter().find(|lease| lease.project.0 == project).expect("it has a bound workspace");
     assert!(store.save_orphans(lease, &[orphan]).await.unwrap());
     World { router, document, project }

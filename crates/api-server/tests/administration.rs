@@ -14,7 +14,9 @@ use axum::Router;
 use common::{Answer, Stub, admin_config, administration, ask, config, recorder, request, with};
 use control_plane::{
     ProjectId, Uid,
-    ports::{BindOutcome, BindingStore, Credential, Put, QueueStore, ReadStore, RequestBudget, Store, WriteStore},
+    ports::{
+        BindOutcome, BindingStore, Credential, Portion, Put, QueueStore, ReadStore, RequestBudget, Store, WriteStore,
+    },
     service::{Bootstrapped, Refusal, Tenant},
     testing::MemoryStore,
 };
@@ -271,7 +273,7 @@ async fn a_workspace_is_paused_and_resumed_and_projects_are_counted() {
          "inTransition": 2, "budget": null, "paused": null, "gone": false}]});
     world.check("GET", "/projects", None, 200, projects).await;
 
-    let lease = world.store.lease("replica-a", Duration::from_secs(60), 1, 1, 1).await.unwrap().remove(0);
+    let lease = world.store.lease("replica-a", Duration::from_secs(60), 1, 1, Portion::All).await.unwrap().remove(0);
     let budget = RequestBudget { limit: 3600, remaining: 361, refill_per_hour: 3601, waiting: 4 };
     assert!(world.store.renew(&lease, Duration::from_secs(60), Some(budget)).await.unwrap());
     let shown = world.admin("GET", "/projects", None).await.json();

@@ -24,8 +24,8 @@ use common::{Answer, ask, config, limits, request, with};
 use control_plane::{
     Catalog, CatalogCache, CatalogEntry, Reason, Resource, Watchers,
     ports::{
-        BootstrapOutcome, Clock, Commit, CommitOutcome, Delete, DeleteOutcome, DeleteRules, Ids, Lease, Note, Put,
-        QueueStore, ReadStore, Store, Verdict, WriteStore,
+        BootstrapOutcome, Clock, Commit, CommitOutcome, Delete, DeleteOutcome, DeleteRules, Ids, Lease, Note, Portion,
+        Put, QueueStore, ReadStore, Store, Verdict, WriteStore,
     },
     service::{Caller, ControlPlane, Enforcement, Parts},
     testing::{
@@ -141,7 +141,7 @@ impl World {
         assert_eq!(created.status, 201, "{}", created.text);
         // Who wrote it is a stranger to it again.
         tokio::time::advance(Patience::default().recent).await;
-        let lease = store.lease("test", Duration::from_secs(3_600), 1, 1, 1).await.unwrap().remove(0);
+        let lease = store.lease("test", Duration::from_secs(3_600), 1, 1, Portion::All).await.unwrap().remove(0);
         Self { router, watchers, store, clock, lease, drain }
     }
 

@@ -489,6 +489,10 @@ macro_rules! word {
             ")"
         )
     };
+    // Which engines (r) share with the one that asks: $2 is for how long a lease lasts, $3 its version.
+    ($db:ident shares) => {
+        concat!("r.engine_version >= $3 AND r.seen_at > ", $crate::sql::word!($db now), " - $2")
+    };
     ($db:ident $text:literal) => {
         $text
     };

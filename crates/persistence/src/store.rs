@@ -31,7 +31,7 @@ use control_plane::{
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, Attendance, BindOutcome, Binding, BindingStore,
         Bundle, Commit, CommitOutcome, Credential, Delete, DeleteOutcome, Edition, Epoch, Lease, ListQuery, Look,
-        Outlines, OversightStore, OwnedObject, Page, ProjectEpoch, Put, PutOutcome, QueueStore, ReadStore,
+        Outlines, OversightStore, OwnedObject, Page, Portion, ProjectEpoch, Put, PutOutcome, QueueStore, ReadStore,
         RequestBudget, Settled, Step, StepState, Store, StoreError, StoreResult, Tie, Turn, UnbindOutcome,
         WorkspaceBinding, WriteStore,
     },
@@ -267,9 +267,9 @@ impl QueueStore for SqlStore {
         ttl: Duration,
         engine: i64,
         limit: usize,
-        among: usize,
+        portion: Portion,
     ) -> StoreResult<Vec<Lease>> {
-        Ok(queue::take(&self.db, owner, ttl, engine, limit, among).await?)
+        Ok(queue::take(&self.db, owner, ttl, engine, limit, portion).await?)
     }
 
     async fn renew(&self, lease: &Lease, ttl: Duration, budget: Option<RequestBudget>) -> StoreResult<bool> {

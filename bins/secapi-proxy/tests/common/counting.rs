@@ -13,7 +13,7 @@ use control_plane::{
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, Attendance, BindOutcome, Binding, BindingStore,
         Bundle, Commit, CommitOutcome, Credential, Delete, DeleteOutcome, Edition, Epoch, Lease, ListQuery, Look,
-        Outlines, OversightStore, OwnedObject, Page, ProjectEpoch, Put, PutOutcome, QueueStore, ReadStore,
+        Outlines, OversightStore, OwnedObject, Page, Portion, ProjectEpoch, Put, PutOutcome, QueueStore, ReadStore,
         RequestBudget, Settled, Step, StepState, Store, StoreResult, Tie, Turn, UnbindOutcome, WorkspaceBinding,
         WriteStore,
     },
@@ -92,7 +92,7 @@ hand_on! {
         reads project_of(uids: &[Uid]) -> Vec<ProjectId>;
     }
     QueueStore {
-        writes lease(owner: &str, ttl: Duration, engine: i64, limit: usize, among: usize) -> Vec<Lease>;
+        writes lease(owner: &str, ttl: Duration, engine: i64, limit: usize, portion: Portion) -> Vec<Lease>;
         writes renew(lease: &Lease, ttl: Duration, budget: Option<RequestBudget>) -> bool;
         writes release(lease: &Lease) -> ();
         writes attend(owner: &str, ttl: Duration, engine: i64) -> Attendance;

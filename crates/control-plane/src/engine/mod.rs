@@ -310,10 +310,10 @@ impl<P: CloudProvider> Workers<P> {
     }
 
     async fn lease(&mut self) {
-        let among = self.sharing.among(Instant::now());
+        let portion = self.sharing.portion(Instant::now());
         let settings = &self.shared.settings;
         let (ttl, version) = (settings.lease_ttl, settings.engine_version);
-        let taken = self.shared.store.lease(&settings.owner, ttl, version, LEASES_PER_SCAN, among).await;
+        let taken = self.shared.store.lease(&settings.owner, ttl, version, LEASES_PER_SCAN, portion).await;
         self.shared.vitals.beat();
         self.shared.vitals.note(None, taken.is_ok());
         match taken {

@@ -13,7 +13,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::ports::Attendance;
+use crate::ports::{Attendance, Portion};
 
 /// How many free projects one scan takes: few, so that replicas that start together share them.
 pub(super) const LEASES_PER_SCAN: usize = 16;
@@ -43,14 +43,13 @@ impl Sharing {
         (self.attendance, self.told) = (Some(attendance), Some(now));
     }
 
-    /// Among how many the projects are shared, for what it takes now: among one, when what the others have left is to be taken.
-    pub(super) fn among(&mut self, now: Instant) -> usize {
-        let engines = self.attendance.map_or(1, |attendance| attendance.engines);
-        if engines > 1 && self.took.is_some_and(|took| now.duration_since(took) < LEFT_TO_OTHERS) {
-            return engines;
+    /// What it takes now: its share, and all that is free now and then.
+    pub(super) fn portion(&mut self, now: Instant) -> Portion {
+        if self.took.is_some_and(|took| now.duration_since(took) < LEFT_TO_OTHERS) {
+            return Portion::Share;
         }
         self.took = Some(now);
-        1
+        Portion::All
     }
 
     /// A project was let go: others may take it first.
@@ -90,18 +89,17 @@ impl Surplus {
 mod tests {
     use super::*;
 
-    fn sharing(engines: usize, projects: usize) -> Sharing {
+    fn sharing(lasting: usize, projects: usize) -> Sharing {
         let mut sharing = Sharing::default();
-        sharing.attended(Attendance { engines, lasting: engines, projects }, Instant::now());
+        sharing.attended(Attendance { lasting, projects }, Instant::now());
         sharing
     }
 
     #[tokio::test(start_paused = true)]
-    async fn alone_it_shares_with_nobody_and_gives_nothing_back() {
+    async fn alone_it_gives_nothing_back() {
         let (mut known, surplus, now) = (sharing(1, 100), Surplus::default(), Instant::now());
         // Nor while it does not know whether it is alone.
         for alone in [&mut known, &mut Sharing::default()] {
-            assert_eq!((alone.among(now), alone.among(now)), (1, 1));
             alone.offer(100, &surplus, now);
             assert!(!surplus.take());
         }
@@ -110,11 +108,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn beyond_its_share_it_takes_only_what_others_leave() {
         let (mut sharing, now) = (sharing(2, 11), Instant::now());
-        assert_eq!(sharing.among(now), 1, "nobody may be there for the rest");
-        assert_eq!(sharing.among(now + LEFT_TO_OTHERS / 2), 2);
-        assert_eq!(sharing.among(now + LEFT_TO_OTHERS), 1);
+        assert_eq!(sharing.portion(now), Portion::All, "nobody may be there for the rest");
+        assert_eq!(sharing.portion(now + LEFT_TO_OTHERS / 2), Portion::Share);
+        assert_eq!(sharing.portion(now + LEFT_TO_OTHERS), Portion::All);
         sharing.let_go(now + LEFT_TO_OTHERS * 2);
-        assert_eq!(sharing.among(now + LEFT_TO_OTHERS * 2), 2, "what it let go is for others first");
+        assert_eq!(sharing.portion(now + LEFT_TO_OTHERS * 2), Portion::Share, "what it let go is for others first");
     }
 
     #[tokio::test(start_paused = true)]
@@ -127,7 +125,7 @@ mod tests {
         assert!(!surplus.take());
         sharing.offer(9, &surplus, now + GIVING_PAUSE);
         // The others have left meanwhile.
-        sharing.attended(Attendance { engines: 1, lasting: 1, projects: 10 }, now);
+        sharing.attended(Attendance { lasting: 1, projects: 10 }, now);
         sharing.offer(9, &surplus, now + GIVING_PAUSE);
         assert!(!surplus.take());
     }

@@ -16,8 +16,8 @@ use super::{ENGINE_VERSION, Engine, EngineParts, EngineSettings};
 use crate::{
     catalog::CatalogCache,
     ports::{
-        Act, Before, BindOutcome, BindingStore, Clock, Credential, Delete, DeleteOutcome, DeleteRules, Ids, Put,
-        PutOutcome, QueueStore, ReadStore, RequestBudget, Rng, StepState, Store, WriteStore,
+        Act, Before, BindOutcome, BindingStore, Clock, Credential, Delete, DeleteOutcome, DeleteRules, Ids, Portion,
+        Put, PutOutcome, QueueStore, ReadStore, RequestBudget, Rng, StepState, Store, WriteStore,
     },
     resource::{ActionKind, ProjectId, Resource},
     testing::{
@@ -501,7 +501,7 @@ async fn a_cancelled_engine_gives_its_leases_back() {
     world.ready().await;
     cancel.cancel();
     engine.await.unwrap();
-    let taken = world.store.lease("b", MINUTE, ENGINE_VERSION, 10, 1).await.unwrap();
+    let taken = world.store.lease("b", MINUTE, ENGINE_VERSION, 10, Portion::All).await.unwrap();
     assert_eq!(taken.len(), 2, "the local project and the bound one: {taken:?}");
 }
 

@@ -24,14 +24,21 @@ pub const LEASE_SLACK: Duration = Duration::from_secs(1);
 /// How many engines share how many projects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attendance {
-    /// The engine itself, and all others of its version or a later one that have told of themselves within the time that a lease
-    /// lasts.
-    pub engines: usize,
-    /// Itself, and those of them that have told of themselves for as long as a lease lasts. One that has just begun may end as
-    /// soon.
+    /// The engine itself, and all others of its version or a later one that have told of themselves for as long as a lease lasts.
+    /// One that has just begun may end as soon.
     pub lasting: usize,
     /// The projects that the engine may take, or has.
     pub projects: usize,
+}
+
+/// How many of the free projects an engine takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Portion {
+    /// Until it has its share. All engines share alike that are of its version or a later one and have told of themselves within
+    /// the time that a lease lasts, and so does the one that asks.
+    Share,
+    /// Those too that the others have left.
+    All,
 }
 
 /// What the engine works by. Every method is one transaction. A write that takes a [`Lease`] does nothing when that is lost,
@@ -44,8 +51,7 @@ pub trait QueueStore: Send + Sync {
     // -- leases -------------------------------------------------------------------------------------------
 
     /// Takes the leases of up to `limit` projects that nobody holds, those with due work first, and writes down that an
-    /// engine of this version did ([`crate::engine::ENGINE_VERSION`]). Not those that a newer engine took before, and no more
-    /// than are the owner's share, with those that it has, when all are shared `among` so many.
+    /// engine of this version did ([`crate::engine::ENGINE_VERSION`]). Not those that a newer engine took before.
     ///
     /// A lease is free when it was given back or has run out, and when it ends later than it can: after its own duration
     /// from now, which is kept with it. The clock was ahead then when it was taken. A lease of a release that keeps no
@@ -56,7 +62,7 @@ pub trait QueueStore: Send + Sync {
         ttl: Duration,
         engine: i64,
         limit: usize,
-        among: usize,
+        portion: Portion,
     ) -> StoreResult<Vec<Lease>>;
 
     /// Prolongs a lease, which lasts `ttl` from now on, and writes down what its holder knows of the request budget; false

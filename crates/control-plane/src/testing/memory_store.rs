@@ -25,7 +25,7 @@ use crate::{
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, Attendance, BindOutcome, Binding, BindingStore,
         Bundle, Commit, CommitOutcome, Credential, Delete, DeleteOutcome, Edition, Epoch, Lease, ListQuery, Look,
-        Outlines, OversightStore, OwnedObject, Page, ProjectEpoch, Put, PutOutcome, QueueStore, ReadStore,
+        Outlines, OversightStore, OwnedObject, Page, Portion, ProjectEpoch, Put, PutOutcome, QueueStore, ReadStore,
         RequestBudget, Settled, Step, StepState, Store, StoreError, StoreResult, Tie, Turn, UnbindOutcome,
         WorkspaceBinding, WriteStore,
     },
@@ -276,9 +276,9 @@ impl QueueStore for MemoryStore {
         ttl: Duration,
         engine: i64,
         limit: usize,
-        among: usize,
+        portion: Portion,
     ) -> StoreResult<Vec<Lease>> {
-        Ok(self.state()?.lease(owner, ttl, engine, limit, among))
+        Ok(self.state()?.lease(owner, ttl, engine, limit, portion))
     }
 
     async fn renew(&self, lease: &Lease, ttl: Duration, budget: Option<RequestBudget>) -> StoreResult<bool> {

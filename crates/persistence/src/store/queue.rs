@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use control_plane::{
     ProjectId, Uid,
-    ports::{Attendance, LEASE_SLACK, Lease, RequestBudget, Settled, UNKNOWN_TTL},
+    ports::{Attendance, LEASE_SLACK, Lease, Portion, RequestBudget, Settled, UNKNOWN_TTL},
 };
 
 use crate::{
@@ -15,10 +15,12 @@ use crate::{
 };
 
 /// A lease that ends later than its duration ($6 if that is not known, and $5 of slack) allows is not believed. Compared
-/// with the time of that very moment: who holds it may have prolonged it since the statement began. Of projects that are
-/// shared among several ($7) no more are taken than are left of the share.
+/// with the time of that very moment: who holds it may have prolonged it since the statement began. Of a share ($7 is 1) what is
+/// left is taken: all projects, by all engines and rounded up, without those that the owner has.
 const TAKE: Sql = sql!(
-    "WITH share AS MATERIALIZED (SELECT CASE WHEN $7 <= 1 THEN $4 ELSE (count(*) + $7 - 1) / $7 \
+    "WITH engines AS MATERIALIZED (SELECT count(*) + 1 AS many FROM replicas r WHERE r.owner <> $1 AND " shares "), \
+     share AS MATERIALIZED (SELECT CASE WHEN $7 = 0 THEN $4 \
+     ELSE (count(*) + (SELECT many FROM engines) - 1) / (SELECT many FROM engines) \
      - COALESCE(sum(CASE WHEN p.owner = $1 AND p.until > " now " THEN 1 ELSE 0 END), 0) END AS rest \
      FROM projects p WHERE COALESCE(p.engine_version, 0) <= $3), \
      free AS MATERIALIZED (SELECT p.uid FROM projects p WHERE COALESCE(p.engine_version, 0) <= $3 \
@@ -43,9 +45,9 @@ const ATTEND: Sql = sql!(
      since = CASE WHEN replicas.seen_at <= " now " - $2 THEN excluded.since ELSE replicas.since END"
 );
 const ATTENDANCE: Sql = sql!(
-    "SELECT count(*) AS others, COALESCE(sum(CASE WHEN r.since <= " now " - $2 THEN 1 ELSE 0 END), 0) AS lasting, \
+    "SELECT COALESCE(sum(CASE WHEN r.since <= " now " - $2 THEN 1 ELSE 0 END), 0) AS lasting, \
      (SELECT count(*) FROM projects p WHERE COALESCE(p.engine_version, 0) <= $3) AS projects \
-     FROM replicas r WHERE r.owner <> $1 AND r.engine_version >= $3 AND r.seen_at > " now " - $2"
+     FROM replicas r WHERE r.owner <> $1 AND " shares
 );
 const LEAVE: Sql = sql!("DELETE FROM replicas WHERE owner = $1");
 /// Each process has a name of its own, so that old names never come again.
@@ -95,9 +97,9 @@ pub(super) async fn take(
     ttl: Duration,
     engine: i64,
     limit: usize,
-    among: usize,
+    portion: Portion,
 ) -> Result<Vec<Lease>, Fault> {
-    let args = args![owner, ttl, engine, limit, LEASE_SLACK, UNKNOWN_TTL, among];
+    let args = args![owner, ttl, engine, limit, LEASE_SLACK, UNKNOWN_TTL, i64::from(portion == Portion::Share)];
     let taken = db.execute(Lane::Engine, TAKE, &args).await?;
     taken.iter().map(|row| Ok(Lease { project: ProjectId(row.text("uid")?), token: row.int("token")? })).collect()
 }
@@ -135,11 +137,7 @@ impl Operation for Attend<'_> {
             let count = found.first().map(|row| row.int(name)).transpose()?.unwrap_or_default();
             Ok(usize::try_from(count).unwrap_or_default())
         };
-        Ok(Attendance {
-            engines: count("others")?.saturating_add(1),
-            lasting: count("lasting")?.saturating_add(1),
-            projects: count("projects")?,
-        })
+        Ok(Attendance { lasting: count("lasting")?.saturating_add(1), projects: count("projects")? })
     }
 }
 

@@ -39,7 +39,7 @@ use control_plane::{
     engine::ENGINE_VERSION,
     ports::{
         Act, ActOutcome, AdmissionQuery, Before, BindOutcome, Commit, CommitOutcome, Credential, Delete, DeleteOutcome,
-        DeleteRules, Edge, Lease, Put, PutOutcome, Store, Verdict,
+        DeleteRules, Edge, Lease, Portion, Put, PutOutcome, Store, Verdict,
     },
     testing::MemoryStore,
 };
@@ -169,7 +169,7 @@ impl World {
         let begun = tokio::time::Instant::now();
         loop {
             let mut found = None;
-            for lease in self.store.lease("me", TTL, ENGINE_VERSION, 100, 1).await.unwrap() {
+            for lease in self.store.lease("me", TTL, ENGINE_VERSION, 100, Portion::All).await.unwrap() {
                 if lease.project.0 == project {
                     found = Some(lease);
                 } else {

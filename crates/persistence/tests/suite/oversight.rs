@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use control_plane::{
     engine::ENGINE_VERSION,
-    ports::{Activity, ActivityQuery, Commit, Listener, Put, RequestBudget, Verdict},
+    ports::{Activity, ActivityQuery, Commit, Listener, Portion, Put, RequestBudget, Verdict},
 };
 use seca_api::{Kind, ResourceKey, ResourceState, Timestamp};
 use serde_json::json;
@@ -118,7 +118,7 @@ pub async fn projects_are_told_with_their_leases_and_backlogs(world: &World) {
     let projects = world.store.oversight().projects().await.unwrap();
     assert_eq!((&projects[1].owner, projects[1].leased_for), (&None, None));
     let short = Duration::from_millis(1);
-    assert_eq!(world.store.lease("you", short, ENGINE_VERSION, 10, 1).await.unwrap().len(), 2);
+    assert_eq!(world.store.lease("you", short, ENGINE_VERSION, 10, Portion::All).await.unwrap().len(), 2);
     tokio::time::sleep(Duration::from_millis(5)).await;
     let projects = world.store.oversight().projects().await.unwrap();
     assert_eq!((projects[1].owner.as_deref(), projects[1].leased_for), (Some("you"), Some(Duration::ZERO)));

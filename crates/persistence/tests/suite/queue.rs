@@ -5,7 +5,9 @@ use std::time::Duration;
 use control_plane::{
     ProjectId, Uid,
     engine::ENGINE_VERSION,
-    ports::{Attendance, Bundle, Commit, CommitOutcome, Lease, Put, RequestBudget, Settled, StepState, Tie, Verdict},
+    ports::{
+        Attendance, Bundle, Commit, CommitOutcome, Lease, Portion, Put, RequestBudget, Settled, StepState, Tie, Verdict,
+    },
 };
 use seca_api::Kind;
 
@@ -14,7 +16,7 @@ use super::{TTL, World, engine::step, in_network, key, sorted, updated, workspac
 const MOMENT: Duration = Duration::from_millis(1);
 
 pub async fn a_project_is_leased_to_one_owner_at_a_time(world: &World) {
-    let take = async |ttl| world.store.lease("me", ttl, ENGINE_VERSION, 10, 1).await.unwrap();
+    let take = async |ttl| world.store.lease("me", ttl, ENGINE_VERSION, 10, Portion::All).await.unwrap();
     let first = take(TTL).await;
     assert_eq!(first.len(), 1);
     assert!(first[0].project.is_local());
@@ -44,7 +46,7 @@ pub async fn no_replica_takes_a_living_lease_for_its_duration(world: &World) {
     let (short, long) = (Duration::from_secs(15), Duration::from_secs(60));
     let (_, lease) = world.bound("p").await;
     world.store.release(&lease).await.unwrap();
-    let take = async |owner: &str, ttl| world.store.lease(owner, ttl, ENGINE_VERSION, 10, 1).await.unwrap();
+    let take = async |owner: &str, ttl| world.store.lease(owner, ttl, ENGINE_VERSION, 10, Portion::All).await.unwrap();
     for (holder, other) in [(long, short), (short, long)] {
         let leases = take("holder", holder).await;
         assert_eq!(leases.len(), 2);
@@ -68,24 +70,27 @@ pub async fn of_projects_that_are_shared_each_takes_its_share(world: &World) {
         let workspace = world.create(&workspace(name)).await;
         world.store.bind(world.credential(&workspace, name)).await.unwrap();
     }
-    let take = async |owner: &str, limit: usize, among: usize| {
-        world.store.lease(owner, TTL, ENGINE_VERSION, limit, among).await.unwrap()
+    let take = async |owner: &str, limit: usize, portion: Portion| {
+        world.store.lease(owner, TTL, ENGINE_VERSION, limit, portion).await.unwrap()
     };
-    // Of five, with the local one.
-    assert_eq!(take("a", 2, 2).await.len(), 2);
-    let third = take("a", 10, 2).await;
-    assert_eq!((third.len(), take("a", 10, 2).await.len()), (1, 0), "half of five, rounded up");
-    assert_eq!(take("b", 10, 3).await.len(), 2);
+    let attend = async |owner: &str| world.store.attend(owner, TTL, ENGINE_VERSION).await.unwrap();
+    // Of five, with the local one. It counts itself, though it has not told of itself yet.
+    attend("b").await;
+    assert_eq!(take("a", 2, Portion::Share).await.len(), 2);
+    let third = take("a", 10, Portion::Share).await;
+    assert_eq!((third.len(), take("a", 10, Portion::Share).await.len()), (1, 0), "half of five, rounded up");
+    attend("c").await;
+    assert_eq!(take("b", 10, Portion::Share).await.len(), 2, "a third of them");
     world.store.release(&third[0]).await.unwrap();
-    assert_eq!(take("b", 10, 3).await.len(), 0);
-    assert_eq!(take("b", 10, 1).await.len(), 1, "shared with nobody");
+    assert_eq!(take("b", 10, Portion::Share).await.len(), 0);
+    assert_eq!(take("b", 10, Portion::All).await.len(), 1, "nobody wants the rest");
 }
 
 pub async fn engines_count_those_that_stay(world: &World) {
     let ttl = Duration::from_millis(200);
     let attend = async |owner: &str, engine: i64| world.store.attend(owner, ttl, engine).await.unwrap();
     let (now, next) = (ENGINE_VERSION, ENGINE_VERSION + 1);
-    assert_eq!(attend("a", now).await, Attendance { engines: 1, lasting: 1, projects: 1 });
+    assert_eq!(attend("a", now).await, Attendance { lasting: 1, projects: 1 });
     attend("b", now).await;
     assert_eq!(attend("a", now).await.lasting, 1, "it has just begun");
     while attend("a", now).await.lasting < 2 {
@@ -94,23 +99,24 @@ pub async fn engines_count_those_that_stay(world: &World) {
     // A newer one may take what an older one has, and no older one what that has.
     while attend("a", now).await.lasting < 3 {
         attend("b", now).await;
-        assert_eq!(attend("c", next).await.engines, 1);
+        assert_eq!(attend("c", next).await.lasting, 1);
     }
     world.store.leave("b").await.unwrap();
-    assert!(attend("a", now).await.engines < 3);
-    while attend("a", now).await.engines < 2 {
+    assert!(attend("a", now).await.lasting < 3);
+    while attend("a", now).await.lasting < 2 {
         attend("c", next).await;
     }
     // One that tells no more is counted no more.
-    while attend("a", now).await.engines > 1 {
+    while attend("a", now).await.lasting > 1 {
         tokio::task::yield_now().await;
     }
-    world.store.lease("c", TTL, next, 10, 1).await.unwrap();
+    world.store.lease("c", TTL, next, 10, Portion::All).await.unwrap();
     assert_eq!((attend("a", now).await.projects, attend("c", next).await.projects), (0, 1));
 }
 
 pub async fn a_lease_that_ends_later_than_it_can_is_not_believed(world: &World) {
-    let take = async || world.store.lease("me", Duration::from_secs(15), ENGINE_VERSION, 10, 1).await.unwrap();
+    let take =
+        async || world.store.lease("me", Duration::from_secs(15), ENGINE_VERSION, 10, Portion::All).await.unwrap();
     let first = take().await;
     assert_eq!(first.len(), 1);
     // The clock was two days ahead, and was put right.
@@ -134,7 +140,7 @@ pub async fn a_lease_that_ends_later_than_it_can_is_not_believed(world: &World) 
 }
 
 pub async fn no_engine_takes_what_a_newer_one_had(world: &World) {
-    let take = async |engine| world.store.lease("me", TTL, engine, 10, 1).await.unwrap();
+    let take = async |engine| world.store.lease("me", TTL, engine, 10, Portion::All).await.unwrap();
     let give_back = async |leases: Vec<Lease>| {
         for lease in &leases {
             world.store.release(lease).await.unwrap();
@@ -225,9 +231,9 @@ pub async fn projects_with_due_work_are_leased_first(world: &World) {
     world.store.release(&lease).await.unwrap();
     let busy = world.create(&workspace("busy")).await;
     world.store.bind(world.credential(&busy, "z-last-by-name")).await.unwrap();
-    let taken = world.store.lease("me", TTL, ENGINE_VERSION, 1, 1).await.unwrap();
+    let taken = world.store.lease("me", TTL, ENGINE_VERSION, 1, Portion::All).await.unwrap();
     assert_eq!(taken[0].project.0, "z-last-by-name");
-    let rest = world.store.lease("me", TTL, ENGINE_VERSION, 10, 1).await.unwrap();
+    let rest = world.store.lease("me", TTL, ENGINE_VERSION, 10, Portion::All).await.unwrap();
     assert_eq!(rest.len(), 2, "idle ones are leased too");
     assert_eq!(world.store.project_uids(&ProjectId("a-first-by-name".to_owned())).await.unwrap(), [idle.uid]);
 }

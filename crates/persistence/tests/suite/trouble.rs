@@ -1,6 +1,6 @@
 //! Databases that take no writes for a while.
 
-use control_plane::ports::{PutOutcome, QueueStore, ReadStore, Store, StoreError, WriteStore};
+use control_plane::ports::{Portion, PutOutcome, QueueStore, ReadStore, Store, StoreError, WriteStore};
 use persistence::{Options, connect, connect_within};
 use seca_api::ResourceKey;
 use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
@@ -88,7 +88,7 @@ pub async fn postgres_sessions_that_may_only_read_are_closed() {
     set("on").await;
     let (put, lease) = tokio::join!(
         store.put(world.new_put(&workspace("w"))),
-        store.lease("me", super::TTL, control_plane::engine::ENGINE_VERSION, 1, 1)
+        store.lease("me", super::TTL, control_plane::engine::ENGINE_VERSION, 1, Portion::All)
     );
     assert!(is_unavailable(&put) && is_unavailable(&lease), "{put:?} {lease:?}");
     assert_eq!(store.get(&workspace("w")).await.unwrap(), None);
@@ -101,6 +101,9 @@ pub async fn postgres_sessions_that_may_only_read_are_closed() {
         let key = workspace(&format!("w{n}"));
         assert!(matches!(store.put(world.new_put(&key)).await.unwrap(), PutOutcome::Created(_)));
     }
-    assert_eq!(store.lease("me", super::TTL, control_plane::engine::ENGINE_VERSION, 1, 1).await.unwrap().len(), 1);
+    assert_eq!(
+        store.lease("me", super::TTL, control_plane::engine::ENGINE_VERSION, 1, Portion::All).await.unwrap().len(),
+        1
+    );
     store.ping().await.unwrap();
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     catalog::Catalog,
     engine::{AdoptionParts, Does, epoch},
-    ports::{Epoch, Marker, OrphanOrder, ProjectEpoch},
+    ports::{Epoch, Marker, OrphanOrder, Portion, ProjectEpoch},
 };
 
 fn project() -> ProjectId {
@@ -33,7 +33,7 @@ impl World {
 
     /// Has the store believe that it raised the epoch to this one: it is a copy of the database that did.
     async fn copy_epoch(&self, epoch: &Epoch) {
-        let leases = self.store.lease("copy", MINUTE, ENGINE_VERSION, 10, 1).await.unwrap();
+        let leases = self.store.lease("copy", MINUTE, ENGINE_VERSION, 10, Portion::All).await.unwrap();
         let lease = leases.iter().find(|lease| lease.project == project()).unwrap();
         assert!(self.store.want_epoch(lease, epoch).await.unwrap());
         assert!(self.store.confirm_epoch(lease).await.unwrap());

@@ -1,7 +1,7 @@
 //! A call is sent by its holder only, and only while its decision is fresh.
 
 use super::*;
-use crate::ports::Lease;
+use crate::ports::{Lease, Portion};
 
 #[tokio::test(start_paused = true)]
 async fn a_call_whose_turn_comes_when_another_holds_the_project_is_not_sent() {
@@ -21,7 +21,7 @@ async fn a_call_whose_turn_comes_when_another_holds_the_project_is_not_sent() {
     for token in 1..10 {
         world.store.release(&Lease { project: project.clone(), token }).await.unwrap();
     }
-    let taken = world.store.lease("another", 10 * MINUTE, ENGINE_VERSION, 10, 1).await.unwrap();
+    let taken = world.store.lease("another", 10 * MINUTE, ENGINE_VERSION, 10, Portion::All).await.unwrap();
     assert!(taken.iter().any(|lease| lease.project == project), "{taken:?}");
     tokio::time::sleep(5 * MINUTE).await;
     assert_eq!((world.cloud.sent(), world.cloud.calls()), (0, Vec::new()));

@@ -1,7 +1,7 @@
 //! Roles on every operation: who may, who may hand out what, and when a right ends.
 
 use super::*;
-use crate::ports::{Delete, DeleteRules, DeniedToken, TenantChange};
+use crate::ports::{Delete, DeleteRules, DeniedToken, Portion, TenantChange};
 
 /// A world in which roles decide, and `ann` is the tenant's administrator.
 async fn ruled() -> World {
@@ -29,7 +29,7 @@ async fn read(world: &World, key: &ResourceKey) -> Result<View, Refusal> {
 /// What the engine does with a deleted row in the end.
 async fn leave(world: &World, key: &ResourceKey) {
     let row = world.row(key).await;
-    let leases = world.store.lease("test", Duration::from_secs(60), 1, 8, 1).await.unwrap();
+    let leases = world.store.lease("test", Duration::from_secs(60), 1, 8, Portion::All).await.unwrap();
     for lease in leases {
         drop(world.store.remove(&lease, row.uid).await.unwrap());
         world.store.release(&lease).await.unwrap();

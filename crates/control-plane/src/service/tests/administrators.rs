@@ -3,6 +3,7 @@
 use seca_api::TenantName;
 
 use super::*;
+use crate::ports::Portion;
 
 fn tenant() -> TenantName {
     TenantName::parse("t").unwrap()
@@ -22,7 +23,7 @@ async fn bootstrap(world: &World, subject: &str) -> Bootstrapped {
 
 async fn leave(world: &World, key: &ResourceKey) {
     let row = world.row(key).await;
-    for lease in world.store.lease("test", Duration::from_secs(60), 1, 8, 1).await.unwrap() {
+    for lease in world.store.lease("test", Duration::from_secs(60), 1, 8, Portion::All).await.unwrap() {
         drop(world.store.remove(&lease, row.uid).await.unwrap());
         world.store.release(&lease).await.unwrap();
     }

@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::*;
 use crate::{
-    ports::{Access, BindError, Binding, Delete, DeleteRules, Edge, Found, Marker, ProjectFinder, Put},
+    ports::{Access, BindError, Binding, Delete, DeleteRules, Edge, Found, Marker, Portion, ProjectFinder, Put},
     resource::{ProjectId, Uid},
     testing::environment::PlainVault,
 };
@@ -254,7 +254,7 @@ async fn the_token_of_a_deleted_workspace_is_kept_for_its_images_unless_somebody
         let image = ResourceKey::tenant(Kind::Image, "fsn1", "t", &format!("image-{n}"));
         store(Put { edges: vec![edge], home: Some(disk.clone()), ..create(&image) }).await;
     }
-    let leases = world.store.lease("test", Duration::from_secs(60), 1, 8, 1).await.unwrap();
+    let leases = world.store.lease("test", Duration::from_secs(60), 1, 8, Portion::All).await.unwrap();
     let lease = leases.iter().find(|lease| lease.project.0 == "p1").unwrap();
     for key in [&disk, &workspace] {
         let rules = DeleteRules::default();

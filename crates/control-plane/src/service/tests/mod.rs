@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::{
     catalog::{Catalog, CatalogEntry},
-    ports::{Commit, Put, PutOutcome, Tie, Verdict},
+    ports::{Commit, Portion, Put, PutOutcome, Tie, Verdict},
     resource::{ActionKind, Resource},
     testing::{
         LimitsOnly, MemoryStore,
@@ -233,7 +233,7 @@ impl World {
     async fn commit(&self, key: &ResourceKey, verdict: Verdict, facts: Value) {
         let row = self.row(key).await;
         let wake = self.store.bundle(row.uid).await.unwrap().unwrap().wake;
-        let lease = self.store.lease("test", Duration::from_secs(60), 1, 1, 1).await.unwrap().remove(0);
+        let lease = self.store.lease("test", Duration::from_secs(60), 1, 1, Portion::All).await.unwrap().remove(0);
         let commit = Commit {
             uid: row.uid,
             generation: row.generation,
@@ -254,7 +254,7 @@ impl World {
 
     async fn claim(&self, held: &ResourceKey, holder: &ResourceKey) {
         let (held, holder) = (self.row(held).await.uid, self.row(holder).await.uid);
-        let lease = self.store.lease("test", Duration::from_secs(60), 1, 1, 1).await.unwrap().remove(0);
+        let lease = self.store.lease("test", Duration::from_secs(60), 1, 1, Portion::All).await.unwrap().remove(0);
         assert!(self.store.tie(&lease, holder, &[Tie::Claim(held)]).await.unwrap());
         self.store.release(&lease).await.unwrap();
     }

@@ -13,7 +13,7 @@ use crate::{
     kinds::{self, Peers},
     ports::{
         Attendance, Auxiliary, AuxiliaryUse, Bundle, Commit, CommitOutcome, LEASE_SLACK, Lease, Mark, OwnedObject,
-        Related, RequestBudget, Settled, Step, StepRecord, StepState, Tie,
+        Portion, Related, RequestBudget, Settled, Step, StepRecord, StepState, Tie,
     },
     resource::{ProjectId, Resource, Uid},
     state,
@@ -65,15 +65,16 @@ impl State {
         ttl: Duration,
         engine: i64,
         limit: usize,
-        among: usize,
+        portion: Portion,
     ) -> Vec<Lease> {
         let now = self.now();
+        let among = 1 + self.others(owner, ttl, engine).count();
         let own = |project: &&Project| {
             project.owner.as_deref() == Some(owner) && project.until.is_some_and(|until| until > now)
         };
         let share = self.projects.values().filter(|project| project.engine <= engine).count().div_ceil(among);
         let own = self.projects.values().filter(own).count();
-        let limit = if among > 1 { limit.min(share.saturating_sub(own)) } else { limit };
+        let limit = if portion == Portion::Share { limit.min(share.saturating_sub(own)) } else { limit };
         let is_free = |project: &Project| {
             let ended = |until| until <= now || until > now + project.ttl + LEASE_SLACK;
             project.until.is_none_or(ended) && project.engine <= engine
@@ -111,6 +112,13 @@ impl State {
         }
     }
 
+    /// The other engines that share with this one.
+    fn others(&self, owner: &str, ttl: Duration, engine: i64) -> impl Iterator<Item = &Replica> {
+        let now = self.now();
+        let others = self.replicas.iter().filter(move |(name, _)| *name != owner).map(|(_, replica)| replica);
+        others.filter(move |replica| replica.engine >= engine && replica.seen + ttl > now)
+    }
+
     pub(in super::super) fn attend(&mut self, owner: &str, ttl: Duration, engine: i64) -> Attendance {
         let now = self.now();
         let told = self.replicas.entry(owner.to_owned()).or_insert(Replica { engine, since: now, seen: now });
@@ -119,11 +127,9 @@ impl State {
         }
         (told.engine, told.seen) = (engine, now);
         self.replicas.retain(|_, replica| replica.seen + ttl * 10 > now);
-        let others = self.replicas.iter().filter(|(name, _)| *name != owner).map(|(_, replica)| replica);
-        let others = others.filter(|replica| replica.engine >= engine && replica.seen + ttl > now);
+        let lasting = self.others(owner, ttl, engine).filter(|replica| replica.since + ttl <= now);
         Attendance {
-            engines: 1 + others.clone().count(),
-            lasting: 1 + others.filter(|replica| replica.since + ttl <= now).count(),
+            lasting: 1 + lasting.count(),
             projects: self.projects.values().filter(|project| project.engine <= engine).count(),
         }
     }
