@@ -33,6 +33,8 @@ const GLANCES_BESIDE: usize = 20;
 /// How often one resource is looked at before the others, and the answers, get their turn: resources wake each
 /// other, and a pair that never agrees must not stop the rest.
 const LOOKS: u8 = 4;
+/// For how long what is due is looked at before answers get their turn. Where something new comes all the time there is no end.
+const TURN: Duration = Duration::from_millis(100);
 /// How long a row that cannot be read is left alone.
 const UNREADABLE_RETRY: Duration = Duration::from_secs(60);
 
@@ -114,8 +116,8 @@ impl<P: CloudProvider> Project<P> {
             return Ok(Standing::Held);
         }
         let mut looked: BTreeMap<Uid, u8> = BTreeMap::new();
-        let now = Instant::now();
-        self.unreadable.retain(|_, until| *until > now);
+        let begun = Instant::now();
+        self.unreadable.retain(|_, until| *until > begun);
         let mut glances = GLANCES;
         loop {
             let limit = BATCH + self.flying.len() + self.parked.len() + self.unreadable.len();
@@ -135,7 +137,7 @@ impl<P: CloudProvider> Project<P> {
             if self.look_at(&fresh, true).await? == Standing::Lost {
                 return Ok(Standing::Lost);
             }
-            if looked.len() >= BATCH {
+            if looked.len() >= BATCH || begun.elapsed() >= TURN {
                 // Let answers in between.
                 self.wake.notify_one();
                 glances = GLANCES_BESIDE;
