@@ -21,7 +21,7 @@ impl StoreCounts {
         Self {
             waits: book.histograms(
                 "secapi_store_lane_wait_seconds",
-                "How long lookups, admissions, creations and changes waited for a lane to the database",
+                "How long what is asked together waited for a lane to the database",
                 &["question"],
                 Buckets::SHORT,
             ),

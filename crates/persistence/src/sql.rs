@@ -75,11 +75,21 @@ macro_rules! word {
     (postgres fence) => {
         " FOR SHARE"
     };
+    // The two before, of what nobody holds.
+    (postgres change_free) => {
+        " FOR NO KEY UPDATE OF r SKIP LOCKED"
+    };
+    (postgres fence_free) => {
+        " FOR SHARE OF p SKIP LOCKED"
+    };
     (postgres lock) => {
         " FOR UPDATE"
     };
     (postgres lock_work) => {
         " FOR UPDATE OF w"
+    };
+    (postgres lock_steps) => {
+        " FOR UPDATE OF s"
     };
     (postgres hold_authorization) => {
         " FOR UPDATE OF e, t"

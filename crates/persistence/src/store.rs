@@ -13,6 +13,7 @@ mod orphans;
 mod oversight;
 mod pages;
 mod ports;
+mod progress;
 mod put;
 mod queue;
 mod read;
@@ -30,12 +31,13 @@ use control_plane::{
     CatalogEntry, ProjectId, Representation, Resource, Uid,
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, Attendance, BindOutcome, Binding, BindingStore,
-        Bundle, Commit, CommitOutcome, Credential, Delete, DeleteOutcome, Edition, Epoch, Lease, ListQuery, Look,
-        Outlines, OversightStore, OwnedObject, Page, Portion, ProjectEpoch, Put, PutOutcome, QueueStore, ReadStore,
-        RequestBudget, Settled, Step, StepState, Store, StoreError, StoreResult, Tie, Turn, UnbindOutcome,
+        Bundle, Commit, CommitOutcome, Credential, Delete, DeleteOutcome, Edition, Epoch, Intent, Lease, ListQuery,
+        Look, Outlines, OversightStore, OwnedObject, Page, Portion, ProjectEpoch, Put, PutOutcome, QueueStore,
+        ReadStore, RequestBudget, Settled, Step, StepState, Store, StoreError, StoreResult, Tie, Turn, UnbindOutcome,
         WorkspaceBinding, WriteStore,
     },
 };
+use progress::{Progress, What, Written};
 use seca_api::{ResourceKey, Timestamp};
 use together::Together;
 use tokio::sync::Semaphore;
@@ -55,6 +57,11 @@ pub struct SqlStore {
     versions: Together<authorization::VersionOf>,
     admissions: Together<AdmissionQuery>,
     puts: put::Gathered,
+    readings: Together<relations::Reading>,
+    credentials: Together<bindings::CredentialsOf>,
+    due: Together<queue::Due>,
+    permissions: Together<queue::MaySend>,
+    progress: Together<Progress>,
     turns: Arc<Semaphore>,
 }
 
@@ -66,9 +73,20 @@ impl SqlStore {
             versions: Together::new(&db),
             admissions: Together::new(&db),
             puts: put::Gathered::new(&db),
+            readings: Together::new(&db),
+            credentials: Together::new(&db),
+            due: Together::new(&db),
+            permissions: Together::new(&db),
+            progress: Together::new(&db),
             turns: Arc::new(Semaphore::new(turn::TURNS)),
             db,
         }
+    }
+
+    /// Writes what the holder of a lease did or found, together with what other holders did.
+    async fn write(&self, lease: &Lease, what: What) -> StoreResult<Written> {
+        let progress = Arc::new(Progress { lease: lease.clone(), what });
+        Ok(self.progress.ask(&self.db, &progress).await?)
     }
 
     /// Waits until no connection is in use, and closes them all.
@@ -239,7 +257,7 @@ impl BindingStore for SqlStore {
     }
 
     async fn project_credentials(&self, project: &ProjectId) -> StoreResult<Vec<Credential>> {
-        Ok(bindings::of_project(&self.db, project).await?)
+        Ok(self.credentials.ask(&self.db, &Arc::new(bindings::CredentialsOf(project.clone()))).await?)
     }
 
     async fn credentials(&self) -> StoreResult<Vec<Credential>> {
@@ -289,7 +307,8 @@ impl QueueStore for SqlStore {
     }
 
     async fn may_send(&self, lease: &Lease, step: Option<i64>) -> StoreResult<Option<Duration>> {
-        Ok(queue::may_send(&self.db, lease, step).await?)
+        let asked = queue::MaySend { lease: lease.clone(), step };
+        Ok(self.permissions.ask(&self.db, &Arc::new(asked)).await?)
     }
 
     async fn epoch(&self, lease: &Lease) -> StoreResult<Option<ProjectEpoch>> {
@@ -309,7 +328,8 @@ impl QueueStore for SqlStore {
     }
 
     async fn due(&self, lease: &Lease, limit: usize) -> StoreResult<Vec<Uid>> {
-        Ok(queue::due(&self.db, lease, limit).await?)
+        let due = queue::Due { project: lease.project.clone(), most: limit };
+        Ok(self.due.ask(&self.db, &Arc::new(due)).await?)
     }
 
     async fn project_uids(&self, project: &ProjectId) -> StoreResult<Vec<Uid>> {
@@ -329,17 +349,22 @@ impl QueueStore for SqlStore {
     }
 
     async fn bundles(&self, uids: &[Uid]) -> StoreResult<Vec<Bundle>> {
-        Ok(relations::bundles(&self.db, uids).await?)
+        Ok(self.readings.ask(&self.db, &Arc::new(relations::Reading(uids.to_vec()))).await?)
     }
 
-    async fn record_step(
+    async fn intend(
         &self,
         lease: &Lease,
         resource: Uid,
         generation: i64,
         step: &Step,
-    ) -> StoreResult<Option<i64>> {
-        Ok(self.db.transact(Lane::Engine, &engine::RecordStep { lease, resource, generation, step }).await?)
+        found: Option<Commit>,
+    ) -> StoreResult<Option<Intent>> {
+        let (step, found) = (Box::new(step.clone()), found.map(Box::new));
+        Ok(match self.write(lease, What::Intent { resource, generation, step, found }).await? {
+            Written::Intent(intent) => Some(*intent),
+            _ => None,
+        })
     }
 
     async fn finish_step(
@@ -350,19 +375,27 @@ impl QueueStore for SqlStore {
         action: Option<&str>,
         error: Option<&str>,
     ) -> StoreResult<bool> {
-        Ok(self.db.transact(Lane::Engine, &engine::FinishStep { lease, id, state, action, error }).await?)
+        let (action, error) = (action.map(str::to_owned), error.map(str::to_owned));
+        let written = self.write(lease, What::End { step: id, state, action, error }).await?;
+        Ok(!matches!(written, Written::Fenced))
     }
 
     async fn tie(&self, lease: &Lease, resource: Uid, ties: &[Tie]) -> StoreResult<bool> {
-        Ok(self.db.transact(Lane::Engine, &engine::MakeTies { lease, resource, ties }).await?)
+        let written = self.write(lease, What::Ties { resource, ties: ties.to_vec() }).await?;
+        Ok(!matches!(written, Written::Fenced))
     }
 
     async fn settle(&self, lease: &Lease, looks: &[Settled]) -> StoreResult<bool> {
-        Ok(self.db.transact(Lane::Engine, &queue::Settle { lease, looks }).await?)
+        let looked = What::Findings { commits: Vec::new(), looks: looks.to_vec() };
+        Ok(!matches!(self.write(lease, looked).await?, Written::Fenced))
     }
 
     async fn commit_all(&self, lease: &Lease, commits: &[Commit]) -> StoreResult<Option<Vec<CommitOutcome>>> {
-        Ok(self.db.transact(Lane::Engine, &engine::WriteAll { lease, commits }).await?)
+        let found = What::Findings { commits: commits.to_vec(), looks: Vec::new() };
+        Ok(match self.write(lease, found).await? {
+            Written::Findings(outcomes) => Some(outcomes),
+            _ => None,
+        })
     }
 
     async fn remove(&self, lease: &Lease, uid: Uid) -> StoreResult<CommitOutcome> {

@@ -67,7 +67,9 @@ suite! {
         changes_that_come_together_are_each_written_once,
         creations_that_come_together_are_each_made_once,
         a_creation_that_fails_harms_no_other_that_comes_with_it,
-        admissions_that_come_together_are_each_their_own;
+        admissions_that_come_together_are_each_their_own,
+        progress_of_many_projects_is_each_its_own,
+        progress_waits_for_nobody_elses_rows;
     queue:
         a_project_is_leased_to_one_owner_at_a_time,
         no_replica_takes_a_living_lease_for_its_duration,

@@ -12,10 +12,10 @@ use control_plane::{
     CatalogEntry, ProjectId, Representation, Resource, Uid,
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, Attendance, BindOutcome, Binding, BindingStore,
-        Bundle, Commit, CommitOutcome, Credential, Delete, DeleteOutcome, Edition, Epoch, Lease, ListQuery, Look,
-        Outlines, OversightStore, OwnedObject, Page, Portion, ProjectEpoch, Put, PutOutcome, QueueStore, ReadStore,
-        RequestBudget, Settled, Step, StepState, Store, StoreResult, Tie, Turn, UnbindOutcome, WorkspaceBinding,
-        WriteStore,
+        Bundle, Commit, CommitOutcome, Credential, Delete, DeleteOutcome, Edition, Epoch, Intent, Lease, ListQuery,
+        Look, Outlines, OversightStore, OwnedObject, Page, Portion, ProjectEpoch, Put, PutOutcome, QueueStore,
+        ReadStore, RequestBudget, Settled, Step, StepState, Store, StoreResult, Tie, Turn, UnbindOutcome,
+        WorkspaceBinding, WriteStore,
     },
 };
 use seca_client::seca_api::ResourceKey;
@@ -108,7 +108,9 @@ hand_on! {
         reads existing(uids: &[Uid]) -> Vec<Uid>;
         reads removed(uids: &[Uid]) -> Vec<Uid>;
         reads bundles(uids: &[Uid]) -> Vec<Bundle>;
-        writes record_step(lease: &Lease, resource: Uid, generation: i64, step: &Step) -> Option<i64>;
+        writes intend(
+            lease: &Lease, resource: Uid, generation: i64, step: &Step, found: Option<Commit>
+        ) -> Option<Intent>;
         writes finish_step(lease: &Lease, id: i64, state: StepState, action: Option<&str>, error: Option<&str>) -> bool;
         writes tie(lease: &Lease, resource: Uid, ties: &[Tie]) -> bool;
         writes commit_all(lease: &Lease, commits: &[Commit]) -> Option<Vec<CommitOutcome>>;

@@ -65,27 +65,16 @@ impl<P: CloudProvider> Project<P> {
     }
 
     /// The call of a removal came back.
-    pub(super) async fn discarded(
-        &mut self,
-        flight: Flight,
-        outcome: Outcome<P::Observation>,
-    ) -> StoreResult<Standing> {
+    pub(super) async fn discarded(&mut self, flight: Flight, outcome: Outcome<()>) -> StoreResult<Standing> {
         let end = match outcome {
-            Outcome::Done(observation) => {
-                self.absorb(observation);
-                OrderEnd::Done
-            }
-            Outcome::Running { action, observation } => {
-                self.absorb(observation);
+            Outcome::Done(()) => OrderEnd::Done,
+            Outcome::Running { action, .. } => {
                 self.launch(flight, Call::Await(action));
                 return Ok(Standing::Held);
             }
             Outcome::Unknown(message) => OrderEnd::Again(SOON, message),
             Outcome::Retry { after, note } => OrderEnd::Again(after.unwrap_or(AGAIN), note.message),
-            Outcome::Refuted { observation, .. } => {
-                self.absorb(observation);
-                OrderEnd::Refused("its labels changed since a sweep saw it".to_owned())
-            }
+            Outcome::Refuted { .. } => OrderEnd::Refused("its labels changed since a sweep saw it".to_owned()),
             Outcome::Terminal(note) => OrderEnd::Refused(note.message),
         };
         match &end {
@@ -101,7 +90,7 @@ impl<P: CloudProvider> Project<P> {
         if is_done {
             self.wake_limited().await?;
         }
-        self.unpark().await
+        Ok(Standing::Held)
     }
 
     async fn tried(&self, uid: Uid, end: OrderEnd) -> StoreResult<Standing> {

@@ -34,7 +34,7 @@ use crate::{
     kinds,
     ports::{
         Bundle, CloudError, CloudProvider, Commit, CommitOutcome, Desired, Epoch, Gate, Lease, Note, Outcome, Plan,
-        Planned, Step, StepState, StoreResult, Verdict,
+        Planned, Step, StoreResult, Verdict,
     },
     reason::Reason,
     resource::Uid,
@@ -43,6 +43,8 @@ use crate::{
 
 /// How long giving back a lease may take that was lost.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(2);
+/// How many calls that came back are taken up at once.
+const LANDINGS: usize = 50;
 /// How often a power action that waits for another resource is looked at without being woken.
 const DEFERRED: Duration = Duration::from_secs(30);
 
@@ -196,7 +198,15 @@ impl<P: CloudProvider> Project<P> {
             let standing = match event {
                 Event::Cancelled => break,
                 Event::Lost => Ok(Standing::Lost),
-                Event::Landed(flight) => self.landed(*flight).await,
+                Event::Landed(flight) => {
+                    let mut landed = vec![*flight];
+                    while landed.len() < LANDINGS
+                        && let Some(Ok(next)) = self.flights.try_join_next()
+                    {
+                        landed.push(next);
+                    }
+                    self.landed(landed).await
+                }
                 Event::Read(read) => self.observed(*read).await,
                 Event::Raised(raised) => self.raised(raised).await,
                 Event::Look => Ok(Standing::Held),
@@ -398,17 +408,24 @@ impl<P: CloudProvider> Project<P> {
         let is_kept = |note: &Note| step.reads || note.reason == Reason::NeverSettles;
         let note = planned.note.clone().or_else(|| Note::of(&bundle.resource).filter(is_kept));
         let planned = Planned { note, ..planned };
-        if self.commit(bundle, planned, Verdict::Working, None).await? == Standing::Lost {
-            return Ok(Standing::Lost);
-        }
         if step.reads {
+            if self.commit(bundle, planned, Verdict::Working, None).await? == Standing::Lost {
+                return Ok(Standing::Lost);
+            }
             self.launch(Flight::of(bundle, None, step, Purpose::Act), Call::Execute);
             return Ok(Standing::Held);
         }
-        let Some(id) = self.shared.store.record_step(&self.lease, uid, generation, &step).await? else {
+        let commit = self.finding(bundle, planned, Verdict::Working, None, tried(bundle, Verdict::Working));
+        let found = found(&commit);
+        let commit = says_anything(bundle, &commit).then_some(commit);
+        let is_found = commit.is_some();
+        let Some(intent) = self.shared.store.intend(&self.lease, uid, generation, &step, commit).await? else {
             return Ok(Standing::Lost);
         };
-        self.launch(Flight::of(bundle, Some(id), step, Purpose::Act), Call::Execute);
+        if is_found {
+            self.written(bundle, found, &CommitOutcome::Done(Box::new(intent.resource)));
+        }
+        self.launch(Flight::of(bundle, Some(intent.id), step, Purpose::Act), Call::Execute);
         Ok(Standing::Held)
     }
 
@@ -466,11 +483,10 @@ impl<P: CloudProvider> Project<P> {
         next: Option<Duration>,
         attempts: u32,
     ) -> StoreResult<Standing> {
-        let resource = &bundle.resource;
         let acts = matches!(planned.plan, Plan::Act(_)) && next.is_none();
         let commit = self.finding(bundle, planned, verdict, next, attempts);
         let found = found(&commit);
-        if acts && !state::commit(&mut resource.clone(), &commit).row {
+        if acts && !says_anything(bundle, &commit) {
             return Ok(Standing::Held);
         }
         let written = self.shared.store.commit(&self.lease, commit).await?;
@@ -577,18 +593,6 @@ impl<P: CloudProvider> Project<P> {
             }
         }
     }
-
-    pub(super) async fn finish(
-        &mut self,
-        flight: &Flight,
-        state: StepState,
-        action: Option<&str>,
-        error: Option<&str>,
-    ) -> StoreResult<Standing> {
-        let Some(id) = flight.id else { return Ok(Standing::Held) };
-        let held = self.shared.store.finish_step(&self.lease, id, state, action, error).await?;
-        Ok(if held { Standing::Held } else { Standing::Lost })
-    }
 }
 
 /// What a finding comes to, in words for metrics.
@@ -596,6 +600,11 @@ pub(super) type Found = (Verdict, Option<Reason>);
 
 pub(super) fn found(commit: &Commit) -> Found {
     (commit.verdict, commit.note.as_ref().map(|note| note.reason))
+}
+
+/// Whether a finding changes the row that it was made of.
+fn says_anything(bundle: &Bundle, commit: &Commit) -> bool {
+    state::commit(&mut bundle.resource.clone(), commit).row
 }
 
 /// How often in a row a resource was tried by then.

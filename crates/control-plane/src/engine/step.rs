@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use tracing::{info, warn};
 
 use super::{
@@ -13,62 +14,83 @@ use crate::{
     reason::Reason,
 };
 
+/// What becomes of a recorded step, and the action or the message that is written with it.
+type End<'a> = (StepState, Option<&'a str>, Option<&'a str>);
+
+/// What a call's outcome makes of its step; none where more is to be known first.
+fn end<'a, O>(purpose: Purpose, outcome: &'a Outcome<O>) -> Option<End<'a>> {
+    let failed = |message| Some((StepState::Failed, None, Some(message)));
+    match outcome {
+        Outcome::Done(_) => Some((StepState::Done, None, None)),
+        Outcome::Running { action, .. } => Some((StepState::Running, Some(action), None)),
+        Outcome::Unknown(message) => Some((StepState::Unknown, None, Some(message))),
+        Outcome::Retry { .. } if matches!(purpose, Purpose::Verify { .. }) => None,
+        Outcome::Refuted { retry: None, .. } => failed("it was planned by what is not so"),
+        Outcome::Retry { note, .. } | Outcome::Refuted { retry: Some((_, note)), .. } | Outcome::Terminal(note) => {
+            failed(&note.message)
+        }
+    }
+}
+
 impl<P: CloudProvider> Project<P> {
-    /// A call came back.
-    pub(super) async fn landed(&mut self, landed: (Flight, Outcome<P::Observation>)) -> StoreResult<Standing> {
-        let (flight, outcome) = landed;
-        self.flying.remove(&flight.uid);
-        match self.silence.ends(flight.uid) {
-            Some(took) => self.waits.awaited(&flight, took),
-            None => self.waits.asked(&flight),
+    /// Calls came back. What was observed, and what became of their steps, is taken in of all before anything follows from it.
+    pub(super) async fn landed(&mut self, landed: Vec<(Flight, Outcome<P::Observation>)>) -> StoreResult<Standing> {
+        let mut all = Vec::with_capacity(landed.len());
+        for (flight, outcome) in landed {
+            self.flying.remove(&flight.uid);
+            match self.silence.ends(flight.uid) {
+                Some(took) => self.waits.awaited(&flight, took),
+                None => self.waits.asked(&flight),
+            }
+            self.free(&flight.step);
+            self.log(&flight, &outcome).await;
+            let (word, again) = meter::outcome(&outcome);
+            self.shared.meter.stepped(&flight.step.operation, word, again);
+            all.push((flight, outcome.map(|observation| self.absorb(observation))));
         }
-        self.free(&flight.step);
-        self.log(&flight, &outcome).await;
-        let (word, again) = meter::outcome(&outcome);
-        self.shared.meter.stepped(&flight.step.operation, word, again);
-        if flight.purpose == Purpose::Order {
-            return self.discarded(flight, outcome).await;
-        }
-        let standing = match outcome {
-            Outcome::Done(observation) => {
-                self.absorb(observation);
-                self.done(&flight).await?
-            }
-            Outcome::Running { action, observation } => {
-                self.absorb(observation);
-                let standing = self.finish(&flight, StepState::Running, Some(&action), None).await?;
-                if standing == Standing::Held {
-                    // Seen to be running, also by a look-up: how it ends is known then.
-                    let purpose = if flight.purpose == Purpose::Sweep { Purpose::Sweep } else { Purpose::Act };
-                    self.launch(Flight { purpose, ..flight }, Call::Await(action));
-                }
-                return Ok(standing);
-            }
-            Outcome::Unknown(message) => self.unknown(&flight, &message).await?,
-            Outcome::Retry { after, note } => match flight.purpose {
-                Purpose::Act | Purpose::Sweep | Purpose::Order => self.retry(&flight, after, note).await?,
-                Purpose::Verify { last } => self.not_seen(&flight, last).await?,
-            },
-            Outcome::Refuted { observation, retry } => {
-                self.absorb(observation);
-                match retry {
-                    Some((after, note)) => self.retry(&flight, after, note).await?,
-                    None => self.refuted(&flight).await?,
-                }
-            }
-            Outcome::Terminal(note) => self.refused(&flight, note).await?,
-        };
-        if standing == Standing::Lost {
+        let recorded = all.iter().filter(|(flight, _)| flight.purpose != Purpose::Order);
+        let ends = recorded.filter_map(|(flight, outcome)| Some((flight.id?, end(flight.purpose, outcome)?)));
+        let (store, lease) = (&self.shared.store, &self.lease);
+        let written = ends.map(|(id, (state, action, error))| store.finish_step(lease, id, state, action, error));
+        if !try_join_all(written).await?.into_iter().all(|held| held) {
             return Ok(Standing::Lost);
         }
-        self.unpark().await
+        let is_over = all.iter().any(|(_, outcome)| !matches!(outcome, Outcome::Running { .. }));
+        for (flight, outcome) in all {
+            let standing = match flight.purpose {
+                Purpose::Order => self.discarded(flight, outcome).await?,
+                _ => self.follow(flight, outcome).await?,
+            };
+            if standing == Standing::Lost {
+                return Ok(Standing::Lost);
+            }
+        }
+        if is_over { self.unpark().await } else { Ok(Standing::Held) }
+    }
+
+    /// Goes on after a call of which is written down what became of it.
+    async fn follow(&mut self, flight: Flight, outcome: Outcome<()>) -> StoreResult<Standing> {
+        match outcome {
+            Outcome::Done(()) => self.done(&flight).await,
+            Outcome::Running { action, .. } => {
+                // Seen to be running, also by a look-up: how it ends is known then.
+                let purpose = if flight.purpose == Purpose::Sweep { Purpose::Sweep } else { Purpose::Act };
+                self.launch(Flight { purpose, ..flight }, Call::Await(action));
+                Ok(Standing::Held)
+            }
+            Outcome::Unknown(_) => self.unknown(&flight).await,
+            Outcome::Retry { after, note } => match flight.purpose {
+                Purpose::Act | Purpose::Sweep | Purpose::Order => self.retry(&flight, after, note).await,
+                Purpose::Verify { last } => self.not_seen(&flight, last).await,
+            },
+            Outcome::Refuted { retry: Some((after, note)), .. } => self.retry(&flight, after, note).await,
+            Outcome::Refuted { retry: None, .. } => self.again(&flight).await,
+            Outcome::Terminal(note) => self.refused(&flight, note).await,
+        }
     }
 
     async fn done(&mut self, flight: &Flight) -> StoreResult<Standing> {
         self.waits.end(flight.uid);
-        if self.finish(flight, StepState::Done, None, None).await? == Standing::Lost {
-            return Ok(Standing::Lost);
-        }
         if let Some(seq) = flight.step.action_seq
             && let Some(bundle) = self.shared.store.bundle(flight.uid).await?
         {
@@ -91,10 +113,7 @@ impl<P: CloudProvider> Project<P> {
         Ok(())
     }
 
-    async fn unknown(&mut self, flight: &Flight, message: &str) -> StoreResult<Standing> {
-        if self.finish(flight, StepState::Unknown, None, Some(message)).await? == Standing::Lost {
-            return Ok(Standing::Lost);
-        }
+    async fn unknown(&mut self, flight: &Flight) -> StoreResult<Standing> {
         if flight.purpose == Purpose::Act && flight.id.is_some() {
             // Look it up at once: mostly it did take effect.
             return self.again(flight).await;
@@ -105,26 +124,11 @@ impl<P: CloudProvider> Project<P> {
     }
 
     async fn retry(&mut self, flight: &Flight, after: Option<Duration>, note: Note) -> StoreResult<Standing> {
-        if self.finish(flight, StepState::Failed, None, Some(&note.message)).await? == Standing::Lost {
-            return Ok(Standing::Lost);
-        }
         let Some(bundle) = self.unchanged(flight).await? else { return self.again(flight).await };
         self.commit_retry(&bundle, flight, note, after).await
     }
 
-    async fn refuted(&mut self, flight: &Flight) -> StoreResult<Standing> {
-        if self.finish(flight, StepState::Failed, None, Some("it was planned by what is not so")).await?
-            == Standing::Lost
-        {
-            return Ok(Standing::Lost);
-        }
-        self.again(flight).await
-    }
-
     async fn refused(&mut self, flight: &Flight, note: Note) -> StoreResult<Standing> {
-        if self.finish(flight, StepState::Failed, None, Some(&note.message)).await? == Standing::Lost {
-            return Ok(Standing::Lost);
-        }
         let Some(bundle) = self.unchanged(flight).await? else { return self.again(flight).await };
         let planned = Planned { note: Some(note), ..Planned::new(Plan::Fail) };
         self.commit(&bundle, planned, Verdict::Failed, Some(backoff::SLOW)).await
@@ -152,7 +156,7 @@ impl<P: CloudProvider> Project<P> {
                 }
             } else {
                 self.unseen.insert(id);
-                if self.finish(flight, StepState::Unknown, None, None).await? == Standing::Lost {
+                if !self.shared.store.finish_step(&self.lease, id, StepState::Unknown, None, None).await? {
                     return Ok(Standing::Lost);
                 }
                 let Some(bundle) = self.unchanged(flight).await? else { return self.again(flight).await };

@@ -239,6 +239,20 @@ pub enum Outcome<O> {
     Terminal(Note),
 }
 
+impl<O> Outcome<O> {
+    /// The same with something else in place of what was observed.
+    pub fn map<T>(self, change: impl FnOnce(O) -> T) -> Outcome<T> {
+        match self {
+            Self::Done(observation) => Outcome::Done(change(observation)),
+            Self::Running { action, observation } => Outcome::Running { action, observation: change(observation) },
+            Self::Unknown(message) => Outcome::Unknown(message),
+            Self::Retry { after, note } => Outcome::Retry { after, note },
+            Self::Refuted { observation, retry } => Outcome::Refuted { observation: change(observation), retry },
+            Self::Terminal(note) => Outcome::Terminal(note),
+        }
+    }
+}
+
 /// Why a project could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", note.message)]

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A lease on a project. Its token fences every write of its holder.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Lease {
     /// The project.
     pub project: ProjectId,
@@ -94,6 +94,15 @@ impl Bundle {
     pub fn parent(&self, kind: Kind) -> Option<&Resource> {
         self.parents.iter().find(|p| p.key.kind == kind)
     }
+}
+
+/// What was written before a step is taken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Intent {
+    /// The id of the step.
+    pub id: i64,
+    /// Its resource, as it is now.
+    pub resource: Resource,
 }
 
 /// A recorded step.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Bundle, Commit, CommitOutcome, Epoch, Lease, OwnedObject, ProjectEpoch, RequestBudget, Settled, Step, StepState,
-    StoreResult, Tie,
+    Bundle, Commit, CommitOutcome, Epoch, Intent, Lease, OwnedObject, ProjectEpoch, RequestBudget, Settled, Step,
+    StepState, StoreResult, Tie,
 };
 use crate::{
     catalog::CatalogEntry,
@@ -138,8 +138,25 @@ pub trait QueueStore: Send + Sync {
 
     /// Records the intent of a step and commits its marks. None when the lease is lost, or when the resource is not in its
     /// project any more.
-    async fn record_step(&self, lease: &Lease, resource: Uid, generation: i64, step: &Step)
-    -> StoreResult<Option<i64>>;
+    async fn record_step(
+        &self,
+        lease: &Lease,
+        resource: Uid,
+        generation: i64,
+        step: &Step,
+    ) -> StoreResult<Option<i64>> {
+        Ok(self.intend(lease, resource, generation, step, None).await?.map(|intent| intent.id))
+    }
+
+    /// The same, and before it writes down what was found of the resource. None: neither is written.
+    async fn intend(
+        &self,
+        lease: &Lease,
+        resource: Uid,
+        generation: i64,
+        step: &Step,
+        found: Option<Commit>,
+    ) -> StoreResult<Option<Intent>>;
 
     /// Writes down what is known of a step. False when the lease is lost. When it certainly failed, which is when its
     /// outcome was not unknown before, its marks are undone ([`crate::ports::Mark::undo`]), and whose facts changed by that

@@ -24,9 +24,9 @@ use crate::{
     catalog::CatalogEntry,
     ports::{
         AccessStore, Act, ActOutcome, Admission, AdmissionQuery, Attendance, BindOutcome, Binding, BindingStore,
-        Bundle, Commit, CommitOutcome, Credential, Delete, DeleteOutcome, Edition, Epoch, Lease, ListQuery, Look,
-        Outlines, OversightStore, OwnedObject, Page, Portion, ProjectEpoch, Put, PutOutcome, QueueStore, ReadStore,
-        RequestBudget, Settled, Step, StepState, Store, StoreError, StoreResult, Tie, Turn, UnbindOutcome,
+        Bundle, Commit, CommitOutcome, Credential, Delete, DeleteOutcome, Edition, Epoch, Intent, Lease, ListQuery,
+        Look, Outlines, OversightStore, OwnedObject, Page, Portion, ProjectEpoch, Put, PutOutcome, QueueStore,
+        ReadStore, RequestBudget, Settled, Step, StepState, Store, StoreError, StoreResult, Tie, Turn, UnbindOutcome,
         WorkspaceBinding, WriteStore,
     },
     resource::{ProjectId, Representation, Resource, Uid},
@@ -346,14 +346,15 @@ impl QueueStore for MemoryStore {
         Ok(uids.iter().filter_map(|uid| state.bundle(*uid)).collect())
     }
 
-    async fn record_step(
+    async fn intend(
         &self,
         lease: &Lease,
         resource: Uid,
         generation: i64,
         step: &Step,
-    ) -> StoreResult<Option<i64>> {
-        Ok(self.state()?.record_step(lease, resource, generation, step))
+        found: Option<Commit>,
+    ) -> StoreResult<Option<Intent>> {
+        Ok(self.state()?.intend(lease, resource, generation, step, found))
     }
 
     async fn finish_step(

@@ -49,7 +49,7 @@ impl Question for AdmissionQuery {
     const LANES: usize = 1;
 
     /// Relatives may be many, and nobody else's.
-    fn is_alone(&self) -> bool {
+    fn is_alone(&self, _: &Database) -> bool {
         !self.relatives.is_empty()
     }
 

@@ -1,12 +1,14 @@
 //! Which project stands behind a workspace.
 
+use std::sync::Arc;
+
 use control_plane::{
     ProjectId, Resource, kinds,
     ports::{BindOutcome, Binding, Credential, UnbindOutcome, WorkspaceBinding},
 };
 use seca_api::{Kind, ResourceKey};
 
-use super::relations::WAKE;
+use super::{relations::WAKE, together::Question};
 use crate::{
     database::{Database, Lane, Operation, Tx},
     fault::Fault,
@@ -54,8 +56,8 @@ const BY_KEY: Sql = sql!(
     "SELECT " credential " WHERE r.tenant = $1 AND r.region = $2 AND r.kind = $3 AND r.workspace = $4 AND r.network = $5 AND r.name = $6 \
      AND c.deleted_at IS NULL"
 );
-const BY_PROJECT: Sql = sql!(
-    "SELECT " credential " WHERE c.project = $1 AND c.deleted_at IS NULL AND (r.uid IS NOT NULL \
+const BY_PROJECTS: Sql = sql!(
+    "SELECT " credential " WHERE c.project IN " (list 1) " AND c.deleted_at IS NULL AND (r.uid IS NOT NULL \
      OR c.retired_at IS NOT NULL) ORDER BY CASE WHEN c.retired_at IS NULL THEN 0 ELSE 1 END, c.bound_at DESC"
 );
 const ALL: Sql = sql!(
@@ -239,8 +241,34 @@ pub(super) async fn credential(db: &Database, workspace: &ResourceKey) -> Result
     db.fetch(Lane::Engine, BY_KEY, &key_args(workspace)).await?.first().map(from_row).transpose()
 }
 
-pub(super) async fn of_project(db: &Database, project: &ProjectId) -> Result<Vec<Credential>, Fault> {
-    db.fetch(Lane::Engine, BY_PROJECT, &args![project]).await?.iter().map(from_row).collect()
+/// Which credentials a project has.
+#[derive(Debug)]
+pub(crate) struct CredentialsOf(pub(crate) ProjectId);
+
+impl Question for CredentialsOf {
+    type Answer = Vec<Credential>;
+
+    const NAME: &'static str = "credentials";
+
+    const LANES: usize = 1;
+
+    async fn ask(&self, db: &Database) -> Result<Vec<Credential>, Fault> {
+        of_projects(db, [&self.0]).await
+    }
+
+    async fn ask_all(db: &Database, all: &[Arc<Self>]) -> Result<Vec<Vec<Credential>>, Fault> {
+        let found = of_projects(db, all.iter().map(|one| &one.0)).await?;
+        let of = |one: &Arc<Self>| found.iter().filter(|credential| credential.project == one.0).cloned().collect();
+        Ok(all.iter().map(of).collect())
+    }
+}
+
+async fn of_projects<'a>(
+    db: &Database,
+    projects: impl IntoIterator<Item = &'a ProjectId>,
+) -> Result<Vec<Credential>, Fault> {
+    let projects = list(projects.into_iter().map(|project| &project.0));
+    db.fetch(Lane::Engine, BY_PROJECTS, &[projects]).await?.iter().map(from_row).collect()
 }
 
 pub(super) async fn all(db: &Database) -> Result<Vec<Credential>, Fault> {

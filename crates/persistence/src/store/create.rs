@@ -195,7 +195,7 @@ impl Question for Creation {
 
     const WAITS: bool = true;
 
-    fn is_alone(&self) -> bool {
+    fn is_alone(&self, _: &Database) -> bool {
         !self.may_join()
     }
 

@@ -57,7 +57,6 @@ pub(crate) struct IndexedPage {
     query: ListQuery,
     /// The label, name and value, that all of it bears.
     label: Option<(String, String)>,
-    dialect: Dialect,
 }
 
 impl IndexedPage {
@@ -70,7 +69,7 @@ impl IndexedPage {
         };
         let is_read_here = dialect == Dialect::Postgres || label.is_some();
         let is_indexed = is_read_here && query.deleted == Deleted::Exclude && query.limit <= MOST;
-        is_indexed.then(|| Self { query: query.clone(), label, dialect })
+        is_indexed.then(|| Self { query: query.clone(), label })
     }
 
     /// How many rows are read: one more than are shown tells whether there are more.
@@ -95,8 +94,8 @@ impl Question for IndexedPage {
     const LANES: usize = 2;
 
     /// No trip is saved in SQLite.
-    fn is_alone(&self) -> bool {
-        self.dialect == Dialect::Sqlite
+    fn is_alone(&self, db: &Database) -> bool {
+        db.dialect() == Dialect::Sqlite
     }
 
     async fn ask(&self, db: &Database) -> Result<Outlines, Fault> {

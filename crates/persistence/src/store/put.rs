@@ -227,8 +227,8 @@ impl Question for Change {
     /// A second one goes on while the first waits for the disk.
     const LANES: usize = 2;
 
-    fn changes(&self) -> Option<Uid> {
-        Some(self.after.uid)
+    fn changes(&self) -> impl Iterator<Item = Uid> {
+        std::iter::once(self.after.uid)
     }
 
     async fn ask(&self, db: &Database) -> Result<Option<ProjectId>, Fault> {

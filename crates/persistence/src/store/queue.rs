@@ -1,17 +1,18 @@
 //! Leases on projects and the queue of their resources, on the database's time.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use control_plane::{
     ProjectId, Uid,
-    ports::{Attendance, LEASE_SLACK, Lease, Portion, RequestBudget, Settled, UNKNOWN_TTL},
+    ports::{Attendance, LEASE_SLACK, Lease, Portion, RequestBudget, UNKNOWN_TTL},
 };
 
+use super::together::Question;
 use crate::{
     database::{Database, Lane, Operation, Tx},
     fault::Fault,
     row,
-    sql::{Sql, args, list, millis, rows, sql},
+    sql::{Dialect, Sql, Value, args, list, millis, rows, sql},
 };
 
 /// A lease that ends later than its duration ($6 if that is not known, and $5 of slack) allows is not believed. Compared
@@ -52,14 +53,26 @@ const ATTENDANCE: Sql = sql!(
 const LEAVE: Sql = sql!("DELETE FROM replicas WHERE owner = $1");
 /// Each process has a name of its own, so that old names never come again.
 const FORGET_REPLICAS: Sql = sql!("DELETE FROM replicas WHERE seen_at <= " now " - 10 * $1");
-/// How long a step has been recorded, as its holder may still send its call.
+/// For how long steps have been recorded, whose holders may still send their calls (1: lease, step, and place among those that
+/// ask).
 const MAY_SEND: Sql = sql!(
-    "SELECT " now " - s.since FROM projects p LEFT JOIN steps s ON s.id = $3 AND s.project = p.uid \
-     AND s.state = 'intended' WHERE p.uid = $1 AND p.token = $2 AND p.until > " now
+    "SELECT CAST(j.value->>3 AS BIGINT) AS place, " now " - s.since AS age FROM " (rows 1) " JOIN projects p ON p.uid = j.value->>0 AND p.token = CAST(j.value->>1 AS BIGINT) AND p.until > " now " \
+     LEFT JOIN steps s ON s.id = CAST(j.value->>2 AS BIGINT) AND s.project = p.uid AND s.state = 'intended'"
 );
 const DUE: Sql = sql!(
     "SELECT uid FROM work WHERE project = $1 AND next_run_at <= " now " ORDER BY next_run_at LIMIT $2"
 );
+/// The same of several projects (1), of each so many at most (2).
+const DUE_OF_MANY: Sql = Sql {
+    postgres: sql!(
+        "SELECT x.position, w.uid FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS x(project, most, position) \
+         CROSS JOIN LATERAL (SELECT w.uid, w.next_run_at FROM work w WHERE w.project = x.project AND w.next_run_at <= " now " \
+         ORDER BY w.next_run_at LIMIT x.most) w ORDER BY x.position, w.next_run_at"
+    )
+    .postgres,
+    // Never asked: no trip is saved there.
+    sqlite: "",
+};
 const PROJECT_UIDS: Sql = sql!("SELECT uid FROM resources WHERE project = $1 ORDER BY uid");
 const RESTING: Sql = sql!(
     "SELECT r.uid FROM resources r WHERE r.project = $1 AND NOT EXISTS (SELECT 1 FROM work w WHERE w.uid = r.uid \
@@ -85,10 +98,38 @@ pub(super) const SETTLE: Sql = sql!(
      WHEN work.next_run_at <= " now " THEN work.next_run_at ELSE " now " END FROM held h WHERE work.uid = h.uid"
 );
 const FENCE: Sql = sql!("SELECT uid FROM projects WHERE uid = $1 AND token = $2 AND until IS NOT NULL" fence);
+/// Of several (1), those that nobody is about to take over.
+const FENCE_FREE: Sql = sql!(
+    "SELECT p.uid, p.token FROM " (rows 1) " JOIN projects p ON p.uid = j.value->>0 AND p.token = CAST(j.value->>1 AS BIGINT) \
+     WHERE p.until IS NOT NULL ORDER BY p.uid" fence_free
+);
 
 /// Whether the lease still holds; it does until the transaction ends.
 pub(super) async fn holds(tx: &mut Tx, lease: &Lease) -> Result<bool, Fault> {
     Ok(tx.first(FENCE, &args![&lease.project, lease.token]).await?.is_some())
+}
+
+/// Those leases that still hold, until the transaction ends. It waits for who is about to take one over, or leaves that out.
+pub(super) async fn held<'a>(
+    tx: &mut Tx,
+    leases: impl Iterator<Item = &'a Lease>,
+    waits: bool,
+) -> Result<BTreeSet<Lease>, Fault> {
+    let asked: BTreeSet<&Lease> = leases.collect();
+    let mut held = BTreeSet::new();
+    if waits {
+        for lease in asked {
+            if holds(tx, lease).await? {
+                held.insert(lease.clone());
+            }
+        }
+        return Ok(held);
+    }
+    let asked = rows(asked.iter().map(|lease| [Some(lease.project.0.clone()), Some(lease.token.to_string())]));
+    for row in tx.fetch(FENCE_FREE, &[asked]).await? {
+        held.insert(Lease { project: ProjectId(row.text("uid")?), token: row.int("token")? });
+    }
+    Ok(held)
 }
 
 pub(super) async fn take(
@@ -145,15 +186,78 @@ pub(super) async fn leave(db: &Database, owner: &str) -> Result<(), Fault> {
     db.execute(Lane::Engine, LEAVE, &args![owner]).await.map(drop)
 }
 
-pub(super) async fn may_send(db: &Database, lease: &Lease, step: Option<i64>) -> Result<Option<Duration>, Fault> {
-    let found = db.fetch(Lane::Engine, MAY_SEND, &args![&lease.project, lease.token, step]).await?;
-    let Some(held) = found.first() else { return Ok(None) };
-    let age = held.maybe_int(0)?.map(row::span);
-    Ok(if step.is_none() { Some(Duration::ZERO) } else { age })
+/// Whether a call may be sent now.
+#[derive(Debug)]
+pub(crate) struct MaySend {
+    pub(crate) lease: Lease,
+    pub(crate) step: Option<i64>,
 }
 
-pub(super) async fn due(db: &Database, lease: &Lease, limit: usize) -> Result<Vec<Uid>, Fault> {
-    row::uids(&db.fetch(Lane::Engine, DUE, &args![&lease.project, limit]).await?)
+impl Question for MaySend {
+    type Answer = Option<Duration>;
+
+    const NAME: &'static str = "permission";
+
+    const LANES: usize = 2;
+
+    async fn ask(&self, db: &Database) -> Result<Option<Duration>, Fault> {
+        Ok(may_send(db, &[self]).await?.pop().flatten())
+    }
+
+    async fn ask_all(db: &Database, all: &[Arc<Self>]) -> Result<Vec<Option<Duration>>, Fault> {
+        may_send(db, &all.iter().map(AsRef::as_ref).collect::<Vec<_>>()).await
+    }
+}
+async fn may_send(db: &Database, asked: &[&MaySend]) -> Result<Vec<Option<Duration>>, Fault> {
+    let row = |(place, one): (usize, &&MaySend)| {
+        let Lease { project, token } = &one.lease;
+        let step = one.step.map(|step| step.to_string());
+        [Some(project.0.clone()), Some(token.to_string()), step, Some(place.to_string())]
+    };
+    let mut answers = vec![None; asked.len()];
+    for row in db.fetch(Lane::Engine, MAY_SEND, &[rows(asked.iter().enumerate().map(row))]).await? {
+        let place = usize::try_from(row.int("place")?).unwrap_or(usize::MAX);
+        let (Some(answer), Some(one)) = (answers.get_mut(place), asked.get(place)) else { continue };
+        let age = row.maybe_int("age")?.map(row::span);
+        *answer = if one.step.is_none() { Some(Duration::ZERO) } else { age };
+    }
+    Ok(answers)
+}
+
+/// What of a project is due.
+#[derive(Debug)]
+pub(crate) struct Due {
+    pub(crate) project: ProjectId,
+    pub(crate) most: usize,
+}
+
+impl Question for Due {
+    type Answer = Vec<Uid>;
+
+    const NAME: &'static str = "due";
+
+    const LANES: usize = 2;
+
+    fn is_alone(&self, db: &Database) -> bool {
+        db.dialect() == Dialect::Sqlite
+    }
+
+    async fn ask(&self, db: &Database) -> Result<Vec<Uid>, Fault> {
+        row::uids(&db.fetch(Lane::Engine, DUE, &args![&self.project, self.most]).await?)
+    }
+
+    async fn ask_all(db: &Database, all: &[Arc<Self>]) -> Result<Vec<Vec<Uid>>, Fault> {
+        let projects = Value::texts(all.iter().map(|one| Some(one.project.0.as_str())));
+        let most = Value::Ints(all.iter().map(|one| i64::try_from(one.most).ok()).collect());
+        let mut due = vec![Vec::new(); all.len()];
+        for row in db.fetch(Lane::Engine, DUE_OF_MANY, &[projects, most]).await? {
+            let position = usize::try_from(row.int(0)? - 1).unwrap_or(usize::MAX);
+            if let Some(mine) = due.get_mut(position) {
+                mine.push(row.parse(1)?);
+            }
+        }
+        Ok(due)
+    }
 }
 
 #[cfg(feature = "testing")]
@@ -184,24 +288,6 @@ pub(super) async fn removed(db: &Database, uids: &[Uid]) -> Result<Vec<Uid>, Fau
 
 pub(super) async fn requeue(db: &Database, lease: &Lease, uid: Uid, after: Duration) -> Result<(), Fault> {
     db.execute(Lane::Engine, REQUEUE, &args![uid, after, &lease.project, lease.token]).await.map(drop)
-}
-
-pub(super) struct Settle<'a> {
-    pub(super) lease: &'a Lease,
-    pub(super) looks: &'a [Settled],
-}
-
-impl Operation for Settle<'_> {
-    type Output = bool;
-
-    async fn run(&self, tx: &mut Tx) -> Result<bool, Fault> {
-        if !holds(tx, self.lease).await? {
-            return Ok(false);
-        }
-        let looks = self.looks.iter().map(|one| look(one.uid, Some(one.wake), one.attempts, one.next));
-        tx.execute(SETTLE, &[rows(looks)]).await?;
-        Ok(true)
-    }
 }
 
 /// A row of [`SETTLE`].

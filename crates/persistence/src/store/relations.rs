@@ -1,6 +1,9 @@
 //! What is related to a resource: by reference, as parent, as child. And waking it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use control_plane::{
     Resource, Uid,
@@ -9,11 +12,12 @@ use control_plane::{
 };
 use seca_api::{Kind, ResourceKey};
 
+use super::together::Question;
 use crate::{
     database::{Database, Lane, Tx},
     fault::Fault,
     row,
-    sql::{Row, Sql, Value, cells, identity, key_row, list, rows, sql},
+    sql::{Row, Sql, Value, identity, key_row, list, rows, sql},
 };
 
 /// Makes the listed rows due now, whatever is being done about them.
@@ -31,14 +35,14 @@ const RELATED: Sql = sql!(
     " UNION SELECT r.uid FROM resources r WHERE r.holder = $1 \
      UNION SELECT r.uid FROM resources r WHERE " beside
 );
-/// The same of several rows (1: uid and key; a mark, of those whose relations are to wake; and the kind of those that it wakes
-/// although nothing relates them) and at once. All of them are
-/// locked with their relations, in the order of their uids; one that is related to none of the others is not woken.
+/// The same of several rows (1, see [`Looked`]) and at once, but for the workspace: that looks at the number of its resources
+/// and at nothing of them. All are locked with their relations, in the order of their uids; one that is not marked, and is
+/// related to none of the others, is not woken.
 const WAKE_RELATED: Sql = sql!(
     "WITH looked AS MATERIALIZED (SELECT j.value->>0 AS uid, j.value->>1 AS tenant, j.value->>2 AS region, \
      j.value->>3 AS kind, j.value->>4 AS workspace, j.value->>5 AS network, j.value->>6 AS name, \
-     j.value->>7 AS changed, j.value->>8 AS wakes FROM " (rows 1) "), \
-     o AS MATERIALIZED (SELECT * FROM looked WHERE changed = '1'), \
+     j.value->>7 AS relates, j.value->>8 AS wakes, j.value->>9 AS itself FROM " (rows 1) "), \
+     o AS MATERIALIZED (SELECT * FROM looked WHERE relates = '1'), \
      related AS MATERIALIZED (SELECT e.uid FROM o" (each "resource_references" "e" "e.tenant = o.tenant \
      AND e.region = o.region AND e.kind = o.kind AND e.workspace = o.workspace AND e.network = o.network \
      AND e.name = o.name AND e.uid <> o.uid")
@@ -47,15 +51,14 @@ const WAKE_RELATED: Sql = sql!(
      AND r.workspace = e.workspace AND r.network = e.network AND r.name = e.name AND r.uid <> o.uid")
     " UNION SELECT r.uid FROM o" (each "resources" "r" "r.tenant = o.tenant AND r.region = o.region \
      AND r.kind = 'network' AND r.workspace = o.workspace AND r.network = '' AND r.name = o.network")
-    " UNION SELECT r.uid FROM o" (each "resources" "r" "r.tenant = o.tenant AND r.region = o.region \
-     AND r.kind = 'workspace' AND r.workspace = '' AND r.network = '' AND r.name = o.workspace")
     " UNION SELECT r.uid FROM o" each_in_network " UNION SELECT r.uid FROM o" each_in_workspace
     " UNION SELECT r.uid FROM o" (each "resources" "r" "r.holder = o.uid")
     " UNION SELECT r.uid FROM o" (each "resources" "r" "o.wakes <> '' AND r.tenant = o.tenant AND r.region = o.region \
      AND r.workspace = o.workspace AND r.network = '' AND r.kind = o.wakes")
     "), woken AS MATERIALIZED (SELECT w.uid FROM work w WHERE w.uid IN (SELECT uid FROM related \
      UNION SELECT uid FROM looked) ORDER BY w.uid" lock ") \
-     UPDATE work SET " wake " WHERE uid IN (SELECT x.uid FROM woken x WHERE x.uid IN (SELECT uid FROM related))"
+     UPDATE work SET " wake " WHERE uid IN (SELECT x.uid FROM woken x WHERE x.uid IN (SELECT uid FROM related \
+     UNION SELECT uid FROM looked WHERE itself = '1'))"
 );
 const BUNDLES: Sql = sql!(
     "SELECT " columns ", w.attempts, w.wakes, CASE r.kind \
@@ -106,6 +109,8 @@ const RELATIONS: Sql = sql!(
      WHERE u.project = a.project AND u.purpose = a.purpose AND u.content = a.content AND u.uid <> a.uid), 0 FROM o"
     (each "auxiliary_users" "a" "a.uid = o.uid")
 );
+/// So many resources are worth statements of their own.
+const MANY: usize = 16;
 /// No field has this name.
 const SIBLINGS: &str = "*";
 const ROWS: Sql = sql!("SELECT " columns " FROM resources r WHERE r.uid IN " (list 1));
@@ -128,20 +133,75 @@ pub(super) async fn related(tx: &mut Tx, row: &Resource) -> Result<Vec<Uid>, Fau
     row::uids(&tx.fetch(RELATED, &with_peers(row)).await?)
 }
 
-/// Wakes what is related to those rows of several that changed, and locks the places of all of them in the queue.
-pub(super) async fn wake_related(tx: &mut Tx, looked: impl Iterator<Item = (&Resource, bool)>) -> Result<(), Fault> {
-    let identities = looked.map(|(row, changed)| {
-        let [uid, tenant, region, kind, workspace, network, name] = cells(identity(row.uid, &row.key));
-        let wakes = Peers::woken_by(row.key.kind).map_or("", Kind::as_str).to_owned();
-        [uid, tenant, region, kind, workspace, network, name, changed.then(|| "1".to_owned()), Some(wakes)]
-    });
-    tx.execute(WAKE_RELATED, &[rows(identities)]).await?;
+/// A resource whose place in the queue is locked.
+pub(super) struct Looked<'a> {
+    uid: Uid,
+    /// None of one that was not read, which wakes nothing.
+    row: Option<&'a Resource>,
+    /// Whether what is related to it wakes.
+    relates: bool,
+    /// Whether it wakes.
+    wakes: bool,
+}
+
+impl<'a> Looked<'a> {
+    pub(super) const fn read(row: &'a Resource, relates: bool, wakes: bool) -> Self {
+        Self { uid: row.uid, row: Some(row), relates, wakes }
+    }
+
+    pub(super) const fn unread(uid: Uid) -> Self {
+        Self { uid, row: None, relates: false, wakes: false }
+    }
+
+    /// Its row in [`WAKE_RELATED`].
+    fn cells(&self) -> [Option<String>; 10] {
+        let [tenant, region, kind, workspace, network, name] =
+            self.row.map(|row| key_row(&row.key)).unwrap_or_default();
+        let wakes = self.row.and_then(|row| Peers::woken_by(row.key.kind)).map_or("", Kind::as_str).to_owned();
+        let mark = |is_so: bool| is_so.then(|| "1".to_owned());
+        let uid = Some(self.uid.to_string());
+        [uid, tenant, region, kind, workspace, network, name, mark(self.relates), Some(wakes), mark(self.wakes)]
+    }
+}
+
+/// Wakes those that are to wake, and what is related to them, and locks the places of all in the queue.
+pub(super) async fn wake_related<'a>(tx: &mut Tx, looked: impl Iterator<Item = Looked<'a>>) -> Result<(), Fault> {
+    tx.execute(WAKE_RELATED, &[rows(looked.map(|one| one.cells()))]).await?;
     Ok(())
+}
+
+/// A reading of resources with their relations.
+#[derive(Debug)]
+pub(crate) struct Reading(pub(crate) Vec<Uid>);
+
+impl Question for Reading {
+    type Answer = Vec<Bundle>;
+
+    const NAME: &'static str = "reading";
+
+    const LANES: usize = 2;
+
+    fn is_alone(&self, _: &Database) -> bool {
+        self.0.len() > MANY
+    }
+
+    async fn ask(&self, db: &Database) -> Result<Vec<Bundle>, Fault> {
+        bundles(db, &self.0).await
+    }
+
+    async fn ask_all(db: &Database, all: &[Arc<Self>]) -> Result<Vec<Vec<Bundle>>, Fault> {
+        let uids: BTreeSet<Uid> = all.iter().flat_map(|reading| &reading.0).copied().collect();
+        let uids: Vec<Uid> = uids.into_iter().collect();
+        let read = bundles(db, &uids).await?;
+        let read: HashMap<Uid, Bundle> = read.into_iter().map(|bundle| (bundle.resource.uid, bundle)).collect();
+        let of = |reading: &Arc<Self>| reading.0.iter().filter_map(|uid| read.get(uid)).cloned().collect();
+        Ok(all.iter().map(of).collect())
+    }
 }
 
 /// Resources with their relations. The counts of their wake-ups are read first: whatever changes while the rest is read,
 /// changes them too, and the commit sees that.
-pub(crate) async fn bundles(db: &Database, uids: &[Uid]) -> Result<Vec<Bundle>, Fault> {
+async fn bundles(db: &Database, uids: &[Uid]) -> Result<Vec<Bundle>, Fault> {
     let found = db.fetch(Lane::Engine, BUNDLES, &[list(uids)]).await?;
     let mut bundles = found.iter().map(unrelated).collect::<Result<Vec<_>, _>>()?;
     if bundles.is_empty() {

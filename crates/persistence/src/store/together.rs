@@ -7,7 +7,7 @@
 //! after every request that it answers, so that what a client has written is what it reads. Who is left without an
 //! answer, because a statement for many failed or left it out, asks alone, so that nobody fails for what another sent.
 
-use std::{future::Future, sync::Arc};
+use std::{collections::HashSet, future::Future, sync::Arc};
 
 use control_plane::Uid;
 use tokio::{
@@ -37,13 +37,13 @@ pub(crate) trait Question: Send + Sync + Sized + 'static {
     const WAITS: bool = false;
 
     /// Whether it is no less work for being asked with others.
-    fn is_alone(&self) -> bool {
+    fn is_alone(&self, _: &Database) -> bool {
         false
     }
 
-    /// The row that it changes. Two that change the same row are never asked by one statement.
-    fn changes(&self) -> Option<Uid> {
-        None
+    /// The rows that it changes. Two that change the same row are never asked by one statement.
+    fn changes(&self) -> impl Iterator<Item = Uid> {
+        std::iter::empty()
     }
 
     /// Whether it was answered, and not left out.
@@ -86,7 +86,7 @@ impl<Q: Question> Together<Q> {
     }
 
     pub(crate) async fn ask(&self, db: &Database, question: &Arc<Q>) -> Result<Q::Answer, Fault> {
-        if question.is_alone() {
+        if question.is_alone(db) {
             return question.ask(db).await;
         }
         let (tell, told) = oneshot::channel();
@@ -125,10 +125,13 @@ async fn lead<Q: Question>(db: Database, mut waiters: mpsc::UnboundedReceiver<Wa
 
 /// Takes all that can be asked together: of those that change the same row, the first.
 fn without_rivals<Q: Question>(waiting: &mut Vec<Waiter<Q>>) -> Vec<Waiter<Q>> {
-    let mut changed = std::collections::HashSet::new();
-    let (batch, rivals) = std::mem::take(waiting)
-        .into_iter()
-        .partition(|waiter| waiter.question.changes().is_none_or(|row| changed.insert(row)));
+    let mut changed = HashSet::new();
+    let (batch, rivals) = std::mem::take(waiting).into_iter().partition(|Waiter { question, .. }| {
+        let mine: Vec<Uid> = question.changes().collect();
+        let is_first = mine.iter().all(|row| !changed.contains(row));
+        changed.extend(mine.into_iter().filter(|_| is_first));
+        is_first
+    });
     *waiting = rivals;
     batch
 }

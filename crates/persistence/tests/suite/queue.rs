@@ -79,6 +79,7 @@ pub async fn of_projects_that_are_shared_each_takes_its_share(world: &World) {
     assert_eq!(take("a", 2, Portion::Share).await.len(), 2);
     let third = take("a", 10, Portion::Share).await;
     assert_eq!((third.len(), take("a", 10, Portion::Share).await.len()), (1, 0), "half of five, rounded up");
+    attend("a").await;
     attend("c").await;
     assert_eq!(take("b", 10, Portion::Share).await.len(), 2, "a third of them");
     world.store.release(&third[0]).await.unwrap();

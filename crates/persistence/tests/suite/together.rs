@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use control_plane::ports::{AdmissionQuery, Collection, ListQuery, Put, PutOutcome};
-use seca_api::{Kind, ResourceKey};
+use control_plane::ports::{
+    AdmissionQuery, Auxiliary, Collection, CommitOutcome, ListQuery, Mark, Put, PutOutcome, Settled, Step, StepState,
+    Tie, Verdict,
+};
+use seca_api::{Kind, ResourceKey, ResourceState};
 use tokio::task::JoinSet;
 
 use super::{World, before, edge, key, lists::query, within, workspace};
@@ -280,4 +283,98 @@ pub async fn creations_that_come_together_are_each_made_once(world: &World) {
     }
     let counts = [world.count_children(&workspace("w")).await, world.count_children(&workspace("v")).await];
     assert_eq!(counts.iter().sum::<i64>(), ALL as i64);
+}
+
+/// What many engines' workers write at once is each fenced by its own lease, and written as by itself.
+pub async fn progress_of_many_projects_is_each_its_own(world: &World) {
+    const PROJECTS: usize = 16;
+    let mut workers = Vec::new();
+    for number in 0..PROJECTS {
+        let (name, project) = (format!("w{number}"), format!("p{number}"));
+        let bound = world.create(&workspace(&name)).await;
+        world.store.bind(world.credential(&bound, &project)).await.unwrap();
+        let volume = world.create(&within(Kind::BlockStorage, &name, "b")).await;
+        let instance = world.create(&within(Kind::Instance, &name, "i")).await;
+        let lease = world.lease(&project).await;
+        let is_lost = number % 4 == 1;
+        if is_lost {
+            world.store.release(&lease).await.unwrap();
+            world.lease(&project).await;
+        }
+        let found = world.commit_of(instance.uid, Verdict::Working).await;
+        let settled = Settled { uid: volume.uid, wake: 0, attempts: 7, next: None };
+        workers.push((is_lost, number % 2 == 0, lease, volume, instance, found, settled));
+    }
+    let before = world.sql.as_ref().map_or(0, persistence::SqlStore::statements);
+    let mut tasks = JoinSet::new();
+    for (is_lost, fails, lease, volume, instance, found, settled) in workers {
+        let store = world.store.clone();
+        tasks.spawn(async move {
+            let held = !is_lost;
+            let ties =
+                [Tie::Claim(volume.uid), Tie::Use(Auxiliary { purpose: "key".to_owned(), content: "k".to_owned() })];
+            assert_eq!(store.tie(&lease, instance.uid, &ties).await.unwrap(), held);
+            let mark = Mark {
+                uid: volume.uid,
+                facts: serde_json::Map::from_iter([("server".to_owned(), "1".into())]),
+                undo: serde_json::Map::from_iter([("server".to_owned(), serde_json::Value::Null)]),
+            };
+            let step = Step { marks: vec![mark], ..Step::new("create_server", "i", serde_json::Value::Null) };
+            let intent = store.intend(&lease, instance.uid, 1, &step, Some(found)).await.unwrap();
+            assert_eq!(intent.is_some(), held);
+            if let Some(intent) = intent {
+                assert_eq!((intent.resource.uid, intent.resource.state), (instance.uid, ResourceState::Creating));
+                assert_eq!(store.may_send(&lease, Some(intent.id)).await.unwrap().is_some(), held);
+                // Half of them certainly failed.
+                let state = if fails { StepState::Failed } else { StepState::Done };
+                assert!(store.finish_step(&lease, intent.id, state, None, Some("why")).await.unwrap());
+                let bundle = store.bundle(instance.uid).await.unwrap().unwrap();
+                assert_eq!((bundle.open_steps.len(), bundle.auxiliaries.len()), (0, 1));
+                let row = store.bundle(volume.uid).await.unwrap().unwrap().resource;
+                assert_eq!((row.holder, row.fact("server")), (Some(instance.uid), (!fails).then_some("1")));
+            }
+            assert_eq!(store.settle(&lease, &[settled]).await.unwrap(), held);
+            let due = store.due(&lease, 9).await.unwrap();
+            assert!(due.contains(&volume.uid), "it was woken since it was looked at");
+            if !held {
+                let row = store.bundle(instance.uid).await.unwrap().unwrap();
+                assert_eq!((row.resource, row.touched, row.auxiliaries.len()), (instance, false, 0));
+            }
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.unwrap();
+    }
+    if let Some(store) = &world.sql {
+        let statements = store.statements() - before;
+        assert!(statements < 20 * PROJECTS as u64, "{PROJECTS} workers need fewer statements than {statements}");
+    }
+}
+
+/// Somebody keeps a row of one project: what is written of others does not wait for that.
+pub async fn progress_waits_for_nobody_elses_rows(world: &World) {
+    let mut projects = Vec::new();
+    for name in ["w", "v"] {
+        let bound = world.create(&workspace(name)).await;
+        world.store.bind(world.credential(&bound, &format!("p-{name}"))).await.unwrap();
+        let volume = world.create(&within(Kind::BlockStorage, name, "b")).await;
+        projects.push((world.lease(&format!("p-{name}")).await, volume));
+    }
+    // SQLite has one writer.
+    if !world.url.starts_with("postgres") {
+        return;
+    }
+    let kept = world.store.turn(&[projects[0].1.key.clone()]).await.unwrap();
+    let mut tasks = Vec::new();
+    for (lease, volume) in &projects {
+        let (store, lease) = (world.store.clone(), lease.clone());
+        let found = world.commit_of(volume.uid, Verdict::Converged).await;
+        tasks.push(tokio::spawn(async move { store.commit(&lease, found).await.unwrap() }));
+    }
+    let other = tasks.pop().unwrap().await.unwrap();
+    assert!(matches!(other, CommitOutcome::Done(row) if row.state == ResourceState::Active));
+    assert!(!tasks[0].is_finished(), "its row is kept");
+    drop(kept);
+    let waited = tasks.pop().unwrap().await.unwrap();
+    assert!(matches!(waited, CommitOutcome::Done(row) if row.state == ResourceState::Active));
 }

@@ -12,8 +12,8 @@ use crate::{
     assigned::without_role,
     kinds::{self, Peers},
     ports::{
-        Attendance, Auxiliary, AuxiliaryUse, Bundle, Commit, CommitOutcome, LEASE_SLACK, Lease, Mark, OwnedObject,
-        Portion, Related, RequestBudget, Settled, Step, StepRecord, StepState, Tie,
+        Attendance, Auxiliary, AuxiliaryUse, Bundle, Commit, CommitOutcome, Intent, LEASE_SLACK, Lease, Mark,
+        OwnedObject, Portion, Related, RequestBudget, Settled, Step, StepRecord, StepState, Tie,
     },
     resource::{ProjectId, Resource, Uid},
     state,
@@ -40,6 +40,17 @@ impl State {
     }
 
     /// Referrers, targets, parents and children of a row.
+    /// What may decide otherwise when a resource changed. Its workspace looks at the number of its resources and at nothing of
+    /// them.
+    fn roused(&self, uid: Uid) -> BTreeSet<Uid> {
+        let mut found = self.related(uid);
+        let workspace = self.resource(uid).and_then(|row| row.key.workspace_key()).and_then(|key| self.keys.get(&key));
+        if let Some(workspace) = workspace {
+            found.remove(workspace);
+        }
+        found
+    }
+
     pub(super) fn related(&self, uid: Uid) -> BTreeSet<Uid> {
         let Some(row) = self.rows.get(&uid) else { return BTreeSet::new() };
         let key = &row.resource.key;
@@ -252,16 +263,20 @@ impl State {
         }
     }
 
-    pub(in super::super) fn record_step(
+    pub(in super::super) fn intend(
         &mut self,
         lease: &Lease,
         resource: Uid,
         generation: i64,
         step: &Step,
-    ) -> Option<i64> {
+        found: Option<Commit>,
+    ) -> Option<Intent> {
         let is_here = self.resource(resource).is_some_and(|row| row.project == lease.project);
         if !is_here || !self.holds(lease) {
             return None;
+        }
+        if let Some(found) = found {
+            self.commit_all(lease, &[found]);
         }
         for mark in &step.marks {
             let Some(row) = self.rows.get_mut(&mark.uid) else { continue };
@@ -282,7 +297,7 @@ impl State {
             age: Duration::ZERO,
         };
         self.steps.push(Recorded { project: lease.project.clone(), step, at: self.now() });
-        Some(id)
+        Some(Intent { id, resource: self.resource(resource)?.clone() })
     }
 
     pub(in super::super) fn finish_step(
@@ -343,8 +358,8 @@ impl State {
                 }
             };
             if let Some(changed) = changed {
-                let related = self.related(changed);
-                self.wake(related.into_iter().chain([changed]));
+                let roused = self.roused(changed);
+                self.wake(roused.into_iter().chain([changed]));
             }
         }
         true
@@ -387,8 +402,8 @@ impl State {
             outcomes.push(CommitOutcome::Done(Box::new(row.resource.clone())));
         }
         for uid in relevant {
-            let related = self.related(uid);
-            self.wake(related);
+            let roused = self.roused(uid);
+            self.wake(roused);
         }
         looked.into_iter().for_each(|(uid, wake, attempts, next)| self.looked_at(uid, wake, attempts, next));
         Some(outcomes)
