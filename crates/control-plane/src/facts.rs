@@ -510,6 +510,10 @@ pub struct NicPublicIp {
     pub primary_ip_id: String,
     /// Its address.
     pub address: IpAddr,
+    /// Whether it leads to the server of the NIC's instance. The public IP does not see that server change, and looks again when
+    /// this does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leads: bool,
 }
 
 /// What the security groups of a NIC come to.

@@ -9,14 +9,14 @@ use control_plane::{
     facts::{Facts, InstanceFacts, NicAttachment, NicFacts, NicGroups, NicPublicIp, PublicIpFacts, SubnetFacts},
     ports::{Plan, Planned, Related, Tie},
 };
-use hcloud_client::types::{Id, Server};
+use hcloud_client::types::{Id, PrimaryIp, Server};
 use ipnet::Ipv4Net;
 use seca_api::{Kind, NicSpec, NicStatus, PublicIpSpec, Reference, ResourceState, SubnetSpec};
 use serde_json::json;
 
 use super::{
-    Checked, Context, Mapping, PUBLIC_ROUTER, PlannedExt, map, missing_targets, noted, referrers, remembered, settled,
-    shape::group_use, wait, zone,
+    Checked, Context, Mapping, PUBLIC_ROUTER, PlannedExt, map, missing_targets, noted, public_ip, referrers,
+    remembered, settled, shape::group_use, wait, zone,
 };
 use crate::{objects::ObjectType, owner::Owner};
 
@@ -203,11 +203,13 @@ fn public_ips(context: &Context<'_>) -> PublicIps {
             all.is_complete = false;
             continue;
         };
+        let primary_ip = primary_ip_id.parse().ok().and_then(|id: Id<PrimaryIp>| context.snapshot.get(id));
         all.references.push(Reference::to(&row.key));
         all.published.push(NicPublicIp {
             name: name.clone(),
             uid: row.uid,
             version: spec.version,
+            leads: primary_ip.is_some_and(|ip| public_ip::leads(context, context.resource(), ip)),
             primary_ip_id,
             address,
         });

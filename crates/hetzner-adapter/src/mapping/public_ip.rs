@@ -157,8 +157,13 @@ fn user_zone(context: &Context<'_>) -> Option<String> {
 /// The NIC that has it, once it leads to the server that the NIC is attached to.
 fn user<'a>(context: &Context<'a>, ip: &PrimaryIp) -> Option<&'a Resource> {
     let nic = context.holder()?.resource.as_ref()?;
-    let server = context.snapshot.server_labelled(context.installation(), nic.holder?)?;
-    (ip.assignee_id == Some(server.id.get())).then_some(nic)
+    leads(context, nic, ip).then_some(nic)
+}
+
+/// Whether a primary IP leads to the server that a NIC is attached to.
+pub(super) fn leads(context: &Context<'_>, nic: &Resource, ip: &PrimaryIp) -> bool {
+    let server = nic.holder.and_then(|instance| context.snapshot.server_labelled(context.installation(), instance));
+    server.is_some_and(|server| ip.assignee_id == Some(server.id.get()))
 }
 
 /// Why it leads nowhere.
