@@ -135,14 +135,19 @@ pub(super) fn tie_closed(context: &Context<'_>, server: &Server) -> Option<Plann
 
 /// An SSH key of the project: one that somebody uploaded serves as well, and is left as it is.
 pub(super) fn ssh_key(context: &Context<'_>, own: &Auxiliary, public_key: &str) -> Checked<Id<SshKey>> {
-    let is_own = |key: &&SshKey| owner(own).has(context.installation(), &key.labels);
-    if let Some(foreign) = context.snapshot.ssh_key(public_key).filter(|key| !is_own(key)) {
+    if let Some(foreign) = uploaded(context, own, public_key) {
         return Ok(foreign.id);
     }
     let key: &SshKey = ready(context, own, |name, labels| {
         SshKeyCall::Create(Box::new(CreateSshKey { name, public_key: public_key.to_owned(), labels })).into()
     })?;
     Ok(key.id)
+}
+
+/// A key of the project that somebody uploaded and that is the same.
+pub(super) fn uploaded<'a>(context: &Context<'a>, own: &Auxiliary, public_key: &str) -> Option<&'a SshKey> {
+    let is_own = |key: &&SshKey| owner(own).has(context.installation(), &key.labels);
+    context.snapshot.ssh_key(public_key).filter(|key| !is_own(key))
 }
 
 /// The key of the project that somebody uploaded under a name.

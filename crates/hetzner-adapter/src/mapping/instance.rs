@@ -25,7 +25,7 @@ use super::{
     origin::boot_image,
     parking::{self, Fit},
     power, seen, settled,
-    shape::{Guard, Shape, shape},
+    shape::{Guard, Shape, names_interface, shape},
     wait,
 };
 use crate::{
@@ -175,7 +175,8 @@ fn create(context: &Context<'_>) -> Checked<Planned> {
         ));
     }
     let sku = sku(context, &spec)?;
-    let volume = held_volume(context)?;
+    let keys = Keys::of(&spec, context.installation());
+    let volume = held_volume(context, &keys)?;
     let image = boot_image(context, volume, sku)?;
     let source_image = match Disk::of(volume) {
         // What its disk was once made from.
@@ -183,7 +184,6 @@ fn create(context: &Context<'_>) -> Checked<Planned> {
         _ => block_storage::source_image(volume),
     };
     let shape = shape(context, &spec, true)?;
-    let keys = Keys::of(&spec, context.installation());
     let ssh_keys = keys.ready(context)?;
     let group = match &shape.group {
         Some(group) => Some(auxiliary::placement_group(context, group)?.id),
@@ -286,8 +286,15 @@ fn server_type(sku: &CatalogEntry) -> String {
     sku.fact("serverType").unwrap_or(&sku.name).to_owned()
 }
 
+/// The ties that the server will need whatever becomes of the rest: made with the claim, they cost no look of their own.
+fn foreseen(context: &Context<'_>, keys: &Keys) -> Vec<Tie> {
+    let closed = auxiliary::deny_all();
+    let closed = (!names_interface(context)).then_some(&closed);
+    keys.missing(context).into_iter().chain(auxiliary::missing(context, closed)).collect()
+}
+
 /// The boot volume, once this instance holds it and nothing of its own stands behind it.
-fn held_volume<'a>(context: &Context<'a>) -> Checked<&'a Resource> {
+fn held_volume<'a>(context: &Context<'a>, keys: &Keys) -> Checked<&'a Resource> {
     let stop = |planned: Planned| Err(Box::new(planned));
     let Some(volume) = boot_volume(context) else {
         return stop(wait(Reason::DependencyMissing, "The block storage to boot from does not exist any more."));
@@ -297,7 +304,11 @@ fn held_volume<'a>(context: &Context<'a>) -> Checked<&'a Resource> {
         return stop(wait(Reason::DependencyMissing, format!("The block storage `{name}` is being deleted.")));
     }
     match volume.holder {
-        None => return stop(Planned::new(Plan::Tie(vec![Tie::Claim(volume.uid)]))),
+        None => {
+            let mut ties = vec![Tie::Claim(volume.uid)];
+            ties.extend(foreseen(context, keys));
+            return stop(Planned::new(Plan::Tie(ties)));
+        }
         Some(holder) if holder != context.resource().uid => {
             return stop(wait(
                 Reason::BootVolumeInUse,

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use control_plane::{Reason, ports::Auxiliary};
+use control_plane::{
+    Reason,
+    ports::{Auxiliary, Tie},
+};
 use data_encoding::BASE64;
 use ring::digest::{SHA256, digest};
 use seca_api::InstanceSpec;
@@ -56,6 +59,15 @@ impl Keys {
         }
         };
         self.0.iter().map(|wanted| id(wanted).map(|id| id.to_string())).collect()
+    }
+
+    /// The ties that are missing to those that nobody uploaded.
+    pub(super) fn missing(&self, context: &Context<'_>) -> Vec<Tie> {
+        let own = self.0.iter().filter_map(|wanted| match wanted {
+            Wanted::Key { own, text } => Some(own).filter(|own| auxiliary::uploaded(context, own, text).is_none()),
+            Wanted::Named(_) => None,
+        });
+        auxiliary::missing(context, own)
     }
 
     /// The objects that they are.

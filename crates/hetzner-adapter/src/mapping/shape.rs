@@ -134,6 +134,12 @@ fn claim(row: &Resource, own: Uid) -> Claim {
     }
 }
 
+/// Whether an instance names an interface. Without any it has a placeholder.
+pub(super) fn names_interface(context: &Context<'_>) -> bool {
+    let is_interface = |field: &str| field.starts_with(PRIMARY_NIC) || field.starts_with(MORE_NICS);
+    context.bundle().targets.iter().any(|target| is_interface(&target.field))
+}
+
 /// The shape that an instance asks for. Claims come first: what nobody has is claimed before anything is attached. A server
 /// that is about to be made (`is_new`) waits for what the resources that it names have yet to publish.
 pub(super) fn shape<'a>(context: &Context<'a>, spec: &InstanceSpec, is_new: bool) -> Checked<Shape<'a>> {
