@@ -584,9 +584,13 @@ impl Row {
         self.maybe_int(at)?.ok_or_else(|| Fault::Corrupt(format!("column {at} is empty")))
     }
 
-    /// A column that holds another type's text.
+    /// A column that holds another type's text, which is not copied.
     pub(crate) fn parse<T: std::str::FromStr>(&self, at: impl Column) -> Result<T, Fault> {
-        let text = self.text(at)?;
+        let text: Option<&str> = match self {
+            Self::Postgres(row) => row.try_get_unchecked(at)?,
+            Self::Sqlite(row) => row.try_get_unchecked(at)?,
+        };
+        let text = text.ok_or_else(|| Fault::Corrupt(format!("column {at} is empty")))?;
         text.parse().map_err(|_| Fault::Corrupt(format!("column {at} holds {text:?}")))
     }
 }

@@ -5,6 +5,7 @@ mod gate;
 mod orders;
 mod retired;
 mod sharing;
+mod turns;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

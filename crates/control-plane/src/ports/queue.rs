@@ -176,7 +176,8 @@ pub trait QueueStore: Send + Sync {
     async fn tie(&self, lease: &Lease, resource: Uid, ties: &[Tie]) -> StoreResult<bool>;
 
     /// Writes down what was found. When the rendered representation, the facts or the holder changed,
-    /// everything related (referrers, targets, parent, children) is queued.
+    /// everything related (referrers, targets, network, children) is queued, but for the workspace, which looks at the number of its
+    /// resources and at nothing of them.
     async fn commit(&self, lease: &Lease, commit: Commit) -> StoreResult<CommitOutcome> {
         let written = self.commit_all(lease, &[commit]).await?;
         Ok(written.map_or(CommitOutcome::Fenced, |mut written| written.pop().unwrap_or(CommitOutcome::Gone)))

@@ -42,6 +42,8 @@ pub struct MemoryStore {
     trouble: Option<SeededRng>,
     /// How many calls are still answered; none: all of them.
     calls_left: Option<Arc<AtomicUsize>>,
+    /// How long it takes to read what a plan looks at.
+    bundle_time: Duration,
 }
 
 /// What handlers read: what a request costs, and what it tells by the time that it takes.
@@ -63,7 +65,14 @@ impl MemoryStore {
     /// An empty store of an installation.
     pub fn new(installation: &str) -> Self {
         let state = Arc::new(Mutex::new(State::new(installation)));
-        Self { state, turns: Arc::default(), reads: Arc::default(), trouble: None, calls_left: None }
+        Self {
+            state,
+            turns: Arc::default(),
+            reads: Arc::default(),
+            trouble: None,
+            calls_left: None,
+            bundle_time: Duration::ZERO,
+        }
     }
 
     /// The same store with these tenants: `acme`, or `acme:conformance`.
@@ -92,9 +101,15 @@ impl MemoryStore {
         (Self { calls_left: Some(left.clone()), ..self.shared() }, left)
     }
 
+    /// The same store, of which it takes so long to read what a plan looks at.
+    #[must_use]
+    pub fn slow(&self, bundle_time: Duration) -> Self {
+        Self { bundle_time, ..self.shared() }
+    }
+
     fn shared(&self) -> Self {
         let (state, turns, reads) = (self.state.clone(), self.turns.clone(), self.reads.clone());
-        Self { state, turns, reads, trouble: None, calls_left: None }
+        Self { state, turns, reads, trouble: None, calls_left: None, bundle_time: Duration::ZERO }
     }
 
     /// What was read since the last time that this was asked for.
@@ -342,6 +357,9 @@ impl QueueStore for MemoryStore {
     }
 
     async fn bundles(&self, uids: &[Uid]) -> StoreResult<Vec<Bundle>> {
+        if !self.bundle_time.is_zero() {
+            tokio::time::sleep(self.bundle_time).await;
+        }
         let state = self.state()?;
         Ok(uids.iter().filter_map(|uid| state.bundle(*uid)).collect())
     }

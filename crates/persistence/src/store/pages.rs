@@ -124,7 +124,9 @@ async fn ask(db: &Database, pages: &[&IndexedPage]) -> Result<Vec<Outlines>, Fau
     for row in &found {
         let position = usize::try_from(row.int(0)? - 1).unwrap_or(usize::MAX);
         let Some(answer) = answers.get_mut(position) else { continue };
-        answer.authorization = row.maybe_int(1)?;
+        if answer.items.is_empty() {
+            answer.authorization = row.maybe_int(1)?;
+        }
         answer.items.push(outline_of(row, 2)?);
     }
     for (answer, page) in answers.iter_mut().zip(pages) {
