@@ -57,6 +57,7 @@ pub use self::{
 };
 use self::{
     catalog::CatalogKeeper,
+    pauses::Pauses,
     project::{Project, Standing},
     sharing::{LEASES_PER_SCAN, Sharing, Surplus},
 };
@@ -162,6 +163,7 @@ pub(crate) struct Shared<P> {
     pub(crate) watchers: Arc<Watchers>,
     pub(crate) vitals: Arc<Vitals>,
     pub(crate) surplus: Surplus,
+    pub(crate) pauses: Pauses,
     pub(crate) meter: Arc<dyn Meter>,
     pub(crate) causes: Arc<Causes>,
 }
@@ -264,6 +266,7 @@ impl<P: CloudProvider> Engine<P> {
             watchers: self.watchers,
             vitals: self.vitals,
             surplus: Surplus::default(),
+            pauses: Pauses::default(),
             meter: self.meter,
             causes: self.causes,
         }))

@@ -1,41 +1,51 @@
 //! Paused workspaces: an operator keeps the engine from them.
 //!
-//! The set is read once per scan and only while something is looked at, so that a pause costs one statement and an idle
-//! project none. What is due in a paused workspace is not planned: no call begins, a deletion waits. Calls under way
+//! The set is read once per scan for all projects, and only while something is looked at, so that a pause costs one statement
+//! and an idle engine none. What is due in a paused workspace is not planned: no call begins, a deletion waits. Calls under way
 //! land as always. Resuming queues everything in the workspace.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use seca_api::ResourceKey;
-use tokio::time::Instant;
+use tokio::{sync::Mutex, time::Instant};
 
 use super::project::Project;
 use crate::{
-    ports::{CloudProvider, Note, StoreResult},
+    ports::{CloudProvider, Note, Store, StoreResult},
     reason::Reason,
 };
 
 /// When what is paused is looked at again, should its resumption have been missed: it came between two readings.
 pub(super) const RECHECK: Duration = Duration::from_secs(30);
 
-/// The paused workspaces, as they were a moment ago.
-#[derive(Default)]
-pub(super) struct Pauses {
-    workspaces: BTreeSet<ResourceKey>,
-    read: Option<Instant>,
+/// The paused workspaces, as they were a moment ago, and when that was.
+#[derive(Debug, Default)]
+pub(crate) struct Pauses(Mutex<Option<(Instant, Arc<BTreeSet<ResourceKey>>)>>);
+
+impl Pauses {
+    /// Those that were read no longer ago than this. Who comes while they are read waits for that.
+    async fn within(&self, age: Duration, store: &dyn Store) -> StoreResult<Arc<BTreeSet<ResourceKey>>> {
+        let mut known = self.0.lock().await;
+        if let Some((read, paused)) = known.as_ref()
+            && read.elapsed() < age
+        {
+            return Ok(Arc::clone(paused));
+        }
+        let read = Instant::now();
+        let paused = store.oversight().paused().await?;
+        let paused = Arc::new(paused.into_iter().map(|paused| paused.workspace).collect());
+        *known = Some((read, Arc::clone(&paused)));
+        Ok(paused)
+    }
 }
 
 impl<P: CloudProvider> Project<P> {
     /// Whether a resource is to be left alone, and what its condition says then.
-    pub(super) async fn paused(&mut self, key: &ResourceKey) -> StoreResult<Option<Note>> {
+    pub(super) async fn paused(&self, key: &ResourceKey) -> StoreResult<Option<Note>> {
         let Some(workspace) = key.workspace_key() else { return Ok(None) };
-        let interval = self.shared.settings.scan_interval;
-        if self.pauses.read.is_none_or(|read| read.elapsed() >= interval) {
-            let paused = self.shared.store.oversight().paused().await?;
-            self.pauses.workspaces = paused.into_iter().map(|paused| paused.workspace).collect();
-            self.pauses.read = Some(Instant::now());
-        }
-        Ok(self.pauses.workspaces.contains(&workspace).then(|| {
+        let shared = &self.shared;
+        let paused = shared.pauses.within(shared.settings.scan_interval, shared.store.as_ref()).await?;
+        Ok(paused.contains(&workspace).then(|| {
             let name = &workspace.name;
             Note::new(
                 Reason::Paused,

@@ -23,8 +23,7 @@ use super::{
     gate::Mandate,
     lease::keep,
     look::Review,
-    notice,
-    pauses::{self, Pauses},
+    notice, pauses,
     reading::{Read, Reading},
     silence::Silence,
     waits::Waits,
@@ -122,7 +121,6 @@ pub(super) struct Project<P: CloudProvider> {
     pub(super) parked: BTreeSet<Uid>,
     /// Steps of unknown outcome that were looked up and not seen.
     pub(super) unseen: BTreeSet<i64>,
-    pub(super) pauses: Pauses,
     /// Actions that are waited for.
     pub(super) silence: Silence,
     pub(super) waits: Waits,
@@ -162,7 +160,6 @@ impl<P: CloudProvider> Project<P> {
             busy: BTreeMap::new(),
             parked: BTreeSet::new(),
             unseen: BTreeSet::new(),
-            pauses: Pauses::default(),
             silence: Silence::new(),
             waits: Waits::default(),
             // Nobody else has a project of the provider's that is none.
