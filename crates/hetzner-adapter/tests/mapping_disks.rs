@@ -7,6 +7,8 @@ mod world;
 mod before;
 #[path = "mapping_disks/console.rs"]
 mod console;
+#[path = "mapping_disks/starts.rs"]
+mod starts;
 
 use control_plane::{ActionKind, Reason, Resource, ports::Plan, state};
 use hcloud_client::types::ServerStatus;

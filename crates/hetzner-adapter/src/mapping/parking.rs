@@ -337,6 +337,14 @@ pub(super) fn lost_its_snapshot(context: &Context<'_>, volume: &Resource) -> Che
     Ok(true)
 }
 
+/// Whether a server is there, and was seen to have run. That somebody means to start it is no proof: the facts say so from
+/// before the call that may yet fail.
+fn is_seen_to_have_run(context: &Context<'_>, server: &Server) -> Checked<bool> {
+    let object = ObjectId::Server(server.id);
+    let told = context.prove_there(object)?;
+    Ok(told.ever || power::has_run(server) || context.snapshot.was_used(object))
+}
+
 /// It is a snapshot, and perhaps the disk of a server that was made from that.
 pub(super) fn parked(context: &Context<'_>, spec: &BlockStorageSpec, backing: &Backing<'_>) -> Checked<Planned> {
     let row = context.resource();
@@ -380,7 +388,9 @@ pub(super) fn parked(context: &Context<'_>, spec: &BlockStorageSpec, backing: &B
     // It may have run, and be off again by now.
     let started =
         facts.ever_started || holder(context).is_some_and(|instance| InstanceFacts::of(instance).ever_started);
-    if let Some(server) = made_of_it.filter(|server| (started || power::has_run(server)) && !is_leaving) {
+    if let Some(server) = made_of_it.filter(|server| (started || power::has_run(server)) && !is_leaving)
+        && is_seen_to_have_run(context, server)?
+    {
         if let Some(told) = to_the_others(context) {
             return Ok(told);
         }
@@ -388,7 +398,6 @@ pub(super) fn parked(context: &Context<'_>, spec: &BlockStorageSpec, backing: &B
             // It is the images' from now on.
             return Ok(Planned { again: Some(LOST_AGAIN), ..settled().remember(row, disk::leave_snapshot) });
         }
-        context.prove_there(ObjectId::Server(server.id))?;
         let old = BlockStorageFacts::mark(row, disk::leave_snapshot);
         return Ok(act(ImageCall::Delete { image: image.id }.step(&image.description).mark(old)));
     }
