@@ -174,6 +174,10 @@ impl<P: CloudProvider> Project<P> {
         if some.is_empty() {
             return Ok(Standing::Held);
         }
+        // Where many projects have much to look at, those that somebody waits for are not to queue behind that. Who finds no
+        // place comes again with the next scan.
+        let shared = self.shared.clone();
+        let Ok(_place) = shared.reviews.try_acquire() else { return Ok(Standing::Held) };
         for uid in &some {
             self.review.left.remove(uid);
         }

@@ -41,7 +41,7 @@ use std::{
 
 use futures::FutureExt as _;
 use tokio::{
-    sync::Notify,
+    sync::{Notify, Semaphore},
     task::JoinSet,
     time::{Instant, MissedTickBehavior},
 };
@@ -149,6 +149,9 @@ pub struct EngineParts<P> {
     pub settings: EngineSettings,
 }
 
+/// How many projects look at once at what nobody waits for: enough for a database with some processors.
+const REVIEWS: usize = 8;
+
 /// What all projects of one engine share.
 pub(crate) struct Shared<P> {
     pub(crate) store: Arc<dyn Store>,
@@ -164,6 +167,8 @@ pub(crate) struct Shared<P> {
     pub(crate) vitals: Arc<Vitals>,
     pub(crate) surplus: Surplus,
     pub(crate) pauses: Pauses,
+    /// Places for looks at what nobody waits for.
+    pub(crate) reviews: Semaphore,
     pub(crate) meter: Arc<dyn Meter>,
     pub(crate) causes: Arc<Causes>,
 }
@@ -267,6 +272,7 @@ impl<P: CloudProvider> Engine<P> {
             vitals: self.vitals,
             surplus: Surplus::default(),
             pauses: Pauses::default(),
+            reviews: Semaphore::new(REVIEWS),
             meter: self.meter,
             causes: self.causes,
         }))
