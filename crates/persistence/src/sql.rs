@@ -556,6 +556,11 @@ impl Row {
     // The types are those of the statement. Comparing them again for each column of each row was a tenth of a list.
 
     pub(crate) fn maybe_text(&self, at: impl Column) -> Result<Option<String>, Fault> {
+        Ok(self.maybe_str(at)?.map(str::to_owned))
+    }
+
+    /// A text where it lies.
+    fn maybe_str(&self, at: impl Column) -> Result<Option<&str>, Fault> {
         Ok(match self {
             Self::Postgres(row) => row.try_get_unchecked(at)?,
             Self::Sqlite(row) => row.try_get_unchecked(at)?,
@@ -586,11 +591,7 @@ impl Row {
 
     /// A column that holds another type's text, which is not copied.
     pub(crate) fn parse<T: std::str::FromStr>(&self, at: impl Column) -> Result<T, Fault> {
-        let text: Option<&str> = match self {
-            Self::Postgres(row) => row.try_get_unchecked(at)?,
-            Self::Sqlite(row) => row.try_get_unchecked(at)?,
-        };
-        let text = text.ok_or_else(|| Fault::Corrupt(format!("column {at} is empty")))?;
+        let text = self.maybe_str(at)?.ok_or_else(|| Fault::Corrupt(format!("column {at} is empty")))?;
         text.parse().map_err(|_| Fault::Corrupt(format!("column {at} holds {text:?}")))
     }
 }

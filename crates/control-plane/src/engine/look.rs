@@ -174,8 +174,8 @@ impl<P: CloudProvider> Project<P> {
         if some.is_empty() {
             return Ok(Standing::Held);
         }
-        // Where many projects have much to look at, those that somebody waits for are not to queue behind that. Who finds no
-        // place comes again with the next scan.
+        // Many projects may have much to look at, and users would wait behind that. A project without a place tries again at its
+        // next scan.
         let shared = self.shared.clone();
         let Ok(_place) = shared.reviews.try_acquire() else { return Ok(Standing::Held) };
         for uid in &some {

@@ -23,7 +23,7 @@ pub(super) const RECHECK: Duration = Duration::from_secs(30);
 pub(crate) struct Pauses(Mutex<Option<(Instant, Arc<BTreeSet<ResourceKey>>)>>);
 
 impl Pauses {
-    /// Those that were read no longer ago than this. Who comes while they are read waits for that.
+    /// The set, if it is younger than this; else it is read. Projects that ask meanwhile wait for that reading.
     async fn within(&self, age: Duration, store: &dyn Store) -> StoreResult<Arc<BTreeSet<ResourceKey>>> {
         let mut known = self.0.lock().await;
         if let Some((read, paused)) = known.as_ref()

@@ -136,19 +136,8 @@ pub trait QueueStore: Send + Sync {
 
     // -- what is done, and what was found -----------------------------------------------------------------
 
-    /// Records the intent of a step and commits its marks. None when the lease is lost, or when the resource is not in its
-    /// project any more.
-    async fn record_step(
-        &self,
-        lease: &Lease,
-        resource: Uid,
-        generation: i64,
-        step: &Step,
-    ) -> StoreResult<Option<i64>> {
-        Ok(self.intend(lease, resource, generation, step, None).await?.map(|intent| intent.id))
-    }
-
-    /// The same, and before it writes down what was found of the resource. None: neither is written.
+    /// Writes down what was found of a resource, records the intent of a step, and commits its marks. None when the lease is
+    /// lost, or when the resource is not in its project any more: then nothing is written.
     async fn intend(
         &self,
         lease: &Lease,

@@ -28,7 +28,7 @@ pub async fn a_project_that_is_declared_gone_is_deleted_with_all_that_is_in_it(w
     let named = [("/spec/sourceImageRef", &image.key)];
     let user = world.create_with(&within(Kind::BlockStorage, "elsewhere", "user"), &named).await;
     for state in [StepState::Intended, StepState::Running, StepState::Unknown, StepState::Done] {
-        let id = world.store.record_step(&lease, volume.uid, 1, &step("create_volume", &[])).await.unwrap().unwrap();
+        let id = world.record_step(&lease, volume.uid, 1, &step("create_volume", &[])).await.unwrap().unwrap();
         world.store.finish_step(&lease, id, state, None, None).await.unwrap();
     }
     world.store.want_epoch(&lease, &Epoch { number: 3, nonce: "a".to_owned() }).await.unwrap();

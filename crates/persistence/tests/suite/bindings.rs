@@ -42,7 +42,7 @@ pub async fn a_binding_moves_the_workspace_and_all_that_is_in_it(world: &World) 
     let kept = world.commit(&local, stale).await;
     assert_eq!(kept, world.read(&network.key).await);
     assert!(world.due(&lease).await.contains(&network.uid));
-    assert_eq!(world.store.record_step(&local, network.uid, 1, &step("x", &[])).await.unwrap(), None);
+    assert_eq!(world.record_step(&local, network.uid, 1, &step("x", &[])).await.unwrap(), None);
 }
 
 pub async fn a_workspace_with_provider_objects_stays_in_its_project(world: &World) {
@@ -50,7 +50,7 @@ pub async fn a_workspace_with_provider_objects_stays_in_its_project(world: &Worl
     let volume = world.create(&key(Kind::BlockStorage, "b")).await;
     assert_eq!(bind(world, &ws.key, "q").await, BindOutcome::Done, "nothing would be lost");
     assert_eq!(bind(world, &ws.key, "p").await, BindOutcome::Done);
-    world.store.record_step(&lease, volume.uid, 1, &step("create_volume", &[])).await.unwrap().unwrap();
+    world.record_step(&lease, volume.uid, 1, &step("create_volume", &[])).await.unwrap().unwrap();
     assert_eq!(bind(world, &ws.key, "q").await, BindOutcome::OtherProject(project("p")));
     assert_eq!(world.read(&volume.key).await.project, project("p"));
     assert_eq!(bind(world, &ws.key, "p").await, BindOutcome::Done, "a new token of the same project");
@@ -60,7 +60,7 @@ pub async fn unbinding_is_refused_while_provider_objects_may_exist(world: &World
     let (ws, lease) = world.bound("p").await;
     let volume = world.create(&key(Kind::BlockStorage, "b")).await;
     world.create(&key(Kind::Network, "n")).await;
-    world.store.record_step(&lease, volume.uid, 1, &step("create_volume", &[])).await.unwrap().unwrap();
+    world.record_step(&lease, volume.uid, 1, &step("create_volume", &[])).await.unwrap().unwrap();
     let unbind = async |force| world.store.unbind(&ws.key, force).await.unwrap();
     assert_eq!(unbind(false).await, UnbindOutcome::InUse(1));
     assert!(world.store.credential(&ws.key).await.unwrap().is_some());

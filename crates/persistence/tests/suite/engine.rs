@@ -97,7 +97,7 @@ pub async fn many_are_read_and_written_as_each_by_itself(world: &World) {
     let disk = world.create(&key(Kind::BlockStorage, "d")).await;
     let lone = world.create(&key(Kind::InternetGateway, "lone")).await;
     let gone = world.uid();
-    world.store.record_step(&lease, disk.uid, 1, &step("create", &[])).await.unwrap().unwrap();
+    world.record_step(&lease, disk.uid, 1, &step("create", &[])).await.unwrap().unwrap();
     let aux = Auxiliary { purpose: "ssh-key".to_owned(), content: "1".to_owned() };
     assert!(world.store.tie(&lease, subnet.uid, &[Tie::Use(aux)]).await.unwrap());
     world.settle(&lease).await;
@@ -359,12 +359,12 @@ pub async fn steps_and_marks_are_recorded_together(world: &World) {
     world.settle(&lease).await;
     let marks = [(volume.uid, json!({"ever_started": true})), (instance.uid, json!({"server": "x"}))];
     let start = step("power_on", &marks);
-    let id = world.store.record_step(&lease, instance.uid, 3, &start).await.unwrap().unwrap();
+    let id = world.record_step(&lease, instance.uid, 3, &start).await.unwrap().unwrap();
     assert!(world.read(&volume.key).await.marked("ever_started"));
     assert_eq!(world.read(&instance.key).await.fact("server"), Some("x"));
     assert_eq!(world.due(&lease).await, [volume.uid], "who plans knows; the others are woken");
 
-    let next = world.store.record_step(&lease, instance.uid, 4, &step("shutdown", &[])).await.unwrap().unwrap();
+    let next = world.record_step(&lease, instance.uid, 4, &step("shutdown", &[])).await.unwrap().unwrap();
     assert!(next > id);
     let open = async || world.store.bundle(instance.uid).await.unwrap().unwrap().open_steps;
     let steps = open().await;
@@ -410,7 +410,7 @@ pub async fn marks_of_a_call_that_certainly_failed_are_undone(world: &World) {
     let begin = async || {
         set(volume.uid, json!({"started": null, "server": "old", "gone": "there"})).await;
         set(instance.uid, json!({"on": false})).await;
-        let id = world.store.record_step(&lease, instance.uid, 1, &start).await.unwrap().unwrap();
+        let id = world.record_step(&lease, instance.uid, 1, &start).await.unwrap().unwrap();
         world.settle(&lease).await;
         id
     };
@@ -466,7 +466,7 @@ pub async fn a_resource_is_touched_once_a_step_was_recorded(world: &World) {
     let volume = world.create(&key(Kind::BlockStorage, "b")).await;
     let touched = async || world.store.bundle(volume.uid).await.unwrap().unwrap().touched;
     assert!(!touched().await);
-    let id = world.store.record_step(&lease, volume.uid, 1, &step("create_volume", &[])).await.unwrap().unwrap();
+    let id = world.record_step(&lease, volume.uid, 1, &step("create_volume", &[])).await.unwrap().unwrap();
     assert!(touched().await);
     for state in [StepState::Running, StepState::Unknown, StepState::Done, StepState::Failed] {
         world.store.finish_step(&lease, id, state, None, None).await.unwrap();
@@ -536,12 +536,12 @@ pub async fn steps_and_tombstones_are_kept_for_their_time(world: &World) {
     let volume = world.create(&key(Kind::BlockStorage, "b")).await;
     let stays = world.create(&key(Kind::BlockStorage, "c")).await;
     for uid in [volume.uid, stays.uid] {
-        world.store.record_step(&lease, uid, 1, &step("create_volume", &[])).await.unwrap().unwrap();
+        world.record_step(&lease, uid, 1, &step("create_volume", &[])).await.unwrap().unwrap();
     }
     world.mark_deleted(&volume.key).await;
     world.store.remove(&lease, volume.uid).await.unwrap();
     // What the sweep does for a resource that has no row any more is not recorded.
-    assert_eq!(world.store.record_step(&lease, volume.uid, 1, &step("delete_volume", &[])).await.unwrap(), None);
+    assert_eq!(world.record_step(&lease, volume.uid, 1, &step("delete_volume", &[])).await.unwrap(), None);
     world.store.prune(Duration::from_secs(3600)).await.unwrap();
     assert_eq!(world.store.removed(&[volume.uid]).await.unwrap(), [volume.uid]);
     tokio::time::sleep(Duration::from_millis(5)).await;
@@ -554,7 +554,7 @@ pub async fn failed_steps_go_after_their_time_but_the_last_one(world: &World) {
     let (ws, lease) = world.bound("p").await;
     let volume = world.create(&key(Kind::BlockStorage, "b")).await;
     let touch = async |state| {
-        let id = world.store.record_step(&lease, volume.uid, 1, &step("create_volume", &[])).await.unwrap().unwrap();
+        let id = world.record_step(&lease, volume.uid, 1, &step("create_volume", &[])).await.unwrap().unwrap();
         assert!(world.store.finish_step(&lease, id, state, None, None).await.unwrap());
         id
     };

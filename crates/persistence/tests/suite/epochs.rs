@@ -98,7 +98,7 @@ pub async fn a_project_is_known_by_what_was_made_in_it(world: &World) {
     let waiting = world.create(&workspace("waiting")).await;
     let elsewhere = world.create(&workspace("elsewhere")).await;
     world.store.bind(world.credential(&elsewhere, "a")).await.unwrap();
-    let id = world.store.record_step(&lease, gone.uid, 1, &step("create_volume", &[])).await.unwrap().unwrap();
+    let id = world.record_step(&lease, gone.uid, 1, &step("create_volume", &[])).await.unwrap().unwrap();
     world.store.finish_step(&lease, id, StepState::Done, None, None).await.unwrap();
     world.mark_deleted(&gone.key).await;
     world.store.remove(&lease, gone.uid).await.unwrap();

@@ -39,7 +39,7 @@ use control_plane::{
     engine::ENGINE_VERSION,
     ports::{
         Act, ActOutcome, AdmissionQuery, Before, BindOutcome, Commit, CommitOutcome, Credential, Delete, DeleteOutcome,
-        DeleteRules, Edge, Lease, Portion, Put, PutOutcome, Store, Verdict,
+        DeleteRules, Edge, Lease, Portion, Put, PutOutcome, Step, Store, StoreResult, Verdict,
     },
     testing::MemoryStore,
 };
@@ -201,6 +201,17 @@ impl World {
             attempts: 0,
             now: self.now(),
         }
+    }
+
+    /// Records the intent of a step of which nothing else was found; its number.
+    pub async fn record_step(
+        &self,
+        lease: &Lease,
+        resource: Uid,
+        generation: i64,
+        step: &Step,
+    ) -> StoreResult<Option<i64>> {
+        Ok(self.store.intend(lease, resource, generation, step, None).await?.map(|intent| intent.id))
     }
 
     pub async fn commit(&self, lease: &Lease, commit: Commit) -> Resource {

@@ -165,7 +165,7 @@ pub async fn a_call_may_be_sent_while_lease_and_intent_stand(world: &World) {
     let (_, lease) = world.bound("p").await;
     let volume = world.create(&key(Kind::BlockStorage, "b")).await;
     let record = async || {
-        let id = world.store.record_step(&lease, volume.uid, 1, &step("create_volume", &[])).await.unwrap();
+        let id = world.record_step(&lease, volume.uid, 1, &step("create_volume", &[])).await.unwrap();
         id.unwrap()
     };
     let may = async |lease: &Lease, id| world.store.may_send(lease, id).await.unwrap();
@@ -201,7 +201,7 @@ pub async fn a_call_may_be_sent_while_lease_and_intent_stand(world: &World) {
 pub async fn a_former_holder_can_write_nothing(world: &World) {
     let (ws, old) = world.bound("p").await;
     let volume = world.create(&key(Kind::BlockStorage, "b")).await;
-    let open = world.store.record_step(&old, volume.uid, 1, &step("before", &[])).await.unwrap().unwrap();
+    let open = world.record_step(&old, volume.uid, 1, &step("before", &[])).await.unwrap().unwrap();
     world.mark_deleted(&volume.key).await;
     world.store.release(&old).await.unwrap();
     let new = world.lease("p").await;
@@ -213,7 +213,7 @@ pub async fn a_former_holder_can_write_nothing(world: &World) {
         assert_eq!(world.store.commit(lease, commit).await.unwrap(), CommitOutcome::Fenced);
         assert_eq!(world.store.remove(lease, volume.uid).await.unwrap(), CommitOutcome::Fenced);
         assert!(!world.store.tie(lease, ws.uid, &[Tie::Claim(volume.uid)]).await.unwrap());
-        assert_eq!(world.store.record_step(lease, volume.uid, 1, &step("x", &[])).await.unwrap(), None);
+        assert_eq!(world.record_step(lease, volume.uid, 1, &step("x", &[])).await.unwrap(), None);
         assert!(!world.store.finish_step(lease, open, StepState::Done, None, None).await.unwrap());
         assert!(!world.store.save_orphans(lease, &[]).await.unwrap());
         assert!(!world.store.renew(lease, TTL, Some(budget)).await.unwrap());

@@ -25,7 +25,7 @@ async fn with_image(world: &World, name: &str, at: &str, image: &str) -> (Resour
     let image = image_of(world, image, &volume.key).await;
     assert_eq!(image.project, project(at));
     let lease = world.lease(at).await;
-    let id = world.store.record_step(&lease, image.uid, 1, &step("create_image", &[])).await.unwrap().unwrap();
+    let id = world.record_step(&lease, image.uid, 1, &step("create_image", &[])).await.unwrap().unwrap();
     assert!(world.store.finish_step(&lease, id, StepState::Done, None, None).await.unwrap());
     world.mark_deleted(&volume.key).await;
     remove(world, &lease, &volume).await;
